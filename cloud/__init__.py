@@ -1,0 +1,1 @@
+"""The cloud side: data, training, candidates, rehearsal and evaluation."""

@@ -1,0 +1,368 @@
+"""The configuration of a run: frozen dataclasses, read from TOML, checked when made.
+
+A configuration file has one table for each class below (``[data]``, ``[split]``, ...) and `RunConfig.seed` at the
+top level. Everything that shapes the result is here and is stored, resolved, in the run directory; where and how
+fast it runs (threads, processes) is in `ResourceConfig` and never changes a figure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from pocketrec.device.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which interaction log is read, and how its columns are named."""
+
+    set: str = ""
+    """Name of a data set (a folder under the data root), or ``synthetic``; empty when `path` names a file."""
+    path: str = ""
+    """A file; wins over `set`."""
+    format: str = "auto"
+    """auto, csv, tsv, parquet, inter (RecBole), taobao, yoochoose or movielens."""
+    user: str = "user"
+    """Column of the user (or session) id."""
+    item: str = "item"
+    """Column of the item id; any column will do, such as a category."""
+    timestamp: str = "timestamp"
+    """Column of the time: a number (any unit, larger is later) or an ISO 8601 date."""
+    keep: dict[str, list[str]] = field(default_factory=dict)
+    """Rows kept: column -> allowed values, such as ``behavior = ["buy"]``. Empty keeps all."""
+    max_bad_share: float = 0.01
+    """Share of unreadable rows above which the log is refused, in [0, 1]."""
+    min_item_count: int = 1
+    """Items with fewer events before the cut-off are not in the vocabulary (row 0, unknown)."""
+    synthetic: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the synthetic generator, where `set` is ``synthetic``."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.set) != bool(self.path) or bool(self.path), "data", "name a `set` or a `path`")
+        _require(0 <= self.max_bad_share <= 1, "data", "max_bad_share must lie in [0, 1]")
+        _require(self.min_item_count >= 1, "data", "min_item_count must be at least 1")
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Where the past ends: what the cloud may see, what the device learns from, what is tested."""
+
+    kind: str = "quantile"
+    """quantile (one time for all, at a quantile of the events), time (a given time), column (the log's own split),
+    or per_user (the last share of each user's events; for logs that have only an order)."""
+    quantile: float = 0.8
+    """Share of the events before the cut-off, for kinds quantile and per_user; in (0, 1)."""
+    time: str = ""
+    """Cut-off for kind time: a number in the log's unit or an ISO 8601 date."""
+    column: str = "split"
+    """Column of the log's own split, for kind column."""
+    test_values: list[str] = field(default_factory=lambda: ["test"])
+    """Values of `column` that mark the test part; every other row is training."""
+    learn_share: float = 0.5
+    """Share of each user's later events that the device learns from; the rest is the test. Ignored for kind column."""
+
+    def __post_init__(self) -> None:
+        _require(self.kind in ("quantile", "time", "column", "per_user"), "split",
+                 f"kind {self.kind!r} is not one of quantile, time, column, per_user")
+        _require(0 < self.quantile < 1, "split", "quantile must lie in (0, 1)")
+        _require(0 < self.learn_share < 1, "split", "learn_share must lie in (0, 1)")
+        _require(self.kind != "time" or bool(self.time), "split", "kind time needs `time`")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of the next-item model; stored with the model."""
+
+    backbone: str = "gru"
+    """Name in the backbone registry (`pocketrec.cloud.models`)."""
+    embedding: int = 64
+    """Size E of item and user embeddings."""
+    hidden: int = 96
+    """Units H of each GRU layer."""
+    layers: int = 2
+    """Number of GRU layers, at least 1."""
+    window: int = 20
+    """Number T of events that the model looks back on."""
+    dropout: float = 0.25
+    """Dropout of the item embeddings that enter the first GRU, in training only."""
+    hidden_dropout: float = 0.0
+    """Dropout of each GRU layer's output, in training only."""
+
+    def __post_init__(self) -> None:
+        for name in ("embedding", "hidden", "layers", "window"):
+            _require(getattr(self, name) >= 1, "model", f"{name} must be at least 1")
+        for name in ("dropout", "hidden_dropout"):
+            _require(0 <= getattr(self, name) < 1, "model", f"{name} must lie in [0, 1)")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Training of the global model."""
+
+    epochs: int = 30
+    """Largest number of passes over the training windows."""
+    batch: int = 64
+    """Windows a step."""
+    optimizer: str = "adam"
+    """adagrad, rmsprop, adadelta, adam or sgd."""
+    learning_rate: float = 0.004
+    """Rate at the first step."""
+    decay: str = "none"
+    """Learning-rate schedule: none, linear (to zero) or cosine (to zero)."""
+    loss: str = "full_softmax"
+    """full_softmax (cross-entropy over the whole catalogue) or sampled_softmax (logQ-corrected)."""
+    negatives: int = 2048
+    """Shared negatives a step, for sampled_softmax."""
+    clip_norm: float = 0.0
+    """Global norm to which gradients are clipped; 0 = no clipping."""
+    validation: float = 0.1
+    """Share of the latest events before the cut-off kept for early stopping; 0 = fixed number of epochs."""
+    patience: int = 3
+    """Epochs without a better validation MRR@20 before training stops."""
+    refit: bool = True
+    """After early stopping, train again on all events before the cut-off for the number of epochs found."""
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1 and self.batch >= 1, "train", "epochs and batch must be at least 1")
+        _require(self.optimizer in ("adagrad", "rmsprop", "adadelta", "adam", "sgd"), "train",
+                 f"optimizer {self.optimizer!r} is not one of adagrad, rmsprop, adadelta, adam, sgd")
+        _require(self.loss in ("full_softmax", "sampled_softmax"), "train",
+                 f"loss {self.loss!r} is not one of full_softmax, sampled_softmax")
+        _require(self.decay in ("none", "linear", "cosine"), "train", "decay must be none, linear or cosine")
+        _require(0 <= self.validation < 1, "train", "validation must lie in [0, 1)")
+        _require(self.learning_rate > 0, "train", "learning_rate must be above 0")
+
+
+@dataclass(frozen=True)
+class CandidatesConfig:
+    """Candidate sets, one of K items for each user."""
+
+    method: str = "als"
+    """Name in the candidates registry (`pocketrec.cloud.candidates`): als or popularity."""
+    k: int = 100
+    """Items in a set."""
+    factors: int = 64
+    """ALS: size of the factors."""
+    regularization: float = 0.05
+    """ALS: weight of the L2 penalty."""
+    alpha: float = 2.0
+    """ALS: weight of an observed count (Hu, Koren, Volinsky 2008, c = 1 + alpha r)."""
+    iterations: int = 15
+    """ALS: number of alternations."""
+
+    def __post_init__(self) -> None:
+        _require(self.k >= 1, "candidates", "k must be at least 1")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The TensorFlow Lite file."""
+
+    item_table: str = "int8"
+    """int8 (rows with one scale each) or float32."""
+    batch: int = 8
+    """Windows B of a device train step (static shape)."""
+    full_softmax_limit: int = 20_000
+    """Largest catalogue for which the device trains with the full softmax; above, the corrected sampled softmax."""
+    negatives: int = 1024
+    """Shared negatives of a device train step, for the sampled softmax."""
+
+    def __post_init__(self) -> None:
+        _require(self.item_table in ("int8", "float32"), "export", "item_table must be int8 or float32")
+        _require(self.batch >= 1, "export", "batch must be at least 1")
+
+
+@dataclass(frozen=True)
+class PersonaliseConfig:
+    """The recipe followed where rehearsal is off, and by the column ``naive`` of every evaluation."""
+
+    way: str = "partial"
+    """Which tensors the device trains: partial (last GRU + FC), head (FC) or whole (all but the item table)."""
+    optimizer: str = "adagrad"
+    """sgd, adagrad or adam."""
+    learning_rate: float = 0.02
+    """Rate of every step."""
+    passes: int = 10
+    """Passes over the user's windows."""
+    proximal: float = 0.0
+    """Strength of the pull to the global weights."""
+    minimum_events: int = 1
+    """With fewer events to learn from, the global model is left alone."""
+
+    def __post_init__(self) -> None:
+        _require(self.way in ("partial", "head", "whole"), "personalise", "way must be partial, head or whole")
+        _require(self.optimizer in ("sgd", "adagrad", "adam"), "personalise",
+                 "optimizer must be sgd, adagrad or adam")
+
+
+@dataclass(frozen=True)
+class RehearseConfig:
+    """The grid of recipes tried before the cut-off, on a second, earlier cut."""
+
+    enabled: bool = True
+    """Off: the bundle ships `PersonaliseConfig` as its recipe."""
+    quantile: float = 0.8
+    """Share of the events before the cut-off that lie before the earlier cut."""
+    users: int = 200
+    """Users in the sample (all, where there are fewer)."""
+    ways: list[str] = field(default_factory=lambda: ["partial", "head"])
+    """Ways to personalise."""
+    optimizers: list[str] = field(default_factory=lambda: ["adagrad"])
+    """Device optimisers."""
+    learning_rates: list[float] = field(default_factory=lambda: [0.005, 0.02])
+    """Rates."""
+    passes: list[int] = field(default_factory=lambda: [3, 10])
+    """Numbers of passes; each is read off one run of the largest."""
+    proximals: list[float] = field(default_factory=lambda: [0.0, 0.05])
+    """Strengths of the pull to the global weights."""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.quantile < 1, "rehearse", "quantile must lie in (0, 1)")
+        _require(not self.enabled or all((self.ways, self.optimizers, self.learning_rates, self.passes,
+                                          self.proximals)), "rehearse", "no list of the grid may be empty")
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """How quality is measured."""
+
+    mask_seen: bool = False
+    """Items that the user has had are taken out of the ranking (for logs that never repeat)."""
+    ties: str = "worst"
+    """Rank of a target that shares its score with others: worst, best or average of the tied places."""
+    users: int = 0
+    """Users evaluated through the device code; 0 = all that have events to learn from and to test."""
+    naive: bool = True
+    """Also evaluate naive fine-tuning: `PersonaliseConfig` without rehearsal, pull or guard."""
+    bootstrap: int = 2000
+    """Resamples of users for the 95 % intervals."""
+
+    def __post_init__(self) -> None:
+        _require(self.ties in ("worst", "best", "average"), "evaluate", "ties must be worst, best or average")
+
+
+@dataclass(frozen=True)
+class ResourceConfig:
+    """Where the run takes place; none of this changes a figure."""
+
+    threads: int = 0
+    """Threads of TensorFlow and ALS; 0 = one for each core."""
+    processes: int = 0
+    """Device processes of rehearsal and evaluation; 0 = one for each core."""
+    runtime: str = "auto"
+    """Device runtime of rehearsal and evaluation: auto, ai_edge_litert or tflite_runtime."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run."""
+
+    seed: int = 1
+    """Seed of everything random."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(set="synthetic"))
+    split: SplitConfig = field(default_factory=SplitConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    personalise: PersonaliseConfig = field(default_factory=PersonaliseConfig)
+    rehearse: RehearseConfig = field(default_factory=RehearseConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    resources: ResourceConfig = field(default_factory=ResourceConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain tables, ready for JSON or TOML."""
+        return dataclasses.asdict(self)
+
+
+def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> RunConfig:
+    """Read a TOML file and apply ``key=value`` overrides such as ``train.epochs=3``.
+
+    Args:
+        path: the file.
+        overrides: ``table.key=value`` (or ``seed=value``); the value is TOML, bare words are taken as strings.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
+    """
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration file {path}: name one of configs/*.toml or write your own") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}: mend the TOML and try again") from None
+    for override in overrides:
+        _apply(tables, override)
+    return config_from_dict(tables)
+
+
+def config_from_dict(tables: dict[str, Any]) -> RunConfig:
+    """Make a checked `RunConfig` from plain tables (the inverse of `RunConfig.to_dict`).
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type or range.
+    """
+    return typing.cast(RunConfig, _build(RunConfig, tables, ""))
+
+
+def _apply(tables: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"--set {override}: write it as table.key=value, such as train.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, name = key.strip().split(".")
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+        if not isinstance(tables, dict):
+            raise ConfigError(f"--set {override}: {parent} is not a table; see docs/configuration.md for the keys")
+    tables[name] = value
+
+
+def _build(cls: type, tables: dict[str, Any], prefix: str) -> Any:
+    types_of = typing.get_type_hints(cls)
+    known = {f.name for f in fields(cls)}
+    for key in tables:
+        if key not in known:
+            raise ConfigError(f"unknown key {prefix}{key}: the keys here are {', '.join(sorted(known))}")
+    return cls(**{key: _convert(types_of[key], value, prefix + key) for key, value in tables.items()})
+
+
+def _convert(expected: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(expected):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name} must be a table, [{name}]")
+        return _build(typing.cast(type, expected), value, name + ".")
+    origin = typing.get_origin(expected)
+    if origin is list:
+        (inner,) = typing.get_args(expected)
+        if not isinstance(value, list):
+            raise ConfigError(f"{name} must be a list, not {value!r}")
+        return [_convert(inner, entry, name) for entry in value]
+    if origin is dict:
+        inner = typing.get_args(expected)[1]
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name} must be a table, not {value!r}")
+        return {key: entry if inner is Any else _convert(inner, entry, f"{name}.{key}") for key, entry in value.items()}
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if expected is str and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, expected if not isinstance(expected, types.UnionType) else object) or (
+        expected is not bool and isinstance(value, bool)
+    ):
+        raise ConfigError(f"{name} must be of type {expected.__name__}, not {value!r}")
+    return value
+
+
+def _require(holds: bool, table: str, message: str) -> None:
+    if not holds:
+        raise ConfigError(f"[{table}] {message}")

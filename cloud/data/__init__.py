@@ -1,0 +1,1 @@
+"""Interaction logs: reading, splitting, and the arrays that every later stage uses."""

@@ -1,0 +1,38 @@
+"""Errors that a user can cause or mend.
+
+Every message is one line and ends with what to do. The command line prints it after ``error:`` and exits with
+status 2; a Python caller catches `PocketRecError` or one of its kinds. Defined in the device package because it
+is the smallest thing deployed; `pocketrec.cloud` and `pocketrec.export` import it from here.
+"""
+
+
+class PocketRecError(Exception):
+    """Base of all errors below. `str(error)` is one line that ends with what to do."""
+
+
+class ConfigError(PocketRecError):
+    """A configuration file or an option is wrong."""
+
+
+class DataError(PocketRecError):
+    """An interaction log is missing, unreadable, or not in the promised form."""
+
+
+class BundleError(PocketRecError):
+    """A bundle is missing, incomplete, altered, or of a format that this version does not read."""
+
+
+class StateError(PocketRecError):
+    """A personal state file is damaged or belongs to another model."""
+
+
+class RuntimeMissingError(PocketRecError):
+    """No usable TensorFlow Lite runtime is installed."""
+
+
+class ExportError(PocketRecError):
+    """The export gate refused to publish a model."""
+
+
+class StorageError(PocketRecError):
+    """A file could not be written (full disk, no permission)."""
