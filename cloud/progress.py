@@ -1,0 +1,98 @@
+"""Progress of long work: one callback type, a null object, and a terminal bar.
+
+Library code takes a `Progress` and calls it as ``progress(done, total, note)``; it neither prints nor knows what
+a terminal is. The command line passes a `TerminalProgress`; everybody else gets `no_progress` by default.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from types import TracebackType
+from typing import Protocol, TextIO
+
+_REDRAW_SECONDS = 0.1
+_LINE_SECONDS = 15.0
+
+
+class Progress(Protocol):
+    """Called now and then by long work; cheap enough to be called at every step."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Say that `done` of `total` units are finished (0 <= done <= total; total 0 = not known).
+
+        Args:
+            done: units finished.
+            total: units in all; 0 where that is not known.
+            note: a few words shown after the bar, such as ``epoch 3, loss 5.81``.
+        """
+
+
+def no_progress(done: int, total: int, note: str = "") -> None:
+    """The null object: says nothing."""
+
+
+class TerminalProgress:
+    """A bar on a terminal; on anything else a line every 15 seconds and one at the end.
+
+    Use as a context manager, so that the line is ended whatever happens::
+
+        with TerminalProgress("train") as progress:
+            train(..., progress=progress)
+    """
+
+    def __init__(self, label: str, stream: TextIO | None = None) -> None:
+        """Show `label` before the bar on `stream` (default: standard error)."""
+        self.label = label
+        self._stream = sys.stderr if stream is None else stream
+        self._terminal = self._stream.isatty()
+        self._started = time.monotonic()
+        self._next = 0.0 if self._terminal else self._started + _LINE_SECONDS
+        self._last = (0, 0, "")
+        self._shown = False
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Draw, unless the last drawing was a moment ago."""
+        now = time.monotonic()
+        self._last = (done, total, note)
+        if now < self._next:
+            return
+        self._next = now + (_REDRAW_SECONDS if self._terminal else _LINE_SECONDS)
+        self._draw(now)
+
+    def __enter__(self) -> TerminalProgress:
+        """Start the clock."""
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Draw the final state and end the line."""
+        if self._terminal and (self._shown or self._last != (0, 0, "")):
+            self._draw(time.monotonic())
+            self._stream.write("\n")
+            self._stream.flush()
+
+    def _draw(self, now: float) -> None:
+        done, total, note = self._last
+        self._shown = True
+        seconds = now - self._started
+        if not self._terminal:
+            self._stream.write(f"{self.label}: {_amount(done, total)} after {seconds:.0f} s {note}".rstrip() + "\n")
+        else:
+            width = max(shutil.get_terminal_size().columns, 40)
+            left = f" {seconds * (total - done) / done:.0f} s left" if 0 < done < total else f" {seconds:.0f} s"
+            text = f"{self.label:<10} {_bar(done, total, 24)} {_amount(done, total)}{left}  {note}"
+            self._stream.write("\r" + text[: width - 1].ljust(width - 1))
+        self._stream.flush()
+
+
+def _amount(done: int, total: int) -> str:
+    return f"{done}/{total}" if total else f"{done}"
+
+
+def _bar(done: int, total: int, width: int) -> str:
+    full = round(width * min(done / total, 1.0)) if total else 0
+    return "[" + "#" * full + "." * (width - full) + "]"
