@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-
 from pocketrec.device.errors import ConfigError
 
 Floats = NDArray[np.float64]
