@@ -1,0 +1,153 @@
+# Every task of the project. Each target makes what it needs itself: Python 3.11 to 3.13 with venv, and make, are enough.
+#
+#   PYTHON=...       the interpreter (default: the first of python3.11, python3.12, python3.13, python3 that will do)
+#   OUT=...          run directory of `make demo` and `make bench` (default: runs/demo)
+#   PYTEST_ARGS=...  passed on to pytest by `make test` and `make check`
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+SHELL := /bin/sh
+
+OUT ?= runs/demo
+UV_VERSION := 0.13.8
+
+# $(call usable,INTERPRETER,LOW,HIGH) holds where it runs, can make environments, and is Python 3.LOW to 3.HIGH.
+usable = "$(1)" -c 'import ensurepip, sys, venv; sys.exit(not (3, $(2)) <= sys.version_info[:2] <= (3, $(3)))' 2>/dev/null
+
+ifndef PYTHON
+PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3; do if $(call usable,$$p,11,13); then echo $$p; break; fi; done)
+endif
+VERSION := $(shell "$(PYTHON)" -c 'import platform; print(platform.python_version())' 2>/dev/null)
+# tflite-runtime has no wheels after Python 3.11.
+PYTHON_TFLITE := $(shell for p in "$(PYTHON)" python3.11; do if $(call usable,$$p,11,11); then echo "$$p"; break; fi; done)
+
+BIN := .venv/bin
+SOURCES := $(shell find pocketrec cloud export device -name '*.py') pocketrec/py.typed pyproject.toml README.md
+
+export OPENBLAS_NUM_THREADS ?= 1
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+# Tests run in build/test, so the data beside the checkout has to be named.
+ifneq ($(wildcard ../shared/data),)
+export POCKETREC_DATA ?= $(abspath ../shared/data)
+endif
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: help
+help: ## list the tasks
+	@echo "PocketRec: recommendation trained in the cloud and made personal on the device."
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+	@echo
+	@echo "Python: $(if $(VERSION),$(PYTHON) ($(VERSION)),none found; set PYTHON=/path/to/python3.11)"
+
+# --- environments -----------------------------------------------------------------------------------------------
+
+.PHONY: python
+python:
+	@$(call usable,$(PYTHON),11,13) || { echo "error: no Python 3.11, 3.12 or 3.13 with venv found:" \
+		"install one (on Debian: python3 and python3-venv) or set PYTHON=/path/to/python3.11" >&2; exit 1; }
+
+# $(call install,ENVIRONMENT,ARGUMENTS): with uv, which takes seconds; with pip where uv cannot be had.
+pip = -m pip install --quiet --disable-pip-version-check
+install = { test -x $(BIN)/uv && $(BIN)/uv pip install --quiet --python $(1)/bin/python $(2); } || $(1)/bin/python $(pip) $(2)
+install-wheel = $(1)/bin/python $(pip) --no-deps --force-reinstall dist/*.whl && touch $(1)/.wheel
+
+# The locked environment: TensorFlow, the runtimes, the tools.
+.venv/.locked-$(VERSION): requirements.txt | python
+	@echo "installing the locked environment into .venv (Python $(VERSION))"
+	@rm -rf .venv && "$(PYTHON)" -m venv .venv
+	@$(BIN)/python $(pip) uv==$(UV_VERSION) || echo "uv cannot be had here: going on with pip, which is slower"
+	@$(call install,.venv,-r requirements.txt)
+	@touch $@
+
+build/.wheel: $(SOURCES) .venv/.locked-$(VERSION)
+	@rm -rf dist build/lib build/bdist.* && mkdir -p build
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@touch $@
+
+.venv/.wheel: build/.wheel
+	@$(call install-wheel,.venv)
+
+# Two boards: neither TensorFlow nor pandas.
+.venv-tflite/.wheel: build/.wheel
+	@test -x .venv-tflite/bin/python || { echo "installing tflite-runtime into .venv-tflite"; \
+		"$(PYTHON_TFLITE)" -m venv .venv-tflite && \
+		{ $(call install,.venv-tflite,pytest==9.2.0 numpy==1.26.4 tflite-runtime==2.14.0); } || { rm -rf .venv-tflite; exit 1; }; }
+	@$(call install-wheel,.venv-tflite)
+
+.venv-litert/.wheel: build/.wheel
+	@test -e .venv-litert/.python-$(VERSION) || { echo "installing ai-edge-litert into .venv-litert"; \
+		rm -rf .venv-litert && "$(PYTHON)" -m venv .venv-litert && \
+		{ $(call install,.venv-litert,pytest==9.2.0 numpy==2.3.5 ai-edge-litert==2.3.0); } && touch .venv-litert/.python-$(VERSION); }
+	@$(call install-wheel,.venv-litert)
+
+.PHONY: install
+install: .venv/.wheel ## make the environment; afterwards .venv/bin/pocketrec is there
+
+.PHONY: lock
+lock: .venv/.locked-$(VERSION) ## bring requirements.txt up to date with pyproject.toml
+	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--all-extras --no-annotate pyproject.toml -o requirements.txt
+
+# --- tasks ------------------------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: .venv/.wheel ## the whole way on synthetic data, then one user's device: about 90 s
+	@$(BIN)/pocketrec run configs/demo.toml --out "$(OUT)"
+	@echo && echo "One device of the fleet:"
+	@set -e; \
+	user=$$($(BIN)/pocketrec events "$(OUT)" --out "$(OUT)/device/events.csv"); \
+	echo "\$$ pocketrec personalise --bundle $(OUT)/bundle --user $$user --events $(OUT)/device/events.csv --state $(OUT)/device/state"; \
+	$(BIN)/pocketrec personalise --bundle "$(OUT)/bundle" --user "$$user" --events "$(OUT)/device/events.csv" --state "$(OUT)/device/state"; \
+	echo "\$$ pocketrec recommend --bundle $(OUT)/bundle --user $$user --state $(OUT)/device/state"; \
+	$(BIN)/pocketrec recommend --bundle "$(OUT)/bundle" --user "$$user" --state "$(OUT)/device/state"
+
+# Tests run in build/test, where nothing but the installed wheel answers to `import pocketrec`.
+BUNDLE := build/test/bundle
+pytest = @cd build/test && PYTHONSAFEPATH=1 POCKETREC_INSTALLED=1 POCKETREC_TEST_BUNDLE="$(abspath $(BUNDLE))" \
+	../../$(1)/bin/python -m pytest -q -c ../../pyproject.toml --rootdir ../.. -p no:cacheprovider $(PYTEST_ARGS)
+
+$(BUNDLE)/manifest.json: .venv/.wheel tests/make_bundle.py
+	@echo "exporting the bundle that the device tests use" && rm -rf $(BUNDLE) && mkdir -p build/test
+	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/make_bundle.py bundle
+
+.PHONY: test
+test: test-tflite test-litert test-cloud ## every test, against the built wheel; the device's also without TensorFlow
+
+.PHONY: test-tflite
+ifneq ($(PYTHON_TFLITE),)
+test-tflite: $(BUNDLE)/manifest.json .venv-tflite/.wheel
+	@echo "device tests without TensorFlow: tflite-runtime, numpy 1"
+	$(call pytest,.venv-tflite) ../../tests/device
+else
+test-tflite:
+	@echo "device tests with tflite-runtime: skipped, for there is no Python 3.11 here"
+endif
+
+.PHONY: test-litert
+test-litert: $(BUNDLE)/manifest.json .venv-litert/.wheel
+	@echo "device tests without TensorFlow: ai-edge-litert, numpy 2"
+	$(call pytest,.venv-litert) ../../tests/device
+
+.PHONY: test-cloud
+test-cloud: $(BUNDLE)/manifest.json
+	@echo "all other tests: Python $(VERSION), TensorFlow"
+	$(call pytest,.venv) --ignore ../../tests/device ../../tests
+
+.PHONY: lint
+lint: .venv/.locked-$(VERSION)
+	@mkdir -p build/tree/pocketrec && for part in cloud export device; do ln -sfn ../../../$$part build/tree/pocketrec/$$part; done
+	@for file in pocketrec/*.py; do ln -sfn ../../../$$file build/tree/$$file; done
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+
+.PHONY: check
+check: lint $(BUNDLE)/manifest.json .venv-litert/.wheel ## ruff, mypy and the fast tests: under two minutes
+	$(call pytest,.venv-litert) -m "not slow and not real_data" ../../tests/device
+	$(call pytest,.venv) -m "not slow and not real_data" --ignore ../../tests/device ../../tests
+
+.PHONY: clean
+clean: ## remove environments, builds and caches (runs/ stays)
+	@rm -rf .venv .venv-tflite .venv-litert build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
