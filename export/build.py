@@ -1,0 +1,94 @@
+"""From a trained Keras model to the bytes of a TensorFlow Lite file and the facts that go with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from pocketrec.cloud.config import ExportConfig, ModelConfig
+from pocketrec.device import contract
+from pocketrec.export.convert import convert
+from pocketrec.export.graph import GraphShape, PersonalGraph
+from pocketrec.export.item_table import ItemTable
+from pocketrec.export.weights import weights_of
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """A converted model, not yet checked.
+
+    Attributes:
+        content: bytes of the .tflite file.
+        model: facts for the manifest's ``model`` table (backbone, way, optimizer, window, batch, embedding, hidden,
+            layers, candidates, item_table, loss, negatives).
+        tensors: facts for the manifest's ``tensors`` table: trainable, slots and frozen, each a list of
+            ``{"name", "shape", "dtype"}``.
+        item_embeddings: float32 (N + 1, E), the item table as the file holds it (dequantised).
+        graph: the TensorFlow module that was converted, the reference for the gate.
+    """
+
+    content: bytes
+    model: dict[str, Any]
+    tensors: dict[str, list[dict[str, Any]]]
+    item_embeddings: np.ndarray
+    graph: PersonalGraph
+
+
+def build_tflite(
+    model: keras.Model,
+    model_config: ModelConfig,
+    export_config: ExportConfig,
+    *,
+    way: str,
+    optimizer: str,
+    candidates: int,
+) -> ExportedModel:
+    """Re-state a model made by `pocketrec.cloud.models` as a builtins-only graph and convert it.
+
+    Args:
+        model: the trained model.
+        model_config: its shape.
+        export_config: item table, batch and loss of the device.
+        way: which tensors the device trains: partial, head or whole.
+        optimizer: sgd, adagrad or adam.
+        candidates: items C that one ``infer`` call scores.
+
+    Raises:
+        ConfigError: `way` is unknown.
+    """
+    weights, embeddings = weights_of(model)
+    table = ItemTable.quantise(embeddings, export_config.item_table)
+    sampled = table.items > export_config.full_softmax_limit
+    shape = GraphShape(
+        export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0
+    )
+    graph = PersonalGraph(weights, table, way, optimizer, shape)
+    facts = {
+        "backbone": model_config.backbone,
+        "way": way,
+        "optimizer": optimizer,
+        "window": shape.window,
+        "batch": shape.batch,
+        "embedding": model_config.embedding,
+        "hidden": model_config.hidden,
+        "layers": model_config.layers,
+        "candidates": candidates,
+        "items": table.items,
+        "item_table": export_config.item_table,
+        "loss": contract.SAMPLED_SOFTMAX if sampled else contract.FULL_SOFTMAX,
+        "negatives": shape.negatives,
+    }
+    frozen = {name: value for name, value in weights.items() if name not in graph.trainable}
+    tensors = {
+        "trainable": _specs({name: value.numpy() for name, value in graph.trainable.items()}),
+        "slots": _specs({name: value.numpy() for name, value in graph.optimizer.slots.items()}),
+        "frozen": [*_specs(frozen), *_specs({"item_embedding": table.rows})],
+    }
+    return ExportedModel(convert(graph), facts, tensors, table.embeddings(), graph)
+
+
+def _specs(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    return [{"name": name, "shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()]

@@ -1,0 +1,258 @@
+"""The exported graph: one `tf.Module` with the six signatures of `pocketrec.device.contract`.
+
+Frozen layers are constants, trained tensors and optimiser slots are the only variables, shapes are static and every
+op has a TensorFlow Lite builtin. The module knows nothing about files or conversion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from pocketrec.device import contract
+from pocketrec.export import gru
+from pocketrec.export.item_table import ItemTable
+from pocketrec.export.optimizers import OPTIMIZERS
+from pocketrec.export.weights import GRU_TENSORS, HEAD, gru_layers, trainable_names
+
+# Smallest probability whose logarithm the loss takes; keeps the loss finite (at most 80) where float32 underflows.
+_TINY = 1e-35
+# Logit of a negative that is the target itself.
+_EXCLUDED = -1e9
+
+
+@dataclass(frozen=True)
+class GraphShape:
+    """Static sizes of the signatures.
+
+    Attributes:
+        batch: windows B of a train step.
+        window: events T of a window.
+        candidates: items C that one `infer` call scores.
+        negatives: shared negatives S of a train step; 0 = full softmax.
+    """
+
+    batch: int
+    window: int
+    candidates: int
+    negatives: int = 0
+
+
+class PersonalGraph(tf.Module):
+    """A next-item model that the device can run and partly train.
+
+    Args:
+        weights: GRU and FC tensors by name (`pocketrec.export.weights.weights_of`).
+        table: item embeddings.
+        way: which tensors train (`trainable_names`).
+        optimizer: sgd, adagrad or adam.
+        shape: static sizes.
+    """
+
+    def __init__(
+        self, weights: dict[str, np.ndarray], table: ItemTable, way: str, optimizer: str, shape: GraphShape
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.table = table
+        self.layers = gru_layers(weights)
+        self.global_weights = weights
+        self.trainable = {
+            name: tf.Variable(weights[name], name=name) for name in trainable_names(way, weights)
+        }
+        self.optimizer = OPTIMIZERS[optimizer](self.trainable)
+        self.state = {**self.trainable, **self.optimizer.slots}
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The concrete functions to convert, by signature name."""
+        batch, window = self.shape.batch, self.shape.window
+        windows = tf.TensorSpec([batch, window], tf.int32)
+        one = tf.TensorSpec([1, window], tf.int32)
+        scalar = tf.TensorSpec([], tf.float32)
+        sampled = {}
+        if self.shape.negatives:
+            sampled = {contract.NEGATIVES: tf.TensorSpec([self.shape.negatives], tf.int32)}
+        pair = {contract.ITEMS: windows, contract.TARGETS: windows}
+        specs: dict[str, dict[str, tf.TensorSpec]] = {
+            contract.TRAIN: {**pair, contract.LEARNING_RATE: scalar, contract.PROXIMAL: scalar, **sampled},
+            contract.EVALUATE: {**pair, **sampled},
+            contract.EMBED: {contract.ITEMS: one},
+            contract.INFER: {
+                contract.ITEMS: one, contract.CANDIDATES: tf.TensorSpec([self.shape.candidates], tf.int32)
+            },
+            contract.EXPORT_WEIGHTS: {contract.UNUSED: scalar},
+            contract.IMPORT_WEIGHTS: {
+                name: tf.TensorSpec(variable.shape, tf.float32) for name, variable in self.state.items()
+            },
+        }
+        return {
+            name: tf.function(getattr(self, name), autograph=False).get_concrete_function(
+                **{key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in inputs.items()}
+            )
+            for name, inputs in specs.items()
+        }
+
+    def train(
+        self,
+        items: tf.Tensor,
+        targets: tf.Tensor,
+        learning_rate: tf.Tensor,
+        proximal: tf.Tensor,
+        negatives: tf.Tensor | None = None,
+    ) -> dict[str, tf.Tensor]:
+        """One step; see `contract.TRAIN`. The loss is that before the step, without the proximal term."""
+        users, traces, states = self._forward(items)
+        flat = tf.reshape(tf.transpose(targets), [-1])  # (T * B,)
+        counted = tf.cast(flat > 0, tf.float32)
+        share = counted / tf.maximum(tf.reduce_sum(counted), 1.0)  # (T * B,), weight of each target in the mean
+        loss, user_gradient = self._softmax_loss(users, flat, negatives)
+        gradients = self._backward(traces, states, user_gradient * share[:, None])
+        self.optimizer.begin_step()
+        for name, variable in self.trainable.items():
+            value = variable.read_value()
+            pull = proximal * (value - tf.constant(self.global_weights[name]))
+            variable.assign(self.optimizer.apply(name, value, gradients[name] + pull, learning_rate))
+        return {contract.LOSS: tf.reduce_sum(loss * share)}
+
+    def evaluate(
+        self, items: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Loss and rank of every target; see `contract.EVALUATE`."""
+        users, _, _ = self._forward(items)
+        flat = tf.reshape(tf.transpose(targets), [-1])
+        counted = tf.cast(flat > 0, tf.float32)
+        logits, place = self._logits(users, flat, negatives)
+        own = tf.gather_nd(logits, place)  # (T * B,)
+        rank = tf.reduce_sum(tf.cast(logits >= own[:, None], tf.float32), axis=1)
+        probability = tf.gather_nd(tf.nn.softmax(logits), place)
+        loss = -tf.math.log(tf.maximum(probability, _TINY))
+        return {contract.LOSS: self._by_window(loss * counted), contract.RANK: self._by_window(rank * counted)}
+
+    def embed(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
+        """User embedding after the last event; see `contract.EMBED`."""
+        return {contract.USER_EMBEDDING: self._embed(items)}
+
+    def infer(self, items: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Scores of candidates, <user embedding, item embedding>; see `contract.INFER`."""
+        return {contract.SCORES: tf.matmul(self._embed(items), self.table.gather(candidates), transpose_b=True)}
+
+    def export_weights(self, unused: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Trained tensors and optimiser slots by name."""
+        # The input takes part so that the converter keeps it; 0 * unused would be folded away.
+        zero = tf.minimum(tf.abs(unused), 0.0)
+        return {name: variable.read_value() + zero for name, variable in self.state.items()}
+
+    def import_weights(self, **tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Set trained tensors and optimiser slots."""
+        for name, variable in self.state.items():
+            variable.assign(tensors[name])
+        return {contract.OK: tf.constant(1.0)}
+
+    def _value(self, name: str) -> tf.Tensor:
+        if name in self.trainable:
+            return self.trainable[name].read_value()
+        return tf.constant(self.global_weights[name])
+
+    def _gru(self, layer: str) -> gru.GRUWeights:
+        return gru.GRUWeights(*(self._value(f"{layer}_{tensor}") for tensor in GRU_TENSORS))
+
+    def _forward(self, items: tf.Tensor) -> tuple[tf.Tensor, dict[str, gru.GRUTrace], tf.Tensor]:
+        """User embeddings after every step (T * B, E), traces of the trained layers, last layer's states (T * B, H)."""
+        flat = tf.reshape(tf.transpose(items), [-1])  # (T * B,), time-major
+        padding = tf.cast(tf.equal(flat, contract.PADDING), tf.float32)[:, None]
+        states = self.table.gather(flat)  # (T * B, E)
+        traces = {}
+        for layer in self.layers:
+            states, trace = gru.forward(self._gru(layer), states, padding, items.shape[1])
+            if f"{layer}_kernel" in self.trainable:
+                traces[layer] = trace
+        users = tf.matmul(states, self._value(f"{HEAD}_kernel")) + self._value(f"{HEAD}_bias")
+        return users, traces, states
+
+    def _embed(self, items: tf.Tensor) -> tf.Tensor:
+        users, _, _ = self._forward(items)  # (T, E)
+        return users[-1:]
+
+    def _backward(
+        self, traces: dict[str, gru.GRUTrace], states: tf.Tensor, user_gradient: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        gradients = {
+            f"{HEAD}_kernel": tf.matmul(states, user_gradient, transpose_a=True),
+            f"{HEAD}_bias": tf.reduce_sum(user_gradient, axis=0),
+        }
+        if not traces:
+            return gradients
+        state_gradient = tf.matmul(user_gradient, self._value(f"{HEAD}_kernel"), transpose_b=True)  # (T * B, H)
+        lowest = next(iter(traces))
+        for layer in reversed(list(traces)):
+            weights = self._gru(layer)
+            own, projection_gradient = gru.backward(weights, traces[layer], state_gradient, self.shape.window)
+            for tensor in GRU_TENSORS:
+                gradients[f"{layer}_{tensor}"] = getattr(own, tensor)
+            if layer != lowest:
+                state_gradient = gru.input_gradient(weights, projection_gradient)
+        return gradients
+
+    def _softmax_loss(
+        self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Cross-entropy of every step (T * B,), and its gradient by the user embeddings (T * B, E).
+
+        The gradient is softmax(logits) @ table - table[target]: no one-hot matrix is ever formed.
+        """
+        if negatives is not None:
+            return self._sampled_loss(users, targets, negatives)
+        catalogue = self._catalogue(targets)  # (N, E)
+        probabilities = tf.nn.softmax(tf.matmul(users, catalogue, transpose_b=True))  # (T * B, N)
+        own = tf.gather_nd(probabilities, _places(targets))
+        loss = -tf.math.log(tf.maximum(own, _TINY))
+        return loss, tf.matmul(probabilities, catalogue) - self.table.gather(targets)
+
+    def _sampled_loss(
+        self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        logits, _ = self._logits(users, targets, negatives)  # (T * B, 1 + S), target first
+        own, others = tf.split(tf.nn.softmax(logits), [1, self.shape.negatives], axis=1)
+        loss = -tf.math.log(tf.maximum(own[:, 0], _TINY))
+        gradient = tf.matmul(others, self.table.gather(negatives)) + (own - 1.0) * self.table.gather(targets)
+        return loss, gradient
+
+    def _logits(
+        self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits of every step and the place of its target in them, int32 (T * B, 2).
+
+        Full softmax: (T * B, N). Sampled: (T * B, 1 + S), target first, each logit less the logarithm of its
+        sampling probability (Bengio and Senecal 2008), negatives equal to the target taken out.
+        """
+        if negatives is None:
+            return tf.matmul(users, self._catalogue(targets), transpose_b=True), _places(targets)
+        own = tf.reduce_sum(users * self.table.gather(targets), axis=1, keepdims=True)  # (T * B, 1)
+        own -= self._log_probability(tf.maximum(targets, 1))[:, None]
+        others = tf.matmul(users, self.table.gather(negatives), transpose_b=True)  # (T * B, S)
+        others -= self._log_probability(negatives)[None, :]
+        hit = tf.cast(tf.equal(targets[:, None], negatives[None, :]), tf.float32)
+        logits = tf.concat([own, others + hit * _EXCLUDED], axis=1)
+        steps = tf.range(targets.shape[0])
+        return logits, tf.stack([steps, tf.zeros_like(steps)], axis=1)
+
+    def _log_probability(self, rows: tf.Tensor) -> tf.Tensor:
+        """log P(row) of the log-uniform sampler, P(r) = log((r + 1) / r) / log(N + 1): rows are ordered by count.
+
+        The constant denominator is the same for every logit of a step and left out.
+        """
+        return tf.math.log(tf.math.log(1.0 + 1.0 / tf.cast(rows, tf.float32)))
+
+    def _catalogue(self, targets: tf.Tensor) -> tf.Tensor:
+        return self.table.catalogue(tf.minimum(targets[0], 0))
+
+    def _by_window(self, flat: tf.Tensor) -> tf.Tensor:
+        return tf.transpose(tf.reshape(flat, [self.shape.window, self.shape.batch]))  # (B, T)
+
+
+def _places(targets: tf.Tensor) -> tf.Tensor:
+    """Index (step, column) of every target in the full logits, int32 (T * B, 2); column = row - 1."""
+    columns = tf.maximum(targets - 1, 0)
+    return tf.stack([tf.range(targets.shape[0]), columns], axis=1)

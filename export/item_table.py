@@ -1,0 +1,70 @@
+"""The item table inside the exported graph: int8 rows with one scale each, or plain float32.
+
+The table is read in place: TensorFlow Lite memory-maps the file, so rows that are never gathered never enter memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """Item embeddings by row; row 0 is padding and all zero.
+
+    Attributes:
+        rows: int8 or float32, (N + 1, E).
+        scales: float32, (N + 1, 1); embedding = rows * scales. None for a float32 table.
+    """
+
+    rows: np.ndarray
+    scales: np.ndarray | None
+
+    @classmethod
+    def quantise(cls, embeddings: np.ndarray, kind: str) -> ItemTable:
+        """Make a table from float32 embeddings (N + 1, E); `kind` is ``int8`` or ``float32``.
+
+        int8 is symmetric with one scale a row: the error of an entry is at most half its row's scale,
+        max |row| / 254.
+        """
+        embeddings = embeddings.astype(np.float32, copy=True)
+        embeddings[0] = 0.0
+        if kind == "float32":
+            return cls(embeddings, None)
+        peak = np.abs(embeddings).max(axis=1, keepdims=True)
+        scales = np.where(peak > 0, peak / 127.0, 1.0).astype(np.float32)
+        return cls(np.round(embeddings / scales).astype(np.int8), scales)
+
+    @property
+    def items(self) -> int:
+        """Number N of items, padding not counted."""
+        return self.rows.shape[0] - 1
+
+    def embeddings(self) -> np.ndarray:
+        """The table as the graph sees it: float32, (N + 1, E)."""
+        if self.scales is None:
+            return self.rows
+        return self.rows.astype(np.float32) * self.scales
+
+    def gather(self, rows: tf.Tensor) -> tf.Tensor:
+        """Embeddings of int32 `rows` (n,) as float32 (n, E)."""
+        gathered = tf.gather(tf.constant(self.rows), rows)
+        if self.scales is None:
+            return gathered
+        return tf.cast(gathered, tf.float32) * tf.gather(tf.constant(self.scales), rows)
+
+    def catalogue(self, zero: tf.Tensor) -> tf.Tensor:
+        """Embeddings of all items without padding, float32 (N, E); column i of the logits is item row i + 1.
+
+        Args:
+            zero: an int32 scalar that is 0 at run time but not provably so: without it the converter would fold
+                the int8 table into a float32 constant four times its size.
+        """
+        size = [self.items, self.rows.shape[1]]
+        rows = tf.slice(tf.constant(self.rows), tf.stack([zero + 1, 0]), size)
+        if self.scales is None:
+            return rows
+        return tf.cast(rows, tf.float32) * tf.constant(self.scales[1:])

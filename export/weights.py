@@ -1,0 +1,57 @@
+"""Named numpy weights of a next-item model, and which of them a way to personalise trains.
+
+The names (``gru_2_kernel``, ``fc_bias``) are those of the Keras layers; they name the tensors of the
+``export_weights`` and ``import_weights`` signatures and of the personal state file.
+"""
+
+from __future__ import annotations
+
+import re
+
+import keras
+import numpy as np
+
+from pocketrec.device.errors import ConfigError
+
+EMBEDDING = "item_embedding"
+HEAD = "fc"
+GRU_TENSORS = ("kernel", "recurrent_kernel", "bias")
+
+
+def weights_of(model: keras.Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Weights of a model made by `pocketrec.cloud.models`.
+
+    Returns:
+        The GRU and FC tensors by name, float32, lowest layer first; and the item embeddings, float32 (N + 1, E).
+    """
+    weights: dict[str, np.ndarray] = {}
+    for layer in model.layers:
+        if re.fullmatch(r"gru_\d+", layer.name):
+            for tensor, value in zip(GRU_TENSORS, layer.get_weights(), strict=True):
+                weights[f"{layer.name}_{tensor}"] = value
+    kernel, bias = model.get_layer(HEAD).get_weights()
+    weights[f"{HEAD}_kernel"], weights[f"{HEAD}_bias"] = kernel, bias
+    return weights, model.get_layer(EMBEDDING).get_weights()[0]
+
+
+def gru_layers(weights: dict[str, np.ndarray]) -> list[str]:
+    """Names of the GRU layers, lowest first."""
+    numbers = {int(match[1]) for name in weights if (match := re.match(r"gru_(\d+)_", name))}
+    return [f"gru_{number}" for number in sorted(numbers)]
+
+
+def trainable_names(way: str, weights: dict[str, np.ndarray]) -> list[str]:
+    """Names of the tensors that the device trains.
+
+    Args:
+        way: ``partial`` = last GRU and FC (DeepRec), ``head`` = FC, ``whole`` = all but the item table.
+        weights: from `weights_of`.
+
+    Raises:
+        ConfigError: there is no such way.
+    """
+    layers = gru_layers(weights)
+    trained = {"partial": layers[-1:], "head": [], "whole": layers}.get(way)
+    if trained is None:
+        raise ConfigError(f"no way to personalise is called {way!r}: choose partial, head or whole")
+    return [name for name in weights if name.startswith(tuple(f"{layer}_" for layer in (*trained, HEAD)))]
