@@ -1,0 +1,163 @@
+"""The shapes of interaction logs: how a file's rows are cut into named columns.
+
+Known are CSV and TSV with a header, Parquet, RecBole's .inter, and the publishers' own files of Taobao
+(UserBehavior.csv), RecSys Challenge 2015 (yoochoose-clicks.dat) and MovieLens (u.data, ratings.dat, ratings.csv).
+A file compressed with gzip is read as it lies, whatever its name. This module does not look at values.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from pocketrec.cloud.config import DataConfig
+from pocketrec.device.errors import ConfigError, DataError
+
+_GZIP = b"\x1f\x8b"
+_HEAD = 1 << 16  # bytes looked at to tell the format
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How to cut one file."""
+
+    format: str
+    """parquet, or the name of a text format."""
+    separator: str
+    """One character between fields."""
+    columns: list[str]
+    """Name of each field in order; empty names are not read."""
+    header: bool
+    """Whether the first line is a header and no event."""
+    quoted: bool
+    """Whether a field may be in double quotes."""
+    gzip: bool
+    aliases: dict[str, str]
+    """Other names of columns: what a configuration may say -> the name in `columns`."""
+
+    def find(self, name: str, key: str, path: Path) -> str:
+        """The column that a configuration's `name` stands for.
+
+        Raises:
+            DataError: there is none; the message names it, what there is, and the `key` to set.
+        """
+        for candidate in (name, self.aliases.get(name, "")):
+            if candidate and candidate in self.columns:
+                return candidate
+        there = ", ".join(column for column in self.columns if column)
+        raise DataError(f"{path} has no column {name!r} (it has {there}): set {key} to one of them")
+
+
+_TAOBAO = re.compile(r"[^,]+,[^,]+,[^,]+,(pv|buy|cart|fav),-?\d+")
+_YOOCHOOSE = re.compile(r"[^,]+,\d{4}-\d\d-\d\dT[^,]+,[^,]+,[^,]*")
+_UDATA = re.compile(r"\d+\t\d+\t[\d.]+\t\d+")
+_SAME = {"user": "user", "item": "item", "timestamp": "timestamp"}
+
+
+def sniff(path: Path, config: DataConfig) -> Layout:
+    """Tell the layout of a file, by `config.format` or, for ``auto``, by its first lines.
+
+    Raises:
+        ConfigError: `config.format` is unknown.
+        DataError: the file is unreadable, empty, or has not the promised form.
+    """
+    head, compressed = _head(path)
+    if not head.strip():
+        raise DataError(f"{path} is empty: name a log with at least one event")
+    name = config.format
+    if name == "auto":
+        name = "parquet" if head.startswith(b"PAR1") else _guess(head)
+    if name == "parquet":
+        return Layout("parquet", "", [], False, False, False, {})
+    if name not in _LAYOUTS:
+        raise ConfigError(f"data.format {name!r} is not one of auto, parquet, {', '.join(_LAYOUTS)}: choose one")
+    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()]
+    return replace(_LAYOUTS[name](lines), gzip=compressed)
+
+
+def _head(path: Path) -> tuple[bytes, bool]:
+    try:
+        with open(path, "rb") as file:
+            compressed = file.read(2) == _GZIP
+        with gzip.open(path) if compressed else open(path, "rb") as file:
+            return file.read(_HEAD), compressed
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
+
+
+def reason(error: BaseException) -> str:
+    """One line that says what an error was about."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split()).rstrip(".")
+
+
+def _guess(head: bytes) -> str:
+    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines()[:6] if line.strip()]
+    first = lines[0]
+    if ":token" in first:
+        return "inter"
+    for line in lines:  # not the first alone: it may be one of the file's bad rows
+        if "::" in line or _UDATA.fullmatch(line):
+            return "movielens"
+        if _TAOBAO.fullmatch(line):
+            return "taobao" if not _is_header(first) else "csv"
+        if _YOOCHOOSE.fullmatch(line):
+            return "yoochoose" if not _is_header(first) else "csv"
+    if "userId" in first and "movieId" in first:
+        return "movielens"
+    return "tsv" if first.count("\t") > first.count(",") else "csv"
+
+
+def _is_header(line: str) -> bool:
+    return not any(character.isdigit() for character in line)
+
+
+def _delimited(format: str, separator: str) -> Callable[[list[str]], Layout]:
+    def make(lines: list[str]) -> Layout:
+        columns = [column.strip() for column in next(csv.reader(lines[:1], delimiter=separator))]
+        return Layout(format, separator, columns, True, True, False, {})
+
+    return make
+
+
+def _inter(lines: list[str]) -> Layout:
+    separator = "\t" if "\t" in lines[0] else ","
+    columns = [column.strip().partition(":")[0] for column in lines[0].split(separator)]
+    other = {"user": "user_id" if "user_id" in columns else "session_id", "item": "item_id", "session": "session_id"}
+    return Layout("inter", separator, columns, True, False, False, other)
+
+
+def _taobao(lines: list[str]) -> Layout:
+    columns = ["user", "item", "category", "behavior", "timestamp"]
+    return Layout("taobao", ",", columns, False, False, False, {})
+
+
+def _yoochoose(lines: list[str]) -> Layout:
+    columns = ["session", "timestamp", "item", "category"]
+    return Layout("yoochoose", ",", columns, False, False, False, {"user": "session"})
+
+
+def _movielens(lines: list[str]) -> Layout:
+    other = {"user": "userId", "item": "movieId"}
+    if any("::" in line for line in lines):  # one-character separator with empty fields between: the fast parser's way
+        columns = ["user", "", "item", "", "rating", "", "timestamp"]
+        return Layout("movielens", ":", columns, False, False, False, {to: name for name, to in other.items()})
+    if "movieId" in lines[0]:
+        return Layout("movielens", ",", lines[0].split(","), True, True, False, other)
+    columns = ["user", "item", "rating", "timestamp"]
+    return Layout("movielens", "\t", columns, False, False, False, {to: name for name, to in other.items()})
+
+
+_LAYOUTS: dict[str, Callable[[list[str]], Layout]] = {
+    "csv": _delimited("csv", ","),
+    "tsv": _delimited("tsv", "\t"),
+    "inter": _inter,
+    "taobao": _taobao,
+    "yoochoose": _yoochoose,
+    "movielens": _movielens,
+}

@@ -1,0 +1,73 @@
+"""An interaction log in memory: what every reader and the synthetic generator give, and every split takes.
+
+This module knows nothing about files, cut-offs or models.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A column of strings, each different string held once."""
+
+    values: np.ndarray
+    """object (V,): the different strings, as `str`."""
+    codes: np.ndarray
+    """int64 (n,): place of each event's string in `values`."""
+
+    def isin(self, wanted: list[str]) -> np.ndarray:
+        """bool (n,): which events carry one of `wanted`."""
+        allowed = set(wanted)
+        return np.fromiter((value in allowed for value in self.values), bool, len(self.values))[self.codes]
+
+    def take(self, chosen: np.ndarray) -> Labels:
+        """The column at the events `chosen` (mask or indices); `values` stays whole."""
+        return Labels(self.values, self.codes[chosen])
+
+
+@dataclass(frozen=True)
+class ReadReport:
+    """What reading a log found. Counts are of rows of the file."""
+
+    source: str = ""
+    """The file, or ``synthetic``."""
+    rows: int = 0
+    """Rows read, without the header and empty lines."""
+    events: int = 0
+    """Rows that became events."""
+    bad: int = 0
+    """Rows left out: too many fields, an empty or unusable id, an unreadable time."""
+    bad_lines: list[int] = field(default_factory=list)
+    """Line numbers (the first line of the file is 1) of the first few bad rows."""
+    filtered: int = 0
+    """Good rows left out by `DataConfig.keep`."""
+    duplicates: int = 0
+    """Events with the user, item and time of another event. They are kept: two clicks within the clock's tick are two."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Log:
+    """Events in the order of their source; nothing is sorted and nothing is dropped here."""
+
+    users: Labels
+    """User (or session) of each event."""
+    items: Labels
+    """Item of each event."""
+    timestamps: np.ndarray
+    """int64 or float64 (n,), finite; larger is later. Dates are unix seconds."""
+    labels: Labels | None = None
+    """The log's own split, where one was asked for."""
+    report: ReadReport = field(default_factory=ReadReport)
+    """What reading found."""
+
+    def __len__(self) -> int:
+        return len(self.timestamps)

@@ -1,0 +1,137 @@
+"""Stage `prepare`: from an interaction log to the files that later stages read.
+
+``RUN/data/cloud`` holds what lies before the cut-off and is all that cloud stages open, so nothing later can leak into
+what they make (feature D1). ``RUN/data/devices`` holds the later events and is opened by the device side of rehearsal
+and evaluation only. ``RUN/data/summary.json`` has the counts of both, for the report.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketrec.cloud.config import RunConfig
+from pocketrec.cloud.data.readers import read_log
+from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.data.split import Prepared, split_log
+from pocketrec.cloud.data.vocabulary import Vocabulary
+from pocketrec.device.errors import DataError
+from pocketrec.device.files import write_atomic
+
+CLOUD_FOLDER = Path("data", "cloud")
+DEVICES_FOLDER = Path("data", "devices")
+_ITEMS, _COUNTS, _BEFORE, _AFTER, _LEARN, _SUMMARY = (
+    "items.txt", "counts.npy", "before.npz", "after.npz", "learn.npy", "summary.json"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CloudData:
+    """What the cloud may see."""
+
+    vocabulary: Vocabulary
+    counts: np.ndarray
+    """int64 (N+1,): events by item row."""
+    before: Sequences
+    cut_off: int | float | None
+    """First time not seen; None where the split has no such time."""
+    personal: bool
+    """False: the global model alone is judged."""
+    summary: dict[str, Any]
+    """Counts of the events before the cut-off."""
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """What only devices see."""
+
+    after: Sequences
+    learn: np.ndarray
+    """int64 (len(after),): number of first events to learn from; the rest is the test."""
+
+
+def prepare(config: RunConfig, folder: str | Path) -> Prepared:
+    """Read and split the log of `config` and write it into the run directory `folder`.
+
+    Raises:
+        DataError: the log is missing, unreadable, or cannot be split as asked.
+        ConfigError: the configuration does not fit the log.
+        StorageError: a file cannot be written.
+    """
+    log = read_log(config.data, config.split.column if config.split.kind == "column" else None)
+    prepared = split_log(log, config.split, config.data)
+    cloud, devices = Path(folder) / CLOUD_FOLDER, Path(folder) / DEVICES_FOLDER
+    prepared.vocabulary.save(cloud / _ITEMS)
+    write_atomic(cloud / _COUNTS, lambda file: np.save(file, prepared.counts))
+    prepared.before.save(cloud / _BEFORE)
+    _write_json(cloud / _SUMMARY, prepared.past)
+    prepared.after.save(devices / _AFTER)
+    write_atomic(devices / _LEARN, lambda file: np.save(file, prepared.learn))
+    _write_json(Path(folder) / "data" / _SUMMARY, {**prepared.summary, "read": log.report.to_dict()})
+    return prepared
+
+
+def load_cloud(folder: str | Path) -> CloudData:
+    """Read ``RUN/data/cloud`` of the run directory `folder`.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    cloud = Path(folder) / CLOUD_FOLDER
+    summary = _read_json(cloud / _SUMMARY)
+    vocabulary = Vocabulary.load(cloud / _ITEMS)
+    counts = _read_array(cloud / _COUNTS)
+    if len(counts) != len(vocabulary) + 1:
+        raise DataError(f"{cloud} does not fit together: run `pocketrec prepare` again")
+    before = Sequences.load(cloud / _BEFORE)
+    return CloudData(vocabulary, counts, before, summary["cut_off"], summary["personal"], summary)
+
+
+def load_devices(folder: str | Path) -> DeviceData:
+    """Read ``RUN/data/devices`` of the run directory `folder`.
+
+    Raises:
+        DataError: a file is missing or damaged.
+    """
+    devices = Path(folder) / DEVICES_FOLDER
+    data = DeviceData(Sequences.load(devices / _AFTER), _read_array(devices / _LEARN))
+    if len(data.learn) != len(data.after):
+        raise DataError(f"{devices} does not fit together: run `pocketrec prepare` again")
+    return data
+
+
+def load_summary(folder: str | Path) -> dict[str, Any]:
+    """All counts of ``RUN/data/summary.json``; key ``read`` holds the `ReadReport` of the log.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    return _read_json(Path(folder) / "data" / _SUMMARY)
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    write_atomic(path, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+    except FileNotFoundError:
+        raise DataError(f"no file {path}: run `pocketrec prepare` first") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path} ({type(error).__name__}): run `pocketrec prepare` again") from None
+
+
+def _read_array(path: Path) -> np.ndarray:
+    try:
+        array: np.ndarray = np.load(path, allow_pickle=False)
+        return array
+    except FileNotFoundError:
+        raise DataError(f"no file {path}: run `pocketrec prepare` first") from None
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"cannot read {path} ({type(error).__name__}): run `pocketrec prepare` again") from None
