@@ -1,0 +1,283 @@
+"""The guard: is this user better served by the personal weights, by the global ones, or by something between?
+
+The user's latest events are held back, the rest is trained on, and both models are judged on the held-back targets.
+One user has few of them, so what is seen (two signals: log-likelihood and reciprocal rank) only corrects what the
+rehearsal expects of a user with that many events (empirical-Bayes shrinkage). With n events to learn from and m
+targets held back, the expected gain in mean reciprocal rank is
+
+    posterior(n, m) = gain(n) + sum over signals s of  weight_s * m / (m + strength_s) * (observed_s - expected_s(n))
+
+where gain(n) is the rehearsal's mean gain of such users on their real future, expected_s(n) is its mean of the same
+signal on held-back targets, weight_s converts the signal into reciprocal rank (the regression of the real gain on the
+signal) and strength_s is the number of held-back targets at which half of the signal is believed. Functions of n are
+lines in log(1 + n). The personal weights are kept, blended half and half with the global ones, or left aside,
+whichever has the largest posterior; each must exceed the recipe's threshold. The rules are pure functions, so that
+the rehearsal fits the very numbers that the device uses.
+
+This module knows nothing about files, nor about how a recipe was chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from pocketrec.device.training import evaluate_targets, fine_tune
+
+if TYPE_CHECKING:
+    from pocketrec.device.model import Array, Model
+    from pocketrec.device.recipe import Recipe
+    from pocketrec.device.training import Progress
+
+PERSONAL: Final = "personal"
+BLEND: Final = "blend"
+GLOBAL: Final = "global"
+
+#: Share of the personal weights in a blend: w = global + BLEND_SHARE * (personal - global).
+BLEND_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Line:
+    """A value that depends on a number of events: intercept + slope * log(1 + n)."""
+
+    intercept: float = 0.0
+    """Value at n = 0."""
+    slope: float = 0.0
+    """Change for each e-fold of 1 + n."""
+
+    def at(self, events: int) -> float:
+        """The value at `events` >= 0."""
+        return self.intercept + self.slope * math.log1p(events)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How far one held-back measurement is believed."""
+
+    expected: Line = Line()
+    """Its mean over rehearsed users with n events."""
+    weight: float = 0.0
+    """Gain in reciprocal rank for each unit of the signal; 0 = not used."""
+    strength: float = 10.0
+    """Held-back targets at which half of the signal is believed, above 0."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the rehearsal knows of one choice (personal, or blend) before a user's own events are judged."""
+
+    gain: Line = Line()
+    """Mean gain in reciprocal rank on the users' real future."""
+    loglik: Signal = Signal(weight=0.1)
+    """Gain in mean log-likelihood of the held-back targets, in nats."""
+    rr: Signal = Signal(weight=0.0)
+    """Gain in mean reciprocal rank of the held-back targets."""
+
+
+#: Used where no rehearsal was made: nothing is expected, and the sign of the log-likelihood decides.
+NEUTRAL: Final = Prior()
+
+
+@dataclass(frozen=True)
+class GuardRecipe:
+    """Settings of the guard; the table ``guard`` of recipe.json."""
+
+    enabled: bool = True
+    """Off: the personal weights are always kept (naive fine-tuning)."""
+    holdback: float = 0.3
+    """Share of the events to learn from that is held back, the latest ones, in (0, 1)."""
+    minimum_heldback: int = 2
+    """With fewer held-back targets nothing is judged, and the prior's gain alone decides."""
+    threshold: float = 0.0
+    """Posterior gain in reciprocal rank above which personal (or blended) weights are used."""
+    prior: dict[str, Prior] = field(default_factory=dict)
+    """Priors of ``personal`` and ``blend``; `NEUTRAL` where absent."""
+
+    def prior_of(self, choice: str) -> Prior:
+        """The prior of ``personal`` or ``blend``."""
+        return self.prior.get(choice, NEUTRAL)
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> GuardRecipe:
+        """Read the table of recipe.json.
+
+        Raises:
+            TypeError, ValueError, KeyError: a key is unknown or a value is wrong.
+        """
+        plain = {key: value for key, value in table.items() if key != "prior"}
+        priors = {choice: _prior(entry) for choice, entry in (table.get("prior") or {}).items()}
+        recipe = cls(**plain, prior=priors)
+        if not 0 < float(recipe.holdback) < 1 or int(recipe.minimum_heldback) < 1:
+            raise ValueError("guard: holdback must lie in (0, 1) and minimum_heldback be at least 1")
+        return recipe
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Mean differences against the global weights on the held-back targets; positive = better than global."""
+
+    loglik: float
+    """Nats a target."""
+    rr: float
+    """Reciprocal rank in the full catalogue."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the held-back events of one user say."""
+
+    events: int
+    """Events to learn from, n, the held-back ones included."""
+    heldback: int
+    """Held-back targets, m; 0 where there are too few events to judge."""
+    observed: dict[str, Observed] = field(default_factory=dict)
+    """By choice, ``personal`` and ``blend``; empty where heldback = 0 or the training diverged."""
+    diverged: bool = False
+    """Whether the training ended in numbers that are not finite."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which weights this user gets, and why."""
+
+    choice: str
+    """personal, blend or global."""
+    reason: str
+    """A few words for the report."""
+    posterior: dict[str, float] = field(default_factory=dict)
+    """Expected gain in reciprocal rank of ``personal`` and ``blend``, where they were weighed."""
+    judgement: Judgement | None = None
+    """What was seen on the held-back events, where any were."""
+
+    @property
+    def share(self) -> float:
+        """Share of the personal weights: 1, `BLEND_SHARE` or 0."""
+        return {PERSONAL: 1.0, BLEND: BLEND_SHARE}.get(self.choice, 0.0)
+
+
+def posterior_gain(prior: Prior, events: int, heldback: int, observed: Observed | None) -> float:
+    """Expected gain in reciprocal rank, by the formula at the top of this module.
+
+    Args:
+        prior: of the choice.
+        events: n, events to learn from.
+        heldback: m, held-back targets; 0 leaves the prior's gain.
+        observed: the signals; None leaves the prior's gain.
+    """
+    gain = prior.gain.at(events)
+    if observed is None or heldback <= 0:
+        return gain
+    for signal, value in ((prior.loglik, observed.loglik), (prior.rr, observed.rr)):
+        gain += signal.weight * heldback / (heldback + signal.strength) * (value - signal.expected.at(events))
+    return gain
+
+
+def decide(guard: GuardRecipe, judgement: Judgement) -> Decision:
+    """Choose between personal, blend and global from what was seen and what was expected.
+
+    Equal posteriors go to the milder choice: global before blend before personal.
+    """
+    if judgement.diverged:
+        return Decision(GLOBAL, "the training diverged", judgement=judgement)
+    if not guard.enabled:
+        return Decision(PERSONAL, "the guard is off", judgement=judgement)
+    posterior = {
+        choice: posterior_gain(
+            guard.prior_of(choice), judgement.events, judgement.heldback, judgement.observed.get(choice)
+        )
+        for choice in (BLEND, PERSONAL)
+    }
+    best, gain = GLOBAL, guard.threshold
+    for choice, value in posterior.items():
+        if value > gain:
+            best, gain = choice, value
+    if judgement.heldback == 0:
+        reason = "too few events to hold any back, so the rehearsal's mean decides"
+    elif best == GLOBAL:
+        reason = "no gain is expected from personal weights"
+    else:
+        reason = f"a gain of {gain:+.4f} in reciprocal rank is expected"
+    return Decision(best, reason, posterior, judgement)
+
+
+def heldback_count(guard: GuardRecipe, events: int) -> int:
+    """How many of `events` targets are held back; 0 where fewer than `minimum_heldback` would be, or none be left."""
+    count = max(guard.minimum_heldback, round(guard.holdback * events))
+    return count if guard.enabled and events - count >= 1 else 0
+
+
+def judge(
+    model: Model,
+    rows: Array,
+    first_target: int,
+    recipe: Recipe,
+    start: Mapping[str, Array],
+    reference: Mapping[str, Array],
+    *,
+    progress: Progress | None = None,
+    step: int = 0,
+) -> Judgement:
+    """Train on all but the latest events and compare with the global weights on those.
+
+    The model's variables are left in an undefined state: the caller imports the weights that it wants.
+
+    Args:
+        model: the model.
+        rows: int32 [n], the history, oldest first, no 0.
+        first_target: index of the first event to learn from.
+        recipe: how to train, and the guard's settings.
+        start: weights and slots to train from (the global ones, or a state's).
+        reference: the global weights and slots.
+        progress: called after each step.
+        step: train steps already made from the global weights (seeds the negatives).
+    """
+    events = len(rows) - max(1, first_target)
+    heldback = heldback_count(recipe.guard, events)
+    if heldback == 0:
+        return Judgement(max(0, events), 0)
+    split = len(rows) - heldback
+    model.import_weights(start)
+    fine_tune(model, rows[:split], first_target, recipe, progress=progress, step=step)
+    personal = model.export_weights()
+    if not finite(personal):
+        return Judgement(events, heldback, diverged=True)
+    model.import_weights(reference)
+    loss, rank = evaluate_targets(model, rows, split)  # (m,), (m,)
+    observed = {}
+    for choice, share in ((PERSONAL, 1.0), (BLEND, BLEND_SHARE)):
+        model.import_weights(blend(reference, personal, share))
+        new_loss, new_rank = evaluate_targets(model, rows, split)
+        observed[choice] = Observed(float(np.mean(loss - new_loss)), float(np.mean(1 / new_rank - 1 / rank)))
+    diverged = not all(math.isfinite(seen.loglik) and math.isfinite(seen.rr) for seen in observed.values())
+    return Judgement(events, heldback, {} if diverged else observed, diverged)
+
+
+def blend(reference: Mapping[str, Array], personal: Mapping[str, Array], share: float) -> dict[str, Array]:
+    """global + share * (personal - global), tensor by tensor (weights and slots), float32; exact at 0 and 1."""
+    if share == 1.0:
+        return dict(personal)
+    return {name: (value + share * (personal[name] - value)).astype(np.float32) for name, value in reference.items()}
+
+
+def finite(weights: Mapping[str, Array]) -> bool:
+    """Whether every number of every tensor is finite."""
+    return all(bool(np.isfinite(value).all()) for value in weights.values())
+
+
+def _prior(entry: Mapping[str, Any]) -> Prior:
+    known = dict(entry)
+    gain = Line(**known.pop("gain", {}))
+    signals = {}
+    for name in ("loglik", "rr"):
+        signal = dict(known.pop(name, {}))
+        signals[name] = Signal(expected=Line(**signal.pop("expected", {})), **signal)
+        if signals[name].strength <= 0:
+            raise ValueError(f"guard: strength of {name} must be above 0")
+    if known:
+        raise ValueError(f"guard: unknown key {next(iter(known))}")
+    return Prior(gain=gain, **signals)

@@ -1,0 +1,67 @@
+"""recipe.json: how a device makes the model personal. The rehearsal writes it, the device follows it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pocketrec.device.errors import BundleError
+from pocketrec.device.guard import GuardRecipe
+
+FORMAT = 1  # of recipe.json
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to fine-tune, with its guard and what is expected of it."""
+
+    personalise: bool = True
+    """Off: the rehearsal found nothing to gain, and every device stays with the global model."""
+    way: str = "partial"
+    """Which tensors the model file trains: partial (last GRU + FC), head (FC) or whole."""
+    optimizer: str = "adagrad"
+    """Optimiser of the model file: sgd, adagrad or adam."""
+    learning_rate: float = 0.02
+    """Rate of every step, above 0."""
+    passes: int = 10
+    """Passes over the user's windows, at least 1."""
+    proximal: float = 0.0
+    """Strength of the pull to the global weights, at least 0."""
+    targets: str = "later"
+    """Events trained on: later (those at or after the manifest's cut-off) or all."""
+    minimum_events: int = 1
+    """With fewer events to learn from, the global model is left alone."""
+    guard: GuardRecipe = field(default_factory=GuardRecipe)
+    """Settings of the guard."""
+    forecast: dict[str, Any] = field(default_factory=dict)
+    """Gain that the rehearsal expects; for reports, the device does not read it."""
+
+    def __post_init__(self) -> None:
+        if not (self.learning_rate > 0 and self.passes >= 1 and self.proximal >= 0 and self.minimum_events >= 0):
+            raise ValueError("learning_rate, passes, proximal or minimum_events is out of range")
+        if self.targets not in ("later", "all"):
+            raise ValueError(f"targets must be later or all, not {self.targets!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of recipe.json."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Recipe:
+        """Read the content of recipe.json.
+
+        Raises:
+            BundleError: the format is another, a key is unknown, or a value is wrong.
+        """
+        try:
+            plain = dict(table)
+            if plain.pop("format", FORMAT) != FORMAT:
+                raise ValueError(f"its format is {table['format']!r}")
+            guard = GuardRecipe.from_dict(plain.pop("guard", {}))
+            return cls(**plain, guard=guard)
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            raise BundleError(
+                f"cannot follow recipe.json ({error}): use a bundle made for this version of pocketrec"
+            ) from None

@@ -1,0 +1,102 @@
+"""Fine-tuning on one user's history, and the judgement of single targets.
+
+The steps follow from the history and the recipe alone: no shuffling, negatives seeded by the step's number. So equal
+input gives equal weights, and training that was saved and restored continues as if it had not been interrupted.
+This module knows nothing about bundles, states or the guard.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from pocketrec.device.windows import log_uniform, training_windows
+
+if TYPE_CHECKING:
+    from pocketrec.device.model import Array, Model
+    from pocketrec.device.recipe import Recipe
+
+_SEED = 20210419  # of the negatives; fixed, so that rehearsal and devices draw alike
+
+
+class Progress(Protocol):
+    """Called after each train step."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` steps are made."""
+
+
+def fine_tune(
+    model: Model,
+    rows: Array,
+    first_target: int,
+    recipe: Recipe,
+    *,
+    progress: Progress | None = None,
+    step: int = 0,
+    passes: int | None = None,
+) -> list[float]:
+    """Train the model's present weights on a history.
+
+    Args:
+        model: the model; its weights and slots are changed.
+        rows: int32 [n], the history, oldest first, no 0.
+        first_target: index of the first event to predict; earlier ones are context.
+        recipe: learning rate, passes, proximal strength.
+        progress: called after each step.
+        step: train steps already made from the global weights.
+        passes: passes over the windows; None = the recipe's.
+
+    Returns:
+        The mean loss of each pass, in nats a step's target; empty where there is nothing to learn from.
+    """
+    passes = recipe.passes if passes is None else passes
+    items, targets = training_windows(rows, first_target, model.window, model.batch)  # (S, B, T) each
+    steps = len(items)
+    losses = []
+    for done in range(passes if steps else 0):
+        total = 0.0
+        for at in range(steps):
+            number = step + done * steps + at
+            negatives = _negatives(model, number)
+            total += model.train(items[at], targets[at], recipe.learning_rate, recipe.proximal, negatives)
+            if progress is not None:
+                progress(done * steps + at + 1, passes * steps)
+        losses.append(total / steps)
+    return losses
+
+
+def steps_of(model: Model, rows: Array, first_target: int, passes: int) -> int:
+    """Train steps that `fine_tune` makes."""
+    targets = max(0, len(rows) - max(1, first_target))
+    windows = -(-targets // model.window)
+    return -(-windows // model.batch) * passes
+
+
+def evaluate_targets(model: Model, rows: Array, first_target: int) -> tuple[Array, Array]:
+    """Loss and rank of each target from `first_target` to the end, under the present weights.
+
+    Every target has at least half a window of context before it, where the history is that long.
+
+    Returns:
+        Loss in nats and rank (1 = best), float64 [m] each, oldest first: over the full catalogue, or,
+        where the loss is the sampled softmax, over the target and negatives that are the same at every call.
+    """
+    stride = max(1, model.window // 2)
+    items, targets = training_windows(rows, first_target, model.window, model.batch, stride)
+    losses, ranks = [np.zeros(0)], [np.zeros(0)]
+    for at in range(len(items)):
+        loss, rank = model.evaluate(items[at], targets[at], _negatives(model, at))  # (B, T) each
+        counted = targets[at] > 0
+        losses.append(loss[counted].astype(np.float64))
+        ranks.append(rank[counted].astype(np.float64))
+    return np.concatenate(losses), np.concatenate(ranks)
+
+
+def _negatives(model: Model, step: int) -> Array | None:
+    if not model.sampled:
+        return None
+    if model.items < 1:
+        raise ValueError("this model draws negatives: make it with Model(..., items=N)")
+    return log_uniform(model.negatives, model.items, _SEED, step)
