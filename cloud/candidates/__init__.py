@@ -1,1 +1,84 @@
-"""Candidate sets."""
+"""Candidate sets: K items for each user over one seam, made by name.
+
+A new source is one module with a class that follows `CandidateSource`, one line in `SOURCES`, and one subclass of
+`CandidateContract` in the tests.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from pocketrec.cloud.candidates.als import AlsCandidates, AlsModel, fit_als
+from pocketrec.cloud.candidates.popularity import PopularityCandidates
+from pocketrec.cloud.candidates.sets import Candidates, popular_rows, recall_ceiling
+from pocketrec.cloud.config import CandidatesConfig
+from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.device.errors import ConfigError
+
+__all__ = [
+    "SOURCES",
+    "AlsModel",
+    "CandidateSource",
+    "Candidates",
+    "build",
+    "fit_als",
+    "popular_rows",
+    "recall_ceiling",
+]
+
+
+class CandidateSource(Protocol):
+    """Makes candidate sets of the events before the cut-off."""
+
+    name: str
+
+    def build(
+        self,
+        config: CandidatesConfig,
+        before: Sequences,
+        items: int,
+        *,
+        seed: int = 1,
+        threads: int = 1,
+        mask_seen: bool = False,
+        als: AlsModel | None = None,
+    ) -> Candidates:
+        """One set for each user of `before`; equal seeds give equal sets.
+
+        Args:
+            config: k and the method's parameters.
+            before: events before the cut-off; nothing later is given.
+            items: N; rows are ordered by popularity.
+            seed: of everything random.
+            threads: 0 = one for each core; does not change the sets.
+            mask_seen: leave out what the user has had (for logs that never repeat).
+            als: an ALS model of the same events that is fitted already, for sources that use one.
+        """
+        ...
+
+
+#: Every source by its name in ``[candidates] method``.
+SOURCES: dict[str, CandidateSource] = {source.name: source for source in (AlsCandidates(), PopularityCandidates())}
+
+
+def build(
+    config: CandidatesConfig,
+    before: Sequences,
+    items: int,
+    *,
+    seed: int = 1,
+    threads: int = 1,
+    mask_seen: bool = False,
+    als: AlsModel | None = None,
+) -> Candidates:
+    """Candidate sets by the method that the configuration names (see `CandidateSource.build`).
+
+    Raises:
+        ConfigError: there is no such method.
+    """
+    try:
+        source = SOURCES[config.method]
+    except KeyError:
+        names = ", ".join(sorted(SOURCES))
+        raise ConfigError(f"no candidate method {config.method!r}: set candidates.method to one of {names}") from None
+    return source.build(config, before, items, seed=seed, threads=threads, mask_seen=mask_seen, als=als)

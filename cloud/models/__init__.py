@@ -1,1 +1,91 @@
-"""Backbones."""
+"""Backbones: next-item models over one seam, made by name.
+
+A new backbone is one module with a class that follows `Backbone`, one line in `BACKBONES`, and one subclass of
+`BackboneContract` in the tests.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pocketrec.cloud.config import ModelConfig
+from pocketrec.cloud.models.backbone import FC, ITEM_EMBEDDING, MODEL_NAME, Backbone, item_table
+from pocketrec.cloud.models.gru import GruBackbone
+from pocketrec.device.errors import ConfigError, DataError
+from pocketrec.device.files import write_atomic
+
+#: Every backbone by its name in ``[model] backbone``.
+BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in (GruBackbone(),)}
+
+__all__ = [
+    "BACKBONES",
+    "FC",
+    "ITEM_EMBEDDING",
+    "MODEL_NAME",
+    "Backbone",
+    "backbone",
+    "build_model",
+    "item_embeddings",
+    "item_table",
+    "load_model",
+    "logits",
+    "save_model",
+]
+
+
+def backbone(name: str) -> Backbone:
+    """The backbone of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return BACKBONES[name]
+    except KeyError:
+        raise ConfigError(
+            f"no backbone {name!r}: set model.backbone to one of {', '.join(sorted(BACKBONES))}"
+        ) from None
+
+
+def build_model(config: ModelConfig, items: int, seed: int) -> keras.Model:
+    """A new model over `items` items: int32 [B, T] -> user embeddings float32 [B, T, E]; equal seeds, equal weights."""
+    return backbone(config.backbone).build(config, items, seed)
+
+
+def item_embeddings(model: keras.Model) -> np.ndarray:
+    """A copy of the item embeddings, float32 [N + 1, E]; row 0 is padding."""
+    return np.array(item_table(model), dtype=np.float32)
+
+
+def logits(model: keras.Model, embeddings: np.ndarray) -> np.ndarray:
+    """Scores of all rows, float32 [..., N + 1]: inner products with the item embeddings; -inf in column 0 (padding)."""
+    scores = np.asarray(embeddings, np.float32) @ item_embeddings(model).T
+    scores[..., 0] = -np.inf
+    return scores
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write the model as a ``.keras`` file, whole or not at all."""
+    temporary = path.with_name(f".{path.stem}.partial.keras")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        model.save(temporary)
+        write_atomic(path, temporary.read_bytes())
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_model(path: Path) -> keras.Model:
+    """Read a model written by `save_model`.
+
+    Raises:
+        DataError: the file is missing or is not a Keras model.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).splitlines() or ["unreadable"])[0]
+        raise DataError(f"cannot load the model {path}: {first}: run `pocketrec train` again") from None

@@ -1,0 +1,129 @@
+"""Candidate sets in memory and on disk.
+
+This module knows nothing about where candidates come from.
+"""
+
+from __future__ import annotations
+
+import itertools
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pocketrec.cloud.data.sequences import Sequences, offsets_of
+from pocketrec.device.errors import DataError
+from pocketrec.device.files import write_atomic
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """K items for each Old user, and K popular ones for everybody else."""
+
+    users: np.ndarray
+    """object (U,): ids as `str`, sorted."""
+    rows: np.ndarray
+    """int32 (U, K): item rows, best first, each once; padded with 0 on the right where there are fewer than K."""
+    popular: np.ndarray
+    """int32 (K,): the set of a New user."""
+
+    @property
+    def k(self) -> int:
+        """Size K of a set."""
+        return int(self.rows.shape[1])
+
+    def of(self, user: str) -> np.ndarray:
+        """int32 (K,): the set of a user; of a New one, the popular items."""
+        place = int(np.searchsorted(self.users, user))
+        known = place < len(self.users) and self.users[place] == user
+        row: np.ndarray = self.rows[place] if known else self.popular
+        return row
+
+    def save(self, path: str | Path) -> None:
+        """Write an .npz without pickled objects, atomically.
+
+        Raises:
+            StorageError: the file cannot be written.
+        """
+        arrays = {**pack_users(self.users), "rows": self.rows, "popular": self.popular}
+        write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+
+    @staticmethod
+    def load(path: str | Path) -> Candidates:
+        """Read what `save` wrote.
+
+        Raises:
+            DataError: the file is missing or damaged.
+        """
+        arrays = read_arrays(path)
+        try:
+            return Candidates(unpack_users(arrays), arrays["rows"], arrays["popular"])
+        except (KeyError, ValueError) as error:
+            raise damaged(path, error) from None
+
+
+def popular_rows(items: int, k: int) -> np.ndarray:
+    """int32 (k,): rows 1..k, the most popular items; padded with 0 where there are fewer."""
+    rows = np.arange(1, k + 1, dtype=np.int32)
+    return np.where(rows <= items, rows, 0).astype(np.int32)
+
+
+def recall_ceiling(candidates: Candidates, after: Sequences, first: np.ndarray | None = None) -> dict[str, float]:
+    """Share of next items that lie within the user's set: what no reranker of the set can exceed (feature D10).
+
+    Args:
+        candidates: made of events before the cut-off.
+        after: later events.
+        first: int64 (U,), place in `after` of each user's first event that counts; None = all.
+
+    Returns:
+        ``all``, ``old`` and ``new`` (users that candidates know or do not): recall over events, NaN where there
+        is none.
+    """
+    old = np.isin(after.users, candidates.users)
+    hits, counts = np.zeros(len(after)), np.zeros(len(after))
+    for user in range(len(after)):
+        targets = after.of(user)[0][0 if first is None else int(first[user]) :]
+        targets = targets[targets > 0]
+        hits[user], counts[user] = np.isin(targets, candidates.of(after.users[user])).sum(), len(targets)
+    groups = {"all": np.ones(len(after), bool), "old": old, "new": ~old}
+    return {
+        name: float(hits[chosen].sum() / counts[chosen].sum()) if counts[chosen].sum() else float("nan")
+        for name, chosen in groups.items()
+    }
+
+
+def pack_users(users: np.ndarray) -> dict[str, np.ndarray]:
+    """User ids as two arrays of plain numbers."""
+    encoded = [user.encode("utf-8") for user in users]
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    return {"user_bytes": np.frombuffer(b"".join(encoded), np.uint8), "user_offsets": offsets_of(lengths)}
+
+
+def unpack_users(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """The inverse of `pack_users`, object (U,)."""
+    raw, ends = arrays["user_bytes"].tobytes(), arrays["user_offsets"]
+    users = np.empty(len(ends) - 1, dtype=object)
+    users[:] = [raw[a:b].decode("utf-8") for a, b in itertools.pairwise(ends)]
+    return users
+
+
+def read_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise DataError(f"no file {path}: run `pocketrec candidates` first") from None
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path: str | Path, error: Exception) -> DataError:
+    """The error for a file that is not what it should be."""
+    return DataError(f"cannot read {path} ({type(error).__name__}): run `pocketrec candidates` again")

@@ -1,0 +1,72 @@
+"""The DeepRec backbone: item embedding, GRU layers, a linear layer to the embedding size (Han et al., WWW 2021)."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pocketrec.cloud.config import ModelConfig
+from pocketrec.cloud.models.backbone import FC, ITEM_EMBEDDING, MODEL_NAME, item_table
+from pocketrec.cloud.models.gru_layer import gru
+
+
+class GruBackbone:
+    """``item_embedding`` -> ``gru_1`` .. ``gru_n`` -> ``fc``; layer names are a contract with the exporter."""
+
+    name = "gru"
+
+    def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
+        """See `Backbone.build`."""
+        seeds = iter(np.random.SeedSequence(seed).generate_state(3 * config.layers + 4).tolist())
+        inputs = keras.Input((None,), dtype="int32", name="items")  # (B, T)
+        x = keras.layers.Embedding(
+            items + 1,
+            config.embedding,
+            mask_zero=True,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=EMBEDDING_STDDEV, seed=next(seeds)),
+            name=ITEM_EMBEDDING,
+        )(inputs)  # (B, T, E)
+        if config.dropout:
+            x = keras.layers.Dropout(config.dropout, seed=next(seeds), name="item_dropout")(x)
+        for layer in range(1, config.layers + 1):
+            x = keras.layers.GRU(
+                config.hidden,
+                return_sequences=True,
+                reset_after=True,
+                kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+                recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
+                name=f"gru_{layer}",
+            )(x)  # (B, T, H)
+            if config.hidden_dropout:
+                x = keras.layers.Dropout(config.hidden_dropout, seed=next(seeds), name=f"dropout_{layer}")(x)
+        x = keras.layers.Dense(
+            config.embedding, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), name=FC
+        )(x)  # (B, T, E)
+        return keras.Model(inputs, x, name=MODEL_NAME)
+
+    def train_embeddings(
+        self, model: keras.Model, config: ModelConfig, items: tf.Tensor, keep: tf.Tensor, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """See `Backbone.train_embeddings`."""
+        x = tf.gather(item_table(model), tf.transpose(items))  # (T, B, E)
+        carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)
+        x = _dropout(x, config.dropout, seed, 0)
+        for layer in range(1, config.layers + 1):
+            cell = model.get_layer(f"gru_{layer}").cell
+            x = gru(x, carry, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value)  # (T, B, H)
+            x = _dropout(x, config.hidden_dropout, seed, layer)
+        fc = model.get_layer(FC)
+        return tf.transpose(tf.matmul(x, fc.kernel.value) + fc.bias.value, [1, 0, 2])  # (B, T, E)
+
+
+#: Standard deviation of the item embeddings at the start.
+EMBEDDING_STDDEV = 0.05
+
+
+def _dropout(x: tf.Tensor, rate: float, seed: tf.Tensor, layer: int) -> tf.Tensor:
+    """Inverted dropout whose mask follows from the seed int32 [2] and the layer alone."""
+    if not rate:
+        return x
+    draw = tf.random.stateless_uniform(tf.shape(x), seed + tf.constant([0, layer]))
+    return tf.where(draw < rate, tf.zeros((), x.dtype), x * (1 / (1 - rate)))
