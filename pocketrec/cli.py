@@ -1,0 +1,294 @@
+"""The command ``pocketrec``: parse, hand over, and turn every error into one line.
+
+Nothing heavy is imported before the subcommand is known: ``pocketrec --help`` loads neither numpy nor TensorFlow, and
+the device's subcommands never load TensorFlow or pandas. Exit status: 0 done; 1 not as it should be (an unexpected
+error, or `doctor` found something unusable); 2 an error that the user can mend; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from pocketrec import __version__
+from pocketrec.device.errors import ConfigError, PocketRecError
+
+LOG_FILE = "log.txt"
+
+_STAGES = {
+    "prepare": ("read the log and split it at the cut-off", "reads the log, splits it, writes RUN/data"),
+    "train": (
+        "train the global model on events before the cut-off",
+        "trains the model for rehearsal (to the earlier cut) and the global model (to the cut-off): RUN/train",
+    ),
+    "candidates": (
+        "make each user's candidate set",
+        "makes K items for each user from events before the cut-off: RUN/candidates",
+    ),
+    "rehearse": (
+        "choose the devices' recipe before the cut-off",
+        "tries the grid of recipes on a second, earlier cut, through the device's own code: RUN/rehearse",
+    ),
+    "export": (
+        "write the .tflite file, check it on every runtime, write the bundle",
+        "re-states the model as a TensorFlow Lite file, checks it, and writes the bundle: RUN/bundle",
+    ),
+    "fleet": (
+        "evaluate many users through the device code",
+        "lets every test user's device learn and rank, in processes, and measures: RUN/fleet, RUN/metrics.json",
+    ),
+    "report": ("write report.html", "writes one self-contained page about the run: RUN/report.html"),
+}
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand."""
+
+    help: str
+    """One line for ``pocketrec --help``."""
+    arguments: Callable[[argparse.ArgumentParser], None]
+    """Adds its arguments; called only where the subcommand is the one wanted."""
+    run: Callable[[argparse.Namespace], int | None]
+    """Does it; the exit status, None = 0."""
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Descriptions as they are written, and room for the names of subcommands."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=18, width=110)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit asks for it; small matrices are faster so
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    name = next((word for word in arguments if not word.startswith("-")), "")
+    parser = _parser(name)
+    options = parser.parse_args(arguments)
+    try:
+        status = COMMANDS[options.command].run(options)
+        sys.stdout.flush()
+        return status or 0
+    except PocketRecError as error:
+        return _fail(str(error), 2)
+    except KeyboardInterrupt:
+        return _fail(f"interrupted{_how_to_go_on(arguments)}", 130, "")
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except MemoryError:
+        return _fail("out of memory: use a smaller log, model.window, train.batch or fewer resources.processes", 2)
+    except Exception as error:
+        return _fail(_unexpected(error, getattr(options, "out", None)), 1)
+
+
+def _parser(command: str) -> argparse.ArgumentParser:
+    """The parser; only `command` gets its arguments, for the others' may cost imports."""
+    parser = argparse.ArgumentParser(
+        prog="pocketrec",
+        description="Recommendation trained in the cloud and made personal on the device.",
+        epilog="pocketrec COMMAND --help says more. Start with: pocketrec run configs/demo.toml",
+        formatter_class=_Formatter,
+    )
+    parser.add_argument("--version", action="version", version=f"pocketrec {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    for name, entry in COMMANDS.items():
+        sub = commands.add_parser(name, help=entry.help, formatter_class=_Formatter)
+        if name == command:
+            entry.arguments(sub)
+    return parser
+
+
+# --- runs and stages --------------------------------------------------------------------------------------------
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Do every stage of a run: prepare, train, candidates, rehearse, export, fleet, report.\n"
+        "Stages that are up to date are skipped; an interrupted run goes on where it was; a changed\n"
+        "configuration does the stages again that depend on it."
+    )
+    _add_run_options(parser)
+
+
+def _stage_arguments(name: str) -> Callable[[argparse.ArgumentParser], None]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        text = _STAGES[name][1]
+        parser.description = (
+            f"{text[0].upper()}{text[1:]}.\nStages that it needs and that are not up to date are done first."
+        )
+        _add_run_options(parser)
+        parser.add_argument("--force", action="store_true", help="do the stage again even if it is up to date")
+
+    return add
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("config", metavar="CONFIG", help="TOML file, such as configs/demo.toml")
+    parser.add_argument(
+        "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[],
+        help="change a value of the configuration, such as train.epochs=3 or data.path=clicks.csv; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: runs/NAME of the config)")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
+    parser.epilog = "All keys of the configuration: docs/configuration.md"
+
+
+def _run_stages(options: argparse.Namespace) -> None:
+    from pocketrec.cloud.config import load_config
+    from pocketrec.pipeline import Pipeline, Run
+    from pocketrec.stages import STAGES, TARGETS
+
+    config = load_config(options.config, options.overrides)
+    options.out = options.out or Path("runs", Path(options.config).stem)
+    folder = options.out
+    targets = None if options.command == "run" else TARGETS[options.command]
+    with _native_noise_into(folder / LOG_FILE) as terminal:
+
+        def say(line: str) -> None:
+            if not options.quiet:
+                print(line, file=terminal, flush=True)
+
+        run = Run(config, folder, say, terminal=None if options.quiet else terminal)
+        started = time.monotonic()
+        Pipeline(STAGES, run).execute(targets, force=getattr(options, "force", False))
+        say(f"done in {time.monotonic() - started:.1f} s")
+    if options.command in ("run", "fleet"):
+        from pocketrec.stages import results
+
+        print(results(folder))
+
+
+@contextlib.contextmanager
+def _native_noise_into(log: Path) -> Iterator[TextIO]:
+    """Send what C++ libraries (and anything else) write to standard error into a file; yield the true standard error."""
+    try:
+        redirected = sys.stderr.fileno() == 2
+    except (AttributeError, OSError, io.UnsupportedOperation):
+        redirected = False
+    if not redirected:  # under a test runner, say
+        yield sys.stderr
+        return
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        file = log.open("ab")
+    except OSError as error:
+        raise ConfigError(f"cannot write {log} ({error.strerror}): name another folder with --out") from None
+    saved = os.dup(2)
+    with file, os.fdopen(saved, "w", encoding=sys.stderr.encoding, errors="backslashreplace") as terminal:
+        sys.stderr.flush()
+        os.dup2(file.fileno(), 2)
+        try:
+            yield terminal
+        finally:
+            sys.stderr.flush()
+            terminal.flush()
+            os.dup2(saved, 2)
+
+
+# --- errors -----------------------------------------------------------------------------------------------------
+
+
+def _fail(message: str, status: int, prefix: str = "error: ") -> int:
+    line = " ".join(message.split())
+    with contextlib.suppress(OSError):
+        print(f"{prefix}{line}", file=sys.stderr, flush=True)
+    return status
+
+
+def _how_to_go_on(arguments: Sequence[str]) -> str:
+    if arguments and arguments[0] in ("run", *_STAGES):
+        return ": the same command goes on where this one was"
+    return ""
+
+
+def _unexpected(error: Exception, folder: object) -> str:
+    """Write the traceback to a file and say where."""
+    text = "".join(traceback.format_exception(error))
+    places = [folder / LOG_FILE] if isinstance(folder, Path) and folder.is_dir() else []
+    places.append(Path(tempfile.gettempdir(), f"pocketrec-{os.getpid()}.log"))
+    for place in places:
+        with contextlib.suppress(OSError):
+            with place.open("a", encoding="utf-8") as file:
+                file.write(text)
+            return f"unexpected {type(error).__name__}: {error}: please report it with the traceback in {place}"
+    return f"unexpected {type(error).__name__}: {error}: please report it"
+
+
+# --- other subcommands ------------------------------------------------------------------------------------------
+
+
+def _events_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write the events that one device of a run would hold (all before the cut-off, and those after it that it\n"
+        "learns from) as CSV, and print the user's id. For trying out personalise and recommend."
+    )
+    parser.add_argument("folder", metavar="RUN", type=Path, help="run directory")
+    parser.add_argument("--user", help="id of the user (default: one with a middling number of events)")
+    parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the CSV to write: item,timestamp")
+
+
+def _events(options: argparse.Namespace) -> None:
+    from pocketrec.stages import write_events
+
+    print(write_events(options.folder, options.user, options.out))
+
+
+def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Look at this installation: versions, numpy against the runtimes, runtimes that work, threads, where data is\n"
+        "looked for, and what to do about what is wrong. The last line is JSON. Exit status 1 if it cannot be used."
+    )
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pocketrec.cloud.doctor import examine, render
+
+    findings = examine()
+    print(render(findings))
+    return 0 if findings.usable else 1
+
+
+def _device_command(name: str, text: str) -> Command:
+    def arguments(parser: argparse.ArgumentParser) -> None:
+        from pocketrec.device import cli
+
+        cli.ARGUMENTS[name](parser)
+
+    def run(options: argparse.Namespace) -> int | None:
+        from pocketrec.device import cli
+
+        return cli.RUN[name](options)
+
+    return Command(text, arguments, run)
+
+
+COMMANDS: dict[str, Command] = {
+    "run": Command("do everything: from a log to a bundle, an evaluation and a report", _run_arguments, _run_stages),
+    **{name: Command(text[0], _stage_arguments(name), _run_stages) for name, text in _STAGES.items()},
+    "events": Command("write one user's events of a run as a device would hold them", _events_arguments, _events),
+    "doctor": Command("say whether this installation works, and what to do", _doctor_arguments, _doctor),
+    "personalise": _device_command("personalise", "device: make the model personal with a user's events"),
+    "recommend": _device_command("recommend", "device: print the items to recommend"),
+    "bench": _device_command("bench", "device: time load, train step, embedding and scoring"),
+    "state": _device_command("state", "device: show or reset the personal state"),
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
