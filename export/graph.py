@@ -6,19 +6,25 @@ op has a TensorFlow Lite builtin. The module knows nothing about files or conver
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 
+from pocketrec.cloud.models import FC
 from pocketrec.device import contract
 from pocketrec.export import gru
 from pocketrec.export.item_table import ItemTable
 from pocketrec.export.optimizers import OPTIMIZERS
-from pocketrec.export.weights import GRU_TENSORS, HEAD, gru_layers, trainable_names
+from pocketrec.export.weights import GRU_TENSORS, gru_layers, trainable_names
 
 # Smallest probability whose logarithm the loss takes; keeps the loss finite (at most 80) where float32 underflows.
 _TINY = 1e-35
+# Logits (float32) that one chunk of the full softmax holds: bounds memory, and a chunk is still in the second-level
+# cache when its softmax is taken.
+_CHUNK_LOGITS = 1 << 18
 # Logit of a negative that is the target itself.
 _EXCLUDED = -1e9
 
@@ -123,11 +129,8 @@ class PersonalGraph(tf.Module):
         users, _, _ = self._forward(items)
         flat = tf.reshape(tf.transpose(targets), [-1])
         counted = tf.cast(flat > 0, tf.float32)
-        logits, place = self._logits(users, flat, negatives)
-        own = tf.gather_nd(logits, place)  # (T * B,)
-        rank = tf.reduce_sum(tf.cast(logits >= own[:, None], tf.float32), axis=1)
-        probability = tf.gather_nd(tf.nn.softmax(logits), place)
-        loss = -tf.math.log(tf.maximum(probability, _TINY))
+        parts = [self._judge(*part) for part in self._scored(users, flat, negatives)]
+        loss, rank = (tf.concat(values, 0) for values in zip(*parts, strict=True))
         return {contract.LOSS: self._by_window(loss * counted), contract.RANK: self._by_window(rank * counted)}
 
     def embed(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -168,7 +171,7 @@ class PersonalGraph(tf.Module):
             states, trace = gru.forward(self._gru(layer), states, padding, items.shape[1])
             if f"{layer}_kernel" in self.trainable:
                 traces[layer] = trace
-        users = tf.matmul(states, self._value(f"{HEAD}_kernel")) + self._value(f"{HEAD}_bias")
+        users = tf.matmul(states, self._value(f"{FC}_kernel")) + self._value(f"{FC}_bias")
         return users, traces, states
 
     def _embed(self, items: tf.Tensor) -> tf.Tensor:
@@ -179,12 +182,12 @@ class PersonalGraph(tf.Module):
         self, traces: dict[str, gru.GRUTrace], states: tf.Tensor, user_gradient: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         gradients = {
-            f"{HEAD}_kernel": tf.matmul(states, user_gradient, transpose_a=True),
-            f"{HEAD}_bias": tf.reduce_sum(user_gradient, axis=0),
+            f"{FC}_kernel": tf.matmul(states, user_gradient, transpose_a=True),
+            f"{FC}_bias": tf.reduce_sum(user_gradient, axis=0),
         }
         if not traces:
             return gradients
-        state_gradient = tf.matmul(user_gradient, self._value(f"{HEAD}_kernel"), transpose_b=True)  # (T * B, H)
+        state_gradient = tf.matmul(user_gradient, self._value(f"{FC}_kernel"), transpose_b=True)  # (T * B, H)
         lowest = next(iter(traces))
         for layer in reversed(list(traces)):
             weights = self._gru(layer)
@@ -205,30 +208,50 @@ class PersonalGraph(tf.Module):
         if negatives is not None:
             return self._sampled_loss(users, targets, negatives)
         catalogue = self._catalogue(targets)  # (N, E)
-        probabilities = tf.nn.softmax(tf.matmul(users, catalogue, transpose_b=True))  # (T * B, N)
-        own = tf.gather_nd(probabilities, _places(targets))
-        loss = -tf.math.log(tf.maximum(own, _TINY))
-        return loss, tf.matmul(probabilities, catalogue) - self.table.gather(targets)
+        by_size = tf.transpose(catalogue)  # (E, N), once for all chunks: FULLY_CONNECTED wants (out, in)
+        losses, gradients = [], []
+        for part, places in self._chunks(users, targets):
+            probabilities = tf.nn.softmax(tf.matmul(part, catalogue, transpose_b=True))  # (chunk, N)
+            losses.append(-tf.math.log(tf.maximum(tf.gather_nd(probabilities, places), _TINY)))
+            gradients.append(tf.matmul(probabilities, by_size, transpose_b=True))
+        return tf.concat(losses, 0), tf.concat(gradients, 0) - self.table.gather(targets)
 
     def _sampled_loss(
         self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        logits, _ = self._logits(users, targets, negatives)  # (T * B, 1 + S), target first
+        logits, _ = self._sampled_logits(users, targets, negatives)  # (T * B, 1 + S), target first
         own, others = tf.split(tf.nn.softmax(logits), [1, self.shape.negatives], axis=1)
         loss = -tf.math.log(tf.maximum(own[:, 0], _TINY))
         gradient = tf.matmul(others, self.table.gather(negatives)) + (own - 1.0) * self.table.gather(targets)
         return loss, gradient
 
-    def _logits(
+    def _scored(
         self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor | None
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits of every step and the place of its target in them, int32 (T * B, 2).
+    ) -> Iterator[tuple[tf.Tensor, tf.Tensor]]:
+        """Logits (n, N) or (n, 1 + S), and the places of the targets in them, chunk by chunk."""
+        if negatives is not None:
+            yield self._sampled_logits(users, targets, negatives)
+            return
+        catalogue = self._catalogue(targets)
+        for part, places in self._chunks(users, targets):
+            yield tf.matmul(part, catalogue, transpose_b=True), places
 
-        Full softmax: (T * B, N). Sampled: (T * B, 1 + S), target first, each logit less the logarithm of its
-        sampling probability (Bengio and Senecal 2008), negatives equal to the target taken out.
+    @staticmethod
+    def _judge(logits: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Loss and rank of the targets at `places`, float32 (n,) each."""
+        probability = tf.gather_nd(tf.nn.softmax(logits), places)
+        own = tf.gather_nd(logits, places)
+        rank = tf.reduce_sum(tf.cast(logits >= own[:, None], tf.float32), axis=1)
+        return -tf.math.log(tf.maximum(probability, _TINY)), rank
+
+    def _sampled_logits(
+        self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits (T * B, 1 + S), target first, and the targets' places in them.
+
+        Each logit is less the logarithm of its sampling probability (Bengio and Senecal 2008); negatives that are
+        the target itself are taken out.
         """
-        if negatives is None:
-            return tf.matmul(users, self._catalogue(targets), transpose_b=True), _places(targets)
         own = tf.reduce_sum(users * self.table.gather(targets), axis=1, keepdims=True)  # (T * B, 1)
         own -= self._log_probability(tf.maximum(targets, 1))[:, None]
         others = tf.matmul(users, self.table.gather(negatives), transpose_b=True)  # (T * B, S)
@@ -248,11 +271,19 @@ class PersonalGraph(tf.Module):
     def _catalogue(self, targets: tf.Tensor) -> tf.Tensor:
         return self.table.catalogue(tf.minimum(targets[0], 0))
 
+    def _chunks(self, users: tf.Tensor, targets: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """User embeddings and places of the targets, in chunks whose logits stay in the processor's cache."""
+        steps = targets.shape[0]
+        count = min(steps, math.ceil(steps * self.table.items / _CHUNK_LOGITS))
+        sizes = [steps * (i + 1) // count - steps * i // count for i in range(count)]
+        parts = zip(tf.split(users, sizes), tf.split(targets, sizes), strict=True)
+        return [(part, _places(own)) for part, own in parts]
+
     def _by_window(self, flat: tf.Tensor) -> tf.Tensor:
         return tf.transpose(tf.reshape(flat, [self.shape.window, self.shape.batch]))  # (B, T)
 
 
 def _places(targets: tf.Tensor) -> tf.Tensor:
-    """Index (step, column) of every target in the full logits, int32 (T * B, 2); column = row - 1."""
+    """Index (step, column) of every target in the full logits, int32 (n, 2); column = row - 1."""
     columns = tf.maximum(targets - 1, 0)
     return tf.stack([tf.range(targets.shape[0]), columns], axis=1)

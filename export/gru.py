@@ -6,7 +6,8 @@ cuDNN compute it) is written with matmul, split, unstack, sigmoid and tanh alone
 rather than taped: gate derivatives are formed for all steps at once and each weight gradient is one matmul over all
 steps, which halves the number of ops.
 
-Everything is time-major: row t * B + b of a (T * B, ...) tensor is step t of window b. Gates are in Keras order z, r, n.
+Everything is time-major: row t * B + b of a (T * B, ...) tensor is step t of window b. Gates are in Keras order:
+z, r, n.
 """
 
 from __future__ import annotations

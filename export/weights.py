@@ -11,10 +11,9 @@ import re
 import keras
 import numpy as np
 
+from pocketrec.cloud.models import FC, item_embeddings
 from pocketrec.device.errors import ConfigError
 
-EMBEDDING = "item_embedding"
-HEAD = "fc"
 GRU_TENSORS = ("kernel", "recurrent_kernel", "bias")
 
 
@@ -29,9 +28,9 @@ def weights_of(model: keras.Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
         if re.fullmatch(r"gru_\d+", layer.name):
             for tensor, value in zip(GRU_TENSORS, layer.get_weights(), strict=True):
                 weights[f"{layer.name}_{tensor}"] = value
-    kernel, bias = model.get_layer(HEAD).get_weights()
-    weights[f"{HEAD}_kernel"], weights[f"{HEAD}_bias"] = kernel, bias
-    return weights, model.get_layer(EMBEDDING).get_weights()[0]
+    kernel, bias = model.get_layer(FC).get_weights()
+    weights[f"{FC}_kernel"], weights[f"{FC}_bias"] = kernel, bias
+    return weights, item_embeddings(model)
 
 
 def gru_layers(weights: dict[str, np.ndarray]) -> list[str]:
@@ -54,4 +53,4 @@ def trainable_names(way: str, weights: dict[str, np.ndarray]) -> list[str]:
     trained = {"partial": layers[-1:], "head": [], "whole": layers}.get(way)
     if trained is None:
         raise ConfigError(f"no way to personalise is called {way!r}: choose partial, head or whole")
-    return [name for name in weights if name.startswith(tuple(f"{layer}_" for layer in (*trained, HEAD)))]
+    return [name for name in weights if name.startswith(tuple(f"{layer}_" for layer in (*trained, FC)))]

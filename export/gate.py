@@ -1,0 +1,215 @@
+"""The gate: a converted model is published only if it behaves, on every runtime found here, as Keras does.
+
+Each check has its bound beside it as a constant. A runtime runs in a process of its own (`pocketrec.device.probe`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from pocketrec.device import contract
+from pocketrec.device.errors import ExportError
+from pocketrec.device.runtime import find_runtimes
+from pocketrec.device.windows import log_uniform
+from pocketrec.export.build import ExportedModel
+from pocketrec.export.reference import Reference
+
+#: Largest difference of a score or an embedding from Keras with the same item table.
+SCORE_BOUND = 1e-4
+#: Largest difference of a score from Keras with the float table, as a share of the user's range of scores.
+TABLE_BOUND = 0.02
+#: Largest relative difference of a train step's loss from Keras' over `STEPS` steps.
+LOSS_BOUND = 1e-4
+#: Train steps of the check.
+STEPS = 20
+
+_LEARNING_RATE = 0.01
+_PROXIMAL = 0.05
+_CONTEXTS = 8
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """What the gate found; kept in the manifest.
+
+    Attributes:
+        ops: builtin ops of the file, by name, with their counts.
+        runtimes: by runtime that was checked: ``version`` and the largest differences ``score``, ``table`` (share of
+            the range), ``loss`` (relative), ``train_loss`` (relative).
+        missing: supported runtimes that are not usable in this environment, with the reason.
+    """
+
+    ops: dict[str, int]
+    runtimes: dict[str, dict[str, Any]]
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain tables for JSON."""
+        return {"ops": self.ops, "runtimes": self.runtimes, "missing": self.missing}
+
+
+def check(exported: ExportedModel, model: keras.Model, seed: int) -> GateReport:
+    """Run every check.
+
+    Args:
+        exported: what `build_tflite` made.
+        model: the Keras model that it was made from.
+        seed: of the inputs.
+
+    Raises:
+        ExportError: a check failed, or no runtime is usable here.
+    """
+    ops = builtin_ops(exported.content)
+    inputs = _inputs(exported, seed)
+    expected = _expected(exported, model, inputs)
+    found, missing = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / contract.MODEL_FILE
+        path.write_bytes(exported.content)
+        np.savez(Path(folder) / "inputs.npz", **inputs)
+        for runtime in find_runtimes():
+            # What the parent process cannot load (numpy, TensorFlow imported first) a fresh one may.
+            if not runtime.installed:
+                missing[runtime.name] = runtime.problem
+                continue
+            version, outputs = _probe(Path(folder), runtime.name)
+            found[runtime.name] = {"version": version, **_compare(runtime.name, exported, outputs, expected)}
+    if not found:
+        raise ExportError(f"no device runtime to check the model with: {'; '.join(missing.values())}")
+    return GateReport(ops, found, missing)
+
+
+def builtin_ops(content: bytes) -> dict[str, int]:
+    """Count the ops of a .tflite file by name.
+
+    Raises:
+        ExportError: the file has a Flex or custom op, which no device runtime offers.
+    """
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    names = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    codes = []
+    for code in model.operatorCodes:
+        if code.customCode:
+            raise ExportError(
+                f"the model needs the op {code.customCode.decode()}, which device runtimes lack: "
+                "write that layer with builtin ops"
+            )
+        codes.append(names[max(code.builtinCode, code.deprecatedBuiltinCode)])
+    counts: dict[str, int] = {}
+    for subgraph in model.subgraphs:
+        for operator in subgraph.operators or []:
+            name = codes[operator.opcodeIndex]
+            counts[name] = counts.get(name, 0) + 1
+    return dict(sorted(counts.items()))
+
+
+def _inputs(exported: ExportedModel, seed: int) -> dict[str, np.ndarray]:
+    """Histories of every length, rows over the whole catalogue, targets with gaps."""
+    facts = exported.model
+    rng = np.random.default_rng(seed)
+    batch, window, items = facts["batch"], facts["window"], facts["items"]
+
+    def windows(shape: tuple[int, ...]) -> np.ndarray:
+        rows = rng.integers(1, items + 1, (*shape, window), dtype=np.int32)
+        lengths = rng.integers(1, window + 1, (*shape, 1))
+        return np.where(np.arange(window) < lengths, rows, contract.PADDING).astype(np.int32)
+
+    contexts = windows((_CONTEXTS,))
+    contexts[0, 1:] = contract.PADDING  # one event
+    contexts[1] = np.maximum(contexts[1], 1)  # a full window
+    # Few batches, each seen several times: the loss then moves, so that a wrong gradient shows.
+    batches = windows((4, batch))
+    targets = np.where(batches > 0, rng.integers(0, items + 1, batches.shape), contract.PADDING).astype(np.int32)
+    order = np.arange(STEPS) % len(batches)
+    return {
+        "contexts": contexts,
+        "candidates": rng.integers(1, items + 1, facts["candidates"], dtype=np.int32),
+        "items": batches[order],
+        "targets": targets[order],
+        "negatives": np.stack([log_uniform(facts["negatives"], items, seed, step) for step in range(STEPS)]),
+        "learning_rate": np.float32(_LEARNING_RATE),
+        "proximal": np.float32(_PROXIMAL),
+    }
+
+
+def _expected(exported: ExportedModel, model: keras.Model, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    trainable = [spec["name"] for spec in exported.tensors["trainable"]]
+    exact = Reference(model, exported.item_embeddings, trainable, exported.model["optimizer"])
+    float_table = Reference(model, _float_table(model), trainable, exported.model["optimizer"])
+    negatives = list(inputs["negatives"]) if exported.model["negatives"] else [None] * STEPS
+    items, targets = inputs["items"], inputs["targets"]
+    return {
+        "embeddings": exact.embed(inputs["contexts"]),
+        "scores": exact.score(inputs["contexts"], inputs["candidates"]),
+        "float_scores": float_table.score(inputs["contexts"], inputs["candidates"]),
+        "loss": exact.losses(items[0], targets[0], negatives[0]),
+        "losses": np.array(
+            [
+                exact.train(items[step], targets[step], _LEARNING_RATE, _PROXIMAL, negatives[step])
+                for step in range(STEPS)
+            ]
+        ),
+    }
+
+
+def _float_table(model: keras.Model) -> np.ndarray:
+    from pocketrec.cloud.models import item_embeddings
+
+    table = item_embeddings(model)
+    table[contract.PADDING] = 0.0
+    return table
+
+
+def _probe(folder: Path, runtime: str) -> tuple[str, dict[str, np.ndarray]]:
+    outputs = folder / f"{runtime}.npz"
+    command = [sys.executable, "-m", "pocketrec.device.probe", contract.MODEL_FILE, "inputs.npz", outputs.name, runtime]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise ExportError(f"the model does not run on {runtime}: {reason}: `pocketrec doctor` says what is installed")
+    with np.load(outputs) as arrays:
+        return done.stdout.strip().splitlines()[-1], dict(arrays)
+
+
+def _compare(
+    runtime: str, exported: ExportedModel, outputs: dict[str, np.ndarray], expected: dict[str, np.ndarray]
+) -> dict[str, float]:
+    spread = np.ptp(expected["float_scores"], axis=1, keepdims=True)
+    found = {
+        "score": max(
+            float(np.abs(outputs["scores"] - expected["scores"]).max()),
+            float(np.abs(outputs["embeddings"] - expected["embeddings"]).max()),
+        ),
+        "table": float((np.abs(outputs["scores"] - expected["float_scores"]) / np.maximum(spread, 1e-6)).max()),
+        "loss": _relative(outputs["loss"], expected["loss"]),
+        "train_loss": _relative(outputs["losses"], expected["losses"]),
+    }
+    for name, bound in (
+        ("score", SCORE_BOUND), ("table", TABLE_BOUND), ("loss", LOSS_BOUND), ("train_loss", LOSS_BOUND)
+    ):  # fmt: skip
+        # "not <=" rather than ">": a NaN fails too.
+        if not found[name] <= bound:
+            raise ExportError(
+                f"on {runtime} the model's {name} differs from Keras' by {found[name]:.2e}, more than {bound:.0e}: "
+                "the file was not published; train again, or report this with the run's configuration"
+            )
+    if not np.array_equal(outputs["restored"], outputs["embeddings"]):
+        raise ExportError(f"on {runtime} training changed a frozen tensor: the file was not published; report this")
+    for spec in exported.tensors["trainable"]:
+        if np.array_equal(outputs[f"before.{spec['name']}"], outputs[f"after.{spec['name']}"]):
+            raise ExportError(f"on {runtime} training left {spec['name']} as it was: the file was not published")
+    return found
+
+
+def _relative(value: np.ndarray, reference: np.ndarray) -> float:
+    return float((np.abs(value - reference) / np.maximum(np.abs(reference), 1e-3)).max())

@@ -1,0 +1,105 @@
+"""What the exported file should compute, by an independent route: Keras layers and a gradient tape.
+
+Nothing of `pocketrec.export.graph` is used here, so an error there cannot hide. Only the item table differs from the
+trained model: the reference can hold the table as the file does (dequantised), so that what remains is rounding.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pocketrec.cloud.models import ITEM_EMBEDDING
+
+
+class Reference:
+    """A copy of a Keras next-item model that answers like a device.
+
+    Args:
+        model: maps items int32 [B, T] to user embeddings float32 [B, T, E].
+        table: item embeddings to use, float32 (N + 1, E).
+        trainable: names of the tensors that train, such as ``gru_2_kernel``.
+        optimizer: sgd, adagrad or adam, with Keras' defaults.
+    """
+
+    def __init__(self, model: keras.Model, table: np.ndarray, trainable: list[str], optimizer: str) -> None:
+        self.model = keras.models.clone_model(model)
+        self.model.set_weights(model.get_weights())
+        self.model.get_layer(ITEM_EMBEDDING).set_weights([table])
+        self.table = tf.constant(table)
+        self.trainable = [
+            variable
+            for layer in self.model.layers
+            for variable in layer.weights
+            if f"{layer.name}_{variable.name}" in trainable
+        ]
+        self.origin = [tf.constant(variable.numpy()) for variable in self.trainable]
+        self.optimizer = {
+            "sgd": keras.optimizers.SGD,
+            "adagrad": keras.optimizers.Adagrad,
+            "adam": keras.optimizers.Adam,
+        }[optimizer]()
+        self.optimizer.build(self.trainable)
+
+    def embed(self, contexts: np.ndarray) -> np.ndarray:
+        """User embeddings float32 [M, E] after the events of each of M contexts, int32 [M, T], right-padded."""
+        return np.asarray(self.model(contexts, training=False))[:, -1]
+
+    def score(self, contexts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+        """Scores float32 [M, C] of candidate rows int32 [C]."""
+        return self.embed(contexts) @ self.table.numpy()[candidates].T
+
+    def losses(self, items: np.ndarray, targets: np.ndarray, negatives: np.ndarray | None = None) -> np.ndarray:
+        """Cross-entropy of every target, float32 [B, T], 0 where it does not count."""
+        return self._losses(tf.constant(items), tf.constant(targets), negatives).numpy()
+
+    def ranks(self, items: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Rank of every target in the full catalogue, float32 [B, T]; ties count against it, 0 where not counted."""
+        logits = np.asarray(self.model(items, training=False)) @ self.table.numpy()[1:].T  # (B, T, N)
+        own = np.take_along_axis(logits, np.maximum(targets - 1, 0)[..., None], axis=-1)
+        return (logits >= own).sum(-1) * (targets > 0).astype(np.float32)
+
+    def train(
+        self,
+        items: np.ndarray,
+        targets: np.ndarray,
+        learning_rate: float,
+        proximal: float,
+        negatives: np.ndarray | None = None,
+    ) -> float:
+        """One step; returns the mean loss before it, without the proximal term."""
+        self.optimizer.learning_rate = learning_rate
+        with tf.GradientTape() as tape:
+            losses = self._losses(tf.constant(items), tf.constant(targets), negatives)
+            loss = tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(tf.cast(targets > 0, tf.float32)), 1.0)
+            distance = tf.add_n(
+                [tf.reduce_sum((v.value - o) ** 2) for v, o in zip(self.trainable, self.origin, strict=True)]
+            )
+            objective = loss + 0.5 * proximal * distance
+        values = [variable.value for variable in self.trainable]
+        self.optimizer.apply(tape.gradient(objective, values), self.trainable)
+        return float(loss)
+
+    def _losses(self, items: tf.Tensor, targets: tf.Tensor, negatives: np.ndarray | None) -> tf.Tensor:
+        users = self.model(items, training=False)  # (B, T, E)
+        if negatives is None:
+            logits = tf.einsum("bte,ne->btn", users, self.table[1:])
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets - 1, 0), logits)
+        else:
+            losses = self._sampled(users, targets, tf.constant(negatives))
+        return losses * tf.cast(targets > 0, tf.float32)
+
+    def _sampled(self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
+        """Sampled softmax over the target and shared negatives, logits less log P of the log-uniform sampler."""
+        items = self.table.shape[0] - 1
+
+        def log_q(rows: tf.Tensor) -> tf.Tensor:
+            row = tf.cast(tf.maximum(rows, 1), tf.float64)
+            return tf.cast(tf.math.log(tf.math.log1p(1 / row) / np.log(items + 1.0)), tf.float32)
+
+        own = tf.einsum("bte,bte->bt", users, tf.gather(self.table, targets)) - log_q(targets)
+        others = tf.einsum("bte,se->bts", users, tf.gather(self.table, negatives)) - log_q(negatives)
+        others = tf.where(targets[..., None] == negatives, -np.inf, others)
+        logits = tf.concat([own[..., None], others], axis=-1)
+        return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(targets), logits)
