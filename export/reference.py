@@ -41,6 +41,7 @@ class Reference:
             "adam": keras.optimizers.Adam,
         }[optimizer]()
         self.optimizer.build(self.trainable)
+        self._step = tf.function(self._train, reduce_retracing=True)
 
     def embed(self, contexts: np.ndarray) -> np.ndarray:
         """User embeddings float32 [M, E] after the events of each of M contexts, int32 [M, T], right-padded."""
@@ -70,8 +71,14 @@ class Reference:
     ) -> float:
         """One step; returns the mean loss before it, without the proximal term."""
         self.optimizer.learning_rate = learning_rate
+        drawn = None if negatives is None else tf.constant(negatives)
+        return float(self._step(tf.constant(items), tf.constant(targets), tf.constant(proximal), drawn))
+
+    def _train(
+        self, items: tf.Tensor, targets: tf.Tensor, proximal: tf.Tensor, negatives: np.ndarray | None
+    ) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            losses = self._losses(tf.constant(items), tf.constant(targets), negatives)
+            losses = self._losses(items, targets, negatives)
             loss = tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(tf.cast(targets > 0, tf.float32)), 1.0)
             distance = tf.add_n(
                 [tf.reduce_sum((v.value - o) ** 2) for v, o in zip(self.trainable, self.origin, strict=True)]
@@ -79,7 +86,7 @@ class Reference:
             objective = loss + 0.5 * proximal * distance
         values = [variable.value for variable in self.trainable]
         self.optimizer.apply(tape.gradient(objective, values), self.trainable)
-        return float(loss)
+        return loss
 
     def _losses(self, items: tf.Tensor, targets: tf.Tensor, negatives: np.ndarray | None) -> tf.Tensor:
         users = self.model(items, training=False)  # (B, T, E)
@@ -87,7 +94,7 @@ class Reference:
             logits = tf.einsum("bte,ne->btn", users, self.table[1:])
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets - 1, 0), logits)
         else:
-            losses = self._sampled(users, targets, tf.constant(negatives))
+            losses = self._sampled(users, targets, tf.convert_to_tensor(negatives))
         return losses * tf.cast(targets > 0, tf.float32)
 
     def _sampled(self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
