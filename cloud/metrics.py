@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
 from pocketrec.device.errors import ConfigError
 
 Floats = NDArray[np.float64]
@@ -135,13 +136,25 @@ class Interval:
         return {"mean": self.mean, "low": self.low, "high": self.high}
 
 
-def resamples(count: int, samples: int, seed: int) -> NDArray[np.int32]:
-    """How often each of `count` users is drawn in each of `samples` bootstrap samples: int32 [samples, count]."""
+def resample_means(columns: NDArray[Any], samples: int, seed: int) -> Floats:
+    """Means over users in bootstrap samples, the same users in every column.
+
+    Args:
+        columns: [C, users] values.
+        samples: bootstrap samples.
+        seed: equal seeds draw equal samples.
+
+    Returns:
+        [samples, C] float64.
+    """
+    columns = np.asarray(columns, dtype=np.float64)
+    count = columns.shape[1]
     generator = np.random.default_rng(seed)
-    weights = np.empty((samples, count), dtype=np.int32)
+    means = np.empty((samples, len(columns)))
     for index in range(samples):
-        weights[index] = np.bincount(generator.integers(0, count, count), minlength=count)
-    return weights
+        drawn = np.bincount(generator.integers(0, count, count), minlength=count)  # (users,)
+        means[index] = columns @ drawn
+    return means / count
 
 
 def bootstrap_mean(values: NDArray[Any], samples: int = 2000, seed: int = 1, level: float = 0.95) -> Interval:
@@ -152,22 +165,12 @@ def bootstrap_mean(values: NDArray[Any], samples: int = 2000, seed: int = 1, lev
     values = np.asarray(values, dtype=np.float64)
     if len(values) < 2:
         return Interval(_mean(values), -math.inf, math.inf)
-    means = resamples(len(values), samples, seed) @ values / len(values)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(values.mean()), float(low), float(high))
+    return _interval(values.mean(), resample_means(values[None], samples, seed)[:, 0], level)
 
 
-def bootstrap_ratio(after: NDArray[Any], before: NDArray[Any], samples: int = 2000, seed: int = 1,
-                    level: float = 0.95) -> Interval:
-    """Percentile bootstrap interval of mean(after) / mean(before), users drawn in pairs; nan where before is 0."""
-    after, before = np.asarray(after, dtype=np.float64), np.asarray(before, dtype=np.float64)
-    if len(before) < 2 or before.mean() <= 0:
-        return Interval(math.nan, math.nan, math.nan)
-    weights = resamples(len(before), samples, seed)
-    lower = weights @ before
-    ratios = (weights @ after)[lower > 0] / lower[lower > 0]
-    low, high = np.quantile(ratios, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(after.mean() / before.mean()), float(low), float(high))
+def _interval(mean: float, resampled: Floats, level: float = 0.95) -> Interval:
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(mean), float(low), float(high))
 
 
 @dataclass(frozen=True)
@@ -207,10 +210,18 @@ def paired(after: NDArray[Any], before: NDArray[Any], samples: int = 2000, seed:
         samples: bootstrap samples.
         seed: seed of the bootstrap.
     """
-    difference = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
+    columns = np.array([after, before], dtype=np.float64)  # (2, users)
+    difference = columns[0] - columns[1]
     gained, harmed = gained_harmed(difference)
-    return Paired(len(difference), bootstrap_mean(difference, samples, seed),
-                  bootstrap_ratio(after, before, samples, seed), gained, harmed)
+    count = len(difference)
+    mean = columns.mean(axis=1) if count else np.zeros(2)
+    ratio = float(mean[0] / mean[1]) if mean[1] > 0 else math.nan
+    if count < 2:
+        return Paired(count, bootstrap_mean(difference), Interval(ratio, math.nan, math.nan), gained, harmed)
+    drawn = resample_means(columns, samples, seed)  # (samples, 2)
+    usable = drawn[drawn[:, 1] > 0]
+    ratios = _interval(ratio, usable[:, 0] / usable[:, 1]) if len(usable) else Interval(ratio, math.nan, math.nan)
+    return Paired(count, _interval(difference.mean(), drawn[:, 0] - drawn[:, 1]), ratios, gained, harmed)
 
 
 def length_groups(lengths: NDArray[Any], edges: Sequence[int] = LENGTHS) -> list[tuple[int, int | None, NDArray[Any]]]:

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from pocketrec.cloud import metrics
 from pocketrec.device.errors import ConfigError
 

@@ -1,0 +1,171 @@
+"""One simulated device: the very code that a device runs, served to one user after the other.
+
+Imports numpy, the device package and plain helpers only, so that the processes of fleet and rehearsal are as a device
+is: no TensorFlow, no pandas. This module knows nothing about processes or files of results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketrec.cloud.metrics import ranks
+from pocketrec.device.guard import GLOBAL, PERSONAL, Decision, blend, decide, finite, judge
+from pocketrec.device.model import Model
+from pocketrec.device.recipe import Recipe
+from pocketrec.device.training import fine_tune
+from pocketrec.device.windows import context
+
+_CELLS: Final = 1 << 22  # scores ranked at a time
+
+ScoresOf = Callable[[slice], NDArray[np.float32]]
+"""Scores [p, N + 1] of a slice of the test positions."""
+
+
+@dataclass(frozen=True)
+class DeviceUser:
+    """All that the simulation of one device needs; item rows, oldest first, 0 = unknown item."""
+
+    user: str
+    before: NDArray[np.int32]
+    """Own events before the cut-off."""
+    learn: NDArray[np.int32]
+    """Later events that the device learns from."""
+    test: NDArray[np.int32]
+    """Last events, the test."""
+    candidates: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """The user's candidate set."""
+    als: NDArray[np.float32] | None = None
+    """ALS user factor; None for a New user (then ALS falls back to popularity)."""
+
+    @property
+    def history(self) -> NDArray[np.int32]:
+        """Known events that the device has when it learns."""
+        rows = np.concatenate([self.before, self.learn])
+        return rows[rows > 0]
+
+    @property
+    def known_before(self) -> int:
+        """Known events before the cut-off: the place in `history` of the first one to learn from."""
+        return int((self.before > 0).sum())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a fleet is judged; the same in every process."""
+
+    ties: str
+    mask_seen: bool
+    runtime: str
+    als_items: NDArray[np.float32] | None = None
+
+
+class SimulatedDevice:
+    """One model file, served to user after user; each starts from the global weights."""
+
+    def __init__(self, model: Path, item_embeddings: Path, runtime: str = "auto") -> None:
+        self.table: NDArray[np.float32] = np.load(item_embeddings, mmap_mode="r")  # (N + 1, E)
+        self.model = Model(model, runtime, items=len(self.table) - 1)
+        self.reference = self.model.export_weights()
+        self.milliseconds: dict[str, list[float]] = {"train": [], "embed": [], "infer": []}
+
+    def personalise(self, user: DeviceUser, recipe: Recipe) -> Decision:
+        """Do what the device does with its events, and leave the model with the weights that it would use."""
+        rows = user.history
+        first = user.known_before if recipe.targets == "later" else 0
+        self.model.import_weights(self.reference)
+        events = len(rows) - user.known_before
+        if not recipe.personalise:
+            return Decision(GLOBAL, "the recipe leaves the model alone")
+        if events < max(1, recipe.minimum_events):
+            return Decision(GLOBAL, "too few events to learn from")
+        judgement = judge(self.model, rows, first, recipe, self.reference, self.reference)
+        decision = decide(recipe.guard, judgement)
+        self.model.import_weights(self.reference)
+        if decision.choice == GLOBAL:
+            return decision
+        started = time.perf_counter()
+        steps = [0]
+        fine_tune(self.model, rows, first, recipe, progress=lambda done, total, note="": steps.__setitem__(0, done))
+        if steps[0]:
+            self.milliseconds["train"].append((time.perf_counter() - started) * 1e3 / steps[0])
+        weights = self.model.export_weights()
+        if not finite(weights):
+            self.model.import_weights(self.reference)
+            return Decision(GLOBAL, "the training diverged")
+        if decision.choice != PERSONAL:
+            self.model.import_weights(blend(self.reference, weights, decision.share))
+        return decision
+
+    def embeddings(self, user: DeviceUser) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """User embedding before each known test event, [P, E], and whether there was any event to make it of, [P]."""
+        rows, places = known_positions(user)
+        result = np.zeros((len(places), self.model.embedding), np.float32)
+        started = time.perf_counter()
+        for index, place in enumerate(places):
+            if place:
+                result[index] = self.model.embed(context(rows[:place], self.model.window))
+        if len(places):
+            self.milliseconds["embed"].append((time.perf_counter() - started) * 1e3 / len(places))
+        return result, places > 0
+
+    def infer_difference(self, user: DeviceUser) -> float:
+        """Largest difference between `infer` and embedding times item table, at the user's first test position."""
+        rows, places = known_positions(user)
+        candidates = np.zeros(self.model.candidates, np.int32)
+        chosen = user.candidates[: len(candidates)]
+        candidates[: len(chosen)] = chosen
+        window = context(rows[: places[0]], self.model.window)
+        started = time.perf_counter()
+        scores = self.model.infer(window, candidates)
+        self.milliseconds["infer"].append((time.perf_counter() - started) * 1e3)
+        difference = scores - self.table[candidates] @ self.model.embed(window)  # (C,)
+        return float(np.abs(difference[candidates > 0]).max(initial=0.0))
+
+
+def known_positions(user: DeviceUser) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """All known events of a user, and the places in them of the test events, which are the test positions."""
+    rows = np.concatenate([user.history, user.test[user.test > 0]])
+    return rows, np.arange(len(user.history), len(rows))
+
+
+def system_ranks(
+    user: DeviceUser, scores_of: ScoresOf, rows_in_table: int, settings: Settings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rank of every known test event, in the full catalogue and within the candidate set.
+
+    Args:
+        user: whose test events.
+        scores_of: slice of positions -> [p, N + 1] scores.
+        rows_in_table: N + 1.
+        settings: ties and mask.
+
+    Returns:
+        float64 [P] each; infinity = missing (masked, or not in the set).
+    """
+    rows, places = known_positions(user)
+    targets = rows[places]
+    own = np.unique(user.candidates[user.candidates > 0])
+    inside = np.concatenate([[0], own])  # column 0 = padding
+    full, within = np.empty(len(places)), np.empty(len(places))
+    step = max(1, _CELLS // rows_in_table)
+    for begin in range(0, len(places), step):
+        part = slice(begin, begin + step)
+        scores = scores_of(part)  # (p, N + 1)
+        masked = None
+        if settings.mask_seen:
+            masked = np.zeros(scores.shape, bool)
+            for index, place in enumerate(places[part]):
+                masked[index, rows[:place]] = True
+        full[part] = ranks(scores, targets[part], settings.ties, masked)
+        at = np.searchsorted(own, targets[part])
+        found = np.isin(targets[part], own)
+        within[part] = ranks(scores[:, inside], np.where(found, at + 1, 0), settings.ties,
+                             None if masked is None else masked[:, inside])  # fmt: skip
+    return full, within
