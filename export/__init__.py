@@ -1,9 +1,8 @@
 """From a Keras model to a verified TensorFlow Lite bundle.
 
-`build_tflite` re-states the weights as a builtins-only graph and converts it, `check` is the gate that refuses to
-publish a file that does not behave, and `write_bundle` writes what a static file server publishes.
+The public face: `build_tflite` (`pocketrec.export.build`) re-states the weights as a builtins-only graph and converts
+it, `check` (`pocketrec.export.gate`) refuses a file that does not behave as Keras does, `ExportedModel.save` keeps
+it, and `publish` (`pocketrec.export.publish`) writes the bundle that a static file server can offer.
+
+The names are not re-exported here: `publish` must not bring TensorFlow in.
 """
-
-from pocketrec.export.build import ExportedModel, build_tflite
-
-__all__ = ["ExportedModel", "build_tflite"]

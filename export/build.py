@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -10,10 +13,15 @@ import numpy as np
 
 from pocketrec.cloud.config import ExportConfig, ModelConfig
 from pocketrec.device import contract
+from pocketrec.device.files import write_atomic
 from pocketrec.export.convert import convert
 from pocketrec.export.graph import GraphShape, PersonalGraph
 from pocketrec.export.item_table import ItemTable
 from pocketrec.export.weights import weights_of
+
+#: Files that `ExportedModel.save` leaves beside model.tflite.
+ITEM_EMBEDDINGS_FILE = "item_embeddings.npy"
+FACTS_FILE = "facts.json"
 
 
 @dataclass(frozen=True)
@@ -27,14 +35,28 @@ class ExportedModel:
         tensors: facts for the manifest's ``tensors`` table: trainable, slots and frozen, each a list of
             ``{"name", "shape", "dtype"}``.
         item_embeddings: float32 (N + 1, E), the item table as the file holds it (dequantised).
-        graph: the TensorFlow module that was converted, the reference for the gate.
     """
 
     content: bytes
     model: dict[str, Any]
     tensors: dict[str, list[dict[str, Any]]]
     item_embeddings: np.ndarray
-    graph: PersonalGraph
+
+    def save(self, folder: Path, gate: Mapping[str, Any]) -> None:
+        """Write model.tflite, item_embeddings.npy (for evaluation; no device gets it) and facts.json into `folder`.
+
+        Args:
+            folder: made where it is not there.
+            gate: what the gate found (`pocketrec.export.gate.GateReport.to_dict`).
+
+        Raises:
+            StorageError: a file could not be written.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        facts = {"model": self.model, "tensors": self.tensors, "gate": dict(gate)}
+        write_atomic(folder / contract.MODEL_FILE, self.content)
+        write_atomic(folder / ITEM_EMBEDDINGS_FILE, lambda file: np.save(file, self.item_embeddings))
+        write_atomic(folder / FACTS_FILE, (json.dumps(facts, indent=1) + "\n").encode())
 
 
 def build_tflite(
@@ -87,7 +109,7 @@ def build_tflite(
         "slots": _specs({name: value.numpy() for name, value in graph.optimizer.slots.items()}),
         "frozen": [*_specs(frozen), *_specs({"item_embedding": table.rows})],
     }
-    return ExportedModel(convert(graph), facts, tensors, table.embeddings(), graph)
+    return ExportedModel(convert(graph), facts, tensors, table.embeddings())
 
 
 def _specs(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:

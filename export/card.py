@@ -1,0 +1,95 @@
+"""MODEL_CARD.md of a bundle (after Mitchell et al., Model Cards for Model Reporting, 2019)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_SYSTEMS = ("global", "personal", "naive", "central", "popularity", "als", "recent")
+
+
+def model_card(
+    *,
+    facts: Mapping[str, Any],
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None,
+    size: int,
+) -> str:
+    """The card as Markdown.
+
+    Args:
+        facts: ``model``, ``tensors`` and ``gate`` of the export.
+        config: the resolved configuration.
+        summary: counts of the split.
+        recipe: recipe.json as a table.
+        metrics: metrics.json, or None before the evaluation.
+        size: bytes of model.tflite.
+    """
+    model = facts["model"]
+    source = config["data"]["path"] or config["data"]["set"]
+    parts = [
+        f"# Next-item model, {model['layers']}-layer {model['backbone'].upper()}",
+        f"Trained on the log `{source}` (column `{config['data']['item']}` as item), "
+        f"split by `{config['split']['kind']}`. Nothing at or after the cut-off was seen in training, in the "
+        "vocabulary, in the candidate sets, or in the rehearsal.",
+        _table("Data", {key: value for key, value in summary.items() if isinstance(value, int | float | str)}),
+        _table("Model", {**model, "bytes": size}),
+        "## Personal training\n\n" + _recipe(recipe, facts["tensors"]),
+        _quality(metrics),
+        _table("Checked by the export gate", {
+            f"{runtime} {found['version']}": ", ".join(
+                f"{name} {value:.1e}" for name, value in found.items() if name != "version"
+            )
+            for runtime, found in facts["gate"]["runtimes"].items()
+        }),
+        "Largest differences from Keras: `score` of embeddings and scores with the same item table, `table` of "
+        "scores with the float table as a share of the user's range of scores, `loss` and `train_loss` relative.",
+        "## Intended use\n\nRanking a candidate set, or the whole catalogue, for one person on that person's own "
+        "device, with personal training on events that stay there.",
+        "## Limits\n\n- Items that came after the cut-off are unknown to the model and are ignored.\n"
+        "- What the log favours, the model favours: popular items are ranked high for people of whom little is "
+        "known.\n- The quality above is that of the log's own users and time; it says nothing of other people or "
+        "seasons.\n- The file holds no user's events, but weights and candidate sets were learned from them.",
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _table(title: str, values: Mapping[str, Any]) -> str:
+    rows = [f"| {key} | {_plain(value)} |" for key, value in values.items()]
+    return "\n".join([f"## {title}", "", "| what | value |", "| --- | --- |", *rows])
+
+
+def _recipe(recipe: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
+    if not recipe.get("personalise", True):
+        return "The rehearsal found nothing to gain on this log: every device stays with the global model."
+    trained = ", ".join(f"`{spec['name']}`" for spec in tensors["trainable"])
+    told = {key: value for key, value in recipe.items() if key not in ("forecast", "guard", "format")}
+    forecast = recipe.get("forecast") or {}
+    expected = {key: value for key, value in forecast.items() if not isinstance(value, list | dict)}
+    lines = [f"The device trains {trained}.", "", f"Recipe: `{json.dumps(told)}`."]
+    if expected:
+        lines += ["", f"The rehearsal expects (change of MRR@20 a user): `{json.dumps(expected)}`."]
+    return "\n".join(lines)
+
+
+def _quality(metrics: Mapping[str, Any] | None) -> str:
+    if metrics is None:
+        return "## Quality\n\nNot evaluated yet: `pocketrec fleet` adds the figures."
+    systems = [name for name in _SYSTEMS if name in metrics]
+    lines = ["## Quality", "", "Full ranking over all items, the test part of every user's later events.", ""]
+    groups = metrics.get("groups") or {"all": metrics}
+    lines += ["| users | number | measure | " + " | ".join(systems) + " |", "| --- " * (len(systems) + 3) + "|"]
+    for group, figures in groups.items():
+        number = figures.get("users", "")
+        number = number["evaluated"] if isinstance(number, dict) else number
+        for measure in ("recall@20", "mrr@20"):
+            cells = [_plain(figures.get(name, {}).get(measure)) for name in systems]
+            lines.append(f"| {group} | {number} | {measure} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    return "" if value is None else f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,81 @@
+"""From the exported files to the bundle that a device opens. Needs no TensorFlow, so that a bundle is quickly renewed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketrec.device import contract
+from pocketrec.device.errors import ExportError
+from pocketrec.device.manifest import Manifest
+from pocketrec.device.packing import write_bundle_files
+from pocketrec.export.card import model_card
+
+
+def publish(
+    exported: Path,
+    bundle: Path,
+    *,
+    items: Sequence[str],
+    recipe: Mapping[str, Any],
+    candidates: tuple[Sequence[str], np.ndarray] | None,
+    cut_off: float | int | None,
+    mask_seen: bool,
+    config: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    versions: Mapping[str, Any],
+    metrics: Mapping[str, Any] | None = None,
+    archive: Path | None = None,
+) -> Manifest:
+    """Write a bundle from what `ExportedModel.save` left in a folder.
+
+    Args:
+        exported: that folder.
+        bundle: the bundle's folder; a bundle that is there is replaced in one step.
+        items: external ids, row 1 first.
+        recipe: recipe.json as a table.
+        candidates: user ids and their rows [U, K]; None = no candidate sets.
+        cut_off: time of the cut-off; None where the log has none.
+        mask_seen: whether a device leaves out items that the user has had.
+        config: the resolved configuration, for the model card.
+        summary: counts of the split (data/summary.json), for the model card.
+        versions: versions of the tools.
+        metrics: metrics.json, for the model card; None before the fleet has run.
+        archive: where a .zip of the bundle goes.
+
+    Raises:
+        ExportError: the exported files are missing, or do not fit the vocabulary.
+        StorageError: the disk is full, or a folder cannot be written.
+    """
+    try:
+        content = (exported / contract.MODEL_FILE).read_bytes()
+        facts = json.loads((exported / "facts.json").read_bytes())
+    except (OSError, ValueError):
+        raise ExportError(f"no exported model in {exported}: run `pocketrec export` first") from None
+    if facts["model"]["items"] != len(items):
+        raise ExportError(
+            f"the exported model has {facts['model']['items']} items and the vocabulary {len(items)}: "
+            "run `pocketrec export` again"
+        )
+    card = model_card(
+        facts=facts, config=config, summary=summary, recipe=recipe, metrics=metrics, size=len(content)
+    )
+    return write_bundle_files(
+        bundle,
+        model_file=content,
+        items=items,
+        recipe=recipe,
+        card=card,
+        model=facts["model"],
+        tensors=facts["tensors"],
+        candidates=candidates,
+        cut_off=cut_off,
+        mask_seen=mask_seen,
+        versions=versions,
+        gate=facts["gate"],
+        archive=archive,
+    )
