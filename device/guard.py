@@ -221,6 +221,8 @@ def judge(
     *,
     progress: Progress | None = None,
     step: int = 0,
+    events: int | None = None,
+    passes: int | None = None,
 ) -> Judgement:
     """Train on all but the latest events and compare with the global weights on those.
 
@@ -235,14 +237,17 @@ def judge(
         reference: the global weights and slots.
         progress: called after each step.
         step: train steps already made from the global weights (seeds the negatives).
+        events: number of events that the prior is asked about; None = those to learn from.
+        passes: passes of the training; None = the recipe's.
     """
-    events = len(rows) - max(1, first_target)
-    heldback = heldback_count(recipe.guard, events)
+    targets = max(0, len(rows) - max(1, first_target))
+    events = targets if events is None else events
+    heldback = heldback_count(recipe.guard, targets)
     if heldback == 0:
-        return Judgement(max(0, events), 0)
+        return Judgement(events, 0)
     split = len(rows) - heldback
     model.import_weights(start)
-    fine_tune(model, rows[:split], first_target, recipe, progress=progress, step=step)
+    fine_tune(model, rows[:split], first_target, recipe, progress=progress, step=step, passes=passes)
     personal = model.export_weights()
     if not finite(personal):
         return Judgement(events, heldback, diverged=True)

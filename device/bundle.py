@@ -1,0 +1,209 @@
+"""A bundle: the folder (or .zip) that the cloud publishes and a device opens. Both sides share this definition.
+
+Opening checks the format, the size and SHA-256 of every file; a later opening of the same untouched files skips the
+hashing. A candidate shard is read only when a user of it is asked for. This module knows nothing about training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pocketrec.device import tensorfile
+from pocketrec.device.contract import (
+    CANDIDATES_FOLDER,
+    ITEMS_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    RECIPE_FILE,
+)
+from pocketrec.device.errors import BundleError, StorageError
+from pocketrec.device.files import sha256_file, storage_error, write_atomic
+from pocketrec.device.manifest import Manifest
+from pocketrec.device.recipe import Recipe
+from pocketrec.device.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from pocketrec.device.model import Model
+
+ROWS = "rows"  # tensor of a candidate shard: unsigned [U, K], 0 padded
+USERS = "users"  # metadata of a candidate shard: JSON list of U user ids
+
+_MARKER = ".verified"  # sizes and times of files whose hashes were found right
+_AGAIN = "fetch or export the bundle again"
+
+
+class Bundle:
+    """An opened and verified bundle; make one with `open_bundle`."""
+
+    def __init__(self, folder: Path, manifest: Manifest, recipe: Recipe) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.recipe = recipe
+        self.vocabulary = Vocabulary(folder / ITEMS_FILE, int(manifest.vocabulary["items"]))
+
+    folder: Path
+    """Where the files lie."""
+    manifest: Manifest
+    """What the bundle holds."""
+    recipe: Recipe
+    """How a device makes the model personal."""
+    vocabulary: Vocabulary
+    """Item ids and rows."""
+
+    @property
+    def model_path(self) -> Path:
+        """The .tflite file."""
+        return self.folder / MODEL_FILE
+
+    def load_model(self, runtime: str = "auto", threads: int = 1) -> Model:
+        """Open the model file; its variables are the global weights.
+
+        Raises:
+            RuntimeMissingError: no usable runtime.
+            BundleError: the runtime cannot read the file.
+        """
+        from pocketrec.device.model import Model
+
+        return Model(self.model_path, runtime, threads, items=len(self.vocabulary))
+
+    def candidates_of(self, user: str) -> np.ndarray[Any, Any] | None:
+        """Candidate rows of a user, int32 [<= K], best first; None where the bundle has none for this user.
+
+        Raises:
+            BundleError: the shard is missing, cut short or altered.
+        """
+        shards = self.manifest.candidates["shards"]
+        if not shards:
+            return None
+        name = shard_name(shard_of(user, shards))
+        try:
+            shard = tensorfile.load(self.folder / name)
+            place = json.loads(shard.metadata[USERS]).index(user)
+            rows = shard.tensors[ROWS][place].astype(np.int32)
+        except tensorfile.TensorFileError as error:
+            raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
+        except OSError as error:
+            raise BundleError(f"{self.folder}: {name} cannot be read ({error.strerror}): {_AGAIN}") from None
+        except ValueError:
+            return None
+        return np.asarray(rows[rows > 0])
+
+    def popular(self, count: int | None = None) -> np.ndarray[Any, Any]:
+        """The `count` most popular rows (None: as many as a user has candidates), int32, most popular first."""
+        count = count or self.manifest.candidates["per_user"] or self.manifest.model["candidates"]
+        return np.arange(1, min(count, len(self.vocabulary)) + 1, dtype=np.int32)
+
+
+def shard_of(user: str, shards: int) -> int:
+    """Shard of a user: the first eight bytes of the SHA-256 of the id (UTF-8), big-endian, modulo `shards`."""
+    return int.from_bytes(hashlib.sha256(user.encode()).digest()[:8], "big") % shards
+
+
+def shard_name(shard: int) -> str:
+    """Path of a candidate shard inside a bundle."""
+    return f"{CANDIDATES_FOLDER}/{shard:04d}"
+
+
+def open_bundle(path: str | Path, cache: str | Path | None = None) -> Bundle:
+    """Open a bundle and verify it.
+
+    Args:
+        path: a folder, or a .zip of one.
+        cache: folder into which a .zip is unpacked (once for each content); None = the folder in which it lies.
+
+    Raises:
+        BundleError: missing, of another format, cut short, altered, or with names that point outside.
+        StorageError: a .zip could not be unpacked.
+    """
+    if Path(path).is_file():
+        folder = _unpacked(Path(path), cache)
+        try:
+            return _open(folder, path)
+        except BundleError:  # the unpacked files were damaged since: take them from the .zip again
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
+            return _open(_unpacked(Path(path), cache), path)
+    return _open(Path(path), path)
+
+
+def _open(folder: Path, path: str | Path) -> Bundle:
+    try:
+        content = (folder / MANIFEST_FILE).read_bytes()
+    except OSError:
+        hint = "name the folder or the .zip of a bundle"
+        raise BundleError(f"no bundle at {path} ({MANIFEST_FILE} cannot be read): {hint}") from None
+    manifest = Manifest.from_bytes(content, str(path))
+    _verify(folder, manifest, hashlib.sha256(content).hexdigest())
+    try:
+        recipe = json.loads((folder / RECIPE_FILE).read_bytes())
+    except (OSError, ValueError):
+        raise BundleError(f"{path}: {RECIPE_FILE} is not JSON: {_AGAIN}") from None
+    return Bundle(folder, manifest, Recipe.from_dict(recipe))
+
+
+def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> None:
+    """Check size and hash of every file, or that nothing was touched since they were found right."""
+    seen: dict[str, Any] = {MANIFEST_FILE: manifest_sha256}
+    for name, entry in manifest.files.items():
+        try:
+            status = os.stat(folder / name)
+        except OSError:
+            raise BundleError(f"{folder}: {name} is missing: {_AGAIN}") from None
+        if status.st_size != entry.bytes:
+            sizes = f"{status.st_size} bytes and not {entry.bytes}"
+            raise BundleError(f"{folder}: {name} is cut short or altered, it has {sizes}: {_AGAIN}")
+        seen[name] = [status.st_size, status.st_mtime_ns, status.st_ino]
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((folder / _MARKER).read_bytes()) == seen:
+            return
+    for name, entry in manifest.files.items():
+        try:
+            digest = sha256_file(folder / name)
+        except OSError as error:
+            raise BundleError(f"{folder}: {name} cannot be read ({error.strerror}): {_AGAIN}") from None
+        if digest != entry.sha256:
+            raise BundleError(f"{folder}: {name} is altered, its SHA-256 does not match: {_AGAIN}")
+    with contextlib.suppress(StorageError):  # read-only media: then every opening hashes
+        write_atomic(folder / _MARKER, json.dumps(seen).encode())
+
+
+def _unpacked(archive: Path, cache: str | Path | None) -> Path:
+    """Unpack a .zip beside itself or into `cache`, in one step; only what its manifest lists, of the listed sizes."""
+    import shutil
+    import zipfile  # only here: most devices open folders
+    import zlib
+
+    try:
+        folder = Path(cache or archive.parent) / f"{archive.name}.{sha256_file(archive)[:16]}"
+        if (folder / MANIFEST_FILE).is_file():
+            return folder
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                content = opened.read(MANIFEST_FILE)
+                manifest = Manifest.from_bytes(content, str(archive))
+                for name, entry in manifest.files.items():
+                    if opened.getinfo(name).file_size != entry.bytes:
+                        raise BundleError(f"{archive}: {name} is not of the size in its manifest: {_AGAIN}")
+                    target = temporary / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with opened.open(name) as source, open(target, "wb") as file:
+                        shutil.copyfileobj(source, file)
+            (temporary / MANIFEST_FILE).write_bytes(content)
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.rename(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, zlib.error) as error:
+        raise BundleError(f"{archive} is cut short or altered ({error}): {_AGAIN}") from None
+    except OSError as error:
+        raise storage_error(archive.parent if cache is None else cache, error) from None
+    return folder

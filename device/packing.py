@@ -1,0 +1,171 @@
+"""Writing a bundle: the other half of `pocketrec.device.bundle`, used by the exporter and by tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketrec.device import tensorfile
+from pocketrec.device.bundle import ROWS, USERS, shard_name, shard_of
+from pocketrec.device.contract import CARD_FILE, ITEMS_FILE, MANIFEST_FILE, MODEL_FILE, RECIPE_FILE
+from pocketrec.device.errors import ExportError
+from pocketrec.device.files import storage_error, sync_folder
+from pocketrec.device.manifest import Manifest, check_name, entry_of
+from pocketrec.device.recipe import Recipe
+
+Array = np.ndarray[Any, Any]
+
+#: Least users that share a shard, so that asking for one does not name a person.
+USERS_A_SHARD = 256
+
+
+def write_bundle_files(
+    folder: str | Path,
+    *,
+    model_file: bytes,
+    items: Sequence[str],
+    recipe: Recipe | Mapping[str, Any],
+    card: str,
+    model: Mapping[str, Any],
+    tensors: Mapping[str, Any],
+    candidates: tuple[Sequence[str], Array] | None = None,
+    cut_off: float | int | None = None,
+    mask_seen: bool = False,
+    versions: Mapping[str, Any] | None = None,
+    gate: Mapping[str, Any] | None = None,
+    created: str = "",
+    shards: int | None = None,
+    archive: str | Path | None = None,
+) -> Manifest:
+    """Write a whole bundle, in one step: a bundle that was in `folder` stays until the new one is complete.
+
+    Args:
+        folder: the bundle's folder.
+        model_file: content of model.tflite.
+        items: external ids; `items[0]` is row 1.
+        recipe: recipe.json, checked here.
+        card: content of MODEL_CARD.md.
+        model, tensors: facts about the model, see `Manifest`.
+        candidates: user ids, and their rows [U, K] (0 = padding).
+        cut_off, mask_seen, versions, gate: see `Manifest`.
+        created: ISO 8601 time; "" = now.
+        shards: candidate files; None = as many as leave 256 users or more in each, at most 4096.
+        archive: a .zip of the same files, if wanted.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        ExportError: an item id holds a line feed or occurs twice, or the candidates do not fit.
+        BundleError: the recipe is wrong.
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    if len(set(items)) != len(items) or not items or any("\n" in item for item in items):
+        raise ExportError("item ids must be there, differ, and hold no line feed: change them in the log")
+    checked = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe)
+    content = {
+        MODEL_FILE: model_file,
+        ITEMS_FILE: "".join(f"{item}\n" for item in items).encode(),
+        RECIPE_FILE: (json.dumps(checked.to_dict(), indent=1) + "\n").encode(),
+        CARD_FILE: card.encode(),
+    }
+    files, per_user = candidate_files(*candidates, len(items), shards) if candidates is not None else ({}, 0)
+    content.update(files)
+    entries = entry_of(content)
+    manifest = Manifest(
+        model_id=entries[MODEL_FILE].sha256,
+        created=created or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        files=entries,
+        vocabulary={"items": len(items), "sha256": entries[ITEMS_FILE].sha256},
+        model=dict(model),
+        tensors=dict(tensors),
+        cut_off=cut_off,
+        candidates={"shards": len(files), "per_user": per_user},
+        mask_seen=mask_seen,
+        versions=dict(versions or {}),
+        gate=dict(gate or {}),
+    )
+    content[MANIFEST_FILE] = manifest.to_bytes()
+    _write(Path(folder), content)
+    if archive is not None:
+        _zip(Path(archive), content)
+    return manifest
+
+
+def candidate_files(
+    users: Sequence[str], rows: Array, items: int, shards: int | None = None
+) -> tuple[dict[str, bytes], int]:
+    """Candidate shards by their path inside the bundle, and the number K of rows of a user.
+
+    Args:
+        users: U user ids, all different.
+        rows: integers [U, K] in 0..items, 0 = padding.
+        items: number N of items.
+        shards: number of files; None = as many as leave 256 users or more in each, at most 4096.
+
+    Raises:
+        ExportError: the shapes or numbers do not fit.
+    """
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or len(rows) != len(users) or len(set(users)) != len(users):
+        raise ExportError("candidates must be one row of items for each user: build them again")
+    if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) <= items:
+        raise ExportError("candidates name rows that the vocabulary lacks: build them again for this vocabulary")
+    shards = max(1, min(4096, len(users) // USERS_A_SHARD)) if shards is None else shards
+    dtype = np.min_scalar_type(items)
+    members: list[list[int]] = [[] for _ in range(shards)]
+    for place, user in enumerate(users):
+        members[shard_of(user, shards)].append(place)
+    files = {
+        shard_name(shard): tensorfile.dump(
+            {ROWS: rows[places].astype(dtype)}, {USERS: json.dumps([users[place] for place in places])}
+        )
+        for shard, places in enumerate(members)
+    }
+    return files, int(rows.shape[1])
+
+
+def _write(folder: Path, content: Mapping[str, bytes]) -> None:
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        for name, data in content.items():
+            check_name(name)
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(temporary, folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            os.rename(old, folder)
+        raise storage_error(folder, error) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _zip(archive: Path, content: Mapping[str, bytes]) -> None:
+    import zipfile
+
+    from pocketrec.device.files import write_atomic
+
+    def write(file: Any) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+            for name in sorted(content):
+                opened.writestr(zipfile.ZipInfo(name), content[name], zipfile.ZIP_DEFLATED)
+
+    write_atomic(archive, write)

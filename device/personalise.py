@@ -1,0 +1,102 @@
+"""The whole of personal training for one user, from a history to weights: recipe, guard, final training.
+
+Devices and the simulated fleet call the same function, so that what is evaluated is what is shipped. This module
+knows nothing about bundles, states and files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pocketrec.device.guard import GLOBAL, Decision, blend, decide, finite, judge
+from pocketrec.device.training import fine_tune, steps_of
+
+if TYPE_CHECKING:
+    from pocketrec.device.model import Array, Model
+    from pocketrec.device.recipe import Recipe
+    from pocketrec.device.training import Progress
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What personal training came to."""
+
+    decision: Decision
+    """Which weights, and why."""
+    weights: dict[str, Array]
+    """Trainable tensors and slots; the model holds the same."""
+    events: int
+    """Events to learn from."""
+    losses: list[float] = field(default_factory=list)
+    """Mean loss of each pass of the final training, in nats; empty where nothing was trained."""
+    steps: int = 0
+    """Train steps of the final training."""
+
+
+def personalise(
+    model: Model,
+    rows: Array,
+    first_target: int,
+    recipe: Recipe,
+    reference: Mapping[str, Array],
+    *,
+    start: Mapping[str, Array] | None = None,
+    step: int = 0,
+    events: int | None = None,
+    passes: int | None = None,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Follow a recipe on one history: judge, decide, and train on all events where the guard allows it.
+
+    Nothing is trained, and the start weights stay, where the recipe says so, where there is nothing to learn from (a
+    single event has nothing before it and is only context), or with fewer events than the recipe's minimum.
+
+    Args:
+        model: the model; afterwards it holds the outcome's weights.
+        rows: int32 [n], the whole history, oldest first, no 0.
+        first_target: index of the first event to learn from; earlier ones are context.
+        recipe: how to train, and the guard.
+        reference: the global weights and slots.
+        start: weights and slots to go on from; None = the global ones.
+        step: train steps already behind `start`.
+        events: number of events that the prior is asked about; None = those to learn from.
+        passes: passes of the final training and of the guard's; None = the recipe's.
+        progress: called after each train step, with the total of the guard's and the final training.
+    """
+    targets = max(0, len(rows) - max(1, first_target))
+    reason = _no_training(recipe, targets if events is None else events, targets)
+    if reason:
+        weights = dict(reference if start is None else start)
+        model.import_weights(weights)
+        return Outcome(Decision(GLOBAL if start is None else "unchanged", reason), weights, targets)
+    start = reference if start is None else start
+    judgement = judge(
+        model, rows, first_target, recipe, start, reference,
+        progress=progress, step=step, events=events, passes=passes,
+    )  # fmt: skip
+    decision = decide(recipe.guard, judgement)
+    losses: list[float] = []
+    weights = dict(reference)
+    if decision.choice != GLOBAL:
+        model.import_weights(start)
+        losses = fine_tune(model, rows, first_target, recipe, progress=progress, step=step, passes=passes)
+        weights = blend(reference, model.export_weights(), decision.share)
+        if not finite(weights):
+            decision = Decision(GLOBAL, "the training diverged", judgement=judgement)
+            weights, losses = dict(reference), []
+    model.import_weights(weights)
+    made = steps_of(model, rows, first_target, len(losses))
+    return Outcome(decision, weights, targets, losses, made)
+
+
+def _no_training(recipe: Recipe, events: int, targets: int) -> str:
+    """Why nothing is trained; "" where something is."""
+    if not recipe.personalise:
+        return "the rehearsal found nothing to gain from personal training"
+    if targets == 0:
+        return "there is no event to learn from"
+    if events < recipe.minimum_events:
+        return f"fewer events than the recipe's minimum of {recipe.minimum_events}"
+    return ""

@@ -1,0 +1,203 @@
+"""Personal state: one file with a user's weights, optimiser slots, history and how they came about.
+
+The file is a tensor file, bound to the model, its tensor specs and its vocabulary. Writing keeps the previous
+generation beside it under ``<name>.previous``. A damaged or foreign file is never used, nor silently replaced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pocketrec.device import tensorfile
+from pocketrec.device.contract import FORMAT_VERSION
+from pocketrec.device.errors import StateError
+from pocketrec.device.files import storage_error, sync_folder
+from pocketrec.device.manifest import Manifest
+
+Array = np.ndarray[Any, Any]
+
+_WEIGHTS: Final = "weights/"  # prefix of trainable tensors and slots in the file
+_ROWS: Final = "history/rows"
+_TIMES: Final = "history/times"
+_KIND: Final = "pocketrec personal state"
+
+
+@dataclass(frozen=True)
+class PersonalState:
+    """What one user's device keeps between runs."""
+
+    user: str
+    """User id; "" where the application gave none."""
+    rows: Array
+    """int32 [n]: history, oldest first, no 0."""
+    times: Array
+    """float64 [n]: time of each event, in the log's unit."""
+    weights: dict[str, Array]
+    """Trainable tensors and slots; empty = the global ones."""
+    trained: int = 0
+    """Number of the history's first events that personal training has seen; 0 = never trained."""
+    steps: int = 0
+    """Train steps made since the global weights."""
+    report: dict[str, Any] = field(default_factory=dict)
+    """The last personalisation's report."""
+    generation: int = 1
+    """How many times the state was written."""
+
+
+def previous_of(path: str | Path) -> Path:
+    """Where the previous generation of a state file is kept."""
+    path = Path(path)
+    return path.with_name(path.name + ".previous")
+
+
+def save_state(path: str | Path, state: PersonalState, manifest: Manifest) -> None:
+    """Write a state atomically, readable by its owner only; the file that was there becomes the previous generation.
+
+    Raises:
+        StorageError: the disk is full, or the folder cannot be written; the old state is still good.
+    """
+    metadata = {
+        "kind": _KIND,
+        "format": str(FORMAT_VERSION),
+        **_binding(manifest),
+        "user": state.user,
+        "trained": str(state.trained),
+        "steps": str(state.steps),
+        "generation": str(state.generation),
+        "report": json.dumps(state.report),
+    }
+    tensors: dict[str, Array] = {_ROWS: state.rows.astype(np.int32), _TIMES: state.times.astype(np.float64)}
+    tensors.update({_WEIGHTS + name: value for name, value in state.weights.items()})
+    tensorfile.save(path, tensors, metadata, previous=previous_of(path), mode=0o600)
+
+
+def load_state(path: str | Path, manifest: Manifest | None = None) -> PersonalState:
+    """Read a state file.
+
+    Args:
+        path: the file.
+        manifest: of the bundle that it will be used with; None skips that check (for showing it).
+
+    Raises:
+        StateError: missing, damaged, of another format, or of another model, tensor specs or vocabulary.
+    """
+    path = Path(path)
+    try:
+        read = tensorfile.load(path)
+    except FileNotFoundError:
+        raise StateError(f"no state file {path}: {_missing(path)}") from None
+    except OSError as error:
+        raise StateError(f"cannot read {path} ({error.strerror}): {_way_out(path)}") from None
+    except tensorfile.TensorFileError as error:
+        raise StateError(f"{path} is damaged ({error}): {_way_out(path)}") from None
+    metadata, tensors = read.metadata, read.tensors
+    if metadata.get("kind") != _KIND:
+        raise StateError(f"{path} is not a personal state: name the file that `pocketrec personalise` wrote")
+    if metadata.get("format") != str(FORMAT_VERSION):
+        raise StateError(f"{path} is of state format {metadata.get('format')} and this version reads {FORMAT_VERSION}: "
+                         "update pocketrec, or reset the state")  # fmt: skip
+    if manifest is not None:
+        for key, value in _binding(manifest).items():
+            if metadata.get(key) != value:
+                raise StateError(f"{path} belongs to another model ({_BOUND[key]} differs): "
+                                 "name its own bundle, or another --state file")  # fmt: skip
+    try:
+        return PersonalState(
+            user=metadata["user"],
+            rows=tensors[_ROWS],
+            times=tensors[_TIMES],
+            weights={name[len(_WEIGHTS) :]: v for name, v in tensors.items() if name.startswith(_WEIGHTS)},
+            trained=int(metadata["trained"]),
+            steps=int(metadata["steps"]),
+            report=json.loads(metadata["report"]),
+            generation=int(metadata["generation"]),
+        )
+    except (KeyError, ValueError) as error:
+        raise StateError(f"{path} lacks {error}: {_way_out(path)}") from None
+
+
+def reset_state(path: str | Path) -> list[Path]:
+    """Delete a state and its previous generation; the device is then as before any event.
+
+    Returns:
+        The files deleted.
+
+    Raises:
+        StorageError: a file cannot be deleted.
+    """
+    deleted = []
+    for file in (Path(path), previous_of(path)):
+        try:
+            file.unlink()
+            deleted.append(file)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise storage_error(file, error) from None
+    return deleted
+
+
+def restore_state(path: str | Path, manifest: Manifest | None = None) -> PersonalState:
+    """Put the previous generation in the place of the current one, after checking it.
+
+    Raises:
+        StateError: there is none, or it is damaged or of another model; nothing was changed.
+        StorageError: the file cannot be moved.
+    """
+    previous = previous_of(path)
+    if not previous.exists():
+        raise StateError(f"no previous generation {previous}: reset the state to start again")
+    state = load_state(previous, manifest)
+    try:
+        os.replace(previous, path)
+    except OSError as error:
+        raise storage_error(path, error) from None
+    sync_folder(Path(path).parent)
+    return state
+
+
+_BOUND: Final = {"model_id": "the model id", "specs": "the tensor specs", "vocabulary": "the vocabulary"}
+
+
+def _binding(manifest: Manifest) -> dict[str, str]:
+    vocabulary = str(manifest.vocabulary["sha256"])
+    return {"model_id": manifest.model_id, "specs": manifest.specs_sha256, "vocabulary": vocabulary}
+
+
+def _missing(path: Path) -> str:
+    if previous_of(path).exists():
+        return "run `pocketrec state restore` to go back to the previous generation"
+    return "run `pocketrec personalise` first, or name another file with --state"
+
+
+def _way_out(path: Path) -> str:
+    previous = previous_of(path)
+    with contextlib.suppress(OSError, tensorfile.TensorFileError):
+        tensorfile.load(previous)
+        return f"run `pocketrec state restore` to go back to {previous}, which is good"
+    return "run `pocketrec state reset` to start again from the global model"
+
+
+def joined(rows: Array, times: Array, trained: int, new: Mapping[str, Array]) -> tuple[Array, Array, int]:
+    """Merge new events into a history, by time; events of equal time keep their order, the old ones first.
+
+    Args:
+        rows, times: the history, int32 [n] and float64 [n].
+        trained: how many of its first events training has seen.
+        new: ``rows`` and ``times`` of the new events.
+
+    Returns:
+        The merged rows and times, and how many of the first events count as seen.
+    """
+    all_times = np.concatenate([times, new["times"]])
+    order = np.argsort(all_times, kind="stable")
+    seen = int(np.flatnonzero(order < trained).max(initial=-1)) + 1
+    return np.concatenate([rows, new["rows"]]).astype(np.int32)[order], all_times[order], seen
