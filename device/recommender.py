@@ -37,6 +37,8 @@ class Report:
     """Why, in a few words."""
     history: int
     """Events of the history, without unknown items."""
+    unknown: int
+    """Events given that were left out, because the vocabulary lacks their item."""
     events: int
     """Events to learn from."""
     heldback: int = 0
@@ -85,6 +87,10 @@ class Recommender:
         self._state = self._empty()
         if self.path is not None and (self.path.exists() or states.previous_of(self.path).exists()):
             self.load()
+
+    def __len__(self) -> int:
+        """Events of the history."""
+        return len(self._state.rows)
 
     @property
     def history(self) -> list[str]:
@@ -166,7 +172,7 @@ class Recommender:
             BundleError, RuntimeMissingError: the model file cannot be opened.
         """
         given = events if isinstance(events, Events) else gather(events)
-        self.add(given)
+        unknown = self.add(given)
         model, reference = self._open()
         old = self._state
         first, learn = self._first_target(), None
@@ -180,7 +186,7 @@ class Recommender:
             model, old.rows, first, self.bundle.recipe, reference,
             start=start, step=step, events=learn, passes=passes, progress=progress,
         )  # fmt: skip
-        report = _report(outcome, len(old.rows), step)
+        report = _report(outcome, len(old.rows), unknown, step)
         self._state = dataclasses.replace(
             old,
             weights={} if outcome.decision.choice == "global" else outcome.weights,
@@ -259,7 +265,7 @@ class Recommender:
         """Forget history and personal weights in memory; `state.reset_state` deletes the file."""
         if self._opened is not None:
             self._opened[0].import_weights(self._opened[1])
-        self._state = self._empty()
+        self._state = dataclasses.replace(self._empty(), generation=self._state.generation)
 
     def is_known(self) -> bool:
         """Whether the bundle has candidates for this user, or there is a history."""
@@ -309,12 +315,13 @@ class Recommender:
         return scores
 
 
-def _report(outcome: Outcome, history: int, steps_before: int) -> Report:
+def _report(outcome: Outcome, history: int, unknown: int, steps_before: int) -> Report:
     decision, judgement = outcome.decision, outcome.decision.judgement
     return Report(
         choice=decision.choice,
         reason=decision.reason,
         history=history,
+        unknown=unknown,
         events=outcome.events,
         heldback=judgement.heldback if judgement else 0,
         expected_gain=dict(decision.posterior),

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+
 from pocketrec.device.files import write_atomic
 
 _DTYPES: Final = {

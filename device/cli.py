@@ -1,0 +1,275 @@
+"""The device's subcommands: personalise, recommend, bench and state; mounted by `pocketrec.cli`.
+
+Each command prints a table, and as its last line one JSON document with the same content. Neither TensorFlow nor pandas
+is imported, and no network connection is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pocketrec.device.errors import DataError, StateError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pocketrec.device.events import Events
+    from pocketrec.device.recommender import Recommender
+
+
+def add_personalise(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pocketrec personalise`."""
+    parser.description = (
+        "Fine-tune a bundle's model on one user's events, as the bundle's recipe and guard say, and write the\n"
+        "personal state. The file of events is taken as the user's whole history, and training starts from the\n"
+        "global model; see --append and --resume. The last line of output is JSON."
+    )
+    _common(parser)
+    _events(parser, required=True)
+    parser.add_argument("--append", action="store_true", help="add the events to the history that the state holds; "
+                        "with times, events that it already has are left out")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on from the state's weights and optimiser slots, "
+                        "with the new events only; implies --append")  # fmt: skip
+    parser.add_argument("--passes", type=int, metavar="N", help="passes over the events (default: the recipe's)")
+    _runtime(parser)
+
+
+def add_recommend(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pocketrec recommend`."""
+    parser.description = (
+        "Rank the user's candidate set (or the popular items) with the personal state, where there is one, else with\n"
+        "the global model. Nothing is written. The last line of output is JSON."
+    )
+    _common(parser)
+    _events(parser, required=False)
+    parser.add_argument("-k", type=int, default=10, metavar="N", help="items to show (default: 10)")
+    parser.add_argument("--candidates", nargs="+", metavar="ITEM", help="item ids to rank, instead of the user's set")
+    parser.add_argument("--new-user", action="store_true", help="accept a user of whom nothing is known, and rank the "
+                        "popular items")  # fmt: skip
+    _runtime(parser)
+
+
+def add_bench(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pocketrec bench`."""
+    parser.description = (
+        "Measure the train step, embed and infer of a bundle's model: first call, percentiles, memory.\n"
+        "The last line of output is JSON and holds the raw series too."
+    )
+    _bundle(parser)
+    parser.add_argument("--calls", type=int, default=100, metavar="N", help="calls of each kind (default: 100)")
+    _runtime(parser)
+
+
+def add_state(parser: argparse.ArgumentParser) -> None:
+    """Arguments of `pocketrec state`."""
+    parser.description = (
+        "show: what a personal state holds. reset: delete it and its previous generation. restore: put the previous\n"
+        "generation in its place. The last line of output is JSON."
+    )
+    parser.add_argument("action", choices=["show", "reset", "restore"], help="what to do")
+    _common(parser, required=False)
+
+
+def default_state(bundle: str | Path, user: str | None) -> Path:
+    """Where a user's state is kept if nobody says: in ``<bundle>.states/``, under a hash of the user id."""
+    folder = Path(bundle)
+    name = folder.name[: -len(".zip")] if folder.name.endswith(".zip") else folder.name
+    key = hashlib.sha256((user or "").encode()).hexdigest()[:16]
+    return folder.absolute().with_name(f"{name or 'bundle'}.states") / f"{key}.state"
+
+
+def run_personalise(args: argparse.Namespace) -> int:
+    """`pocketrec personalise`; 0, or a `PocketRecError`."""
+    if args.passes is not None and args.passes < 1:
+        raise DataError("--passes must be at least 1: give a larger number")
+    recommender = _recommender(args)
+    events = _read(args)
+    if not (args.append or args.resume):
+        recommender.reset()
+    report = recommender.personalise(events, resume=args.resume, passes=args.passes)
+    path = recommender.save()
+    table: dict[str, Any] = {
+        "user": args.user or "",
+        **report.to_dict(),
+        "rows": events.rows,
+        "bad_rows": events.bad,
+        "bad_lines": events.bad_lines,
+        "state": str(path),
+    }
+    gains = ", ".join(f"{choice} {gain:+.4f}" for choice, gain in report.expected_gain.items())
+    losses = f"{report.losses[0]:.4f} to {report.losses[-1]:.4f}" if report.losses else "-"
+    _print_table(
+        [
+            ("weights", f"{report.choice}: {report.reason}"),
+            ("history", f"{report.history} events; {report.unknown} more left out, whose items the model does not know"),
+            ("learned from", f"{report.events} events, {report.heldback} of them held back for the guard"),
+            ("expected gain", f"{gains} in reciprocal rank" if gains else "-"),
+            ("loss", f"{losses} in {len(report.losses)} passes"),
+            ("bad rows", f"{events.bad}" + (f", the first in line {events.bad_lines[0]}" if events.bad else "")),
+            ("state", str(path)),
+        ]
+    )
+    _print_json(table)
+    return 0
+
+
+def run_recommend(args: argparse.Namespace) -> int:
+    """`pocketrec recommend`; 0, or a `PocketRecError`."""
+    if args.k < 1:
+        raise DataError("-k must be at least 1: give a larger number")
+    recommender = _recommender(args)
+    if args.events is not None:
+        recommender.add(_read(args))
+    if not args.new_user and not recommender.is_known():
+        who = f"user {args.user!r} is unknown" if args.user else "no user was named"
+        raise DataError(f"{who}, with neither candidates in the bundle nor a state: check --user, give --events, or "
+                        "pass --new-user for the popular items")  # fmt: skip
+    best = recommender.recommend(args.k, args.candidates)
+    choice = recommender.report.get("choice", "global")
+    _print_rows(("place", "item", "score"), [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)])
+    _print_json(
+        {
+            "user": args.user or "",
+            "weights": choice,
+            "history": len(recommender),
+            "items": [item for item, _ in best],
+            "scores": [round(score, 6) for _, score in best],
+        }
+    )
+    return 0
+
+
+def run_bench(args: argparse.Namespace) -> int:
+    """`pocketrec bench`; 0, or a `PocketRecError`."""
+    from pocketrec.device.bench import bench
+    from pocketrec.device.bundle import open_bundle
+
+    result = bench(open_bundle(args.bundle), args.runtime, args.threads, args.calls)
+    processor, cores = result["machine"]["processor"], result["machine"]["cores"]
+    print(f"{result['runtime']} {result['runtime_version']}, {args.threads} thread(s), {processor} ({cores} cores)")
+    names = ("first_ms", "ms_p50", "ms_p90", "ms_p99")
+    rows = [(kind, *(f"{result[f'{kind}_{name}']:.3f}" for name in names)) for kind in ("train", "embed", "infer")]
+    _print_rows(("call", "first ms", "p50 ms", "p90 ms", "p99 ms"), rows)
+    print(f"memory: {result['rss_before_mb']} MB before loading, peak {result['peak_rss_mb']} MB")
+    _print_json(result)
+    return 0
+
+
+def run_state(args: argparse.Namespace) -> int:
+    """`pocketrec state`; 0, or a `PocketRecError`."""
+    from pocketrec.device import state as states
+
+    if args.state is None and args.bundle is None:
+        raise StateError("no state was named: give --bundle and --user, or --state")
+    path = Path(args.state) if args.state else default_state(args.bundle, args.user)
+    if args.action == "reset":
+        deleted = [str(file) for file in states.reset_state(path)]
+        print("deleted " + ", ".join(deleted) if deleted else f"there was no state {path}")
+        _print_json({"state": str(path), "deleted": deleted})
+        return 0
+    manifest = None
+    if args.bundle is not None:
+        from pocketrec.device.bundle import open_bundle
+
+        manifest = open_bundle(args.bundle).manifest
+    state = states.restore_state(path, manifest) if args.action == "restore" else states.load_state(path, manifest)
+    numbers = sum(int(value.size) for value in state.weights.values())
+    table: dict[str, Any] = {
+        "state": str(path),
+        "user": state.user,
+        "weights": state.report.get("choice", "global"),
+        "generation": state.generation,
+        "history": len(state.rows),
+        "trained": state.trained,
+        "steps": state.steps,
+        "numbers": numbers,
+        "bytes": path.stat().st_size,
+        "previous": states.previous_of(path).exists(),
+    }
+    _print_table([(key, str(value)) for key, value in table.items()])
+    _print_json({**table, "report": state.report})
+    return 0
+
+
+#: What adds the arguments of each subcommand to its parser, and what runs it.
+ARGUMENTS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
+    "personalise": add_personalise,
+    "recommend": add_recommend,
+    "bench": add_bench,
+    "state": add_state,
+}
+RUN: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
+    "personalise": run_personalise,
+    "recommend": run_recommend,
+    "bench": run_bench,
+    "state": run_state,
+}
+
+
+def _recommender(args: argparse.Namespace) -> Recommender:
+    from pocketrec.device.recommender import Recommender
+
+    path = Path(args.state) if args.state else default_state(args.bundle, args.user)
+    return Recommender(args.bundle, user=args.user, state=path, runtime=args.runtime, threads=args.threads)
+
+
+def _read(args: argparse.Namespace) -> Events:
+    from pocketrec.device.events import read_events
+
+    return read_events(
+        args.events,
+        args.user,
+        user_column=args.user_column,
+        item_column=args.item_column,
+        time_column=args.timestamp_column,
+    )
+
+
+def _bundle(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    parser.add_argument("--bundle", metavar="PATH", required=required, help="folder or .zip of a bundle"
+                        + ("" if required else "; may be left out where --state is given"))  # fmt: skip
+
+
+def _common(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    _bundle(parser, required=required)
+    parser.add_argument("--user", metavar="ID", help="user id")
+    parser.add_argument("--state", metavar="FILE", help="personal state (default: a file for each user in "
+                        "BUNDLE.states beside the bundle)")  # fmt: skip
+
+
+def _events(parser: argparse.ArgumentParser, *, required: bool) -> None:
+    purpose = "to learn from" if required else "to add as context, without training"
+    parser.add_argument("--events", metavar="FILE", required=required, help=f"CSV or TSV file of events {purpose}, "
+                        "with a header line such as user,item,timestamp; may be gzipped")  # fmt: skip
+    parser.add_argument("--user-column", metavar="NAME", help="column of the user id (default: user, where there is "
+                        "one)")  # fmt: skip
+    parser.add_argument("--item-column", metavar="NAME", default="item", help="column of the item id (default: item)")
+    parser.add_argument("--timestamp-column", metavar="NAME", help="column of the time, a number or an ISO 8601 date "
+                        "(default: timestamp, where there is one)")  # fmt: skip
+
+
+def _runtime(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runtime", default="auto", choices=["auto", "ai_edge_litert", "tflite_runtime"],
+                        help="TensorFlow Lite runtime (default: the one in $POCKETREC_RUNTIME, else the first "
+                        "found)")  # fmt: skip
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the runtime (default: 1)")
+
+
+def _print_table(pairs: Iterable[tuple[str, str]]) -> None:
+    for key, value in pairs:
+        print(f"{key:<14} {value}")
+
+
+def _print_rows(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    texts = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
+    for row in texts:
+        print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value))
