@@ -6,6 +6,8 @@ This module knows nothing about batches or optimisers.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 
@@ -20,9 +22,38 @@ def full_softmax(embeddings: tf.Tensor, targets: tf.Tensor, table: tf.Tensor) ->
     Returns:
         float32 []: mean over the targets that count; 0 where there is none.
     """
-    scores = tf.matmul(embeddings, table[1:], transpose_b=True)  # (P, N)
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets - 1, 0), scores)  # (P,)
-    return _mean(losses, targets)
+    weights = tf.cast(targets > 0, tf.float32)
+    weights /= tf.maximum(tf.reduce_sum(weights), 1)
+    return _weighted_cross_entropy(embeddings, tf.convert_to_tensor(table), targets, weights)
+
+
+@tf.custom_gradient
+def _weighted_cross_entropy(
+    embeddings: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
+) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
+    """Sum of weight times cross-entropy.
+
+    The P x N probabilities are never written down: the exponentials enter the gradients' products as they are, and
+    their sums scale the small operand.
+    """
+    rows = table[1:]  # (N, E)
+    scores = tf.matmul(embeddings, rows, transpose_b=True)  # (P, N)
+    top = tf.reduce_max(scores, 1, keepdims=True)  # (P, 1)
+    powers = tf.exp(scores - top)  # (P, N)
+    total = tf.reduce_sum(powers, 1, keepdims=True)  # (P, 1)
+    own = tf.gather(table, targets)  # (P, E)
+    losses = (tf.math.log(total) + top)[:, 0] - tf.reduce_sum(embeddings * own, 1)
+
+    def backward(gradient: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
+        scale = (weights * gradient)[:, tf.newaxis]  # (P, 1)
+        share = scale / total
+        d_embeddings = tf.matmul(powers, rows) * share - own * scale
+        d_rows = tf.matmul(powers, embeddings * share, transpose_a=True)  # (N, E)
+        d_table = tf.concat([tf.zeros_like(table[:1]), d_rows], 0)
+        d_table = tf.tensor_scatter_nd_sub(d_table, targets[:, tf.newaxis], embeddings * scale)
+        return d_embeddings, d_table, None, None
+
+    return tf.reduce_sum(losses * weights), backward
 
 
 def sampled_softmax(embeddings: tf.Tensor, targets: tf.Tensor, table: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:

@@ -43,7 +43,10 @@ class GruBackbone:
         x = keras.layers.Dense(
             config.embedding, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), name=FC
         )(x)  # (B, T, E)
-        return keras.Model(inputs, x, name=MODEL_NAME)
+        model = keras.Model(inputs, x, name=MODEL_NAME)
+        table = model.get_layer(ITEM_EMBEDDING).embeddings
+        table.assign(keras.ops.concatenate([keras.ops.zeros_like(table[:1]), table[1:]]))  # row 0 is padding
+        return model
 
     def train_embeddings(
         self, model: keras.Model, config: ModelConfig, items: tf.Tensor, keep: tf.Tensor, seed: tf.Tensor
