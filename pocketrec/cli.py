@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TextIO
 
 from pocketrec import __version__
+from pocketrec.device import cli as device
 from pocketrec.device.errors import ConfigError, PocketRecError
 
 LOG_FILE = "log.txt"
@@ -67,7 +68,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Descriptions as they are written, and room for the names of subcommands."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=18, width=110)
+        super().__init__(prog, max_help_position=22, width=110)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _parser(name)
     options = parser.parse_args(arguments)
     try:
-        status = COMMANDS[options.command].run(options)
+        status = options.run(options)
         sys.stdout.flush()
         return status or 0
     except PocketRecError as error:
@@ -98,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(command: str) -> argparse.ArgumentParser:
-    """The parser; only `command` gets its arguments, for the others' may cost imports."""
+    """The parser; only `command` gets its arguments."""
     parser = argparse.ArgumentParser(
         prog="pocketrec",
         description="Recommendation trained in the cloud and made personal on the device.",
@@ -111,6 +112,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=entry.help, formatter_class=_Formatter)
         if name == command:
             entry.arguments(sub)
+            sub.set_defaults(run=entry.run)
     return parser
 
 
@@ -151,8 +153,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_stages(options: argparse.Namespace) -> None:
     from pocketrec.cloud.config import load_config
-    from pocketrec.pipeline import Pipeline, Run
-    from pocketrec.stages import STAGES, TARGETS
+    from pocketrec.cloud.runs import Pipeline, Run
+    from pocketrec.pipeline import STAGES, TARGETS, results
 
     config = load_config(options.config, options.overrides)
     options.out = options.out or Path("runs", Path(options.config).stem)
@@ -169,14 +171,12 @@ def _run_stages(options: argparse.Namespace) -> None:
         Pipeline(STAGES, run).execute(targets, force=getattr(options, "force", False))
         say(f"done in {time.monotonic() - started:.1f} s")
     if options.command in ("run", "fleet"):
-        from pocketrec.stages import results
-
         print(results(folder))
 
 
 @contextlib.contextmanager
 def _native_noise_into(log: Path) -> Iterator[TextIO]:
-    """Send what C++ libraries (and anything else) write to standard error into a file; yield the true standard error."""
+    """Send what libraries (C++ ones too) write to standard error into a file; yield the true standard error."""
     try:
         redirected = sys.stderr.fileno() == 2
     except (AttributeError, OSError, io.UnsupportedOperation):
@@ -244,7 +244,7 @@ def _events_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _events(options: argparse.Namespace) -> None:
-    from pocketrec.stages import write_events
+    from pocketrec.pipeline import write_events
 
     print(write_events(options.folder, options.user, options.out))
 
@@ -264,29 +264,19 @@ def _doctor(options: argparse.Namespace) -> int:
     return 0 if findings.usable else 1
 
 
-def _device_command(name: str, text: str) -> Command:
-    def arguments(parser: argparse.ArgumentParser) -> None:
-        from pocketrec.device import cli
-
-        cli.ARGUMENTS[name](parser)
-
-    def run(options: argparse.Namespace) -> int | None:
-        from pocketrec.device import cli
-
-        return cli.RUN[name](options)
-
-    return Command(text, arguments, run)
-
+_DEVICE = {
+    "personalise": "device: make the model personal with a user's events",
+    "recommend": "device: print the items to recommend",
+    "bench": "device: time load, train step, embedding and scoring",
+    "state": "device: show, reset or restore the personal state",
+}
 
 COMMANDS: dict[str, Command] = {
     "run": Command("do everything: from a log to a bundle, an evaluation and a report", _run_arguments, _run_stages),
     **{name: Command(text[0], _stage_arguments(name), _run_stages) for name, text in _STAGES.items()},
     "events": Command("write one user's events of a run as a device would hold them", _events_arguments, _events),
     "doctor": Command("say whether this installation works, and what to do", _doctor_arguments, _doctor),
-    "personalise": _device_command("personalise", "device: make the model personal with a user's events"),
-    "recommend": _device_command("recommend", "device: print the items to recommend"),
-    "bench": _device_command("bench", "device: time load, train step, embedding and scoring"),
-    "state": _device_command("state", "device: show or reset the personal state"),
+    **{name: Command(text, device.ARGUMENTS[name], device.RUN[name]) for name, text in _DEVICE.items()},
 }
 
 

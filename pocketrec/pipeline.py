@@ -1,286 +1,216 @@
-"""A run: stages in order, each done once, in one folder that only one process works in.
+"""The stages of a run in their order, with all that each depends on; and what a finished run has to show.
 
-Every stage leaves a marker with a hash of all that its outcome depends on: its part of the configuration, the
-markers of the stages before it, and the version of PocketRec. A stage whose marker still fits is not done again; one
-that was interrupted goes on where it was; one whose configuration has changed starts afresh, and so does everything
-after it. This module knows nothing about what a stage does (`pocketrec.stages`).
+Looking at this table costs nothing: the work itself is in `pocketrec.stages`, the machinery in `pocketrec.cloud.runs`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import csv
 import dataclasses
-import hashlib
-import json
-import os
-import platform
-import shutil
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from importlib import metadata
+import io
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import Any
 
-from pocketrec import __version__
 from pocketrec.cloud.config import RunConfig
-from pocketrec.cloud.progress import Progress, TerminalProgress, no_progress
-from pocketrec.device.errors import PocketRecError, StorageError
+from pocketrec.cloud.runs import METRICS_FILE, Run, Stage, read_json
+from pocketrec.device.errors import DataError
 from pocketrec.device.files import write_atomic
 
-CONFIG_FILE = "config.json"
-VERSIONS_FILE = "versions.json"
-HISTORY_FILE = "metrics.jsonl"
-METRICS_FILE = "metrics.json"
-MARKERS_FOLDER = "stages"
-
-_BEGUN, _DONE = "begun", "done"
-_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "implicit", "ai-edge-litert", "tflite-runtime")
+_MEASURES = ("recall@5", "recall@20", "mrr@20", "ndcg@20")
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a stage works on."""
+def _work(name: str) -> Callable[[Run], None]:
+    """The function of `pocketrec.stages` with this name, imported when it is called."""
 
-    config: RunConfig
-    folder: Path
-    """The run directory."""
-    say: Callable[[str], None] = field(default=lambda line: None)
-    """Takes lines for the person at the terminal."""
-    label: str = ""
-    """Name of the stage at work, for the progress bar and the history."""
-    terminal: TextIO | None = None
-    """Where progress is drawn; None = nowhere."""
+    def work(run: Run) -> None:
+        from pocketrec import stages
 
-    def path(self, *parts: str) -> Path:
-        """A path inside the run directory; its folder is made."""
-        path = self.folder.joinpath(*parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
+        function: Callable[[Run], None] = getattr(stages, name)
+        function(run)
 
-    @contextlib.contextmanager
-    def progress(self, label: str = "") -> Iterator[Progress]:
-        """A progress callback ``(done, total, note)`` that draws under this stage's name."""
-        if self.terminal is None:
-            yield no_progress
-            return
-        with TerminalProgress(label or self.label, self.terminal) as bar:
-            yield bar
-
-    def record(self, entries: Sequence[Mapping[str, Any]], *, replace: bool = False) -> None:
-        """Add lines to metrics.jsonl under this stage's name; `replace` takes its earlier lines out."""
-        lines = [json.dumps({"stage": self.label, **entry}) + "\n" for entry in entries]
-        path = self.folder / HISTORY_FILE
-        old = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        mine = f'{{"stage": "{self.label}",'
-        kept = [line for line in old if not (replace and line.startswith(mine))]
-        write_atomic(path, "".join([*kept, *lines]).encode("utf-8"))
-
-    def for_stage(self, name: str) -> Run:
-        """The same run under the name of a stage."""
-        return dataclasses.replace(self, label=name)
+    return work
 
 
-@dataclass(frozen=True)
-class Stage:
-    """One step of a run."""
+def _has_rehearsal(config: RunConfig) -> bool:
+    from pocketrec.stages import has_rehearsal
 
-    name: str
-    title: str
-    """What it does, a few words for the person at the terminal."""
-    needs: tuple[str, ...]
-    """Stages whose results it reads."""
-    depends: Callable[[RunConfig], Any]
-    """All in the configuration (and outside of it) that its outcome depends on, as plain values."""
-    work: Callable[[Run], None]
-    """Does it, going on from what an interrupted call with the same configuration has left."""
-    leaves: tuple[str, ...]
-    """Paths that are there when it is done; a missing one means that it is to be done again."""
-    clears: tuple[str, ...] = ()
-    """Glob patterns of what is deleted before it starts afresh, besides `leaves`."""
-    applies: Callable[[RunConfig], bool] = lambda config: True
-    """Whether a run with this configuration has the stage at all; what an earlier one left is then removed."""
+    return has_rehearsal(config)
 
 
-class Pipeline:
-    """Stages over one run directory."""
+def _log_identity(config: RunConfig) -> Any:
+    """Size and time of change of the log's file; nothing for the synthetic one."""
+    if config.data.set == "synthetic" and not config.data.path:
+        return None
+    from pocketrec.cloud.data.location import find_log
 
-    def __init__(self, stages: Sequence[Stage], run: Run) -> None:
-        """Use `stages` in this order on `run`."""
-        self.stages, self.run = stages, run
-        self._keys: dict[str, str] = {}
-
-    def execute(self, targets: Sequence[str] | None = None, *, force: bool = False) -> list[str]:
-        """Bring the target stages, and all that they need, up to date.
-
-        Args:
-            targets: names of stages; None = all.
-            force: do the targets again even where they are up to date.
-
-        Returns:
-            Names of the stages that were done (not skipped), in order.
-
-        Raises:
-            StorageError: the folder cannot be written, or another process works in it.
-            PocketRecError: what a stage raises.
-        """
-        wanted = self._closure([stage.name for stage in self.stages] if targets is None else targets)
-        done: list[str] = []
-        with _locked(self.run.folder):
-            self._note_changes()
-            _write_json(self.run.folder / CONFIG_FILE, self.run.config.to_dict())
-            _write_json(self.run.folder / VERSIONS_FILE, versions())
-            for stage in self.stages:
-                if stage.name not in wanted:
-                    continue
-                if not stage.applies(self.run.config):
-                    self._forget(stage)
-                    continue
-                again = force and targets is not None and stage.name in targets
-                if self._step(stage, again):
-                    done.append(stage.name)
-        return done
-
-    def _step(self, stage: Stage, again: bool) -> bool:
-        """Do one stage unless it is up to date; whether it was done."""
-        run = self.run.for_stage(stage.name)
-        key = self._key(stage)
-        marker = _read_json(self._marker(stage))
-        whole = all((run.folder / path).exists() for path in stage.leaves)
-        if marker.get("key") == key and marker.get("state") == _DONE and whole and not again:
-            run.say(f"{stage.name:<11} up to date")
-            return False
-        resumes = marker.get("key") == key and marker.get("state") == _BEGUN and not again
-        run.say(f"{stage.name:<11} {'goes on: ' if resumes else ''}{stage.title}")
-        if not resumes:
-            self._forget(stage)
-        begun = marker.get("seconds", 0.0) if resumes else 0.0
-        started = time.monotonic()
-
-        def mark(state: str) -> None:
-            seconds = round(begun + time.monotonic() - started, 3)
-            _write_json(self._marker(stage), {"key": key, "state": state, "seconds": seconds})
-
-        mark(_BEGUN)
-        try:
-            stage.work(run)
-        except BaseException:
-            with contextlib.suppress(PocketRecError, OSError):
-                mark(_BEGUN)
-            raise
-        mark(_DONE)
-        return True
-
-    def _forget(self, stage: Stage) -> None:
-        """Remove all that the stage has left, its marker first."""
-        self._marker(stage).unlink(missing_ok=True)
-        for pattern in (*stage.leaves, *stage.clears):
-            for path in self.run.folder.glob(pattern):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-        self.run.for_stage(stage.name).record([], replace=True)
-
-    def _key(self, stage: Stage) -> str:
-        """Hash of all that the outcome of a stage depends on."""
-        if stage.name not in self._keys:
-            before = [self._key(s) for s in self.stages if s.name in stage.needs and s.applies(self.run.config)]
-            plain = [stage.name, __version__, stage.depends(self.run.config), before]
-            self._keys[stage.name] = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
-        return self._keys[stage.name]
-
-    def _closure(self, targets: Sequence[str]) -> set[str]:
-        by_name = {stage.name: stage for stage in self.stages}
-        wanted, queue = set(targets), list(targets)
-        while queue:
-            for need in by_name[queue.pop()].needs:
-                if need not in wanted:
-                    wanted.add(need)
-                    queue.append(need)
-        return wanted
-
-    def _marker(self, stage: Stage) -> Path:
-        return self.run.folder / MARKERS_FOLDER / f"{stage.name}.json"
-
-    def _note_changes(self) -> None:
-        """Say what the configuration has that the last run in this folder had not."""
-        old = _read_json(self.run.folder / CONFIG_FILE)
-        if not old:
-            return
-        changes = [
-            f"{name} {before!r} -> {after!r}"
-            for name, before, after in _differences(_flat(old), _flat(self.run.config.to_dict()))
-            if not name.startswith("resources.")
-        ]
-        if changes:
-            self.run.say(f"changed since the last run in {self.run.folder}: {'; '.join(changes)}")
-            self.run.say("stages that depend on it are done again")
+    status = find_log(config.data).stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
-def versions() -> dict[str, Any]:
-    """What this run is made with, without importing any of it."""
-    found: dict[str, Any] = {"pocketrec": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return {**found, "system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count()}
+def _plain(*configs: Any) -> list[Any]:
+    return [dataclasses.asdict(config) for config in configs]
 
 
-def stage_seconds(folder: Path) -> dict[str, float]:
-    """Seconds of work of each finished stage of a run directory, over all the calls that it took."""
-    markers = {path.stem: _read_json(path) for path in sorted((folder / MARKERS_FOLDER).glob("*.json"))}
-    return {name: float(marker["seconds"]) for name, marker in markers.items() if marker.get("state") == _DONE}
+def _ranking(config: RunConfig) -> list[Any]:
+    return [config.evaluate.mask_seen, config.evaluate.ties, config.evaluate.bootstrap]
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the run directory for this process; the system lets go when the process ends, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".lock").open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"cannot use {folder} ({error.strerror}): name another folder with --out") from None
-    with file:
-        _lock(file, folder)
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+STAGES: tuple[Stage, ...] = (
+    Stage(
+        "prepare",
+        "read the log, split it at the cut-off",
+        needs=(),
+        depends=lambda c: [*_plain(c.data, c.split), _log_identity(c)],
+        work=_work("prepare"),
+        leaves=("data",),
+    ),
+    Stage(
+        "train-early",
+        "train to an earlier cut, for the rehearsal",
+        needs=("prepare",),
+        depends=lambda c: [c.seed, *_plain(c.model, c.train), c.evaluate.mask_seen, c.rehearse.quantile],
+        work=_work("train_early"),
+        leaves=("train/early.keras",),
+        clears=("train/early.*",),
+        applies=_has_rehearsal,
+    ),
+    Stage(
+        "train",
+        "train to the cut-off",
+        needs=("prepare",),
+        depends=lambda c: [c.seed, *_plain(c.model, c.train), c.evaluate.mask_seen],
+        work=_work("train_final"),
+        leaves=("train/model.keras",),
+        clears=("train/model.*",),
+    ),
+    Stage(
+        "candidates",
+        "make candidate sets",
+        needs=("prepare",),
+        depends=lambda c: [c.seed, *_plain(c.candidates), c.evaluate.mask_seen],
+        work=_work("candidates"),
+        leaves=("candidates/candidates.npz",),
+        clears=("candidates",),
+    ),
+    Stage(
+        "rehearse",
+        "play the future on the past: which recipe should devices follow?",
+        needs=("prepare", "train-early"),
+        depends=lambda c: [c.seed, *_plain(c.rehearse, c.export), c.candidates.k, *_ranking(c)],
+        work=_work("rehearse"),
+        leaves=("rehearse/recipe.json", "rehearse/rehearsal.json"),
+        clears=("rehearse",),
+        applies=_has_rehearsal,
+    ),
+    Stage(
+        "export",
+        "write the TensorFlow Lite file, check it on every runtime, write the bundle",
+        needs=("train", "candidates", "rehearse"),
+        depends=lambda c: [*_plain(c.export, c.personalise), c.candidates.k, c.evaluate.naive, c.evaluate.mask_seen],
+        work=_work("export"),
+        leaves=("export/model.tflite", "bundle", "bundle.zip"),
+        clears=("export",),
+    ),
+    Stage(
+        "fleet",
+        "evaluate on the later events, through the device code",
+        needs=("prepare", "candidates", "export"),
+        depends=lambda c: [c.seed, *_plain(c.evaluate, c.personalise)],
+        work=_work("fleet"),
+        leaves=(METRICS_FILE,),
+        clears=("fleet",),
+    ),
+    Stage(
+        "report",
+        "write report.html",
+        needs=("fleet",),
+        depends=lambda c: None,
+        work=_work("report"),
+        leaves=("report.html",),
+    ),
+)
+"""In the order of a run."""
+
+TARGETS: dict[str, tuple[str, ...]] = {
+    **{stage.name: (stage.name,) for stage in STAGES},
+    "train": ("train-early", "train"),
+}
+"""Subcommand -> the stages that it brings up to date, with all that they need."""
 
 
-def _lock(file: IO[str], folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # no such lock on this system: two runs in one folder are the user's own care
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.seek(0)
-        process = file.read().strip()
-        raise StorageError(
-            f"{folder} is in use by process {process}: wait until it ends, or name another folder with --out"
-        ) from None
+def results(folder: Path) -> str:
+    """What a finished run has to show at a terminal: the quality table, what became of the users, where things lie.
+
+    Raises:
+        DataError: there is no metrics.json.
+    """
+    metrics = read_json(folder / METRICS_FILE)
+    if not metrics:
+        raise DataError(f"no {METRICS_FILE} in {folder}: run `pocketrec fleet` first")
+    systems = [name for name in metrics if isinstance(metrics[name], dict) and "mrr@20" in metrics[name]]
+    lines = ["", f"{'full ranking':<12}" + "".join(f"{name:>11}" for name in _MEASURES) + "   MRR@20 against global"]
+    for name in systems:
+        figures = "".join(f"{metrics[name][measure]:>11.4f}" for measure in _MEASURES)
+        against = metrics["compare"].get(name, {}).get("mrr@20")
+        lines.append(f"{name:<12}{figures}   {_difference(against) if against else ''}".rstrip())
+    users = metrics["users"]
+    lines.append("")
+    if "personal" in systems:
+        lines.append(
+            f"{users['evaluated']} users: {users['gained']} gained and {users['harmed']} lost more than .01 of MRR@20 "
+            f"by personal training; {users['kept_global']} devices stayed with the global model"
+        )
+        lines.append(f"{metrics['ceiling']:.1%} of the test items lie in the users' candidate sets")
+    else:
+        lines.append(f"{users['evaluated']} sequences, the global model alone (the log has its own split)")
+    size = metrics["bytes"]
+    lines.append(
+        f"{size['model'] / 1e6:.2f} MB model and {size['candidates_per_user']:.0f} bytes of candidates a user, "
+        f"{size['ratio']:.1f} times less than the float32 model"
+    )
+    lines += ["", f"bundle  {folder / 'bundle'} (and bundle.zip)", f"report  {folder / 'report.html'}"]
+    return "\n".join(lines)
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_atomic(path, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
+def _difference(against: dict[str, Any]) -> str:
+    low, high = against["low"], against["high"]
+    return f"{against['mean']:+.4f} ({low:+.4f} to {high:+.4f}), x {against['ratio']['mean']:.3f}"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """The content, or nothing where there is no whole file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def write_events(folder: Path, user: str | None, path: Path) -> str:
+    """Write the events that a user's device would hold when it learns, as CSV with user, item and timestamp.
 
+    Args:
+        folder: the run directory.
+        user: id; None = the user whose number of events to learn from is the median.
+        path: the file.
 
-def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tables.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+    Returns:
+        The user's id.
 
+    Raises:
+        DataError: the run has no such user, or none that could learn.
+        StorageError: the file cannot be written.
+    """
+    from pocketrec.cloud.data.prepared import load_cloud, load_devices
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    names = sorted(old.keys() | new.keys())
-    return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
+    data, devices = load_cloud(folder), load_devices(folder)
+    if user is None:
+        learners = sorted((int(count), place) for place, count in enumerate(devices.learn) if count)
+        if not learners:
+            raise DataError(f"no user of {folder} has later events to learn from: name one with --user")
+        user = str(devices.after.users[learners[len(learners) // 2][1]])
+    earlier, later = data.before.find(user), devices.after.find(user)
+    if earlier is None and later is None:
+        raise DataError(f"no user {user!r} in {folder}: mend --user")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("user", "item", "timestamp"))
+    for sequences, place, count in ((data.before, earlier, None), (devices.after, later, devices.learn)):
+        if place is not None:
+            items, times = (column[: None if count is None else count[place]] for column in sequences.of(place))
+            for item, moment in zip(items.tolist(), times.tolist(), strict=True):
+                writer.writerow((user, data.vocabulary.ids[item - 1], moment))
+    write_atomic(path, text.getvalue().encode("utf-8"))
+    return user

@@ -1,37 +1,45 @@
 """What each stage of a run does: the one place where data, training, rehearsal, export and the fleet meet.
 
-Everything heavy is imported inside the stages, so that looking at a run costs nothing. The events before the
-cut-off (``data/cloud``) are all that any stage opens before `rehearse` is over; only `fleet` opens the later ones.
+Everything heavy is imported inside the stages, so that looking at a run costs nothing. What lies before the cut-off
+(``RUN/data/cloud``) is all that any stage before `fleet` opens; only `fleet` opens the later events.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketrec.cloud.config import RunConfig
-from pocketrec.pipeline import METRICS_FILE, Run, Stage
+from pocketrec.cloud.config import PersonaliseConfig, RunConfig
+from pocketrec.cloud.runs import METRICS_FILE, Run, read_json, versions
+from pocketrec.device.files import write_atomic
 
 if TYPE_CHECKING:
+    import keras
+
     from pocketrec.cloud.data.sequences import Sequences
 
+RECIPE, REHEARSAL = "rehearse/recipe.json", "rehearse/rehearsal.json"
 
-def _prepare(run: Run) -> None:
+
+# --- the stages -------------------------------------------------------------------------------------------------
+
+
+def prepare(run: Run) -> None:
+    """Read and split the log: ``RUN/data``."""
     from pocketrec.cloud.data.prepared import prepare
 
-    prepared = prepare(run.config, run.folder)
-    counts = prepared.summary
-    run.say(
-        f"{'':<11} {counts['events_before']} events of {counts['users_before']} users and {counts['items']} items before "
-        f"the cut-off; after it {counts['events_after']} events of {counts['users_old']} old and "
-        f"{counts['users_new']} new users"
-    )
+    counts = prepare(run.config, run.folder).summary
+    before, after = counts["events_before"], counts["events_after"]
+    run.detail(f"before the cut-off: {before} events of {counts['users_before']} users, {counts['items']} items")
+    run.detail(f"after it: {after} events of {counts['users_old']} old and {counts['users_new']} new users")
 
 
-def _train_early(run: Run) -> None:
+def train_early(run: Run) -> None:
+    """Train to the earlier cut: ``RUN/train/early.keras``."""
     from pocketrec.cloud.data.prepared import load_cloud
 
     data = load_cloud(run.folder)
@@ -39,7 +47,8 @@ def _train_early(run: Run) -> None:
     _train(run, "early", earliest, len(data.vocabulary))
 
 
-def _train_final(run: Run) -> None:
+def train_final(run: Run) -> None:
+    """Train to the cut-off: ``RUN/train/model.keras``."""
     from pocketrec.cloud.data.prepared import load_cloud
 
     data = load_cloud(run.folder)
@@ -57,76 +66,241 @@ def _train(run: Run, name: str, sequences: Sequences, items: int) -> None:
             record=lambda entry: run.record([entry]), progress=progress,
         )  # fmt: skip
     run.record(trained.history, replace=True)
-    run.say(f"{'':<11} {trained.epochs} epochs, {trained.seconds:.1f} s, loss {trained.history[-1]['loss']:.4f}")
+    run.detail(f"{trained.epochs} epochs, {trained.seconds:.1f} s, loss {trained.history[-1]['loss']:.4f}")
+
+
+def candidates(run: Run) -> None:
+    """Make candidate sets and the ALS factors of the baseline: ``RUN/candidates``."""
+    from pocketrec.cloud.candidates import build, fit_als
+    from pocketrec.cloud.data.prepared import load_cloud
+
+    config, data = run.config.candidates, load_cloud(run.folder)
+    items, threads = len(data.vocabulary), run.config.resources.threads
+    als = None
+    if data.personal or config.method == "als":  # the baseline needs factors whatever the candidates come from
+        als = fit_als(config, data.before, items, run.config.seed, threads)
+        als.save(run.path("candidates", "als.npz"))
+    sets = build(
+        config, data.before, items,
+        seed=run.config.seed, threads=threads, mask_seen=run.config.evaluate.mask_seen, als=als,
+    )  # fmt: skip
+    sets.save(run.path("candidates", "candidates.npz"))
+    run.detail(f"{config.method}: {sets.k} items for each of {len(sets.users)} users")
+
+
+def rehearse(run: Run) -> None:
+    """Choose the devices' recipe on the earlier cut: ``RUN/rehearse``."""
+    _use_threads(run)
+    from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.cloud.rehearse import Variant, rehearse
+
+    config = run.config.rehearse
+    earliest, later, learn = _rehearsal_split(run.config, load_cloud(run.folder).before)
+    variants = {}
+    for way in config.ways:
+        for optimizer in config.optimizers:
+            folder = run.path("rehearse", "models", f"{way}-{optimizer}")
+            if not (folder / "model.tflite").exists():
+                _export_model(run, "early", folder, way, optimizer, gate=False)
+            variants[way, optimizer] = Variant(folder / "model.tflite", folder / "item_embeddings.npy")
+    with run.progress() as progress:
+        recipe = rehearse(
+            earliest, later, learn, variants, run.folder / "rehearse", config=config, evaluate=run.config.evaluate,
+            seed=run.config.seed, resources=run.config.resources, progress=progress,
+        )  # fmt: skip
+    run.detail(_in_words(recipe))
+
+
+def export(run: Run) -> None:
+    """Write and check the TensorFlow Lite file and publish the bundle: ``RUN/export``, ``RUN/bundle``."""
+    _use_threads(run)
+    recipe = _recipe(run)
+    _export_model(run, "model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
+    if _needs_naive(run.config, recipe):
+        naive = run.config.personalise
+        _export_model(run, "model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False)
+    size = _publish(run, metrics=None)
+    checked = ", ".join(read_json(run.folder / "export" / "facts.json")["gate"]["runtimes"])
+    run.detail(f"model.tflite, {size / 1e6:.2f} MB, checked on {checked}")
+
+
+def _export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *, gate: bool) -> None:
+    """Re-state a trained model as a TensorFlow Lite file in `folder`, checked where `gate` is set."""
+    from pocketrec.cloud.models import load_model
+    from pocketrec.export.build import build_tflite
+    from pocketrec.export.gate import check
+
+    model: keras.Model = load_model(run.folder / "train" / f"{name}.keras")
+    exported = build_tflite(
+        model, run.config.model, run.config.export, way=way, optimizer=optimizer, candidates=run.config.candidates.k
+    )
+    exported.save(folder, check(exported, model, run.config.seed).to_dict() if gate else {})
+
+
+def _publish(run: Run, metrics: dict[str, Any] | None) -> int:
+    """Write the bundle and its .zip; the bytes of its model."""
+    from pocketrec.cloud.candidates import Candidates
+    from pocketrec.cloud.data.prepared import load_cloud, load_summary
+    from pocketrec.export.publish import publish
+
+    data = load_cloud(run.folder)
+    sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
+    manifest = publish(
+        run.folder / "export",
+        run.folder / "bundle",
+        items=data.vocabulary.ids,
+        recipe=_recipe(run),
+        candidates=(list(sets.users), sets.rows),
+        cut_off=data.cut_off,
+        mask_seen=run.config.evaluate.mask_seen,
+        config=run.config.to_dict(),
+        summary=load_summary(run.folder),
+        versions=versions(),
+        metrics=metrics,
+        archive=run.folder / "bundle.zip",
+    )
+    return manifest.files["model.tflite"].bytes
+
+
+def fleet(run: Run) -> None:
+    """Evaluate, write ``RUN/metrics.json``, and put the figures into the bundle's model card."""
+    from pocketrec.cloud.data.prepared import load_cloud
+
+    metrics = _judge_personal(run) if load_cloud(run.folder).personal else _judge_global(run)
+    write_atomic(run.folder / METRICS_FILE, (json.dumps(metrics, indent=1) + "\n").encode("utf-8"))
+    _publish(run, metrics)
+
+
+def _judge_personal(run: Run) -> dict[str, Any]:
+    """Every test user's device, in processes."""
+    from pocketrec.cloud.candidates import AlsModel, Candidates
+    from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
+    from pocketrec.cloud.evaluate import fleet_metrics
+    from pocketrec.cloud.fleet import System, device_users, run_fleet
+
+    config, export = run.config, run.folder / "export"
+    data, devices = load_cloud(run.folder), load_devices(run.folder)
+    als = AlsModel.load(run.folder / "candidates" / "als.npz")
+    sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
+    users, left_out = device_users(
+        data.before, devices.after, devices.learn, sets, als, limit=config.evaluate.users, seed=config.seed
+    )
+    recipe = _recipe(run)
+    files = (export / "model.tflite", export / "item_embeddings.npy")
+    systems = [System("global", *files), System("personal", *files, recipe=recipe)]
+    if config.evaluate.naive:
+        folder = export / "naive" if _needs_naive(config, recipe) else export
+        naive = {**_recipe_of(config.personalise), "proximal": 0.0, "minimum_events": 1}
+        own = (folder / "model.tflite", folder / "item_embeddings.npy")
+        systems.append(System("naive", *own, recipe=naive, guard=False))
+    with run.progress() as progress:
+        run_fleet(
+            users, systems, run.folder / "fleet", evaluate=config.evaluate, als_items=als.item_factors,
+            left_out=left_out, resources=config.resources, progress=progress,
+        )  # fmt: skip
+    return fleet_metrics(
+        run.folder / "fleet",
+        evaluate=config.evaluate,
+        seed=config.seed,
+        data=load_summary(run.folder),
+        sizes=_sizes(run),
+        rehearsal=read_json(run.folder / REHEARSAL) or None,
+    )
+
+
+def _judge_global(run: Run) -> dict[str, Any]:
+    """A log without personal training: the Keras model on the test part."""
+    _use_threads(run)
+    from pocketrec.cloud.data.prepared import load_devices, load_summary
+    from pocketrec.cloud.evaluate import global_metrics
+    from pocketrec.cloud.evaluate_global import sequence_ranks
+    from pocketrec.cloud.models import load_model
+
+    config = run.config
+    model = load_model(run.folder / "train" / "model.keras")
+    with run.progress() as progress:
+        ranks = sequence_ranks(
+            model, load_devices(run.folder).after, config.model.window, config.evaluate, progress
+        )
+    return global_metrics(
+        ranks,
+        evaluate=config.evaluate,
+        window=config.model.window,
+        seed=config.seed,
+        data=load_summary(run.folder),
+        sizes=_sizes(run),
+    )
+
+
+def report(run: Run) -> None:
+    """Write ``RUN/report.html``."""
+    from pocketrec.cloud.report import write_report
+
+    write_report(run.folder)
+
+
+# --- what they share --------------------------------------------------------------------------------------------
 
 
 def _rehearsal_split(config: RunConfig, before: Sequences) -> Any:
     from pocketrec.cloud.data.split import rehearsal_split
 
-    per_user = config.split.kind == "per_user"
-    return rehearsal_split(
-        before, config.rehearse.quantile, per_user=per_user, learn_share=config.split.learn_share
-    )
+    per_user, share = config.split.kind == "per_user", config.split.learn_share
+    return rehearsal_split(before, config.rehearse.quantile, per_user=per_user, learn_share=share)
 
 
-def _use_threads(run: Run) -> None:
-    """Give TensorFlow its threads; has an effect before TensorFlow is first imported only."""
-    threads = str(run.config.resources.threads or os.cpu_count() or 1)
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", threads)
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-
-
-def _log_identity(config: RunConfig) -> Any:
-    """Name, size and time of change of the log's file; nothing for the synthetic one."""
-    if config.data.set == "synthetic" and not config.data.path:
-        return None
-    from pocketrec.cloud.data.location import find_log
-
-    status = find_log(config.data).stat()
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _has_rehearsal(config: RunConfig) -> bool:
+def has_rehearsal(config: RunConfig) -> bool:
+    """Whether a run rehearses: not where a log has its own split, for then no device learns."""
     return config.rehearse.enabled and config.split.kind != "column"
 
 
-def _training(config: RunConfig) -> list[Any]:
-    return [config.seed, dataclasses.asdict(config.model), dataclasses.asdict(config.train), config.evaluate.mask_seen]
+def _recipe(run: Run) -> dict[str, Any]:
+    """The recipe that the bundle ships: the rehearsal's, or the configured one where there was no rehearsal."""
+    if has_rehearsal(run.config):
+        return read_json(run.folder / RECIPE)
+    return _recipe_of(run.config.personalise)
 
 
-STAGES: tuple[Stage, ...] = (
-    Stage(
-        "prepare",
-        "read the log, split it at the cut-off",
-        needs=(),
-        depends=lambda c: [dataclasses.asdict(c.data), dataclasses.asdict(c.split), _log_identity(c)],
-        work=_prepare,
-        leaves=("data/cloud", "data/devices", "data/summary.json"),
-    ),
-    Stage(
-        "train-early",
-        "train to the earlier cut, for rehearsal",
-        needs=("prepare",),
-        depends=lambda c: [*_training(c), c.rehearse.quantile, c.split.learn_share],
-        work=_train_early,
-        leaves=("train/early.keras",),
-        clears=("train/early.*",),
-        applies=_has_rehearsal,
-    ),
-    Stage(
-        "train",
-        "train to the cut-off",
-        needs=("prepare",),
-        depends=_training,
-        work=_train_final,
-        leaves=("train/model.keras",),
-        clears=("train/model.*",),
-    ),
-)
-"""In the order of a run."""
+def _recipe_of(config: PersonaliseConfig) -> dict[str, Any]:
+    from pocketrec.device.recipe import Recipe
 
-TARGETS: dict[str, tuple[str, ...]] = {
-    "prepare": ("prepare",),
-    "train": ("train-early", "train"),
-}
-"""Subcommand -> the stages that it brings up to date, with all that they need."""
+    return Recipe(**dataclasses.asdict(config)).to_dict()
+
+
+def _needs_naive(config: RunConfig, recipe: dict[str, Any]) -> bool:
+    """Whether naive fine-tuning trains other tensors, or by another optimiser, than the bundle's model."""
+    naive = config.personalise
+    other = (naive.way, naive.optimizer) != (recipe["way"], recipe["optimizer"])
+    return other and config.evaluate.naive and config.split.kind != "column"
+
+
+def _sizes(run: Run) -> dict[str, float]:
+    from pocketrec.cloud.candidates import Candidates
+    from pocketrec.cloud.evaluate import size_ledger
+
+    facts = read_json(run.folder / "export" / "facts.json")
+    sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
+    weights = [spec for kind in ("trainable", "frozen") for spec in facts["tensors"][kind]]
+    return size_ledger(
+        run.folder / "bundle",
+        users=len(sets.users),
+        dense_parameters=sum(math.prod(spec["shape"]) for spec in weights),
+        k=sets.k,
+        embedding=facts["model"]["embedding"],
+        items=facts["model"]["items"],
+    )
+
+
+def _in_words(recipe: dict[str, Any]) -> str:
+    """A recipe in one line."""
+    if not recipe["personalise"]:
+        return "nothing to gain: devices stay with the global model"
+    pull = f", pull {recipe['proximal']:g}" if recipe["proximal"] else ""
+    return f"{recipe['way']}, {recipe['optimizer']} {recipe['learning_rate']:g} x {recipe['passes']} passes{pull}"
+
+
+def _use_threads(run: Run) -> None:
+    """Give TensorFlow its threads; has an effect before TensorFlow is first used only."""
+    threads = str(run.config.resources.threads or os.cpu_count() or 1)
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", threads)
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
