@@ -19,6 +19,8 @@ from pocketrec.export.graph import GraphShape, PersonalGraph
 from pocketrec.export.item_table import ItemTable
 from pocketrec.export.weights import weights_of
 
+Array = np.ndarray[Any, Any]
+
 #: Files that `ExportedModel.save` leaves beside model.tflite.
 ITEM_EMBEDDINGS_FILE = "item_embeddings.npy"
 FACTS_FILE = "facts.json"
@@ -40,7 +42,7 @@ class ExportedModel:
     content: bytes
     model: dict[str, Any]
     tensors: dict[str, list[dict[str, Any]]]
-    item_embeddings: np.ndarray
+    item_embeddings: Array
 
     def save(self, folder: Path, gate: Mapping[str, Any]) -> None:
         """Write model.tflite, item_embeddings.npy (for evaluation; no device gets it) and facts.json into `folder`.
@@ -84,9 +86,7 @@ def build_tflite(
     weights, embeddings = weights_of(model)
     table = ItemTable.quantise(embeddings, export_config.item_table)
     sampled = table.items > export_config.full_softmax_limit
-    shape = GraphShape(
-        export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0
-    )
+    shape = GraphShape(export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0)
     graph = PersonalGraph(weights, table, way, optimizer, shape)
     facts = {
         "backbone": model_config.backbone,
@@ -112,5 +112,5 @@ def build_tflite(
     return ExportedModel(convert(graph), facts, tensors, table.embeddings())
 
 
-def _specs(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def _specs(arrays: dict[str, Array]) -> list[dict[str, Any]]:
     return [{"name": name, "shape": list(a.shape), "dtype": str(a.dtype)} for name, a in arrays.items()]

@@ -16,4 +16,5 @@ def convert(graph: PersonalGraph) -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=None)
         converter.experimental_enable_resource_variables = True
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        return converter.convert()
+        content: bytes = converter.convert()
+        return content

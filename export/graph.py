@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +20,8 @@ from pocketrec.export import gru
 from pocketrec.export.item_table import ItemTable
 from pocketrec.export.optimizers import OPTIMIZERS
 from pocketrec.export.weights import GRU_TENSORS, gru_layers, trainable_names
+
+Array = np.ndarray[Any, Any]
 
 # Smallest probability whose logarithm the loss takes; keeps the loss finite (at most 80) where float32 underflows.
 _TINY = 1e-35
@@ -58,16 +61,14 @@ class PersonalGraph(tf.Module):
     """
 
     def __init__(
-        self, weights: dict[str, np.ndarray], table: ItemTable, way: str, optimizer: str, shape: GraphShape
+        self, weights: dict[str, Array], table: ItemTable, way: str, optimizer: str, shape: GraphShape
     ) -> None:
         super().__init__()
         self.shape = shape
         self.table = table
         self.layers = gru_layers(weights)
         self.global_weights = weights
-        self.trainable = {
-            name: tf.Variable(weights[name], name=name) for name in trainable_names(way, weights)
-        }
+        self.trainable = {name: tf.Variable(weights[name], name=name) for name in trainable_names(way, weights)}
         self.optimizer = OPTIMIZERS[optimizer](self.trainable)
         self.state = {**self.trainable, **self.optimizer.slots}
 
@@ -86,7 +87,8 @@ class PersonalGraph(tf.Module):
             contract.EVALUATE: {**pair, **sampled},
             contract.EMBED: {contract.ITEMS: one},
             contract.INFER: {
-                contract.ITEMS: one, contract.CANDIDATES: tf.TensorSpec([self.shape.candidates], tf.int32)
+                contract.ITEMS: one,
+                contract.CANDIDATES: tf.TensorSpec([self.shape.candidates], tf.int32),
             },
             contract.EXPORT_WEIGHTS: {contract.UNUSED: scalar},
             contract.IMPORT_WEIGHTS: {
@@ -216,9 +218,7 @@ class PersonalGraph(tf.Module):
             gradients.append(tf.matmul(probabilities, by_size, transpose_b=True))
         return tf.concat(losses, 0), tf.concat(gradients, 0) - self.table.gather(targets)
 
-    def _sampled_loss(
-        self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _sampled_loss(self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         logits, _ = self._sampled_logits(users, targets, negatives)  # (T * B, 1 + S), target first
         own, others = tf.split(tf.nn.softmax(logits), [1, self.shape.negatives], axis=1)
         loss = -tf.math.log(tf.maximum(own[:, 0], _TINY))

@@ -88,9 +88,7 @@ def forward(weights: GRUWeights, inputs: tf.Tensor, padding: tf.Tensor, steps: i
     return outputs, trace
 
 
-def backward(
-    weights: GRUWeights, trace: GRUTrace, gradient: tf.Tensor, steps: int
-) -> tuple[GRUWeights, tf.Tensor]:
+def backward(weights: GRUWeights, trace: GRUTrace, gradient: tf.Tensor, steps: int) -> tuple[GRUWeights, tf.Tensor]:
     """Gradients of the layer's tensors, and of the input projection, by back-propagation through time.
 
     Args:

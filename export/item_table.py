@@ -6,9 +6,12 @@ The table is read in place: TensorFlow Lite memory-maps the file, so rows that a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -20,11 +23,11 @@ class ItemTable:
         scales: float32, (N + 1, 1); embedding = rows * scales. None for a float32 table.
     """
 
-    rows: np.ndarray
-    scales: np.ndarray | None
+    rows: Array
+    scales: Array | None
 
     @classmethod
-    def quantise(cls, embeddings: np.ndarray, kind: str) -> ItemTable:
+    def quantise(cls, embeddings: Array, kind: str) -> ItemTable:
         """Make a table from float32 embeddings (N + 1, E); `kind` is ``int8`` or ``float32``.
 
         int8 is symmetric with one scale a row: the error of an entry is at most half its row's scale,
@@ -43,7 +46,7 @@ class ItemTable:
         """Number N of items, padding not counted."""
         return self.rows.shape[0] - 1
 
-    def embeddings(self) -> np.ndarray:
+    def embeddings(self) -> Array:
         """The table as the graph sees it: float32, (N + 1, E)."""
         if self.scales is None:
             return self.rows

@@ -1,4 +1,4 @@
-"""From the exported files to the bundle that a device opens. Needs no TensorFlow, so that a bundle is quickly renewed."""
+"""From exported files to the bundle that a device opens. Needs no TensorFlow, so that a bundle is quickly renewed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from pocketrec.device.manifest import Manifest
 from pocketrec.device.packing import write_bundle_files
 from pocketrec.export.card import model_card
 
+Array = np.ndarray[Any, Any]
+
 
 def publish(
     exported: Path,
@@ -22,7 +24,7 @@ def publish(
     *,
     items: Sequence[str],
     recipe: Mapping[str, Any],
-    candidates: tuple[Sequence[str], np.ndarray] | None,
+    candidates: tuple[Sequence[str], Array] | None,
     cut_off: float | int | None,
     mask_seen: bool,
     config: Mapping[str, Any],
@@ -61,9 +63,7 @@ def publish(
             f"the exported model has {facts['model']['items']} items and the vocabulary {len(items)}: "
             "run `pocketrec export` again"
         )
-    card = model_card(
-        facts=facts, config=config, summary=summary, recipe=recipe, metrics=metrics, size=len(content)
-    )
+    card = model_card(facts=facts, config=config, summary=summary, recipe=recipe, metrics=metrics, size=len(content))
     return write_bundle_files(
         bundle,
         model_file=content,

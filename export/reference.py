@@ -6,11 +6,15 @@ trained model: the reference can hold the table as the file does (dequantised), 
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.models import ITEM_EMBEDDING
+
+Array = np.ndarray[Any, Any]
 
 
 class Reference:
@@ -23,17 +27,14 @@ class Reference:
         optimizer: sgd, adagrad or adam, with Keras' defaults.
     """
 
-    def __init__(self, model: keras.Model, table: np.ndarray, trainable: list[str], optimizer: str) -> None:
+    def __init__(self, model: keras.Model, table: Array, trainable: list[str], optimizer: str) -> None:
         self.model = keras.models.clone_model(model)
         self.model.set_weights(model.get_weights())
         self.model.get_layer(ITEM_EMBEDDING).set_weights([table])
         self.table = tf.constant(table)
-        self.trainable = [
-            variable
-            for layer in self.model.layers
-            for variable in layer.weights
-            if f"{layer.name}_{variable.name}" in trainable
-        ]
+        named = {f"{layer.name}_{variable.name}": variable for layer in self.model.layers for variable in layer.weights}
+        self.named = {name: named[name] for name in trainable}
+        self.trainable = list(self.named.values())
         self.origin = [tf.constant(variable.numpy()) for variable in self.trainable]
         self.optimizer = {
             "sgd": keras.optimizers.SGD,
@@ -43,31 +44,39 @@ class Reference:
         self.optimizer.build(self.trainable)
         self._step = tf.function(self._train, reduce_retracing=True)
 
-    def embed(self, contexts: np.ndarray) -> np.ndarray:
+    def values(self) -> dict[str, Array]:
+        """The trained tensors as they are now, by name."""
+        return {name: variable.numpy() for name, variable in self.named.items()}
+
+    def embed(self, contexts: Array) -> Array:
         """User embeddings float32 [M, E] after the events of each of M contexts, int32 [M, T], right-padded."""
-        return np.asarray(self.model(contexts, training=False))[:, -1]
+        embeddings: Array = np.asarray(self.model(contexts, training=False))[:, -1]
+        return embeddings
 
-    def score(self, contexts: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    def score(self, contexts: Array, candidates: Array) -> Array:
         """Scores float32 [M, C] of candidate rows int32 [C]."""
-        return self.embed(contexts) @ self.table.numpy()[candidates].T
+        scores: Array = self.embed(contexts) @ self.table.numpy()[candidates].T
+        return scores
 
-    def losses(self, items: np.ndarray, targets: np.ndarray, negatives: np.ndarray | None = None) -> np.ndarray:
+    def losses(self, items: Array, targets: Array, negatives: Array | None = None) -> Array:
         """Cross-entropy of every target, float32 [B, T], 0 where it does not count."""
-        return self._losses(tf.constant(items), tf.constant(targets), negatives).numpy()
+        losses: Array = self._losses(tf.constant(items), tf.constant(targets), negatives).numpy()
+        return losses
 
-    def ranks(self, items: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    def ranks(self, items: Array, targets: Array) -> Array:
         """Rank of every target in the full catalogue, float32 [B, T]; ties count against it, 0 where not counted."""
         logits = np.asarray(self.model(items, training=False)) @ self.table.numpy()[1:].T  # (B, T, N)
         own = np.take_along_axis(logits, np.maximum(targets - 1, 0)[..., None], axis=-1)
-        return (logits >= own).sum(-1) * (targets > 0).astype(np.float32)
+        ranks: Array = (logits >= own).sum(-1) * (targets > 0).astype(np.float32)
+        return ranks
 
     def train(
         self,
-        items: np.ndarray,
-        targets: np.ndarray,
+        items: Array,
+        targets: Array,
         learning_rate: float,
         proximal: float,
-        negatives: np.ndarray | None = None,
+        negatives: Array | None = None,
     ) -> float:
         """One step; returns the mean loss before it, without the proximal term."""
         self.optimizer.learning_rate = learning_rate
@@ -75,7 +84,7 @@ class Reference:
         return float(self._step(tf.constant(items), tf.constant(targets), tf.constant(proximal), drawn))
 
     def _train(
-        self, items: tf.Tensor, targets: tf.Tensor, proximal: tf.Tensor, negatives: np.ndarray | None
+        self, items: tf.Tensor, targets: tf.Tensor, proximal: tf.Tensor, negatives: tf.Tensor | None
     ) -> tf.Tensor:
         with tf.GradientTape() as tape:
             losses = self._losses(items, targets, negatives)
@@ -88,7 +97,7 @@ class Reference:
         self.optimizer.apply(tape.gradient(objective, values), self.trainable)
         return loss
 
-    def _losses(self, items: tf.Tensor, targets: tf.Tensor, negatives: np.ndarray | None) -> tf.Tensor:
+    def _losses(self, items: tf.Tensor, targets: tf.Tensor, negatives: Array | None) -> tf.Tensor:
         users = self.model(items, training=False)  # (B, T, E)
         if negatives is None:
             logits = tf.einsum("bte,ne->btn", users, self.table[1:])

@@ -7,6 +7,7 @@ The names (``gru_2_kernel``, ``fc_bias``) are those of the Keras layers; they na
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,16 +15,18 @@ import numpy as np
 from pocketrec.cloud.models import FC, item_embeddings
 from pocketrec.device.errors import ConfigError
 
+Array = np.ndarray[Any, Any]
+
 GRU_TENSORS = ("kernel", "recurrent_kernel", "bias")
 
 
-def weights_of(model: keras.Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
+def weights_of(model: keras.Model) -> tuple[dict[str, Array], Array]:
     """Weights of a model made by `pocketrec.cloud.models`.
 
     Returns:
         The GRU and FC tensors by name, float32, lowest layer first; and the item embeddings, float32 (N + 1, E).
     """
-    weights: dict[str, np.ndarray] = {}
+    weights: dict[str, Array] = {}
     for layer in model.layers:
         if re.fullmatch(r"gru_\d+", layer.name):
             for tensor, value in zip(GRU_TENSORS, layer.get_weights(), strict=True):
@@ -33,13 +36,13 @@ def weights_of(model: keras.Model) -> tuple[dict[str, np.ndarray], np.ndarray]:
     return weights, item_embeddings(model)
 
 
-def gru_layers(weights: dict[str, np.ndarray]) -> list[str]:
+def gru_layers(weights: dict[str, Array]) -> list[str]:
     """Names of the GRU layers, lowest first."""
     numbers = {int(match[1]) for name in weights if (match := re.match(r"gru_(\d+)_", name))}
     return [f"gru_{number}" for number in sorted(numbers)]
 
 
-def trainable_names(way: str, weights: dict[str, np.ndarray]) -> list[str]:
+def trainable_names(way: str, weights: dict[str, Array]) -> list[str]:
     """Names of the tensors that the device trains.
 
     Args:

@@ -19,7 +19,7 @@ _MAKE = """
 import sys, numpy as np
 from pocketrec.cloud.config import ExportConfig, ModelConfig
 from pocketrec.cloud.models import build_model
-from pocketrec.export import build_tflite
+from pocketrec.export.build import build_tflite
 items, window, batch, candidates = map(int, sys.argv[2:6])
 config = ModelConfig(embedding=8, hidden=8, window=window)
 model = build_model(config, items, 1)

@@ -1,0 +1,177 @@
+"""The exporter against Keras: conversion, the gate, and the gate's power to refuse."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pocketrec.cloud.config import ExportConfig, ModelConfig
+from pocketrec.cloud.models import build_model
+from pocketrec.device.errors import ConfigError, ExportError
+from pocketrec.export import gate, gru
+from pocketrec.export.build import build_tflite
+from pocketrec.export.item_table import ItemTable
+from pocketrec.export.reference import Reference
+from pocketrec.export.weights import trainable_names, weights_of
+
+ITEMS = 60
+CONFIG = ModelConfig(embedding=8, hidden=12, layers=2, window=6, dropout=0.0)
+
+
+def _model(config: ModelConfig = CONFIG, seed: int = 3) -> keras.Model:
+    """A model whose weights are large enough that an error shows, biases included."""
+    model = build_model(config, ITEMS, seed)
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        variable.assign(variable.numpy() + rng.normal(0, 0.2, variable.shape))
+    return model
+
+
+def _export(
+    model: keras.Model, config: ModelConfig = CONFIG, *, way: str = "partial", optimizer: str = "adagrad", **options
+):
+    options = {"batch": 3, **options}
+    return build_tflite(model, config, ExportConfig(**options), way=way, optimizer=optimizer, candidates=5)
+
+
+@pytest.mark.parametrize(
+    ("layers", "way", "optimizer", "options"),
+    [
+        (2, "partial", "adagrad", {}),
+        (2, "partial", "adagrad", {"item_table": "float32"}),
+        (1, "head", "sgd", {}),
+        (3, "whole", "adam", {}),
+        (2, "partial", "adam", {"full_softmax_limit": 10, "negatives": 16}),
+    ],
+)
+def test_gate_passes_on_every_runtime(layers, way, optimizer, options):
+    """Scores, losses and 20 train steps equal Keras layers under a gradient tape; frozen tensors stay bit-identical."""
+    config = dataclasses.replace(CONFIG, layers=layers)
+    model = _model(config)
+    exported = _export(model, config, way=way, optimizer=optimizer, **options)
+    report = gate.check(exported, model, seed=1)
+    assert report.runtimes, "no runtime was checked"
+    for found in report.runtimes.values():
+        assert found["score"] <= 1e-4
+        assert found["loss"] <= 1e-4
+        assert found["train_loss"] <= 1e-4
+    if options.get("item_table") == "float32":
+        assert all(found["table"] <= 1e-4 for found in report.runtimes.values())
+    assert not [name for name in report.ops if "FLEX" in name.upper() or "CUSTOM" in name.upper()]
+    first = {"head": "fc_kernel", "whole": "gru_1_kernel", "partial": "gru_2_kernel"}[way]
+    assert exported.tensors["trainable"][0]["name"] == first
+
+
+def test_gate_refuses_other_weights():
+    """A file made from other weights than the model's is not published."""
+    exported = _export(_model(seed=3))
+    with pytest.raises(ExportError, match="differs from Keras"):
+        gate.check(exported, _model(seed=4), seed=1)
+
+
+def test_gate_refuses_a_wrong_gradient(monkeypatch):
+    """An error in the hand-written backward pass is seen in what 20 steps change."""
+    right = gru.backward
+
+    def wrong(*args):
+        gradients, projection = right(*args)
+        return dataclasses.replace(gradients, recurrent_kernel=gradients.recurrent_kernel * 1.05), projection
+
+    monkeypatch.setattr(gru, "backward", wrong)
+    model = _model()
+    with pytest.raises(ExportError, match="change differs"):
+        gate.check(_export(model), model, seed=1)
+
+
+def test_gate_refuses_a_flex_op():
+    class Flexed(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([4], tf.float32)])
+        def call(self, x):
+            return {"y": tf.raw_ops.ReluGrad(gradients=x, features=x)}
+
+    module = Flexed()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([module.call.get_concrete_function()], module)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+    with pytest.raises(ExportError, match="FlexReluGrad"):
+        gate.builtin_ops(converter.convert())
+
+
+def test_gru_equals_keras_with_gaps_in_the_mask():
+    """Forward and backward of one layer equal keras.layers.GRU on masked input, wherever the padding lies."""
+    rng = np.random.default_rng(0)
+    batch, steps, size, hidden = 4, 5, 3, 6
+    inputs = rng.normal(size=(batch, steps, size)).astype(np.float32)
+    mask = rng.random((batch, steps)) < 0.7
+    upstream = rng.normal(size=(batch, steps, hidden)).astype(np.float32)
+    layer = keras.layers.GRU(hidden, return_sequences=True, reset_after=True)
+    layer.build((None, None, size))
+    for variable in layer.weights:
+        variable.assign(rng.normal(0, 0.5, variable.shape))
+    with tf.GradientTape() as tape:
+        expected = layer(inputs, mask=tf.constant(mask))
+        loss = tf.reduce_sum(expected * upstream)
+    expected_gradients = tape.gradient(loss, [v.value for v in layer.weights])
+
+    def major(value):  # (B, T, X) -> (T * B, X)
+        return tf.reshape(tf.transpose(tf.constant(value), [1, 0, 2]), [steps * batch, -1])
+
+    weights = gru.GRUWeights(*(tf.constant(w) for w in layer.get_weights()))
+    padding = major(1.0 - mask[..., None].astype(np.float32))
+    outputs, trace = gru.forward(weights, major(inputs), padding, steps)
+    gradients, _ = gru.backward(weights, trace, major(upstream), steps)
+    np.testing.assert_allclose(outputs, major(expected.numpy()), atol=2e-6)
+    for own, reference in zip(
+        (gradients.kernel, gradients.recurrent_kernel, gradients.bias), expected_gradients, strict=True
+    ):
+        np.testing.assert_allclose(own, reference, rtol=1e-4, atol=1e-5)
+
+
+def test_item_table_error_is_at_most_half_a_step():
+    rng = np.random.default_rng(1)
+    embeddings = rng.normal(size=(9, 4)).astype(np.float32)
+    embeddings[5] = 0.0
+    table = ItemTable.quantise(embeddings, "int8")
+    error = np.abs(table.embeddings()[1:] - embeddings[1:])
+    assert (error <= table.scales[1:] / 2 + 1e-7).all()
+    assert not table.embeddings()[0].any()
+    assert not table.embeddings()[5].any()
+    assert table.rows.dtype == np.int8
+
+
+def test_int8_table_stays_int8_in_the_file():
+    """The converter must not fold the table into a float constant: the file would be four times as large."""
+    config = dataclasses.replace(CONFIG, embedding=64, hidden=4)
+    big = build_model(config, 4000, 1)
+    sizes = {
+        kind: len(build_tflite(big, config, ExportConfig(item_table=kind, batch=2), way="head", optimizer="sgd",
+                               candidates=5).content)
+        for kind in ("int8", "float32")
+    }  # fmt: skip
+    saved = sizes["float32"] - sizes["int8"]
+    assert saved == pytest.approx(4001 * 64 * 3, rel=0.05)
+
+
+def test_ways_name_the_tensors_that_train():
+    weights, _ = weights_of(_model())
+    assert trainable_names("head", weights) == ["fc_kernel", "fc_bias"]
+    assert trainable_names("partial", weights)[0] == "gru_2_kernel"
+    assert set(trainable_names("whole", weights)) == set(weights)
+    with pytest.raises(ConfigError, match="choose partial, head or whole"):
+        trainable_names("all", weights)
+
+
+def test_reference_knows_ranks():
+    """Rank 1 is the best item, ties count against the target, and padding has rank 0."""
+    model = _model()
+    _, table = weights_of(model)
+    reference = Reference(model, ItemTable.quantise(table, "float32").embeddings(), ["fc_kernel"], "sgd")
+    items = np.array([[3, 4, 0, 0, 0, 0]], np.int32)
+    users = np.asarray(model(items))[0]
+    best = int(np.argmax(users[0] @ table[1:].T)) + 1
+    ranks = reference.ranks(items, np.array([[best, 0, 0, 0, 0, 0]], np.int32))
+    assert ranks[0, 0] == 1
+    assert not ranks[0, 1:].any()
