@@ -151,9 +151,10 @@ def forecast_against(rehearsal: Mapping[str, Any], ranks: Mapping[str, Ranks], l
     rows = []
     for group in forecast["by_length"]:
         inside = (learn >= group["low"]) & (learn <= (math.inf if group["high"] is None else group["high"]))
-        rows.append({"low": group["low"], "high": group["high"], "expected": _estimate(group),
+        rows.append({"low": group["low"], "high": group["high"], "expected": dict(group["gain"]),
                      "came": judge.mean(came[inside]), "users": int(inside.sum())})  # fmt: skip
-    return {"recipe": rehearsal["recipe"], "expected": _estimate(forecast), "came": judge.mean(came), "by_length": rows}
+    return {"chosen": rehearsal["chosen"], "expected": dict(forecast["gain"]), "came": judge.mean(came),
+            "by_length": rows}  # fmt: skip
 
 
 def size_ledger(
@@ -241,10 +242,6 @@ def _by_system(users: Sequence[Mapping[str, NDArray[np.float64]]]) -> dict[str, 
 
 def _ranks(values: Sequence[float | None]) -> NDArray[np.float64]:
     return np.array([math.inf if value is None else value for value in values], dtype=np.float64)
-
-
-def _estimate(group: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: group[name] for name in ("mean", "low", "high")}
 
 
 def _finite(values: Any) -> Any:

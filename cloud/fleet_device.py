@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.metrics import ranks
-from pocketrec.device.guard import GLOBAL, PERSONAL, Decision, blend, decide, finite, judge
+from pocketrec.device.guard import Decision
 from pocketrec.device.model import Model
+from pocketrec.device.personalise import personalise
 from pocketrec.device.recipe import Recipe
-from pocketrec.device.training import fine_tune
 from pocketrec.device.windows import context
 
 _CELLS: Final = 1 << 22  # scores ranked at a time
@@ -77,35 +77,23 @@ class SimulatedDevice:
 
     def personalise(self, user: DeviceUser, recipe: Recipe) -> Decision:
         """Do what the device does with its events, and leave the model with the weights that it would use."""
-        rows = user.history
         first = user.known_before if recipe.targets == "later" else 0
-        self.model.import_weights(self.reference)
-        events = len(rows) - user.known_before
-        if not recipe.personalise:
-            return Decision(GLOBAL, "the recipe leaves the model alone")
-        if events < max(1, recipe.minimum_events):
-            return Decision(GLOBAL, "too few events to learn from")
-        judgement = judge(self.model, rows, first, recipe, self.reference, self.reference)
-        decision = decide(recipe.guard, judgement)
-        self.model.import_weights(self.reference)
-        if decision.choice == GLOBAL:
-            return decision
-        started = time.perf_counter()
-        steps = [0]
-        fine_tune(self.model, rows, first, recipe, progress=lambda done, total, note="": steps.__setitem__(0, done))
-        if steps[0]:
-            self.milliseconds["train"].append((time.perf_counter() - started) * 1e3 / steps[0])
-        weights = self.model.export_weights()
-        if not finite(weights):
-            self.model.import_weights(self.reference)
-            return Decision(GLOBAL, "the training diverged")
-        if decision.choice != PERSONAL:
-            self.model.import_weights(blend(self.reference, weights, decision.share))
-        return decision
+        marks: list[float] = []
+        outcome = personalise(
+            self.model, user.history, first, recipe, self.reference,
+            progress=lambda done, total, note="": marks.append(time.perf_counter()),
+        )  # fmt: skip
+        if len(marks) > 1:
+            self.milliseconds["train"].append(float(np.median(np.diff(marks))) * 1e3)
+        return outcome.decision
 
     def embeddings(self, user: DeviceUser) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """User embedding before each known test event, [P, E], and whether there was any event to make it of, [P]."""
         rows, places = known_positions(user)
+        return self.embed_at(rows, places), places > 0
+
+    def embed_at(self, rows: NDArray[np.int32], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """User embedding after the events before each place in `rows`, [P, E]; zeros where there are none."""
         result = np.zeros((len(places), self.model.embedding), np.float32)
         started = time.perf_counter()
         for index, place in enumerate(places):
@@ -113,7 +101,7 @@ class SimulatedDevice:
                 result[index] = self.model.embed(context(rows[:place], self.model.window))
         if len(places):
             self.milliseconds["embed"].append((time.perf_counter() - started) * 1e3 / len(places))
-        return result, places > 0
+        return result
 
     def infer_difference(self, user: DeviceUser) -> float:
         """Largest difference between `infer` and embedding times item table, at the user's first test position."""

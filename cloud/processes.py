@@ -76,8 +76,9 @@ def run_jobs(
             file = path.open("a", encoding="utf-8")
         except OSError as error:
             raise storage_error(path, error) from None
-        with file, _one_thread(), _pool(min(process_count(processes), len(todo)), start, arguments) as pool:
-            for key, line in _as_done(pool, work, jobs, todo):
+        size = min(process_count(processes), len(todo))
+        with file, _one_thread(), _pool(size, start, arguments) as pool:
+            for key, line in _as_done(pool, work, jobs, todo, ahead=4 * size):
                 done[key] = line
                 try:
                     file.write(json.dumps({"key": key, **line}, ensure_ascii=False) + "\n")
@@ -114,12 +115,11 @@ def _read(path: Path, fingerprint: str) -> dict[str, Line] | None:
 
 
 def _as_done(
-    pool: ProcessPoolExecutor, work: Callable[[Job], Line], jobs: Mapping[str, Job], todo: list[str]
+    pool: ProcessPoolExecutor, work: Callable[[Job], Line], jobs: Mapping[str, Job], todo: list[str], ahead: int
 ) -> Iterator[tuple[str, Line]]:
-    """Results in the order in which they come; only a few jobs are in the queue at a time."""
+    """Results in the order in which they come; at most `ahead` jobs are in the queue at a time."""
     waiting: dict[Future[Line], str] = {}
     queue = iter(todo)
-    ahead = 4 * (pool._max_workers or 1)
     try:
         while True:
             while len(waiting) < ahead and (key := next(queue, None)) is not None:

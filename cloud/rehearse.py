@@ -1,33 +1,73 @@
-"""The future played on the past: which recipe should the devices follow, and what may be expected of it?"""
+"""The future played on the past: which recipe should the devices follow, and what may be expected of it?
+
+Before the cut-off lies a second, earlier one. An early model that has seen nothing at or after it is made personal for
+a sample of users with their events right after it, by the device's own code, and judged on the events that came next.
+
+1. Screening: every recipe of the grid, without the guard.
+2. Dress rehearsal: the most promising ones with the guard; its prior is fitted here.
+3. The winner by guarded gain, with uncertainty in mind, or none at all; forecast by history length.
+
+Nothing at or after the cut-off is seen. This module never imports the exporter: the pipeline hands it the files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketrec.cloud import rehearse_choose as choosing
 from pocketrec.cloud.config import EvaluateConfig, RehearseConfig, ResourceConfig
+from pocketrec.cloud.fleet import device_users
+from pocketrec.cloud.fleet_device import DeviceUser, Settings
+from pocketrec.cloud.processes import run_jobs
 from pocketrec.cloud.progress import Progress, no_progress
+from pocketrec.cloud.rehearse_trials import Rehearsing, Trial, Variant
+from pocketrec.device.errors import ConfigError
+from pocketrec.device.files import sha256_file, write_atomic
+from pocketrec.device.guard import GuardRecipe
+from pocketrec.device.recipe import Recipe
+from pocketrec.device.runtime import choose_runtime
 
 if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
 
+__all__ = ["FINALISTS", "Trial", "Variant", "grid", "rehearse"]
 
-@dataclass(frozen=True)
-class Variant:
-    """The early model exported for one way and optimiser of personal training."""
+RECIPE_FILE: Final = "recipe.json"
+REHEARSAL_FILE: Final = "rehearsal.json"
+#: Recipes that go from the screening into the dress rehearsal.
+FINALISTS: Final = 5
+#: How gentle a way is, the gentlest first.
+_WAYS: Final = ("head", "partial", "whole")
 
-    model: Path
-    """The .tflite file of the model that has seen nothing at or after the earlier cut."""
-    item_embeddings: Path
-    """[N+1, E] float32 .npy: the item table as it is in the file."""
+
+def grid(config: RehearseConfig, targets: Sequence[str] = ("later",)) -> list[Trial]:
+    """Every recipe of the configuration, the gentlest first (way, then rate times passes, then the stronger pull)."""
+    trials = {
+        Trial(way, optimizer, rate, pull, which, passes)
+        for way, optimizer, rate, pull, which, passes in itertools.product(
+            config.ways, config.optimizers, config.learning_rates, config.proximals, targets, config.passes
+        )
+    }
+    place = {way: index for index, way in enumerate(_WAYS)}
+    return sorted(
+        trials,
+        key=lambda t: (place.get(t.way, len(_WAYS)), t.learning_rate * t.passes, -t.proximal, t.optimizer, t.name),
+    )
 
 
 def rehearse(
     earliest: Sequences,
     later: Sequences,
-    learn: Any,
+    learn: NDArray[np.int64],
     variants: Mapping[tuple[str, str], Variant],
     folder: Path,
     *,
@@ -37,14 +77,144 @@ def rehearse(
     resources: ResourceConfig | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Try the grid, choose, fit the guard's prior, forecast.
+    """Try the grid, choose, fit the guard's prior, forecast. A run that was killed goes on where it was.
 
     Args:
-        earliest, later, learn: `cloud.data.prepared.rehearsal_split` of the events before the cut-off.
+        earliest: events before the earlier cut; the early model has seen nothing else.
+        later: events between the two cuts.
+        learn: int64 (len(later),), how many first events of each user the device learns from
+            (all three from `pocketrec.cloud.data.split.rehearsal_split`).
         variants: (way, optimizer) -> files, one for every pair of ``config.ways`` and ``config.optimizers``.
-        folder: gets ``recipe.json`` (for the bundle), ``rehearsal.json`` (for the report) and ``trials.jsonl``.
+        folder: gets recipe.json (for the bundle), rehearsal.json (for the report), screening.jsonl and dress.jsonl.
+        config: the grid and the size of the sample.
+        evaluate: ties, mask and bootstrap samples.
+        seed: of the sample, the folds and the bootstrap.
+        resources: processes and runtime; changes no figure.
+        progress: told after every user of each of the two rounds.
 
     Returns:
-        recipe.json as a dict.
+        recipe.json as a dict; ``personalise`` is False where no recipe clearly gains.
+
+    Raises:
+        ConfigError: a variant is missing.
+        PocketRecError: a model cannot be used, or a process died.
+        StorageError: a file cannot be written.
     """
-    raise NotImplementedError
+    trials = grid(config)
+    missing = sorted({(t.way, t.optimizer) for t in trials} - set(variants))
+    if missing:
+        raise ConfigError(f"rehearsal has no model for {missing[0][0]} with {missing[0][1]}: export it first")
+    resources = resources or ResourceConfig()
+    settings = Settings(evaluate.ties, evaluate.mask_seen, choose_runtime(resources.runtime))
+    users, left_out = device_users(earliest, later, learn, limit=config.users, seed=seed)
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def play(name: str, chosen: Sequence[Trial], notes: str) -> list[dict[str, Any]]:
+        lines = run_jobs(
+            {user.user: user for user in users}, _screen if name == "screening" else _dress, folder / f"{name}.jsonl",
+            _fingerprint(name, users, variants, chosen, settings), start=_start,
+            arguments=(dict(variants), tuple(chosen), settings), processes=resources.processes,
+            progress=lambda done, total, note="": progress(done, total, notes),
+        )  # fmt: skip
+        return list(lines.values())
+
+    screened = play("screening", trials, f"{len(trials)} recipes") if users else []
+    finalists = _finalists(trials, screened)
+    dressed = play("dress", finalists, f"{len(finalists)} recipes with the guard") if users else []
+    report = _judge(trials, finalists, screened, dressed, seed, evaluate.bootstrap)
+    report["skipped"] = left_out
+    recipe: dict[str, Any] = report["recipe"]
+    for name, content in ((RECIPE_FILE, recipe), (REHEARSAL_FILE, report)):
+        write_atomic(folder / name, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode("utf-8"))
+    return recipe
+
+
+def _finalists(trials: Sequence[Trial], screened: Sequence[Mapping[str, Any]]) -> list[Trial]:
+    """The best by mean unguarded gain in log-likelihood and in reciprocal rank, half each, in the order of the grid.
+
+    Log-likelihood is much less noisy, reciprocal rank is what counts. No bound here: the guard may turn a recipe that
+    harms some users into a good one.
+    """
+    if not screened:
+        return list(trials[:FINALISTS])
+    gains = {t.name: np.array([entry["gain"][t.name] for entry in screened]) for t in trials}  # (users, 2) each
+    chosen: list[Trial] = []
+    by_rank = sorted(trials, key=lambda t: -gains[t.name][:, 0].mean())
+    by_loglik = sorted(trials, key=lambda t: -gains[t.name][:, 1].mean())
+    for trial in itertools.chain.from_iterable(zip(by_rank, by_loglik, strict=True)):
+        if trial not in chosen and len(chosen) < FINALISTS:
+            chosen.append(trial)
+    return [trial for trial in trials if trial in chosen]
+
+
+def _judge(trials: Sequence[Trial], finalists: Sequence[Trial], screened: Sequence[Mapping[str, Any]],
+           dressed: Sequence[Mapping[str, Any]], seed: int, samples: int) -> dict[str, Any]:
+    """rehearsal.json, with the recipe in it."""
+    count = len(dressed)
+    learn = np.array([entry["learn"] for entry in dressed], dtype=np.int64)
+    lived = {trial.name: choosing.Lived.read(dressed, trial.name) for trial in finalists} if dressed else {}
+    fitted = {name: choosing.crossfit(one, count, seed) for name, one in lived.items()}
+    gains = {name: gain for name, (gain, _) in fitted.items()}
+    winner = choosing.choose(gains)
+    recipe = Recipe(personalise=False)
+    honest = np.zeros(count)
+    if winner is not None:
+        trial = next(t for t in finalists if t.name == winner)
+        priors = choosing.fit_priors(lived[winner], np.arange(count))
+        recipe = dataclasses.replace(
+            trial.recipe(GuardRecipe(prior=priors)), minimum_events=choosing.minimum_events(gains[winner], learn)
+        )
+        honest = choosing.honest_gain(gains, seed)
+    expected = choosing.forecast(honest, learn, samples, seed)
+    recipe = dataclasses.replace(recipe, forecast={"gain": expected["gain"], "by_length": expected["by_length"]})
+    base = [entry["base"][0] for entry in dressed]
+    rows = []
+    for trial in trials:
+        row: dict[str, Any] = {"name": trial.name, **dataclasses.asdict(trial)}
+        if screened:
+            unguarded = np.array([entry["gain"][trial.name] for entry in screened])  # (users, 2)
+            row |= {"unguarded": choosing.summary(unguarded[:, 0]), "loglik": float(unguarded[:, 1].mean())}
+        if trial.name in gains:
+            row["guarded"] = choosing.summary(gains[trial.name])
+            kept = fitted[trial.name][1]
+            row["kept"] = {choice: kept.count(choice) for choice in choosing.SHARES}
+        rows.append(row)
+    return {
+        "format": 1, "chosen": winner or "none", "users": count, "seed": seed,
+        "global": {"mrr@20": float(np.mean(base)) if base else 0.0},
+        "recipe": recipe.to_dict(), "forecast": expected, "trials": rows,
+    }  # fmt: skip
+
+
+_process: Rehearsing | None = None
+
+
+def _start(variants: Mapping[tuple[str, str], Variant], trials: Sequence[Trial], settings: Settings) -> None:
+    global _process
+    _process = Rehearsing(variants, trials, settings)
+
+
+def _screen(user: DeviceUser) -> dict[str, Any]:
+    if _process is None:
+        raise RuntimeError("the process was not started by rehearse")
+    return _process.screen(user)
+
+
+def _dress(user: DeviceUser) -> dict[str, Any]:
+    if _process is None:
+        raise RuntimeError("the process was not started by rehearse")
+    return _process.dress(user)
+
+
+def _fingerprint(name: str, users: Sequence[DeviceUser], variants: Mapping[tuple[str, str], Variant],
+                 trials: Sequence[Trial], settings: Settings) -> str:
+    """Changes with all that a figure depends on."""
+    plain: list[Any] = [name, settings.ties, settings.mask_seen, settings.runtime]
+    plain += [dataclasses.astuple(trial) for trial in trials]
+    plain += [[*key, sha256_file(v.model), sha256_file(v.item_embeddings)] for key, v in sorted(variants.items())]
+    digest = hashlib.sha256(json.dumps(plain).encode())
+    for user in users:
+        digest.update(user.user.encode("utf-8") + b"\n")
+        for rows in (user.before, user.learn, user.test):
+            digest.update(np.ascontiguousarray(rows).tobytes() + b"|")
+    return digest.hexdigest()

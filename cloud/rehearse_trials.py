@@ -1,0 +1,169 @@
+"""What one rehearsed user goes through, with the device's own code: a screening of all recipes, and a dress rehearsal.
+
+The screening trains once for each run (way, optimiser, rate, pull, targets) and reads the gain off after each number
+of passes. The dress rehearsal lives through a recipe as a device does: some events are held back and judged, and the
+real gain of what the guard may choose (personal, or blended weights) is measured on the events that came next.
+
+Runs in processes without TensorFlow; knows nothing about how recipes are chosen.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketrec.cloud.fleet_device import DeviceUser, Settings, SimulatedDevice, known_positions
+from pocketrec.cloud.metrics import ranks, reciprocal
+from pocketrec.device.guard import BLEND, BLEND_SHARE, PERSONAL, GuardRecipe, blend, finite, judge
+from pocketrec.device.recipe import Recipe
+from pocketrec.device.training import fine_tune, steps_of
+
+#: Most test positions judged for one user, spread evenly: more tell little and cost time.
+POSITIONS: Final = 30
+_DEPTH: Final = 20  # of the reciprocal rank
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The early model exported for one way and optimiser of personal training."""
+
+    model: Path
+    """The .tflite file of the model that has seen nothing at or after the earlier cut."""
+    item_embeddings: Path
+    """[N+1, E] float32 .npy: the item table as it is in the file."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One recipe of the grid."""
+
+    way: str
+    optimizer: str
+    learning_rate: float
+    proximal: float
+    targets: str
+    passes: int
+
+    @property
+    def name(self) -> str:
+        """Unique, and short enough for a chart."""
+        pull = f", pull {self.proximal:g}" if self.proximal else ""
+        every = ", all events" if self.targets == "all" else ""
+        return f"{self.way} {self.optimizer} {self.learning_rate:g} \N{MULTIPLICATION SIGN} {self.passes}{pull}{every}"
+
+    @property
+    def run(self) -> Trial:
+        """The training that it is read off from: all but the passes."""
+        return dataclasses.replace(self, passes=0)
+
+    def recipe(self, guard: GuardRecipe | None = None) -> Recipe:
+        """As the device follows it."""
+        return Recipe(
+            way=self.way, optimizer=self.optimizer, learning_rate=self.learning_rate, passes=self.passes,
+            proximal=self.proximal, targets=self.targets, guard=guard or GuardRecipe(),
+        )  # fmt: skip
+
+
+class Rehearsing:
+    """What one process holds: the variants of the early model and the recipes to try."""
+
+    def __init__(
+        self, variants: Mapping[tuple[str, str], Variant], trials: Sequence[Trial], settings: Settings
+    ) -> None:
+        self.trials, self.settings = trials, settings
+        self.devices = {
+            key: SimulatedDevice(variant.model, variant.item_embeddings, settings.runtime)
+            for key, variant in variants.items()
+            if key in {(trial.way, trial.optimizer) for trial in trials}
+        }
+
+    def screen(self, user: DeviceUser) -> dict[str, Any]:
+        """Gains of every trial, without the guard: {"base": quality, "gain": {trial: [reciprocal rank, nats]}}."""
+        runs: dict[Trial, list[int]] = {}
+        for trial in self.trials:
+            runs.setdefault(trial.run, []).append(trial.passes)
+        gain: dict[str, list[float]] = {}
+        base = self._global_quality(user)
+        for run, passes in runs.items():
+            device = self.devices[run.way, run.optimizer]
+            device.model.import_weights(device.reference)
+            rows, first = user.history, _first(user, run)
+            each = steps_of(device.model, rows, first, 1)
+            done = 0
+            for wanted in sorted(passes):
+                trial = dataclasses.replace(run, passes=wanted)
+                fine_tune(device.model, rows, first, trial.recipe(), passes=wanted - done, step=done * each)
+                done = wanted
+                after = self._quality(device, user)
+                gain[trial.name] = [float(a - b) for a, b in zip(after, base, strict=True)]
+        return {**_about(user), "base": base, "gain": gain}
+
+    def dress(self, user: DeviceUser) -> dict[str, Any]:
+        """Each trial with the guard: what it would see, and what personal and blended weights would really gain."""
+        base = self._global_quality(user)
+        entry: dict[str, Any] = {}
+        for trial in self.trials:
+            device = self.devices[trial.way, trial.optimizer]
+            model, reference = device.model, device.reference
+            rows, first = user.history, _first(user, trial)
+            judgement = judge(model, rows, first, trial.recipe(), reference, reference)
+            model.import_weights(reference)
+            fine_tune(model, rows, first, trial.recipe())
+            personal = model.export_weights()
+            gain = {}
+            for choice, share in ((PERSONAL, 1.0), (BLEND, BLEND_SHARE)):
+                if not finite(personal):
+                    gain[choice] = 0.0  # the device falls back
+                    continue
+                model.import_weights(blend(reference, personal, share))
+                gain[choice] = self._quality(device, user)[0] - base[0]
+            entry[trial.name] = {
+                "gain": gain, "events": judgement.events, "heldback": judgement.heldback,
+                "diverged": judgement.diverged or not finite(personal),
+                "observed": {choice: dataclasses.asdict(seen) for choice, seen in judgement.observed.items()},
+            }  # fmt: skip
+        return {**_about(user), "base": base, "trials": entry}
+
+    def _global_quality(self, user: DeviceUser) -> list[float]:
+        device = next(iter(self.devices.values()))
+        device.model.import_weights(device.reference)
+        return self._quality(device, user)
+
+    def _quality(self, device: SimulatedDevice, user: DeviceUser) -> list[float]:
+        """Mean reciprocal rank and mean log-likelihood (nats) of the judged positions, under the present weights."""
+        rows, places = known_positions(user)
+        places = places[spread(len(places), POSITIONS)]
+        embedded = device.embed_at(rows, places)  # (P, E)
+        scores = embedded @ device.table.T  # (P, N + 1)
+        targets = rows[places]
+        masked = None
+        if self.settings.mask_seen:
+            masked = np.zeros(scores.shape, bool)
+            for index, place in enumerate(places):
+                masked[index, rows[:place]] = True
+        rank = ranks(scores, targets, self.settings.ties, masked)
+        listed = scores.astype(np.float64)
+        listed[:, 0] = -np.inf
+        top = listed.max(axis=1)
+        total = top + np.log(np.exp(listed - top[:, None]).sum(axis=1))
+        loglik = listed[np.arange(len(places)), targets] - total
+        return [float(reciprocal(rank, _DEPTH).mean()), float(loglik.mean())]
+
+
+def spread(count: int, most: int) -> NDArray[np.int64]:
+    """Up to `most` places among `count`, evenly spread, the first and the last included."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
+
+
+def _first(user: DeviceUser, trial: Trial) -> int:
+    return user.known_before if trial.targets == "later" else 0
+
+
+def _about(user: DeviceUser) -> dict[str, Any]:
+    return {"learn": len(user.learn), "test": int((user.test > 0).sum())}
