@@ -35,7 +35,7 @@ def bench(bundle: Bundle, runtime: str = "auto", threads: int = 1, calls: int = 
 
     Returns:
         Plain values, ready for JSON. For each of train, embed and infer: ``<kind>_first_ms``, ``<kind>_ms_p50``,
-        ``_p90`` and ``_p99``; ``load_ms``, ``rss_before_mb``, ``rss_mb``, ``peak_rss_mb`` (10^6 bytes, this whole process);
+        ``_p90`` and ``_p99``; ``load_ms``, ``rss_before_mb``, ``rss_mb``, ``peak_rss_mb`` (10^6 bytes, whole process);
         runtime, versions, machine, model id and shapes; ``raw_ms`` with the series.
     """
     calls = max(1, calls)

@@ -105,7 +105,7 @@ def run_personalise(args: argparse.Namespace) -> int:
     _print_table(
         [
             ("weights", f"{report.choice}: {report.reason}"),
-            ("history", f"{report.history} events; {report.unknown} more left out, whose items the model does not know"),
+            ("history", f"{report.history} events; {report.unknown} left out, whose items the model does not know"),
             ("learned from", f"{report.events} events, {report.heldback} of them held back for the guard"),
             ("expected gain", f"{gains} in reciprocal rank" if gains else "-"),
             ("loss", f"{losses} in {len(report.losses)} passes"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pocketrec.device.guard import GLOBAL, Decision, blend, decide, finite, judge
 from pocketrec.device.training import fine_tune, steps_of
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from pocketrec.device.model import Array, Model
     from pocketrec.device.recipe import Recipe
     from pocketrec.device.training import Progress
+
+#: Choice of a training that went on from earlier weights and found nothing to do.
+UNCHANGED: Final = "unchanged"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def personalise(
     if reason:
         weights = dict(reference if start is None else start)
         model.import_weights(weights)
-        return Outcome(Decision(GLOBAL if start is None else "unchanged", reason), weights, targets)
+        return Outcome(Decision(GLOBAL if start is None else UNCHANGED, reason), weights, targets)
     start = reference if start is None else start
     judgement = judge(
         model, rows, first_target, recipe, start, reference,

@@ -19,7 +19,8 @@ from pocketrec.device import state as states
 from pocketrec.device.bundle import Bundle, open_bundle
 from pocketrec.device.errors import DataError, StateError
 from pocketrec.device.events import Event, Events, gather
-from pocketrec.device.personalise import Outcome, personalise
+from pocketrec.device.guard import GLOBAL
+from pocketrec.device.personalise import UNCHANGED, Outcome, personalise
 from pocketrec.device.windows import context
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Report:
     """What `Recommender.personalise` did."""
 
     choice: str
-    """personal, blend, global, or unchanged (a resumed training that found nothing to do)."""
+    """Weights used from now on: personal, blend or global."""
     reason: str
     """Why, in a few words."""
     history: int
@@ -186,10 +187,11 @@ class Recommender:
             model, old.rows, first, self.bundle.recipe, reference,
             start=start, step=step, events=learn, passes=passes, progress=progress,
         )  # fmt: skip
-        report = _report(outcome, len(old.rows), unknown, step)
+        choice = str(old.report.get("choice")) if outcome.decision.choice == UNCHANGED else outcome.decision.choice
+        report = _report(outcome, choice, len(old.rows), unknown, step)
         self._state = dataclasses.replace(
             old,
-            weights={} if outcome.decision.choice == "global" else outcome.weights,
+            weights={} if choice == GLOBAL else outcome.weights,
             trained=len(old.rows) if outcome.losses else old.trained if start is not None else 0,
             steps=report.steps,
             report=report.to_dict(),
@@ -315,10 +317,10 @@ class Recommender:
         return scores
 
 
-def _report(outcome: Outcome, history: int, unknown: int, steps_before: int) -> Report:
+def _report(outcome: Outcome, choice: str, history: int, unknown: int, steps_before: int) -> Report:
     decision, judgement = outcome.decision, outcome.decision.judgement
     return Report(
-        choice=decision.choice,
+        choice=choice,
         reason=decision.reason,
         history=history,
         unknown=unknown,
@@ -326,5 +328,5 @@ def _report(outcome: Outcome, history: int, unknown: int, steps_before: int) -> 
         heldback=judgement.heldback if judgement else 0,
         expected_gain=dict(decision.posterior),
         losses=outcome.losses,
-        steps=0 if decision.choice == "global" else steps_before + outcome.steps,
+        steps=0 if choice == GLOBAL else steps_before + outcome.steps,
     )

@@ -1,38 +1,40 @@
 """Write the tiny bundle that the device tests use: ``python tests/make_bundle.py FOLDER``. Needs TensorFlow.
 
-FOLDER gets a bundle (int8 item table, 60 items, windows of 6, batches of 4, 10 candidates) with a model briefly trained on
-users who go round a few items of their own; beside its files lies sampled.tflite, the same model with the sampled softmax
-as its training loss. Its candidates are random, its recipe is full of numbers that make training visible.
+FOLDER gets a bundle (int8 item table, 60 items, windows of 6, batches of 4, 10 candidates a call), model untrained;
+beside it lie FOLDER.zip, FOLDER.sampled.tflite (the same model with the sampled softmax as its training loss) and
+FOLDER.items.npy (the item embeddings of the file). The candidates are random, and the recipe makes training visible.
+FOLDER.reference is a bundle with an untrained model of the reference configuration R, for the memory test.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from pocketrec.cloud.config import ExportConfig, ModelConfig
+from pocketrec.cloud.models import build_model
+from pocketrec.device.files import write_atomic
+from pocketrec.device.packing import write_bundle_files
+from pocketrec.export.build import build_tflite
 
 ITEMS, USERS, WINDOW, BATCH, CANDIDATES = 60, 20, 6, 4, 10
 CUT_OFF = 1000
 
 
 def make_bundle(folder: Path) -> None:
-    from pocketrec.cloud.config import ExportConfig, ModelConfig
-    from pocketrec.cloud.models import build_model
-    from pocketrec.device.packing import write_bundle_files
-    from pocketrec.export.build import build_tflite
-
+    """Write the bundle `folder` and what lies beside it."""
     config = ModelConfig(embedding=8, hidden=12, window=WINDOW)
     model = build_model(config, ITEMS, 1)
-    made = build_tflite(
-        model, config, ExportConfig(batch=BATCH), way="partial", optimizer="adagrad", candidates=CANDIDATES
-    )
+    made = _export(model, config, ExportConfig(batch=BATCH), CANDIDATES)
     rng = np.random.default_rng(1)
     rows = np.stack([rng.permutation(ITEMS)[:25] + 1 for _ in range(USERS)])
     write_bundle_files(
         folder,
         model_file=made.content,
-        items=[f"item {row}" for row in range(1, ITEMS)] + ["Ünïcode, \"quoted\""],
+        items=[f"item {row}" for row in range(1, ITEMS)] + ['Ünïcode, "quoted"'],
         recipe={"learning_rate": 0.1, "passes": 4, "minimum_events": 2},
         card="# A bundle for tests\n",
         model=made.model,
@@ -42,12 +44,25 @@ def make_bundle(folder: Path) -> None:
         shards=3,
         archive=folder.with_name(folder.name + ".zip"),
     )
-    sampled = build_tflite(
-        model, config, ExportConfig(batch=BATCH, full_softmax_limit=10, negatives=16),
-        way="partial", optimizer="adagrad", candidates=CANDIDATES,
-    )  # fmt: skip
-    folder.with_name(folder.name + ".sampled.tflite").write_bytes(sampled.content)
     np.save(folder.with_name(folder.name + ".items.npy"), made.item_embeddings)
+    sampled = _export(model, config, ExportConfig(batch=BATCH, full_softmax_limit=10, negatives=16), CANDIDATES)
+    write_atomic(folder.with_name(folder.name + ".sampled.tflite"), sampled.content)
+
+    config = ModelConfig(embedding=64, hidden=96, layers=2, window=20)
+    made = _export(build_model(config, 3706, 1), config, ExportConfig(batch=16), 100)
+    write_bundle_files(
+        folder.with_name(folder.name + ".reference"),
+        model_file=made.content,
+        items=[str(row) for row in range(3706)],
+        recipe={"passes": 10},
+        card="# The reference configuration R, untrained\n",
+        model=made.model,
+        tensors=made.tensors,
+    )
+
+
+def _export(model: Any, config: ModelConfig, export: ExportConfig, candidates: int) -> Any:
+    return build_tflite(model, config, export, way="partial", optimizer="adagrad", candidates=candidates)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from pocketrec.device import files, tensorfile
 from pocketrec.device.errors import StorageError
 
