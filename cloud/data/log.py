@@ -47,7 +47,7 @@ class ReadReport:
     filtered: int = 0
     """Good rows left out by `DataConfig.keep`."""
     duplicates: int = 0
-    """Events with the user, item and time of another event. They are kept: two clicks within the clock's tick are two."""
+    """Events with the user, item and time of another event. They are kept: two clicks in one tick are two."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -21,7 +21,7 @@ from pocketrec.cloud.config import DataConfig
 from pocketrec.cloud.data.formats import Layout, reason, sniff
 from pocketrec.cloud.data.location import find_log
 from pocketrec.cloud.data.log import Labels, Log, ReadReport
-from pocketrec.cloud.data.synthetic import generate_from
+from pocketrec.cloud.data.synthetic import generate
 from pocketrec.cloud.data.times import parse_times
 from pocketrec.device.errors import DataError
 
@@ -53,7 +53,7 @@ def read_log(config: DataConfig, split_column: str | None = None) -> Log:
         ConfigError: the format or an argument of the synthetic generator is unknown.
     """
     if config.set == SYNTHETIC and not config.path:
-        return generate_from(config.synthetic)
+        return generate(**config.synthetic)
     path = find_log(config)
     layout = sniff(path, config)
     table = _read_parquet(path) if layout.format == "parquet" else None

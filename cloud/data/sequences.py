@@ -9,6 +9,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -136,7 +137,7 @@ class Sequences:
             with np.load(path, allow_pickle=False) as file:
                 raw, ends = file["user_bytes"].tobytes(), file["user_offsets"]
                 users = np.empty(len(ends) - 1, dtype=object)
-                users[:] = [raw[a:b].decode("utf-8") for a, b in zip(ends[:-1], ends[1:], strict=True)]
+                users[:] = [raw[a:b].decode("utf-8") for a, b in pairwise(ends)]
                 result = Sequences(users, file["offsets"], file["items"], file["timestamps"])
         except FileNotFoundError:
             raise DataError(f"no file {path}: run `pocketrec prepare` first") from None

@@ -1,8 +1,15 @@
-"""A seeded synthetic log with known structure: the embedded default of the demo and of the tests."""
+"""A seeded synthetic log with known structure: the embedded default of the demo and of the tests.
+
+`simulate` gives the log together with what it was drawn from, so that tests can check that the structure is there;
+`generate` gives the log alone. This module knows nothing about files; `synthetic_files` writes the log in the shapes of
+the public logs.
+"""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,80 +17,219 @@ import numpy as np
 from pocketrec.cloud.data.log import Labels, Log, ReadReport
 from pocketrec.device.errors import ConfigError
 
+#: First second of the log (2024-01-01 UTC) and its length in seconds (50 days).
+BEGIN, SPAN = 1_704_067_200, 50 * 86_400
+_SESSION, _SESSION_SECONDS = 6, 1_200  # mean number of a session's events, and the longest time it takes
+_BACK = 10  # a repeated item is one of the last ten
+_LATE = 0.05  # new users begin this share of the span after the last drift
 
-def generate(
+
+@dataclass(frozen=True)
+class Simulation:
+    """A synthetic log, and what it was drawn from."""
+
+    log: Log
+    """The events, in the order of time."""
+    category: np.ndarray
+    """int64 (items,): category of each item, by place in `log.items.values`."""
+    successor: np.ndarray
+    """int64 (categories,): the category that most often follows; one cycle through all categories."""
+    routines: np.ndarray
+    """int64 (eras, users, routine): each user's own order of items in each era; eras are parted by the drifts."""
+    era: np.ndarray
+    """int64 (n,): era of each event."""
+
+
+def simulate(
     seed: int = 1,
-    users: int = 300,
-    items: int = 500,
-    events: int = 120,
-    categories: int = 25,
-    eras: int = 5,
+    users: int = 280,
+    items: int = 400,
+    events: int = 130,
+    categories: int = 20,
+    favourites: int = 4,
+    follow: float = 0.8,
+    repeat: float = 0.12,
     routine: int = 5,
     routine_share: float = 0.5,
-    new_users: float = 0.08,
-) -> Log:
-    """Draft."""
-    rng = np.random.default_rng(seed)
-    category = np.arange(items) % categories
-    popularity = 1 / np.arange(1, items + 1) ** 0.8
-    members = [np.flatnonzero(category == c) for c in range(categories)]
-    weights = [popularity[m] / popularity[m].sum() for m in members]
-    successor = rng.permutation(categories)
-    era_length = 10 * 86400
-    span = eras * era_length
-    out_users, out_items, out_times = [], [], []
-    for user in range(users):
-        n = int(rng.integers(int(events * 0.7), int(events * 1.3) + 1))
-        begin = 0 if rng.random() >= new_users else span * 4 // 5
-        n = n if not begin else n // 4
-        times = np.sort(rng.integers(begin, span, n))
-        favourites = rng.choice(categories, 4, replace=False)
-        era = -1
-        current = int(rng.choice(favourites))
-        step = 0
-        own: np.ndarray = np.zeros(0, np.int64)
-        for time in times:
-            now = int(time // era_length)
-            if now != era:
-                era = now
-                own = rng.choice(items, routine, replace=False, p=popularity / popularity.sum())
-                favourites[rng.integers(len(favourites))] = rng.integers(categories)
-            if rng.random() < routine_share:
-                item = int(own[step % routine])
-                step += 1
-            else:
-                draw = rng.random()
-                if draw < 0.6:
-                    current = int(successor[current])
-                elif draw > 0.8:
-                    current = int(rng.choice(favourites))
-                item = int(rng.choice(members[current], p=weights[current]))
-            out_users.append(user)
-            out_items.append(item)
-            out_times.append(int(time) + 1_700_000_000)
-    order = np.argsort(np.asarray(out_times), kind="stable")
-    count = len(order)
-    names = np.empty(users, dtype=object)
-    names[:] = [f"u{user:05d}" for user in range(users)]
-    ids = np.empty(items, dtype=object)
-    ids[:] = [f"i{item:05d}" for item in range(items)]
-    return Log(
-        Labels(names, np.asarray(out_users)[order]),
-        Labels(ids, np.asarray(out_items)[order]),
-        np.asarray(out_times)[order],
-        None,
-        ReadReport("synthetic", count, count),
-    )
+    routine_keep: float = 0.82,
+    zipf: float = 1.2,
+    drifts: Sequence[float] = (0.49, 0.7),
+    new_users: float = 0.06,
+) -> Simulation:
+    """Draw a log.
 
+    What is in it:
 
-def generate_from(arguments: dict[str, Any]) -> Log:
-    """Call `generate` with the arguments of a configuration.
+    - Catalogue: `items` items in `categories` categories of equal size. Popularity: inside a category the item of rank
+      r is drawn in proportion to r ** -zipf.
+    - Taste: each user has `favourites` categories, drawn so that some categories are in favour with more users.
+    - A common habit, which a global model can learn: after an item of category c the next comes from `successor[c]`
+      with probability `follow`, else from one of the user's favourites.
+    - Repeat consumption: with probability `repeat` the item is instead one of the user's last ten.
+    - A habit of each user's own, which only the user's own events show: a routine, an order of `routine` items. About
+      `routine_share` of the events run through it: a run begins at its first item and goes on to the next (after the
+      last, to the first) with probability `routine_keep`. The items of a routine are unrelated to taste and category.
+    - Drift: at each of the moments `drifts` (shares of the time span) every user takes up a new routine, and one
+      favourite is replaced. A model of the time before cannot know them; the user's first events after it tell.
+      The defaults suit a cut-off at the .7 quantile and an earlier one, for rehearsal, at .7 of that.
+    - Sessions: events come in sessions of about six within twenty minutes, over 50 days.
+    - New users: a share `new_users` have events after the last drift only.
+
+    Args:
+        seed: everything follows from it and the sizes.
+        users: number of users.
+        items: number of items; some of a large catalogue may get no event.
+        events: mean number of events of a user that is there from the start; from .7 to 1.3 of it.
+        categories: number of categories.
+        favourites: favourite categories of a user.
+        follow: see above, in [0, 1].
+        repeat: see above, in [0, 1].
+        routine: see above, at least 2.
+        routine_share: see above, in [0, 1).
+        routine_keep: see above, in [0, 1).
+        zipf: exponent of popularity, at least 0.
+        drifts: see above, ascending, in (0, 1).
+        new_users: see above, in [0, 1).
 
     Raises:
-        ConfigError: an argument is unknown or has a wrong value.
+        ConfigError: an argument is out of range.
     """
-    known = list(inspect.signature(generate).parameters)
-    for name in arguments:
+    _require(users >= 1 and events >= 1 and categories >= 2, "users and events at least 1, categories at least 2")
+    _require(items >= categories and 2 <= routine <= items, "items >= categories, and routine from 2 to items")
+    _require(1 <= favourites <= categories, "favourites from 1 to categories")
+    _require(0 <= follow <= 1 and 0 <= repeat <= 1 and zipf >= 0, "follow and repeat in [0, 1], zipf at least 0")
+    _require(0 <= routine_share < 1 and 0 <= routine_keep < 1 and 0 <= new_users < 1,
+             "routine_share, routine_keep and new_users in [0, 1)")  # fmt: skip
+    start = (1 - routine_keep) * routine_share / (1 - routine_share)  # so that the share holds in the long run
+    _require(start <= 1, "routine_keep larger for so large a routine_share")
+    moments = np.asarray(drifts, np.float64)
+    _require(bool(np.all(np.diff(np.concatenate([[0], moments, [1]])) > 0)), "drifts ascending, in (0, 1)")
+
+    rng = np.random.default_rng(seed)
+    everyone = np.arange(users)
+    catalogue = _Catalogue(rng, items, categories, zipf)
+    times = _times(rng, users, events, new_users, float(moments[-1]) if len(moments) else 0.0)  # (users, most)
+    most = times.shape[1]
+    eras = np.where(np.isfinite(times), np.searchsorted(moments, times, "right"), -1)
+    routines = np.stack([catalogue.draw_routines(rng, users, routine) for _ in range(len(moments) + 1)])
+    tastes = catalogue.draw_favourites(rng, users, favourites)
+    history = np.zeros((users, most), np.int64)
+    current = tastes[:, 0].copy()  # (users,) category of the last item
+    place = np.full(users, -1)  # (users,) place in the routine, -1 outside
+    for step in range(most):
+        era = eras[:, step]
+        drifted = np.flatnonzero((era > eras[:, step - 1]) & (era >= 0)) if step else everyone[:0]
+        tastes[drifted, rng.integers(0, favourites, len(drifted))] = rng.integers(0, categories, len(drifted))
+        place[drifted] = -1
+        inside = rng.random(users) < np.where(place >= 0, routine_keep, start)
+        place = np.where(inside, (place + 1) % routine, -1)
+        favourite = tastes[everyone, rng.integers(0, favourites, users)]
+        following = rng.random(users) < follow
+        chosen = catalogue.draw_items(rng, np.where(following, catalogue.successor[current], favourite))
+        if step:
+            back = rng.integers(1, min(step, _BACK) + 1, users)
+            chosen = np.where(rng.random(users) < repeat, history[everyone, step - back], chosen)
+        chosen = np.where(inside, routines[era, everyone, place], chosen)
+        history[:, step] = chosen
+        current = catalogue.category[chosen]
+
+    real = eras >= 0
+    seconds = (BEGIN + times[real] * SPAN).astype(np.int64)
+    order = np.argsort(seconds, kind="stable")
+    log = Log(
+        Labels(_names("u", users), np.repeat(everyone, real.sum(axis=1))[order]),
+        Labels(_names("i", items), history[real][order]),
+        seconds[order],
+        None,
+        ReadReport("synthetic", len(order), len(order)),
+    )
+    return Simulation(log, catalogue.category, catalogue.successor, routines, eras[real][order])
+
+
+def generate(**arguments: Any) -> Log:
+    """The log of `simulate`, which says what is in it; arguments as there, also as plain TOML values.
+
+    Raises:
+        ConfigError: an argument is unknown, or has a wrong type or value.
+    """
+    known = inspect.signature(simulate).parameters
+    for name, value in arguments.items():
         if name not in known:
             raise ConfigError(f"unknown key data.synthetic.{name}: the keys here are {', '.join(known)}")
-    return generate(**arguments)
+        default = known[name].default
+        kind = list | tuple if isinstance(default, tuple) else int | float if isinstance(default, float) else int
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ConfigError(f"data.synthetic.{name} must be of the form {default!r}, not {value!r}: mend it")
+    return simulate(**arguments).log
+
+
+class _Catalogue:
+    """Items, their categories and popularity."""
+
+    def __init__(self, rng: np.random.Generator, items: int, categories: int, zipf: float) -> None:
+        self.category = rng.permutation(np.arange(items) % categories)
+        cycle = rng.permutation(categories)
+        self.successor = np.empty(categories, np.int64)
+        self.successor[cycle] = np.roll(cycle, -1)
+        self._by_category = np.argsort(self.category, kind="stable")
+        sizes = np.bincount(self.category, minlength=categories)
+        first = np.cumsum(sizes) - sizes
+        rank = np.arange(items) - np.repeat(first, sizes) + 1
+        weight = rank**-zipf
+        self._ends = np.cumsum(weight)
+        self._upper = self._ends[first + sizes - 1]
+        self._lower = np.concatenate([[0.0], self._upper[:-1]])
+        self._weight = np.empty(items)
+        self._weight[self._by_category] = weight
+        self._favour = np.arange(1, categories + 1) ** -0.7
+
+    def draw_items(self, rng: np.random.Generator, categories: np.ndarray) -> np.ndarray:
+        """int64 (n,): an item of each of the categories (n,), by popularity."""
+        lower, upper = self._lower[categories], self._upper[categories]
+        place = np.searchsorted(self._ends, lower + rng.random(len(categories)) * (upper - lower), "right")
+        chosen: np.ndarray = self._by_category[np.minimum(place, len(self._ends) - 1)]
+        return chosen
+
+    def draw_favourites(self, rng: np.random.Generator, users: int, size: int) -> np.ndarray:
+        """int64 (users, size): different categories for each user."""
+        return _draw_sets(rng, self._favour, users, size)
+
+    def draw_routines(self, rng: np.random.Generator, users: int, size: int) -> np.ndarray:
+        """int64 (users, size): different items for each user, popular ones somewhat more often."""
+        return _draw_sets(rng, np.sqrt(self._weight), users, size)
+
+
+def _draw_sets(rng: np.random.Generator, weights: np.ndarray, rows: int, size: int) -> np.ndarray:
+    """int64 (rows, size): draws without replacement, in random order (Gumbel top-k), a thousand rows at a time."""
+    parts = []
+    for begin in range(0, rows, 1000):
+        keys = np.log(weights) + rng.gumbel(size=(min(1000, rows - begin), len(weights)))
+        parts.append(rng.permuted(np.argsort(-keys, axis=1)[:, :size], axis=1))
+    return np.concatenate(parts)
+
+
+def _times(rng: np.random.Generator, users: int, events: int, new_users: float, last_drift: float) -> np.ndarray:
+    """float64 (users, most): ascending times as shares of the span, inf where a user has no more events."""
+    new = rng.random(users) < new_users
+    begin = np.where(new, last_drift + _LATE * (1 - last_drift), 0.0)[:, None]
+    lengths = rng.integers(int(events * 0.7), int(events * 1.3) + 1, users)
+    lengths = np.maximum(1, np.where(new, lengths * (1 - begin[:, 0]), lengths).astype(np.int64))
+    most = int(lengths.max())
+    width = _SESSION_SECONDS / SPAN
+    sessions = np.maximum(1, lengths // _SESSION)
+    starts = begin + (1 - begin - width) * rng.random((users, int(sessions.max())))
+    chosen = (rng.random((users, most)) * sessions[:, None]).astype(np.int64)
+    times = np.take_along_axis(starts, chosen, axis=1) + width * rng.random((users, most))
+    times[np.arange(most) >= lengths[:, None]] = np.inf
+    return np.sort(times, axis=1)
+
+
+def _names(letter: str, count: int) -> np.ndarray:
+    names = np.empty(count, dtype=object)
+    names[:] = [f"{letter}{number:05d}" for number in range(count)]
+    return names
+
+
+def _require(holds: bool, message: str) -> None:
+    if not holds:
+        raise ConfigError(f"[data.synthetic] make {message}")
