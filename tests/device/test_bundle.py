@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -139,15 +140,14 @@ def test_zip_is_unpacked_once_beside_itself_or_into_a_cache(made: Path, tmp_path
 def test_damaged_zips(made: Path, tmp_path: Path) -> None:
     content = made.with_name(made.name + ".zip").read_bytes()
     path = tmp_path / "x.zip"
+    good = hashlib.sha256((made / "model.tflite").read_bytes()).hexdigest()
     for cut in (0, 10, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:cut])
         refused(path, "is cut short or altered")
     for place in range(0, len(content), len(content) // 50):
         path.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
-        try:
-            open_bundle(path)  # a byte that carries nothing, such as a date
-        except PocketRecError as error:
-            assert "\n" not in str(error)
+        with contextlib.suppress(PocketRecError):  # or a byte that carries nothing, such as a date
+            assert open_bundle(path).manifest.files["model.tflite"].sha256 == good
     assert not [entry for entry in tmp_path.iterdir() if entry.name.endswith(".tmp")]
     with zipfile.ZipFile(path, "w") as opened:
         opened.writestr("readme.txt", "no bundle")
@@ -161,8 +161,8 @@ def test_read_only_folder_opens(folder: Path) -> None:
 
 
 def small(folder: Path, **changes: object) -> None:
-    arguments = {"model_file": b"x", "items": ["a", "b"], "recipe": {}, "card": "", "model": {}, "tensors": {}, **changes}
-    write_bundle_files(folder, **arguments)  # type: ignore[arg-type]
+    arguments = {"model_file": b"x", "items": ["a", "b"], "recipe": {}, "card": "", "model": {}, "tensors": {}}
+    write_bundle_files(folder, **{**arguments, **changes})  # type: ignore[arg-type]
 
 
 def test_writing_replaces_a_bundle_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

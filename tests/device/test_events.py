@@ -65,7 +65,7 @@ def test_bad_rows_are_counted_with_their_lines(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "options", "match"),
     [
-        ("user,thing\nu1,a\n", {}, r"has no column 'item' \(it has user, thing\): name the right one with --item-column"),
+        ("user,thing\nu1,a\n", {}, r"no column 'item' \(it has user, thing\): name the right one with --item-column"),
         (LOG, {"time_column": "time"}, "has no column 'time'.*--timestamp-column"),
         (LOG, {"user_column": "visitor"}, "has no column 'visitor'.*--user-column"),
         (LOG, {"user": "u9"}, "has no row of user u9: name another file or --user"),
@@ -83,11 +83,12 @@ def test_errors_are_one_line(tmp_path: Path, text: str, options: dict[str, str],
 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:
-    for name, content in (("e.csv", b"item\n\xff\xfe\x00"), ("e.csv.gz", b"no gzip"), ("e.csv", b"item\n" + b"a" * 200_000)):
+    long = b"item\n" + b"a" * 200_000
+    for name, content in (("e.csv", b"item\n\xff\xfe\x00"), ("e.csv.gz", b"no gzip"), ("e.csv", long)):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataError, match="cannot read"):
             read_events(tmp_path / name)
-    with pytest.raises(DataError, match="cannot read .*No such file"):
+    with pytest.raises(DataError, match=r"cannot read .*No such file"):
         read_events(tmp_path / "none.csv")
 
 

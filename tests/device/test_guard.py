@@ -92,7 +92,7 @@ def test_recipe_round_trip_and_errors() -> None:
         {"guard": {"holdback": 1.0}}, {"guard": {"minimum_heldback": 0}}, {"guard": {"prior": {"personal": {"x": 1}}}},
         {"guard": {"prior": {"personal": {"rr": {"strength": 0}}}}},
     ):  # fmt: skip
-        with pytest.raises(BundleError, match="cannot follow recipe.json") as caught:
+        with pytest.raises(BundleError, match=r"cannot follow recipe\.json") as caught:
             Recipe.from_dict({**table, **change})
         assert "\n" not in str(caught.value)
 

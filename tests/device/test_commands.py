@@ -1,0 +1,246 @@
+"""The device's subcommands, each in a process of its own or in this one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from loyal import loyal
+
+from pocketrec.cli import main
+from pocketrec.device.cli import default_state
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    lines = ["user,item,timestamp"]
+    for user in ("u1", "new"):
+        lines += [f"{user},item {row},{990 + place}" for place, row in enumerate(loyal(40))]
+    path = tmp_path / "events.csv"
+    path.write_text("\n".join([*lines, "u1,strange,1100", "u1,item 1,soon", ""]))
+    return path
+
+
+def run(*words: object) -> int:
+    try:
+        return main([str(word) for word in words])
+    except SystemExit as leave:
+        return int(leave.code or 0)
+
+
+def last(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    result: dict[str, object] = json.loads(capsys.readouterr().out.splitlines()[-1])
+    return result
+
+
+def fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    capsys.readouterr()
+    assert run(*words) == 2
+    captured = capsys.readouterr()
+    errors = [line for line in captured.err.splitlines() if not line.startswith("INFO:")]
+    assert len(errors) == 1, captured.err
+    assert errors[0].startswith("error: ")
+    return errors[0]
+
+
+def test_personalise_then_recommend(folder: Path, csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    user = ("--bundle", folder, "--user", "u1")
+    assert run("personalise", *user, "--events", csv) == 0
+    done = last(capsys)
+    assert done["choice"] == "personal"
+    assert (done["history"], done["events"], done["unknown"], done["bad_rows"]) == (40, 30, 1, 1)
+    assert done["state"] == str(default_state(folder, "u1"))
+    assert run("recommend", *user, "-k", 3) == 0
+    best = last(capsys)
+    assert (best["weights"], best["history"], len(best["items"])) == ("personal", 40, 3)  # type: ignore[arg-type]
+    assert run("recommend", *user, "--candidates", "item 1", "item 5") == 0
+    assert set(last(capsys)["items"]) == {"item 1", "item 5"}  # type: ignore[call-overload]
+
+
+def test_personalise_twice_gives_the_same_state_and_resume_learns_only_what_is_new(
+    folder: Path, csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = ("--state", tmp_path / "s")
+    user = ("--bundle", folder, "--user", "u1", *state)
+    run("personalise", *user, "--events", csv)
+    first = last(capsys)
+    run("personalise", *user, "--events", csv)
+    assert last(capsys) == first
+    with csv.open("a") as file:
+        file.write("".join(f"u1,item {row},{3000 + place}\n" for place, row in enumerate(loyal(10))))
+    run("personalise", *user, "--events", csv, "--resume", "--passes", 2)
+    more = last(capsys)
+    assert (more["history"], more["events"]) == (50, 10)
+    assert run("state", "show", *user) == 0
+    shown = last(capsys)
+    assert (shown["generation"], shown["history"], shown["user"]) == (3, 50, "u1")
+    assert run("state", "restore", *user) == 0
+    assert last(capsys)["history"] == 40
+    assert run("state", "reset", *state) == 0
+    assert last(capsys)["deleted"] == [str(tmp_path / "s")]
+    assert "no state file" in fails(capsys, "state", "show", *state)
+
+
+def test_unknown_users(folder: Path, csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nobody = ("--bundle", folder, "--user", "nobody")
+    assert "user 'nobody' is unknown" in fails(capsys, "recommend", *nobody)
+    assert "no user was named" in fails(capsys, "recommend", "--bundle", folder)
+    assert "has no row of user nobody" in fails(capsys, "personalise", *nobody, "--events", csv)
+    assert not default_state(folder, "nobody").exists()
+    assert run("recommend", *nobody, "--new-user", "-k", 2) == 0
+    assert last(capsys)["items"] == ["item 1", "item 2"]
+    assert run("recommend", "--bundle", folder, "--user", "new", "--events", csv) == 0
+    assert last(capsys)["history"] == 40
+    assert run("personalise", "--bundle", folder, "--user", "new", "--events", csv) == 0
+    assert run("recommend", "--bundle", folder, "--user", "new") == 0
+
+
+def test_damage_is_one_line_and_the_state_stays_good(
+    folder: Path, csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    user = ("--bundle", folder, "--user", "u1")
+    learn = ("personalise", *user, "--events", csv)
+    assert run(*learn) == 0
+    state = default_state(folder, "u1")
+    good = state.read_bytes()
+    columns = tmp_path / "columns.csv"
+    columns.write_text("user,thing,timestamp\nu1,item 1,1\n")
+    assert "has no column 'item'" in fails(capsys, "personalise", *user, "--events", columns)
+    assert "No such file" in fails(capsys, "personalise", *user, "--events", tmp_path / "none.csv")
+    assert "--passes must be" in fails(capsys, *learn, "--passes", 0)
+
+    model = folder / "model.tflite"
+    content = model.read_bytes()
+    model.write_bytes(content[:-100])
+    assert "is cut short" in fails(capsys, *learn)
+    model.write_bytes(content[:99] + bytes([content[99] ^ 1]) + content[100:])
+    assert "is altered" in fails(capsys, "recommend", *user)
+    model.write_bytes(content)
+    assert state.read_bytes() == good
+    assert run("recommend", *user) == 0
+
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    manifest = json.loads((other / "manifest.json").read_bytes())
+    manifest["tensors"]["slots"] = []
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    line = fails(capsys, "personalise", "--bundle", other, "--user", "u1", "--events", csv, "--state", state)
+    assert "belongs to another model" in line
+    assert state.read_bytes() == good
+
+    assert run(*learn) == 0
+    state.write_bytes(good[:-7])
+    assert "is damaged" in fails(capsys, "recommend", *user)
+    assert "pocketrec state restore" in fails(capsys, *learn)
+    assert state.read_bytes() == good[:-7]
+    assert run("state", "restore", *user) == 0
+    assert state.read_bytes() == good
+    assert run("recommend", *user) == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
+def test_full_disk_leaves_the_state_good(folder: Path, csv: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    user = ("--bundle", folder, "--user", "u1")
+    assert run("personalise", *user, "--events", csv) == 0
+    state = default_state(folder, "u1")
+    good = state.read_bytes()
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
+        "from pocketrec.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    words = [sys.executable, "-c", code, "personalise", *map(str, user), "--events", str(csv)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("INFO:")]
+    assert len(errors) == 1
+    assert "cannot write" in errors[0]
+    assert state.read_bytes() == good
+    assert sorted(os.listdir(state.parent)) == [state.name]
+    assert run("recommend", *user) == 0
+
+
+def test_bench_ends_with_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("bench", "--bundle", folder, "--calls", 10) == 0
+    result = last(capsys)
+    for kind in ("train", "embed", "infer"):
+        assert len(result["raw_ms"][kind]) == 10  # type: ignore[index]
+        assert 0 < result[f"{kind}_ms_p50"] <= result[f"{kind}_ms_p90"] <= result[f"{kind}_ms_p99"]  # type: ignore[operator]
+        assert result[f"{kind}_first_ms"] > 0  # type: ignore[operator]
+    assert result["runtime"] in ("ai_edge_litert", "tflite_runtime")
+    assert result["peak_rss_mb"] >= result["rss_before_mb"] > 0  # type: ignore[operator]
+    assert result["machine"]["cores"] >= 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("command", ["personalise", "recommend", "bench", "state"])
+def test_help_is_complete(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(command, "--help") == 0
+    text = capsys.readouterr().out
+    assert "--bundle" in text
+    assert "JSON" in text
+    assert "None" not in text
+
+
+WATCHED = """
+import sys
+calls = []
+sys.addaudithook(lambda name, values: calls.append(name) if name.startswith(("socket.", "urllib.", "http.")) else None)
+from pocketrec.cli import main
+status = main(sys.argv[1:])
+heavy = [name for name in ("tensorflow", "keras", "pandas", "socket", "urllib.request", "ssl", "asyncio", "zipfile",
+                           "unittest", "multiprocessing") if name in sys.modules]
+print([status, calls, heavy])
+"""
+
+
+def test_no_network_and_nothing_heavy(folder: Path, csv: Path) -> None:
+    user = ["--bundle", str(folder), "--user", "u1"]
+    for words in (["personalise", *user, "--events", str(csv)], ["recommend", *user]):
+        code = [sys.executable, "-c", WATCHED, *words]
+        done = subprocess.run(code, capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "[0, [], []]"
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+def test_the_kernel_sees_no_network_call(folder: Path, csv: Path, tmp_path: Path) -> None:
+    user = ["--bundle", str(folder), "--user", "u1"]
+    for words in (["personalise", *user, "--events", str(csv)], ["recommend", *user]):
+        trace = tmp_path / "trace"
+        strace = ["strace", "-f", "-qq", "-e", "trace=network", "-o", str(trace)]
+        code = [*strace, sys.executable, "-m", "pocketrec.cli", *words]
+        done = subprocess.run(code, capture_output=True, text=True, check=False)
+        if "ptrace" in done.stderr and not trace.read_text().strip():
+            pytest.skip("strace may not trace here")
+        assert done.returncode == 0, done.stderr
+        lines = trace.read_text().splitlines()
+        assert [line for line in lines if "(" in line and "+++" not in line and "---" not in line] == []
+
+
+MEMORY = """
+import sys
+from pocketrec.device import Recommender
+recommender = Recommender(sys.argv[1], user="u")
+events = [str(1 + 7 * place % 3000) for place in range(300)]
+recommender.bundle.recipe.guard.prior.clear()
+recommender.personalise(events)
+recommender.recommend(20)
+from pocketrec.device.memory import peak_resident_mb
+print(recommender.model.runtime, recommender.report["history"], peak_resident_mb())
+"""
+
+
+def test_memory_at_the_reference_configuration(made: Path) -> None:
+    reference = made.with_name(made.name + ".reference")
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(reference)], capture_output=True, text=True, check=True, env=environment
+    )
+    runtime, history, peak = done.stdout.split()
+    assert history == "300"
+    if sys.platform == "linux" and runtime == "tflite_runtime":
+        assert float(peak) <= 64.0, f"{runtime}: {peak} MB"
+    assert float(np.float64(peak)) < 120.0
