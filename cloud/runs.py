@@ -149,7 +149,7 @@ class Pipeline:
     def _step(self, stage: Stage, again: bool) -> bool:
         """Do one stage unless it is up to date; whether it was done."""
         run = self.run.for_stage(stage.name)
-        key = self._key(stage)
+        key = self.key(stage)
         marker = read_json(self._marker(stage))
         whole = all((run.folder / path).exists() for path in stage.leaves)
         if marker.get("key") == key and marker.get("state") == _DONE and whole and not again:
@@ -184,10 +184,10 @@ class Pipeline:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         self.run.for_stage(stage.name).record([], replace=True)
 
-    def _key(self, stage: Stage) -> str:
+    def key(self, stage: Stage) -> str:
         """Hash of all that the outcome of a stage depends on."""
         if stage.name not in self._keys:
-            before = [self._key(s) for s in self.stages if s.name in stage.needs and s.applies(self.run.config)]
+            before = [self.key(s) for s in self.stages if s.name in stage.needs and s.applies(self.run.config)]
             plain = [stage.name, __version__, stage.depends(self.run.config), before]
             self._keys[stage.name] = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
         return self._keys[stage.name]

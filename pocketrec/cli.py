@@ -68,7 +68,7 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     """Descriptions as they are written, and room for the names of subcommands."""
 
     def __init__(self, prog: str) -> None:
-        super().__init__(prog, max_help_position=22, width=110)
+        super().__init__(prog, max_help_position=18, width=110)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,8 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     name = next((word for word in arguments if not word.startswith("-")), "")
     parser = _parser(name)
-    options = parser.parse_args(arguments)
+    options = argparse.Namespace()
     try:
+        try:
+            options = parser.parse_args(arguments)
+        finally:
+            sys.stdout.flush()  # of --help, too, so that a reader who has left is noticed here
         status = options.run(options)
         sys.stdout.flush()
         return status or 0
@@ -102,18 +106,28 @@ def _parser(command: str) -> argparse.ArgumentParser:
     """The parser; only `command` gets its arguments."""
     parser = argparse.ArgumentParser(
         prog="pocketrec",
+        usage="pocketrec [-h] [--version] COMMAND ...",
         description="Recommendation trained in the cloud and made personal on the device.",
-        epilog="pocketrec COMMAND --help says more. Start with: pocketrec run configs/demo.toml",
+        epilog=_command_list(),
         formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"pocketrec {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    commands = parser.add_subparsers(
+        dest="command", required=True, prog="pocketrec", metavar="COMMAND", help=argparse.SUPPRESS
+    )
     for name, entry in COMMANDS.items():
-        sub = commands.add_parser(name, help=entry.help, formatter_class=_Formatter)
+        sub = commands.add_parser(name, formatter_class=_Formatter)
         if name == command:
             entry.arguments(sub)
             sub.set_defaults(run=entry.run)
     return parser
+
+
+def _command_list() -> str:
+    lines = []
+    for title, names in _GROUPS.items():
+        lines += [f"{title}:", *(f"  {name:<12} {COMMANDS[name].help}" for name in names), ""]
+    return "\n".join([*lines, "pocketrec COMMAND --help says more. Start with: pocketrec run configs/demo.toml"])
 
 
 # --- runs and stages --------------------------------------------------------------------------------------------
@@ -265,10 +279,17 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 _DEVICE = {
-    "personalise": "device: make the model personal with a user's events",
-    "recommend": "device: print the items to recommend",
-    "bench": "device: time load, train step, embedding and scoring",
-    "state": "device: show, reset or restore the personal state",
+    "personalise": "make a bundle's model personal with a user's events",
+    "recommend": "print the items to recommend",
+    "bench": "time the train step, embedding and scoring, and measure memory",
+    "state": "show, reset or restore a personal state",
+}
+
+_GROUPS = {
+    "everything": ("run",),
+    "one stage of a run": tuple(_STAGES),
+    "on a device (no TensorFlow needed)": tuple(_DEVICE),
+    "help": ("doctor", "events"),
 }
 
 COMMANDS: dict[str, Command] = {
