@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from pocketrec import __version__
 from pocketrec.device import cli as device
@@ -71,6 +71,14 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=18, width=110)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong arguments look like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(2, f"error: {message}: see {self.prog} --help\n")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -104,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser(command: str) -> argparse.ArgumentParser:
     """The parser; only `command` gets its arguments."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pocketrec",
         usage="pocketrec [-h] [--version] COMMAND ...",
         description="Recommendation trained in the cloud and made personal on the device.",

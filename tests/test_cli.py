@@ -79,7 +79,9 @@ def test_wrong_arguments_exit_with_status_2(arguments: list[str], capsys: pytest
     with pytest.raises(SystemExit) as stop:
         cli.main(arguments)
     assert stop.value.code == 2
-    assert "usage: pocketrec" in capsys.readouterr().err
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0].startswith("usage: pocketrec")
+    assert errors[-1].startswith("error: ")
 
 
 @pytest.mark.parametrize(

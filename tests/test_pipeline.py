@@ -172,7 +172,8 @@ def test_two_runs_in_one_folder_are_refused(shop: Workshop) -> None:
     shop.folder.mkdir()
     holder = subprocess.Popen(
         [sys.executable, "-c", "import fcntl, os, sys\nfile = open(sys.argv[1], 'w')\n"
-         "fcntl.flock(file, fcntl.LOCK_EX)\nfile.write(str(os.getpid())); file.flush()\nprint('held', flush=True)\nsys.stdin.read()",
+         "fcntl.flock(file, fcntl.LOCK_EX)\nfile.write(str(os.getpid())); file.flush()\n"
+         "print('held', flush=True)\nsys.stdin.read()",
          str(shop.folder / ".lock")],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
@@ -231,8 +232,8 @@ def test_what_a_change_costs(change: dict[str, Any], redone: set[str]) -> None:
 def test_every_table_of_the_configuration_but_resources_shapes_some_stage() -> None:
     other = {
         "seed": 2, "data": {"set": "synthetic", "min_item_count": 2}, "split": {"quantile": 0.7},
-        "model": {"hidden": 8}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3}, "personalise": {"passes": 2},
-        "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
+        "model": {"hidden": 8}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
+        "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
     }  # fmt: skip
     assert set(other) | {"resources"} == {field.name for field in dataclasses.fields(RunConfig)}
     for name, table in other.items():
