@@ -1,8 +1,23 @@
-"""report.html: one self-contained page about a run, made with plain Python and inline SVG."""
+"""report.html: one self-contained page about a run, made with plain Python and inline SVG.
+
+A section is one function in `pocketrec.cloud.report.sections`; the page fetches nothing from anywhere.
+"""
 
 from __future__ import annotations
 
+import json
+from html import escape
 from pathlib import Path
+from typing import Any
+
+from pocketrec.cloud.evaluate import USERS_FILE, read_users
+from pocketrec.cloud.report import page, sections
+from pocketrec.cloud.report.flow import flow
+from pocketrec.device.errors import DataError
+from pocketrec.device.files import write_atomic
+
+REPORT_FILE = "report.html"
+_WAY = "The cloud sees nothing at or after the cut-off; what a device learns stays on it."
 
 
 def write_report(run: Path) -> Path:
@@ -10,5 +25,63 @@ def write_report(run: Path) -> Path:
 
     Reads ``metrics.json``; and where they are there ``config.json``, ``versions.json``, ``metrics.jsonl`` (training),
     ``rehearse/rehearsal.json`` and ``fleet/users.jsonl`` (per-user gains).
+
+    Raises:
+        DataError: metrics.json is missing or unreadable.
+        StorageError: the page cannot be written.
     """
-    raise NotImplementedError
+    metrics = _read(run / "metrics.json")
+    if not metrics:
+        raise DataError(f"no file {run / 'metrics.json'}: run `pocketrec fleet` first")
+    settings, versions = _read(run / "config.json"), _read(run / "versions.json")
+    rehearsal = _read(run / "rehearse" / "rehearsal.json") if "rehearsal" in metrics else {}
+    users = read_users(run / "fleet") if "personal" in metrics and (run / "fleet" / USERS_FILE).exists() else []
+    source = settings.get("data", {})
+    name = source.get("set") or Path(source.get("path", "")).name or run.resolve().name
+    lead = f"{name}, seed {settings.get('seed', metrics['protocol']['seed'])}"
+    parts = [
+        f'<h1>PocketRec: {escape(name)}</h1><p class="lead">{escape(_lead(metrics, lead))}</p>',
+        sections.headline(metrics),
+        page.section("The way of the data", _WAY, flow(metrics, settings)),
+        sections.quality(metrics),
+        sections.per_user(metrics, users),
+        sections.rehearsal(metrics, rehearsal),
+        sections.training(_lines(run / "metrics.jsonl")),
+        sections.costs(metrics),
+        page.section("How this was made", "", "".join(
+            page.details(title, json.dumps(content, indent=1, ensure_ascii=False))
+            for title, content in (("Configuration", settings), ("Versions", versions),
+                                   ("Counts", metrics.get("data", {}))) if content)) if settings or versions else "",
+    ]  # fmt: skip
+    path = run / REPORT_FILE
+    write_atomic(path, page.page(f"PocketRec: {name}", "\n".join(part for part in parts if part)).encode("utf-8"))
+    return path
+
+
+def _lead(metrics: dict[str, Any], lead: str) -> str:
+    change = metrics["compare"].get("personal", {}).get("mrr@20")
+    if not change:
+        return f"{lead}. A log without personal training: the global model against simple baselines."
+    if change["low"] is not None and change["low"] > 0:
+        verdict = "personal training on the device clearly helps"
+    elif change["high"] is not None and change["high"] < 0:
+        verdict = "personal training on the device hurts"
+    else:
+        verdict = "personal training on the device makes no clear difference"
+    return f"{lead}. On this log {verdict}."
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return content
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path} ({type(error).__name__}): run the stage that writes it again") from None
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]

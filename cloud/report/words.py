@@ -1,0 +1,74 @@
+"""How figures are written in report.html."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pocketrec.cloud.report.svg import signed
+
+#: What a reader calls each system, and its colour.
+SYSTEMS: Final = {
+    "global": ("Global model", "global"),
+    "personal": ("Personal, with rehearsal and guard", "personal"),
+    "naive": ("Naive fine-tuning", "naive"),
+    "central": ("Retrained in the cloud", "other"),
+    "popularity": ("Popular items", "other"),
+    "als": ("ALS", "other"),
+    "recent": ("Recently used items", "other"),
+}
+
+DASH: Final = "\N{EN DASH}"
+
+
+def name_of(system: str) -> str:
+    """The name of a system for readers."""
+    return SYSTEMS.get(system, (system, ""))[0]
+
+
+def kind_of(system: str) -> str:
+    """The colour class of a system."""
+    return SYSTEMS.get(system, ("", "other"))[1]
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    """A quality figure; a dash where there is none."""
+    return DASH if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def count(value: float | None) -> str:
+    """A whole number with separators."""
+    return DASH if value is None else f"{value:,.0f}"
+
+
+def interval(entry: Mapping[str, Any], *, change: bool = False) -> str:
+    """The ends of an interval, such as ``.0180 to .0550``."""
+    if entry.get("low") is None or entry.get("high") is None:
+        return DASH
+    low, high = entry["low"], entry["high"]
+    if change:
+        return f"{signed(round(low, 4))} to {signed(round(high, 4))}"
+    return f"{figure(low)} to {figure(high)}"
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share as per cent."""
+    return DASH if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"
+
+
+def size(value: float | None) -> str:
+    """Bytes in a unit that suits them (powers of ten)."""
+    if value is None:
+        return DASH
+    for unit, power in (("MB", 1e6), ("kB", 1e3)):
+        if value >= power:
+            return f"{value / power:.3g} {unit}"
+    return f"{value:.0f} B"
+
+
+def lengths(low: int, high: int | None) -> str:
+    """A group of history lengths, such as ``3 to 5`` or ``more than 50``."""
+    if high is None:
+        return f"more than {low - 1}"
+    return f"{low}" if low == high else f"{low} to {high}"
