@@ -14,12 +14,16 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from pocketrec.cloud.config import DataConfig
 from pocketrec.device.errors import ConfigError, DataError
 
 _GZIP = b"\x1f\x8b"
 _HEAD = 1 << 16  # bytes looked at to tell the format
+_SHOWN = 20  # columns named in an error
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Layout:
     """One character between fields."""
     columns: list[str]
     """Name of each field in order; empty names are not read."""
-    header: bool
-    """Whether the first line is a header and no event."""
+    header: int
+    """Lines before the first event: 0, or those up to and with the header."""
     quoted: bool
     """Whether a field may be in double quotes."""
     gzip: bool
@@ -49,14 +53,17 @@ class Layout:
         for candidate in (name, self.aliases.get(name, "")):
             if candidate and candidate in self.columns:
                 return candidate
-        there = ", ".join(column for column in self.columns if column)
-        raise DataError(f"{path} has no column {name!r} (it has {there}): set {key} to one of them")
+        there = [printable(column) for column in self.columns if column]
+        there = there if len(there) <= _SHOWN else [*there[:_SHOWN], "..."]
+        raise DataError(
+            f"{path} has no column {name!r} (it has {', '.join(there)}): set {key} to one of them"
+            + (", or give the file a header line" if self.header else "")
+        )
 
 
 _TAOBAO = re.compile(r"[^,]+,[^,]+,[^,]+,(pv|buy|cart|fav),-?\d+")
 _YOOCHOOSE = re.compile(r"[^,]+,\d{4}-\d\d-\d\dT[^,]+,[^,]+,[^,]*")
 _UDATA = re.compile(r"\d+\t\d+\t[\d.]+\t\d+")
-_SAME = {"user": "user", "item": "item", "timestamp": "timestamp"}
 
 
 def sniff(path: Path, config: DataConfig) -> Layout:
@@ -67,24 +74,46 @@ def sniff(path: Path, config: DataConfig) -> Layout:
         DataError: the file is unreadable, empty, or has not the promised form.
     """
     head, compressed = _head(path)
+    if head.startswith(_UTF16):
+        raise DataError(f"{path} is UTF-16: convert it to UTF-8")
     if not head.strip():
         raise DataError(f"{path} is empty: name a log with at least one event")
     name = config.format
     if name == "auto":
         name = "parquet" if head.startswith(b"PAR1") else _guess(head)
     if name == "parquet":
-        return Layout("parquet", "", [], False, False, False, {})
+        return Layout("parquet", "", [], 0, False, False, {})
     if name not in _LAYOUTS:
         raise ConfigError(f"data.format {name!r} is not one of auto, parquet, {', '.join(_LAYOUTS)}: choose one")
-    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines() if line.strip()]
-    return replace(_LAYOUTS[name](lines), gzip=compressed)
+    lines = _lines(head)
+    filled = [line for line in lines if line.strip()]
+    try:
+        layout = _LAYOUTS[name](filled)
+    except csv.Error as error:
+        raise DataError(f"cannot read the header of {path}: {reason(error)}: mend it") from None
+    return replace(layout, header=lines.index(filled[0]) + 1 if layout.header else 0, gzip=compressed)
+
+
+def printable(text: str) -> str:
+    """A piece of a file as it may stand in a message: one line, no control characters, not long."""
+    clean = "".join(character if character.isprintable() else "?" for character in text)
+    return clean if len(clean) <= 60 else clean[:57] + "..."
+
+
+def _lines(head: bytes) -> list[str]:
+    return head.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def open_log(path: Path, compressed: bool) -> BinaryIO:
+    """The file's bytes, decompressed where it is compressed with gzip."""
+    return cast(BinaryIO, gzip.open(path)) if compressed else open(path, "rb")
 
 
 def _head(path: Path) -> tuple[bytes, bool]:
     try:
         with open(path, "rb") as file:
             compressed = file.read(2) == _GZIP
-        with gzip.open(path) if compressed else open(path, "rb") as file:
+        with open_log(path, compressed) as file:
             return file.read(_HEAD), compressed
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
@@ -97,7 +126,7 @@ def reason(error: BaseException) -> str:
 
 
 def _guess(head: bytes) -> str:
-    lines = [line for line in head.decode("utf-8-sig", "replace").splitlines()[:6] if line.strip()]
+    lines = [line for line in _lines(head) if line.strip()][:6]
     first = lines[0]
     if ":token" in first:
         return "inter"
@@ -117,10 +146,11 @@ def _is_header(line: str) -> bool:
     return not any(character.isdigit() for character in line)
 
 
-def _delimited(format: str, separator: str) -> Callable[[list[str]], Layout]:
+def _delimited(format: str, separators: str) -> Callable[[list[str]], Layout]:
     def make(lines: list[str]) -> Layout:
+        separator = max(separators, key=lines[0].count)  # the first of them where there is none
         columns = [column.strip() for column in next(csv.reader(lines[:1], delimiter=separator))]
-        return Layout(format, separator, columns, True, True, False, {})
+        return Layout(format, separator, columns, 1, True, False, {})
 
     return make
 
@@ -129,32 +159,32 @@ def _inter(lines: list[str]) -> Layout:
     separator = "\t" if "\t" in lines[0] else ","
     columns = [column.strip().partition(":")[0] for column in lines[0].split(separator)]
     other = {"user": "user_id" if "user_id" in columns else "session_id", "item": "item_id", "session": "session_id"}
-    return Layout("inter", separator, columns, True, False, False, other)
+    return Layout("inter", separator, columns, 1, False, False, other)
 
 
 def _taobao(lines: list[str]) -> Layout:
     columns = ["user", "item", "category", "behavior", "timestamp"]
-    return Layout("taobao", ",", columns, False, False, False, {})
+    return Layout("taobao", ",", columns, 0, False, False, {})
 
 
 def _yoochoose(lines: list[str]) -> Layout:
     columns = ["session", "timestamp", "item", "category"]
-    return Layout("yoochoose", ",", columns, False, False, False, {"user": "session"})
+    return Layout("yoochoose", ",", columns, 0, False, False, {"user": "session"})
 
 
 def _movielens(lines: list[str]) -> Layout:
     other = {"user": "userId", "item": "movieId"}
     if any("::" in line for line in lines):  # one-character separator with empty fields between: the fast parser's way
         columns = ["user", "", "item", "", "rating", "", "timestamp"]
-        return Layout("movielens", ":", columns, False, False, False, {to: name for name, to in other.items()})
+        return Layout("movielens", ":", columns, 0, False, False, {to: name for name, to in other.items()})
     if "movieId" in lines[0]:
-        return Layout("movielens", ",", lines[0].split(","), True, True, False, other)
+        return Layout("movielens", ",", lines[0].strip().split(","), 1, True, False, other)
     columns = ["user", "item", "rating", "timestamp"]
-    return Layout("movielens", "\t", columns, False, False, False, {to: name for name, to in other.items()})
+    return Layout("movielens", "\t", columns, 0, False, False, {to: name for name, to in other.items()})
 
 
 _LAYOUTS: dict[str, Callable[[list[str]], Layout]] = {
-    "csv": _delimited("csv", ","),
+    "csv": _delimited("csv", ",;|"),
     "tsv": _delimited("tsv", "\t"),
     "inter": _inter,
     "taobao": _taobao,

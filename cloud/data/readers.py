@@ -1,24 +1,25 @@
 """Reading interaction logs, of any of the forms in `formats`, into a `Log`.
 
-User and item ids are taken as text, as they are written. Rows that cannot be used (too many fields, an empty id, a
-time that is no time) are counted and left out, and are fatal above `DataConfig.max_bad_share`. Empty lines are not
-counted. This module knows nothing about cut-offs.
+User and item ids are taken as text, as they are written. Rows that cannot be used (too many fields, an id that is
+empty, not UTF-8 or of several lines, a time that is no time) are counted and left out, and are fatal above
+`DataConfig.max_bad_share`. Rows in which all columns that are read are empty count as empty lines: not at all. This
+module knows nothing about cut-offs.
 """
 
 from __future__ import annotations
 
 import csv
-import re
-import warnings
+import io
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 
 from pocketrec.cloud.config import DataConfig
-from pocketrec.cloud.data.formats import Layout, reason, sniff
+from pocketrec.cloud.data.formats import BOM, Layout, open_log, reason, sniff
 from pocketrec.cloud.data.location import find_log
 from pocketrec.cloud.data.log import Labels, Log, ReadReport
 from pocketrec.cloud.data.synthetic import generate
@@ -27,18 +28,18 @@ from pocketrec.device.errors import DataError
 
 SYNTHETIC = "synthetic"
 _SHOWN = 5  # bad rows that are named by line
-_SKIPPED = re.compile(r"Skipping line (\d+)")
+_EXTRA = "fields too many"  # name of the column that catches them
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Columns as read, one row for each row of the file that could be cut."""
+    """Columns as read."""
 
     frame: pd.DataFrame
     lines: np.ndarray
     """int64 (rows,): line of each row (records, where quoted fields hold line breaks)."""
-    skipped: list[int]
-    """Lines with too many fields; they are not in `frame`."""
+    cut: np.ndarray
+    """bool (rows,): whether the row had no more fields than there are columns."""
 
 
 def read_log(config: DataConfig, split_column: str | None = None) -> Log:
@@ -56,22 +57,21 @@ def read_log(config: DataConfig, split_column: str | None = None) -> Log:
         return generate(**config.synthetic)
     path = find_log(config)
     layout = sniff(path, config)
-    table = _read_parquet(path) if layout.format == "parquet" else None
-    if table is not None:
-        layout = Layout("parquet", "", [str(name) for name in table.frame.columns], False, False, False, {})
+    if layout.format == "parquet":
+        layout = replace(layout, columns=_parquet_columns(path))
     user = layout.find(config.user, "data.user", path)
     item = layout.find(config.item, "data.item", path)
     time = layout.find(config.timestamp, "data.timestamp", path)
     label = layout.find(split_column, "split.column", path) if split_column else None
     filters = {layout.find(name, "data.keep", path): values for name, values in config.keep.items()}
     text = {user, item, *filters} | ({label} if label else set())
-    if table is None:
-        table = _read_text(path, layout, text, time)
-    return _make(path, table, config, user, item, time, label, filters)
+    table = _read_parquet(path, text, time) if layout.format == "parquet" else _read_text(path, layout, text, time)
+    return _make(path, layout, table, config, user, item, time, label, filters)
 
 
 def _make(
     path: Path,
+    layout: Layout,
     table: _Table,
     config: DataConfig,
     user: str,
@@ -82,13 +82,14 @@ def _make(
 ) -> Log:
     frame = table.frame
     times, good = parse_times(frame[time])
-    columns = {name: _labels(frame[name]) for name in {user, item, *filters, *([label] if label else [])}}
+    good &= table.cut
+    raw = layout.format != "parquet"
+    columns = {name: _labels(frame[name], raw) for name in {user, item, *filters, *([label] if label else [])}}
     for name in (user, item):
         usable = np.fromiter((_usable(value) for value in columns[name].values), bool, len(columns[name].values))
         good &= _at(usable, columns[name].codes)
-    rows = len(frame) + len(table.skipped)
-    bad = int((~good).sum()) + len(table.skipped)
-    bad_lines = sorted([*table.skipped[:_SHOWN], *table.lines[np.flatnonzero(~good)[:_SHOWN]].tolist()])[:_SHOWN]
+    rows, bad = len(frame), int((~good).sum())
+    bad_lines: list[int] = table.lines[np.flatnonzero(~good)[:_SHOWN]].tolist()
     if rows and bad > config.max_bad_share * rows:
         raise DataError(
             f"{path}: {bad} of {rows} rows cannot be read (lines {', '.join(map(str, bad_lines))}"
@@ -118,68 +119,114 @@ def _read_text(path: Path, layout: Layout, text: set[str], time: str) -> _Table:
     names = [layout.columns[place] for place in places]
     if len(set(names)) != len(names):
         raise DataError(f"{path} has two columns of one name ({', '.join(names)}): rename one")
+    types = {place: "category" for place, name in zip(places, names, strict=True) if name in text}
+    extra = len(layout.columns)
+    # A first line of our own, with one field more than there are columns, or the parser would not read that field.
+    first = layout.separator.join("0" if name == time else "" for name in [*layout.columns, ""]) + "\n"
     try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+        with open_log(path, layout.gzip) as file:
+            if file.read(len(BOM)) != BOM:
+                file.seek(0)
+            for _ in range(layout.header):
+                file.readline()
             frame = pd.read_csv(
-                path,
+                io.BufferedReader(_Prefixed(first.encode(), file)),
                 sep=layout.separator,
                 header=None,
-                names=list(range(len(layout.columns))),
-                usecols=places,
-                dtype={place: "category" for place, name in zip(places, names, strict=True) if name in text},
-                skiprows=1 if layout.header else 0,
+                names=list(range(extra + 1)),
+                usecols=[*places, extra],
+                dtype={**types, extra: "category"},
                 index_col=False,
                 keep_default_na=False,
                 na_values=[""],
                 skip_blank_lines=False,
-                on_bad_lines="warn",
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
-                compression="gzip" if layout.gzip else None,
-                encoding="utf-8",
-                encoding_errors="surrogateescape",
+                encoding="latin-1",  # every byte is a character: ids are decoded, each once, in `_labels`
                 low_memory=False,
             )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} has no event: name another log") from None
     except pd.errors.ParserError as error:
         raise DataError(f"cannot read {path}: {reason(error)}: look for an open quote or mend data.format") from None
-    except (OSError, EOFError, UnicodeError, zlib.error, MemoryError) as error:
+    except (OSError, EOFError, zlib.error, MemoryError) as error:
         raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
-    frame.columns = pd.Index(names)
-    skipped = [int(line) for warning in caught for line in _SKIPPED.findall(str(warning.message))]
-    lines = np.arange(1 + layout.header, 1 + layout.header + len(frame) + len(skipped))
-    lines = lines[~np.isin(lines, skipped)][: len(frame)]
-    blank = frame.isna().all(axis=1).to_numpy()
-    return _Table(frame[~blank], lines[~blank], skipped) if blank.any() else _Table(frame, lines, skipped)
+    frame.columns = pd.Index([*names, _EXTRA])
+    frame = frame.iloc[1:]
+    lines = np.arange(len(frame)) + 1 + layout.header
+    cut = frame[_EXTRA].isna().to_numpy()
+    frame = frame[names]
+    blank = cut & frame.isna().all(axis=1).to_numpy()
+    return _Table(frame[~blank], lines[~blank], cut[~blank]) if blank.any() else _Table(frame, lines, cut)
 
 
-def _read_parquet(path: Path) -> _Table:
+class _Prefixed(io.RawIOBase):
+    """Some bytes, then those of a file."""
+
+    def __init__(self, prefix: bytes, file: BinaryIO) -> None:
+        self._prefix, self._file = prefix, file
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer, as far as one read goes; 0 at the end."""
+        part = self._prefix[: len(buffer)] or self._file.read(len(buffer))
+        self._prefix = self._prefix[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
+def _parquet_columns(path: Path) -> list[str]:
     try:
-        frame = pd.read_parquet(path)
+        from pyarrow import parquet
+
+        return [str(name) for name in parquet.read_schema(path).names]
     except ImportError as error:
         raise DataError(f"reading {path} needs pyarrow ({reason(error)}): pip install 'pyarrow<21'") from None
-    except Exception as error:  # the engines raise kinds of their own
+    except Exception as error:  # the engine raises kinds of its own
         raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
-    return _Table(frame, np.arange(1, len(frame) + 1), [])
 
 
-def _labels(column: pd.Series) -> Labels:
-    """A column as text; empty fields have code -1."""
+def _read_parquet(path: Path, text: set[str], time: str) -> _Table:
+    try:
+        frame = pd.read_parquet(path, columns=sorted(text | {time}))
+    except Exception as error:  # the engine raises kinds of its own
+        raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
+    return _Table(frame, np.arange(1, len(frame) + 1), np.ones(len(frame), bool))
+
+
+def _labels(column: pd.Series, raw: bool) -> Labels:
+    """A column as text; empty fields have code -1, and texts that are not UTF-8 are empty in `values`.
+
+    Args:
+        column: the texts (or, from Parquet, any values).
+        raw: the texts hold bytes as characters, as `_read_text` gives them.
+    """
     if not isinstance(column.dtype, pd.CategoricalDtype):
         if column.dtype.kind == "f" and (column.dropna() % 1 == 0).all():
             column = column.astype("Int64")  # whole numbers that have gaps
         column = column.astype("string").astype("category")
-    values = np.empty(len(column.cat.categories), dtype=object)
-    values[:] = [str(value) for value in column.cat.categories]
+    texts = [str(value) for value in column.cat.categories]
+    values = np.empty(len(texts), dtype=object)
+    values[:] = [_decode(value) for value in texts] if raw else texts
     return Labels(values, column.cat.codes.to_numpy().astype(np.int64))
 
 
+def _decode(raw: str) -> str:
+    if raw.isascii():
+        return raw
+    try:
+        return raw.encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        return ""
+
+
 def _usable(value: str) -> bool:
-    """Whether a text can be an id: not empty, one line, valid UTF-8."""
-    if not value or "\n" in value or "\r" in value:
-        return False
-    return not any("\ud800" <= character <= "\udfff" for character in value) if not value.isascii() else True
+    """Whether a text can be an id: not empty, one line, encodable."""
+    if value.isascii():
+        return bool(value) and "\n" not in value and "\r" not in value
+    return not any(character in "\n\r" or "\ud800" <= character <= "\udfff" for character in value)
 
 
 def _at(values: np.ndarray, codes: np.ndarray) -> np.ndarray:
