@@ -221,11 +221,15 @@ class RehearseConfig:
     """Numbers of passes; each is read off one run of the largest."""
     proximals: list[float] = field(default_factory=lambda: [0.0, 0.05])
     """Strengths of the pull to the global weights."""
+    targets: list[str] = field(default_factory=lambda: ["later", "all"])
+    """Events that the device trains on: later (those after the cut-off) or all (its own earlier ones too)."""
 
     def __post_init__(self) -> None:
         _require(0 < self.quantile < 1, "rehearse", "quantile must lie in (0, 1)")
         _require(not self.enabled or all((self.ways, self.optimizers, self.learning_rates, self.passes,
-                                          self.proximals)), "rehearse", "no list of the grid may be empty")
+                                          self.proximals, self.targets)), "rehearse",
+                 "no list of the grid may be empty")
+        _require(set(self.targets) <= {"later", "all"}, "rehearse", "targets must be later or all")
 
 
 @dataclass(frozen=True)

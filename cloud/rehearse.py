@@ -49,12 +49,12 @@ FINALISTS: Final = 5
 _WAYS: Final = ("head", "partial", "whole")
 
 
-def grid(config: RehearseConfig, targets: Sequence[str] = ("later",)) -> list[Trial]:
+def grid(config: RehearseConfig) -> list[Trial]:
     """Every recipe of the configuration, the gentlest first (way, then rate times passes, then the stronger pull)."""
     trials = {
         Trial(way, optimizer, rate, pull, which, passes)
         for way, optimizer, rate, pull, which, passes in itertools.product(
-            config.ways, config.optimizers, config.learning_rates, config.proximals, targets, config.passes
+            config.ways, config.optimizers, config.learning_rates, config.proximals, config.targets, config.passes
         )
     }
     place = {way: index for index, way in enumerate(_WAYS)}

@@ -17,7 +17,9 @@ from pocketrec.device.errors import ConfigError
 from pocketrec.device.guard import GLOBAL, Judgement, Line, Observed, posterior_gain
 from pocketrec.device.recipe import Recipe
 
-GRID = RehearseConfig(users=24, ways=["partial", "head"], learning_rates=[0.02, 0.1], passes=[2, 12], proximals=[0.0])
+GRID = RehearseConfig(
+    users=24, ways=["partial", "head"], learning_rates=[0.02, 0.1], passes=[2, 12], proximals=[0.0], targets=["later"]
+)
 TWO = ResourceConfig(processes=2)
 
 
