@@ -50,7 +50,7 @@ def find_log(config: DataConfig) -> Path:
                 f"{config.set}/, or name a file with --set data.path=FILE (README.md says where each log is published)"
             )
     names = [*_FILES, f"{path.name}.inter"]
-    for name in [*names, *(f"{name}.gz" for name in names)]:
-        if (path / name).is_file():
-            return path / name
+    for file in [path / (name + packed) for name in names for packed in ("", ".gz")]:
+        if file.is_file():
+            return file
     raise DataError(f"no log in {path} (looked for {', '.join(names)}, also .gz): name the file with data.path")

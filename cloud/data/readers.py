@@ -143,6 +143,7 @@ def _read_text(path: Path, layout: Layout, text: set[str], time: str) -> _Table:
                 quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
                 encoding="latin-1",  # every byte is a character: ids are decoded, each once, in `_labels`
                 low_memory=False,
+                float_precision="round_trip",
             )
     except pd.errors.EmptyDataError:
         raise DataError(f"{path} has no event: name another log") from None

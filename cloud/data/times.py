@@ -35,8 +35,10 @@ def parse_times(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
         return _seconds(dates)
     numbers = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     good = np.isfinite(numbers)
-    if good.sum() * 2 < text.notna().sum() and (dates := _dates(text)).notna().sum() > good.sum():
-        return _seconds(dates)
+    if good.sum() * 2 < text.notna().sum():
+        dates = _dates(text)
+        if dates.notna().sum() > good.sum():
+            return _seconds(dates)
     if good.any() and (np.abs(numbers[good]) < 2**63).all():
         whole = pd.to_numeric(text[good])  # again without the bad ones, so that large whole numbers stay exact
         if whole.dtype.kind == "i":
