@@ -107,8 +107,8 @@ def load_state(path: str | Path, manifest: Manifest | None = None) -> PersonalSt
     if manifest is not None:
         for key, value in _binding(manifest).items():
             if metadata.get(key) != value:
-                raise StateError(f"{path} belongs to another model ({_BOUND[key]} differs): "
-                                 "name its own bundle, or another --state file")  # fmt: skip
+                raise StateError(f"{path} belongs to another model ({_BOUND[key]} differs): name its own bundle or "
+                                 "another --state, or run `pocketrec state reset` to start again")  # fmt: skip
     try:
         return PersonalState(
             user=metadata["user"],

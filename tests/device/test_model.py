@@ -10,6 +10,7 @@ import pytest
 from loyal import loyal
 
 from pocketrec.device import runtime as runtimes
+from pocketrec.device.bundle import Bundle
 from pocketrec.device.errors import BundleError, ConfigError, RuntimeMissingError, StateError
 from pocketrec.device.model import Model
 from pocketrec.device.recipe import Recipe
@@ -37,6 +38,16 @@ def test_evaluate_equals_a_full_ranking_in_numpy_and_changes_nothing(model: Mode
         assert rank[place - 1] == (scores >= own).sum()
     for name, value in model.export_weights().items():
         np.testing.assert_array_equal(value, before[name])
+
+
+def test_only_the_last_gru_and_the_dense_layer_are_variables(model: Model, bundle: Bundle) -> None:
+    names = {kind: {entry["name"] for entry in entries} for kind, entries in bundle.manifest.tensors.items()}
+    assert set(model.variables) == names["trainable"] | names["slots"]
+    assert {name.rsplit("_", 1)[0] for name in names["trainable"]} == {"gru_2", "gru_2_recurrent", "fc"}
+    assert {"gru_1_kernel", "item_embedding"} <= names["frozen"]
+    content = bundle.model_path.read_bytes()
+    fine_tune(model, loyal(40), 1, Recipe(learning_rate=0.1))
+    assert bundle.model_path.read_bytes() == content
 
 
 def test_training_lowers_the_loss_and_import_brings_the_start_back(model: Model) -> None:
