@@ -41,11 +41,15 @@ class SGD:
 
 
 class Adagrad:
-    """a <- a + g^2; w <- w - rate g / sqrt(a + eps), a from 0.1 (Duchi et al. 2011, Keras' constants)."""
+    """a <- a + g^2; w <- w - rate g / sqrt(a + eps) (Duchi et al. 2011), eps 1e-7, a from 0.
+
+    Keras starts from a = 0.1. One person's gradients are a thousand times smaller than that: the rule would be plain
+    gradient descent at a third of the rate, and the proximal pull would be lost in it.
+    """
 
     def __init__(self, variables: dict[str, tf.Variable]) -> None:
         self.slots = {
-            f"{name}_accumulator": tf.Variable(np.full(variable.shape, 0.1, np.float32), name=f"{name}_accumulator")
+            f"{name}_accumulator": tf.Variable(np.zeros(variable.shape, np.float32), name=f"{name}_accumulator")
             for name, variable in variables.items()
         }
 

@@ -24,7 +24,7 @@ class Reference:
         model: maps items int32 [B, T] to user embeddings float32 [B, T, E].
         table: item embeddings to use, float32 (N + 1, E).
         trainable: names of the tensors that train, such as ``gru_2_kernel``.
-        optimizer: sgd, adagrad or adam, with Keras' defaults.
+        optimizer: sgd, adagrad (accumulator from 0) or adam, otherwise with Keras' defaults.
     """
 
     def __init__(self, model: keras.Model, table: Array, trainable: list[str], optimizer: str) -> None:
@@ -37,9 +37,9 @@ class Reference:
         self.trainable = list(self.named.values())
         self.origin = [tf.constant(variable.numpy()) for variable in self.trainable]
         self.optimizer = {
-            "sgd": keras.optimizers.SGD,
-            "adagrad": keras.optimizers.Adagrad,
-            "adam": keras.optimizers.Adam,
+            "sgd": lambda: keras.optimizers.SGD(),
+            "adagrad": lambda: keras.optimizers.Adagrad(initial_accumulator_value=0.0),
+            "adam": lambda: keras.optimizers.Adam(),
         }[optimizer]()
         self.optimizer.build(self.trainable)
         self._step = tf.function(self._train, reduce_retracing=True)
