@@ -166,8 +166,8 @@ def results(folder: Path) -> str:
         lines.append(f"{users['evaluated']} sequences, the global model alone (the log has its own split)")
     size = metrics["bytes"]
     lines.append(
-        f"{size['model'] / 1e6:.2f} MB model and {size['candidates_per_user']:.0f} bytes of candidates a user, "
-        f"{size['ratio']:.1f} times less than the float32 model"
+        f"a device fetches {size['model'] / 1e6:.2f} MB of model and {size['candidates_per_user'] / 1e3:.1f} kB of "
+        f"candidates; the weights in float32 are {size['dense_fp32_model'] / 1e6:.2f} MB"
     )
     lines += ["", f"bundle  {folder / 'bundle'} (and bundle.zip)", f"report  {folder / 'report.html'}"]
     return "\n".join(lines)
