@@ -286,6 +286,16 @@ def _doctor(options: argparse.Namespace) -> int:
     return 0 if findings.usable else 1
 
 
+def _on_device(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """The same without what the runtimes write to standard error on their own."""
+
+    def quietly(options: argparse.Namespace) -> int:
+        with _native_noise_into(Path(os.devnull)):
+            return run(options)
+
+    return quietly
+
+
 _DEVICE = {
     "personalise": "make a bundle's model personal with a user's events",
     "recommend": "print the items to recommend",
@@ -305,7 +315,7 @@ COMMANDS: dict[str, Command] = {
     **{name: Command(text[0], _stage_arguments(name), _run_stages) for name, text in _STAGES.items()},
     "events": Command("write one user's events of a run as a device would hold them", _events_arguments, _events),
     "doctor": Command("say whether this installation works, and what to do", _doctor_arguments, _doctor),
-    **{name: Command(text, device.ARGUMENTS[name], device.RUN[name]) for name, text in _DEVICE.items()},
+    **{name: Command(text, device.ARGUMENTS[name], _on_device(device.RUN[name])) for name, text in _DEVICE.items()},
 }
 
 

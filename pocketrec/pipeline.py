@@ -183,7 +183,8 @@ def write_events(folder: Path, user: str | None, path: Path) -> str:
 
     Args:
         folder: the run directory.
-        user: id; None = the user whose number of events to learn from is the median.
+        user: id; None = one with a middling number of events to learn from, of those whose device kept what it
+            learned where the fleet has run.
         path: the file.
 
     Returns:
@@ -197,10 +198,11 @@ def write_events(folder: Path, user: str | None, path: Path) -> str:
 
     data, devices = load_cloud(folder), load_devices(folder)
     if user is None:
-        learners = sorted((int(count), place) for place, count in enumerate(devices.learn) if count)
+        learners = {str(name): int(count) for name, count in zip(devices.after.users, devices.learn, strict=True) if count}
         if not learners:
             raise DataError(f"no user of {folder} has later events to learn from: name one with --user")
-        user = str(devices.after.users[learners[len(learners) // 2][1]])
+        kept = _kept_personal(folder) & learners.keys() or learners.keys()
+        user = sorted(kept, key=lambda name: (learners[name], name))[len(kept) // 2]
     earlier, later = data.before.find(user), devices.after.find(user)
     if earlier is None and later is None:
         raise DataError(f"no user {user!r} in {folder}: mend --user")
@@ -214,3 +216,14 @@ def write_events(folder: Path, user: str | None, path: Path) -> str:
                 writer.writerow((user, data.vocabulary.ids[item - 1], moment))
     write_atomic(path, text.getvalue().encode("utf-8"))
     return user
+
+
+def _kept_personal(folder: Path) -> set[str]:
+    """Ids of the users whose device kept what it learned; none where the fleet has not run."""
+    from pocketrec.cloud.evaluate import read_users
+
+    try:
+        users = read_users(folder / "fleet")
+    except DataError:
+        return set()
+    return {user["user"] for user in users if user["decision"].get("personal", {}).get("kept") == "personal"}
