@@ -198,7 +198,8 @@ def write_events(folder: Path, user: str | None, path: Path) -> str:
 
     data, devices = load_cloud(folder), load_devices(folder)
     if user is None:
-        learners = {str(name): int(count) for name, count in zip(devices.after.users, devices.learn, strict=True) if count}
+        counts = zip(devices.after.users, devices.learn.tolist(), strict=True)
+        learners = {str(name): count for name, count in counts if count}
         if not learners:
             raise DataError(f"no user of {folder} has later events to learn from: name one with --user")
         kept = _kept_personal(folder) & learners.keys() or learners.keys()
