@@ -90,7 +90,7 @@ def embed_positions(model: keras.Model, where: Positions, embed: Embed | None = 
         where: the positions.
         embed: int32 [B, T] -> float32 [B, T, E], in place of the model.
     """
-    run = embed or _runner(model)
+    run = embed or model_runner(model)
     size = int(model.output_shape[-1])
     result = np.empty((len(where), size), np.float32)
     order = np.argsort(where.window, kind="stable")
@@ -145,7 +145,9 @@ def rank_positions(
     return where, full_ranks(embed_positions(model, where), where.targets, item_embeddings(model), seen)
 
 
-def _runner(model: keras.Model) -> Embed:
+def model_runner(model: keras.Model) -> Embed:
+    """The model as one graph, int32 [B, T] -> float32 [B, T, E]; make it once and pass it on where it runs again."""
+
     @tf.function(reduce_retracing=True)
     def run(items: tf.Tensor) -> tf.Tensor:
         return model(items, training=False)

@@ -24,7 +24,7 @@ class GruBackbone:
             items + 1,
             config.embedding,
             mask_zero=True,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=EMBEDDING_STDDEV, seed=next(seeds)),
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=config.embedding**-0.5, seed=next(seeds)),
             name=ITEM_EMBEDDING,
         )(inputs)  # (B, T, E)
         if config.dropout:
@@ -61,10 +61,6 @@ class GruBackbone:
             x = _dropout(x, config.hidden_dropout, seed, layer)
         fc = model.get_layer(FC)
         return tf.transpose(tf.matmul(x, fc.kernel.value) + fc.bias.value, [1, 0, 2])  # (B, T, E)
-
-
-#: Standard deviation of the item embeddings at the start.
-EMBEDDING_STDDEV = 0.05
 
 
 def _dropout(x: tf.Tensor, rate: float, seed: tf.Tensor, layer: int) -> tf.Tensor:

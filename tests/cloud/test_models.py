@@ -147,7 +147,7 @@ def test_every_backbone_has_a_contract_test() -> None:
 
 
 def test_unknown_backbone() -> None:
-    with pytest.raises(ConfigError, match="set model.backbone to one of"):
+    with pytest.raises(ConfigError, match=r"set model\.backbone to one of"):
         build_model(ModelConfig(backbone="oracle"), 3, 1)
 
 

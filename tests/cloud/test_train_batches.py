@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -47,7 +49,7 @@ def test_windows_lie_whole_and_start_with_a_cut(lengths: list[int], seed: int) -
             used = int((row > 0).sum())
             assert (row[used:] == 0).all()
             starts = [*np.flatnonzero((keep == 0)[:used]).tolist(), used]
-            found += [tuple(row[a:b].tolist()) for a, b in zip(starts[:-1], starts[1:], strict=True)]
+            found += [tuple(row[a:b].tolist()) for a, b in itertools.pairwise(starts)]
     assert sorted(found) == sorted(tuple(row[row > 0].tolist()) for row in items)
 
 

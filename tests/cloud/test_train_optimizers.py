@@ -31,7 +31,7 @@ def test_clipping_bounds_the_step() -> None:
 def test_unknown_optimizer() -> None:
     config = TrainConfig()
     object.__setattr__(config, "optimizer", "magic")
-    with pytest.raises(ConfigError, match="set train.optimizer to one of"):
+    with pytest.raises(ConfigError, match=r"set train\.optimizer to one of"):
         make_optimizer(config)
 
 

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pocketrec.cloud.config import ModelConfig, TrainConfig
+from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.models import load_model
+from pocketrec.cloud.scoring import rank_positions
+from pocketrec.cloud.train import train
+from pocketrec.device.errors import DataError
+
+ITEMS = 15
+MODEL = ModelConfig(embedding=8, hidden=12, layers=1, window=5, dropout=0.2, hidden_dropout=0.1)
+CONFIG = TrainConfig(epochs=3, batch=8, learning_rate=0.02, validation=0.2, patience=2, decay="linear")
+
+
+def cycles(users: int = 60, seed: int = 0) -> Sequences:
+    """Everybody goes round the items 1..N from anywhere, all at about the same time: the next item is known."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(2, 14, users)
+    codes = np.repeat(np.arange(users), lengths)
+    place = np.concatenate([np.arange(length) for length in lengths])
+    items = (rng.integers(0, ITEMS, users)[codes] + place) % ITEMS + 1
+    return Sequences.build(
+        np.array([f"{i:03}" for i in range(users)], dtype=object), codes, items, place * users + codes
+    )
+
+
+def weights(model: Any) -> list[np.ndarray]:
+    return [np.array(value) for value in model.get_weights()]
+
+
+def same(one: list[np.ndarray], two: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+class StoppedError(Exception):
+    """What a test raises to break a training off."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return train(MODEL, CONFIG, cycles(), ITEMS, tmp_path_factory.mktemp("whole"), seed=5)
+
+
+@pytest.mark.parametrize("loss", ["full_softmax", "sampled_softmax"])
+def test_it_learns_what_can_be_known(tmp_path: Path, loss: str) -> None:
+    """D3: the loss falls and the model beats popularity on a log whose next item is certain."""
+    config = TrainConfig(epochs=15, batch=8, learning_rate=0.02, validation=0.0, loss=loss, negatives=10)
+    model, log = dataclasses.replace(MODEL, layers=2, dropout=0.0), cycles(120)
+    trained = train(model, config, log, ITEMS, tmp_path)
+    losses = [entry["loss"] for entry in trained.history]
+    assert losses[-1] < losses[0] / 3
+    where, ranks = rank_positions(trained.model, log, MODEL.window)
+    assert (1 / ranks).mean() > 0.9
+    assert (1 / ranks).mean() > 2 * (1 / where.targets).mean()
+
+
+def test_history_and_result(whole: Any) -> None:
+    search = [entry for entry in whole.history if entry["phase"] == "search"]
+    final = [entry for entry in whole.history if entry["phase"] == "final"]
+    assert [entry["epoch"] for entry in search] == list(range(1, len(search) + 1))
+    best = max(search, key=lambda entry: entry["val_mrr@20"])["epoch"]
+    assert len(final) == whole.epochs == best
+    assert {"loss", "rate", "seconds", "val_recall@20", "val_mrr@20"} <= set(search[0])
+    assert "val_mrr@20" not in final[0]
+    assert whole.seconds == pytest.approx(sum(entry["seconds"] for entry in whole.history))
+    assert same(weights(load_model(whole.path)), weights(whole.model))
+
+
+def test_equal_seeds_give_equal_weights(whole: Any, tmp_path: Path) -> None:
+    again = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path / "again", seed=5)
+    other = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path / "other", seed=6)
+    assert same(weights(again.model), weights(whole.model))
+    assert not same(weights(other.model), weights(whole.model))
+
+
+@pytest.mark.parametrize("after", [1, 3, 4])
+def test_broken_off_and_resumed_it_ends_with_the_same_weights(whole: Any, tmp_path: Path, after: int) -> None:
+    calls = 0
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        nonlocal calls
+        calls += 1
+        if len(seen) >= after and calls % 7 == 3:  # in the middle of an epoch
+            raise StoppedError
+
+    seen: list[dict[str, Any]] = []
+    with pytest.raises(StoppedError):
+        train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5, record=seen.append, progress=stop)
+    resumed = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5, record=seen.append)
+    assert same(weights(resumed.model), weights(whole.model))
+    assert [e["loss"] for e in seen] == [e["loss"] for e in whole.history] == [e["loss"] for e in resumed.history]
+
+
+def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
+    one = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path)
+    seen: list[dict[str, Any]] = []
+    two = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, record=seen.append)
+    assert seen == []
+    assert same(weights(one.model), weights(two.model))
+    train(MODEL, dataclasses.replace(CONFIG, epochs=1), cycles(), ITEMS, tmp_path, record=seen.append)
+    assert len(seen) == 2  # another configuration: one epoch to search, one to refit
+
+
+def test_a_damaged_checkpoint_is_passed_over(whole: Any, tmp_path: Path) -> None:
+    (tmp_path / "model.checkpoint.npz").write_bytes(b"PK nonsense")
+    assert same(weights(train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5).model), weights(whole.model))
+
+
+def test_early_stopping_keeps_the_best_weights_without_refit(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, epochs=12, patience=1, refit=False, learning_rate=0.3, decay="none")
+    trained = train(MODEL, config, cycles(), ITEMS, tmp_path)
+    figures = [entry["val_mrr@20"] for entry in trained.history]
+    assert len(figures) < 12
+    assert trained.epochs == int(np.argmax(figures)) + 1
+    again = train(MODEL, dataclasses.replace(config, epochs=trained.epochs), cycles(), ITEMS, tmp_path / "short")
+    assert same(weights(again.model), weights(trained.model))
+
+
+def test_the_validation_slice_is_not_trained_on_while_searching(tmp_path: Path) -> None:
+    """Two logs that differ only in the slice: the first epoch of the search has the same loss."""
+    log = cycles()
+    late = log.timestamps >= np.quantile(log.timestamps, 0.9)
+    other = dataclasses.replace(log, items=np.where(late, 1, log.items).astype(np.int32))
+    config = dataclasses.replace(CONFIG, epochs=1, refit=False)
+    one, two = (
+        train(MODEL, config, sequences, ITEMS, tmp_path / str(i)).history[0] for i, sequences in enumerate((log, other))
+    )
+    assert one["loss"] == two["loss"]
+    assert one["val_mrr@20"] != two["val_mrr@20"]
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "adadelta", "adam", "sgd"])
+def test_every_optimizer_trains(tmp_path: Path, optimizer: str) -> None:
+    rate = {"adadelta": 1.0, "sgd": 0.5, "adagrad": 0.1}.get(optimizer, 0.01)
+    config = TrainConfig(epochs=3, batch=8, optimizer=optimizer, learning_rate=rate, validation=0.0, clip_norm=5.0)
+    small = dataclasses.replace(MODEL, window=3)
+    losses = [entry["loss"] for entry in train(small, config, cycles(), ITEMS, tmp_path).history]
+    assert losses[-1] < losses[0]
+
+
+def test_a_rate_that_explodes_is_named(tmp_path: Path) -> None:
+    config = TrainConfig(epochs=3, batch=8, optimizer="sgd", learning_rate=1e30, validation=0.0)
+    with pytest.raises(DataError, match=r"lower train\.learning_rate"):
+        train(MODEL, config, cycles(), ITEMS, tmp_path)
+
+
+def test_nothing_to_learn_from(tmp_path: Path) -> None:
+    single = Sequences.build(np.array(["a", "b"], dtype=object), np.array([0, 1]), np.array([1, 2]), np.array([0, 1]))
+    with pytest.raises(DataError, match="give a longer log or an earlier cut"):
+        train(MODEL, dataclasses.replace(CONFIG, validation=0.0), single, ITEMS, tmp_path)
+
+
+_CHILD = """
+import sys
+from pathlib import Path
+import numpy as np
+from pocketrec.cloud.config import ModelConfig, TrainConfig
+from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.train import train
+folder = Path(sys.argv[1])
+log = Sequences.load(folder / "log.npz")
+def record(entry):
+    with open(folder / "epochs", "a") as file:
+        file.write(f"{entry['phase']} {entry['epoch']} {entry['loss']!r}\\n")
+model = ModelConfig(embedding=8, hidden=12, layers=2, window=6, dropout=0.2)
+config = TrainConfig(epochs=12, batch=4, validation=0.2, patience=12)
+trained = train(model, config, log, 15, folder, seed=2, record=record)
+np.savez(folder / "end.npz", *trained.model.get_weights())
+"""
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_and_resumed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    """SIGKILL in whatever epoch it is in, in the search and in the final phase, against a run that nobody disturbs."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+    def start(folder: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([sys.executable, "-c", _CHILD, str(folder)], env=environment)
+
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        cycles(60).save(tmp_path / name / "log.npz")
+    assert start(tmp_path / "whole").wait() == 0
+    killed = tmp_path / "killed"
+    epochs = killed / "epochs"
+    for more in (2, 12):
+        begun = len(epochs.read_text().splitlines()) if epochs.exists() else 0
+        process = start(killed)
+        while (
+            process.poll() is None and (len(epochs.read_text().splitlines()) if epochs.exists() else 0) < begun + more
+        ):
+            time.sleep(0.003)
+        time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it was over before it was killed: give it more epochs"
+    assert start(killed).wait() == 0
+    with np.load(tmp_path / "whole" / "end.npz") as one, np.load(killed / "end.npz") as two:
+        assert one.files == two.files
+        assert all(np.array_equal(one[name], two[name]) for name in one.files)
