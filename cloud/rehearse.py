@@ -153,17 +153,18 @@ def _judge(trials: Sequence[Trial], finalists: Sequence[Trial], screened: Sequen
     count = len(dressed)
     learn = np.array([entry["learn"] for entry in dressed], dtype=np.int64)
     lived = {trial.name: choosing.Lived.read(dressed, trial.name) for trial in finalists} if dressed else {}
-    fitted = {name: choosing.crossfit(one, count, seed) for name, one in lived.items()}
-    gains = {name: gain for name, (gain, _) in fitted.items()}
+    fitted = {(name, threshold): found for name, one in lived.items()
+              for threshold, found in choosing.crossfit(one, count, seed).items()}  # fmt: skip
+    gains = {key: gain for key, (gain, _) in fitted.items()}
     winner = choosing.choose(gains)
     recipe = Recipe(personalise=False)
     honest = np.zeros(count)
     if winner is not None:
-        trial = next(t for t in finalists if t.name == winner)
-        priors = choosing.fit_priors(lived[winner], np.arange(count))
-        recipe = dataclasses.replace(
-            trial.recipe(GuardRecipe(prior=priors)), minimum_events=choosing.minimum_events(gains[winner], learn)
-        )
+        name, threshold = winner
+        trial = next(t for t in finalists if t.name == name)
+        guard = GuardRecipe(threshold=threshold, prior=choosing.fit_priors(lived[name], np.arange(count)))
+        least = choosing.minimum_events(gains[winner], learn)
+        recipe = dataclasses.replace(trial.recipe(guard), minimum_events=least)
         honest = choosing.honest_gain(gains, seed)
     expected = choosing.forecast(honest, learn, samples, seed)
     recipe = dataclasses.replace(recipe, forecast={"gain": expected["gain"], "by_length": expected["by_length"]})
@@ -174,13 +175,15 @@ def _judge(trials: Sequence[Trial], finalists: Sequence[Trial], screened: Sequen
         if screened:
             unguarded = np.array([entry["gain"][trial.name] for entry in screened])  # (users, 2)
             row |= {"unguarded": choosing.summary(unguarded[:, 0]), "loglik": float(unguarded[:, 1].mean())}
-        if trial.name in gains:
-            row["guarded"] = choosing.summary(gains[trial.name])
-            kept = fitted[trial.name][1]
-            row["kept"] = {choice: kept.count(choice) for choice in choosing.SHARES}
+        if trial.name in lived:  # under the threshold that was chosen, or that would be for this recipe alone
+            own = {key: gain for key, gain in gains.items() if key[0] == trial.name}
+            best = winner if winner in own else choosing.choose(own) or (trial.name, 0.0)
+            kept = fitted[best][1]
+            row |= {"guarded": choosing.summary(gains[best]), "threshold": best[1],
+                    "kept": {choice: kept.count(choice) for choice in choosing.SHARES}}  # fmt: skip
         rows.append(row)
     return {
-        "format": 1, "chosen": winner or "none", "users": count, "seed": seed,
+        "format": 1, "chosen": winner[0] if winner else "none", "users": count, "seed": seed,
         "global": {"mrr@20": float(np.mean(base)) if base else 0.0},
         "recipe": recipe.to_dict(), "forecast": expected, "trials": rows,
     }  # fmt: skip

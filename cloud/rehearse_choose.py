@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +30,17 @@ from pocketrec.device.guard import (
 )
 
 Floats = NDArray[np.float64]
+Name = TypeVar("Name")
 
 FOLDS: Final = 5
 #: Standard errors taken off a mean gain before recipes are compared with each other.
 CAUTION: Final = 1.0
 #: Standard errors by which the winner's gain must exceed zero, or nobody is made personal (5 % one-sided).
 CLEAR: Final = 1.645
+#: Users that should gain for each one that is harmed.
+GAINED_FOR_HARMED: Final = 2.0
+#: Posterior gains that the guard may ask for before it uses personal weights.
+THRESHOLDS: Final = (0.01, 0.005, 0.0)
 _STRENGTHS: Final = (2.0, 5.0, 10.0, 20.0, 50.0)
 _HALF: Final = 5.0  # test positions at which a user's own mean is half trusted
 _TINY: Final = 1e-12
@@ -71,9 +76,11 @@ def fit_priors(lived: Lived, users: NDArray[np.int64]) -> dict[str, Prior]:
     return {choice: _fit_prior(lived, choice, users) for choice in (PERSONAL, BLEND)}
 
 
-def guarded(lived: Lived, users: NDArray[np.int64], priors: Mapping[str, Prior]) -> tuple[Floats, list[str]]:
+def guarded(
+    lived: Lived, users: NDArray[np.int64], priors: Mapping[str, Prior], threshold: float = 0.0
+) -> tuple[Floats, list[str]]:
     """Real gain of some users, and what the guard chooses for each of them, under given priors."""
-    guard = GuardRecipe(prior=dict(priors))
+    guard = GuardRecipe(prior=dict(priors), threshold=threshold)
     choices = [decide(guard, lived.judgements[user]).choice for user in users]
     gain = [0.0 if choice == GLOBAL else lived.gains[choice][user] for choice, user in zip(choices, users, strict=True)]
     return np.array(gain, dtype=np.float64), choices
@@ -86,15 +93,16 @@ def folds_of(count: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.
     return [(np.setdiff1d(order, part), np.sort(part)) for part in parts]
 
 
-def crossfit(lived: Lived, count: int, seed: int) -> tuple[Floats, list[str]]:
-    """Guarded gain and choice of every user, [count], each under priors that were fitted to other users."""
-    gain, choices = np.zeros(count), [GLOBAL] * count
+def crossfit(lived: Lived, count: int, seed: int) -> dict[float, tuple[Floats, list[str]]]:
+    """Guarded gain and choice of every user, [count], each under priors fitted to other users, for each threshold."""
+    found = {threshold: (np.zeros(count), [GLOBAL] * count) for threshold in THRESHOLDS}
     for others, own in folds_of(count, seed):
-        values, chosen = guarded(lived, own, fit_priors(lived, others))
-        gain[own] = values
-        for user, choice in zip(own, chosen, strict=True):
-            choices[user] = choice
-    return gain, choices
+        priors = fit_priors(lived, others)
+        for threshold, (gain, choices) in found.items():
+            gain[own], chosen = guarded(lived, own, priors, threshold)
+            for user, choice in zip(own, chosen, strict=True):
+                choices[user] = choice
+    return found
 
 
 def bound(gain: Floats, errors: float = CAUTION) -> float:
@@ -104,27 +112,34 @@ def bound(gain: Floats, errors: float = CAUTION) -> float:
     return float(gain.mean() - errors * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def choose(gains: Mapping[str, Floats]) -> str | None:
+def choose(gains: Mapping[Name, Floats], errors: float = CLEAR) -> Name | None:
     """The winner among recipes, by the guarded gains of the same users; None where nothing is clearly gained.
 
-    The recipe with the highest bound (mean less one standard error) leads. Others that are as good, that is within half
-    a standard error of the paired difference, are preferred if they harm fewer users; of equals the first named wins,
-    so name the gentler ones first. The winner must also exceed zero by `CLEAR` standard errors.
+    Recipes with at least `GAINED_FOR_HARMED` users gained for each one harmed are preferred. Among them the one with
+    the highest bound (mean less one standard error) leads. Others that are as good, that is within half a standard
+    error of the paired difference, win if they harm fewer users; of equals the first named wins, so name the gentler
+    ones first. Whoever does not exceed zero by `errors` standard errors is not considered.
     """
-    if not gains:
+    counts = {name: gained_harmed(gain) for name, gain in gains.items()}
+    clear = [name for name, gain in gains.items() if bound(gain, errors) > 0]
+    mild = [name for name in clear if counts[name][0] >= GAINED_FOR_HARMED * counts[name][1]]
+    eligible = mild or clear
+    if not eligible:
         return None
-    leader = max(gains, key=lambda name: (bound(gains[name]), -list(gains).index(name)))
-    equals = [name for name in gains if name == leader or _as_good(gains[name], gains[leader])]
-    winner = min(equals, key=lambda name: gained_harmed(gains[name])[1])
-    return winner if bound(gains[winner], CLEAR) > 0 else None
+    leader = max(eligible, key=lambda name: (bound(gains[name]), -eligible.index(name)))
+    equals = [name for name in eligible if name == leader or _as_good(gains[name], gains[leader])]
+    return min(equals, key=lambda name: counts[name][1])
 
 
-def honest_gain(gains: Mapping[str, Floats], seed: int) -> Floats:
-    """Gain of every user when the recipe is chosen by the other folds' users: what the choice itself is worth."""
+def honest_gain(gains: Mapping[Name, Floats], seed: int) -> Floats:
+    """Gain of every user under the recipe that the other folds' users would choose: what the choice itself is worth.
+
+    Asked where some recipe has won on all users, so a fold need not find it clear with fewer of them.
+    """
     count = len(next(iter(gains.values())))
     result = np.zeros(count)
     for others, own in folds_of(count, seed + 1):
-        winner = choose({name: gain[others] for name, gain in gains.items()})
+        winner = choose({name: gain[others] for name, gain in gains.items()}, errors=0.0)
         if winner is not None:
             result[own] = gains[winner][own]
     return result

@@ -114,7 +114,7 @@ def test_a_signal_that_means_nothing_is_hardly_believed() -> None:
 
 def test_the_guard_turns_harm_into_gain_where_the_signal_tells() -> None:
     mixed = lived(signal=0.1, gain=-0.02)
-    gain, choices = choosing.crossfit(mixed, 300, seed=1)
+    gain, choices = choosing.crossfit(mixed, 300, seed=1)[0.0]
     assert mixed.gains["personal"].mean() < 0 < gain.mean()
     assert 0.2 < choices.count(GLOBAL) / 300 < 0.9
 
@@ -133,6 +133,15 @@ def test_of_equally_good_recipes_the_one_that_harms_fewer_wins_then_the_gentler(
     rough = common + np.tile([0.08, -0.08], 50)
     assert choosing.choose({"gentle": common, "rough": rough}) == "gentle"
     assert choosing.choose({"first": common, "second": common.copy()}) == "first"
+
+
+def test_two_must_gain_for_one_that_is_harmed() -> None:
+    generator = np.random.default_rng(3)
+    mild = np.abs(generator.normal(0.03, 0.01, 100))
+    bold = np.tile([0.25, 0.2, -0.1], 34)[:100]
+    assert bold.mean() > mild.mean()
+    assert choosing.choose({"mild": mild, "bold": np.tile([0.3, -0.1], 50)}) == "mild"
+    assert choosing.choose({"mild": mild, "bold": bold}) == "bold", "twice as many gain as are harmed"
 
 
 def test_the_best_of_many_useless_recipes_is_not_believed() -> None:
