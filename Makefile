@@ -110,7 +110,7 @@ pytest = @cd build/test && PYTHONSAFEPATH=1 POCKETREC_INSTALLED=1 POCKETREC_TEST
 
 $(BUNDLE)/manifest.json: .venv/.wheel tests/make_bundle.py
 	@echo "exporting the bundle that the device tests use" && rm -rf $(BUNDLE) && mkdir -p build/test
-	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/make_bundle.py bundle
+	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/make_bundle.py bundle 2>bundle.log || { cat bundle.log; exit 1; }
 
 .PHONY: test
 test: test-tflite test-litert test-cloud ## every test, against the built wheel; the device's also without TensorFlow
