@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pocketrec.cloud import metrics
 from pocketrec.device.errors import ConfigError
@@ -111,3 +113,23 @@ def test_every_user_is_in_one_length_group() -> None:
     groups = metrics.length_groups(np.array([0, 1, 2, 3, 5, 6, 50, 51, 900]))
     assert [(low, high, list(index)) for low, high, index in groups] == [
         (0, 0, [0]), (1, 2, [1, 2]), (3, 5, [3, 4]), (6, 10, [5]), (21, 50, [6]), (51, None, [7, 8])]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(2, 12), st.integers(0, 2**32 - 1), st.integers(1, 4))
+def test_ranks_agree_with_sorting(rows: int, seed: int, levels: int) -> None:
+    generator = np.random.default_rng(seed)
+    scores = generator.integers(0, levels, (5, rows)).astype(np.float32)
+    targets = generator.integers(1, rows, 5)
+    masked = generator.random((5, rows)) < 0.3
+    found = {ties: metrics.ranks(scores, targets, ties, masked) for ties in metrics.TIES}
+    for place, target in enumerate(targets):
+        if masked[place, target]:
+            assert all(np.isinf(rank[place]) for rank in found.values())
+            continue
+        listed = [row for row in range(1, rows) if not masked[place, row]]
+        ordered = sorted((scores[place, row] for row in listed), reverse=True)
+        own = scores[place, target]
+        assert found["best"][place] == ordered.index(own) + 1
+        assert found["worst"][place] == len(ordered) - ordered[::-1].index(own)
+        assert found["average"][place] == (found["best"][place] + found["worst"][place]) / 2
