@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ import pytest
 
 from pocketrec import cli
 from pocketrec.cloud import doctor
+from pocketrec.cloud.config import load_config
 from pocketrec.cloud.data.prepared import load_cloud, load_devices
 from pocketrec.cloud.progress import TerminalProgress
 from pocketrec.cloud.runs import Pipeline
@@ -300,3 +303,37 @@ def test_progress_ends_its_line_when_the_work_fails() -> None:
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert screen.text.endswith("\n")
+
+
+# --- documents --------------------------------------------------------------------------------------------------
+
+
+def test_the_page_about_the_configuration_is_up_to_date() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    spec = importlib.util.spec_from_file_location("configuration_page", docs / "configuration.py")
+    assert spec is not None
+    assert spec.loader is not None
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    text = (docs / "configuration.md").read_text(encoding="utf-8")
+    assert text == page.render(), "run: python docs/configuration.py"
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "configs").glob("*.toml")), ids=lambda p: p.stem)
+def test_every_configuration_that_we_ship_is_sound(path: Path) -> None:
+    load_config(path)
+
+
+def test_no_text_of_the_repository_names_a_place_on_a_developers_machine() -> None:
+    root = Path(__file__).parents[1]
+    suffixes = {".py", ".md", ".toml", ".txt", ".java", ".svg", ""}
+    homes = re.compile(r"(?<![\w.])/(home|root|Users|work)/\w")
+    found = [
+        f"{path.relative_to(root)}: {line.strip()}"
+        for folder in ("cloud", "export", "device", "pocketrec", "tests", "docs", "configs", "benchmarks", ".ci")
+        for path in [*(root / folder).rglob("*"), root / "README.md", root / "Makefile", root / "pyproject.toml"]
+        if path.is_file() and path.suffix in suffixes
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if homes.search(line)
+    ]
+    assert found == []
