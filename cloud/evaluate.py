@@ -135,7 +135,7 @@ def global_metrics(
     """
     if not any(len(rank) for rank in systems["global"]):
         raise DataError("no event of the test part can be ranked: look at the split")
-    judge = _Judge(evaluate.bootstrap, seed)
+    judge = _Judge(evaluate.bootstrap, seed, np.array([len(rank) for rank in systems["global"]]))
     result = _quality(dict(systems), judge, window, evaluate, personal=False)
     result["users"] = {"evaluated": len(systems["global"]), "gained": 0, "harmed": 0,
                        "kept_global": len(systems["global"])}  # fmt: skip
@@ -196,14 +196,15 @@ def size_ledger(
 class _Judge:
     """Intervals with one seed, so that every figure is drawn on the same users."""
 
-    def __init__(self, samples: int, seed: int) -> None:
-        self.samples, self.seed = samples, seed
+    def __init__(self, samples: int, seed: int, weights: NDArray[Any] | None = None) -> None:
+        """Make a judge; `weights` are numbers of positions where means are over events."""
+        self.samples, self.seed, self.weights = samples, seed, weights
 
     def mean(self, values: NDArray[Any]) -> dict[str, float | None]:
-        return _finite(metrics.bootstrap_mean(values, self.samples, self.seed).to_dict())
+        return _finite(metrics.bootstrap_mean(values, self.samples, self.seed, self.weights).to_dict())
 
     def compare(self, after: NDArray[Any], before: NDArray[Any]) -> dict[str, Any]:
-        return _finite(metrics.paired(after, before, self.samples, self.seed).to_dict())
+        return _finite(metrics.paired(after, before, self.samples, self.seed, self.weights).to_dict())
 
 
 def _quality(ranks: dict[str, Ranks], judge: _Judge, window: int, evaluate: EvaluateConfig, *,

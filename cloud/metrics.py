@@ -157,15 +157,19 @@ def resample_means(columns: NDArray[Any], samples: int, seed: int) -> Floats:
     return means / count
 
 
-def bootstrap_mean(values: NDArray[Any], samples: int = 2000, seed: int = 1, level: float = 0.95) -> Interval:
-    """Percentile bootstrap interval of the mean over users (give paired differences for a paired interval).
+def bootstrap_mean(
+    values: NDArray[Any], samples: int = 2000, seed: int = 1, weights: NDArray[Any] | None = None
+) -> Interval:
+    """95 % percentile bootstrap interval of the mean over users (give paired differences for a paired interval).
 
-    With fewer than two users nothing can be said and the interval is as wide as the line.
+    With fewer than two users nothing can be said and the interval is as wide as the line. For `weights` see `paired`.
     """
     values = np.asarray(values, dtype=np.float64)
+    weights = np.ones(len(values)) if weights is None else np.asarray(weights, dtype=np.float64)
     if len(values) < 2:
         return Interval(_mean(values), -math.inf, math.inf)
-    return _interval(values.mean(), resample_means(values[None], samples, seed)[:, 0], level)
+    drawn = resample_means(np.stack([values * weights, weights]), samples, seed)  # (samples, 2)
+    return _interval(float((values * weights).sum() / weights.sum()), drawn[:, 0] / drawn[:, 1])
 
 
 def _interval(mean: float, resampled: Floats, level: float = 0.95) -> Interval:
@@ -202,26 +206,33 @@ def gained_harmed(differences: NDArray[Any], margin: float = MARGIN) -> tuple[in
     return int((differences > edge).sum()), int((differences < -edge).sum())
 
 
-def paired(after: NDArray[Any], before: NDArray[Any], samples: int = 2000, seed: int = 1) -> Paired:
+def paired(
+    after: NDArray[Any], before: NDArray[Any], samples: int = 2000, seed: int = 1, weights: NDArray[Any] | None = None
+) -> Paired:
     """Compare two systems on the same users.
 
     Args:
-        after, before: [users] values of one measure, in the same order of users.
+        after: [users] values of one measure.
+        before: the same of the system compared with, in the same order of users.
         samples: bootstrap samples.
         seed: seed of the bootstrap.
+        weights: [users] weight of each user in the means; None = all alike. With numbers of positions as weights the
+            means are event means, and users are still what is drawn.
     """
+    weights = np.ones(len(after)) if weights is None else np.asarray(weights, dtype=np.float64)
     columns = np.array([after, before], dtype=np.float64)  # (2, users)
-    difference = columns[0] - columns[1]
-    gained, harmed = gained_harmed(difference)
-    count = len(difference)
-    mean = columns.mean(axis=1) if count else np.zeros(2)
-    ratio = float(mean[0] / mean[1]) if mean[1] > 0 else math.nan
+    count = columns.shape[1]
+    gained, harmed = gained_harmed(columns[0] - columns[1])
+    mean = (columns * weights).sum(axis=1) / weights.sum() if count else np.zeros(2)
+    difference, ratio = float(mean[0] - mean[1]), float(mean[0] / mean[1]) if mean[1] > 0 else math.nan
     if count < 2:
-        return Paired(count, bootstrap_mean(difference), Interval(ratio, math.nan, math.nan), gained, harmed)
-    drawn = resample_means(columns, samples, seed)  # (samples, 2)
+        nothing = Interval(difference, -math.inf, math.inf)
+        return Paired(count, nothing, Interval(ratio, math.nan, math.nan), gained, harmed)
+    drawn = resample_means(np.vstack([columns * weights, weights]), samples, seed)  # (samples, 3)
+    drawn = drawn[:, :2] / drawn[:, 2:]
     usable = drawn[drawn[:, 1] > 0]
     ratios = _interval(ratio, usable[:, 0] / usable[:, 1]) if len(usable) else Interval(ratio, math.nan, math.nan)
-    return Paired(count, _interval(difference.mean(), drawn[:, 0] - drawn[:, 1]), ratios, gained, harmed)
+    return Paired(count, _interval(difference, drawn[:, 0] - drawn[:, 1]), ratios, gained, harmed)
 
 
 def length_groups(lengths: NDArray[Any], edges: Sequence[int] = LENGTHS) -> list[tuple[int, int | None, NDArray[Any]]]:

@@ -22,6 +22,7 @@ from pocketrec.cloud.report.words import (
     percent,
     size,
 )
+from pocketrec.cloud.report.words import change as written
 
 Table = Mapping[str, Any]
 
@@ -36,7 +37,7 @@ def headline(metrics: Table) -> str:
         entries += [
             (figure(metrics["personal"]["mrr@20"]), "MRR@20, personal", f"Recall@20 {_recall(metrics, 'personal')}"),
             (percent(ratio - 1, 1) if ratio is not None else DASH, "change by personal training",
-             f"95 %: {interval(change, change=True)}"),
+             f"95 %: {interval(change)}"),
             (f"{count(users['gained'])} : {count(users['harmed'])}", "users gained : harmed",
              f"of {count(users['evaluated'])}, by more than .01"),
         ]  # fmt: skip
@@ -53,12 +54,13 @@ def training(history: Sequence[Table]) -> str:
     epochs = [line for line in history if "epoch" in line and "loss" in line]
     if not epochs:
         return ""
-    names = {"train": "final", "train-early": "early"}
+    names = {"train": "model", "train-early": "early model"}
+    searched = any(line.get("phase") == "search" for line in epochs)
     losses, judged = [], []
     for stage, phase in dict.fromkeys((line.get("stage", "train"), line.get("phase", "")) for line in epochs):
         mine = [line for line in epochs if (line.get("stage", "train"), line.get("phase", "")) == (stage, phase)]
         short = names.get(stage, str(stage))
-        name = f"{short}, {phase}" if phase else short
+        name = f"{short}, {'refit' if phase == 'final' else phase}" if searched and phase else short
         kind = "global" if stage == "train" else "naive"
         losses.append(svg.Series(name, [e["epoch"] for e in mine], [e["loss"] for e in mine], kind))
         valid = [e for e in mine if e.get("val_mrr@20") is not None]
@@ -69,8 +71,11 @@ def training(history: Sequence[Table]) -> str:
     if judged:
         charts.append(svg.line_chart(judged, x_label="epoch", y_label="validation MRR@20"))
     seconds = sum(line.get("seconds", 0.0) for line in epochs)
-    words = (f"{len(epochs)} epochs in {seconds:,.0f} s. The early model stops at the earlier cut and serves rehearsal "
-             "alone; search finds the number of epochs, final trains on everything before the cut-off.")  # fmt: skip
+    words = f"{len(epochs)} epochs in {seconds:,.0f} s."
+    if any(line.get("stage") == "train-early" for line in epochs):
+        words += " The early model stops at the earlier cut and serves rehearsal alone."
+    if searched:
+        words += " The search finds the number of epochs; refit trains on everything before the cut."
     return page.section("Training", words, page.pair(*charts))
 
 
@@ -82,7 +87,7 @@ def quality(metrics: Table) -> str:
     for name in systems:
         entry, change = metrics[name], metrics["compare"].get(name, {}).get("mrr@20")
         if change:
-            versus = f"{svg.signed(round(change['mean'], 4))} <small>({interval(change, change=True)})</small>"
+            versus = f"{written(change['mean'])} <small>({interval(change)})</small>"
             moved = f"{count(change['gained'])} : {count(change['harmed'])}"
         else:
             versus, moved = DASH, DASH
@@ -99,7 +104,7 @@ def quality(metrics: Table) -> str:
                      _number(metrics[name]["interval"]["mrr@20"]["high"]), kind_of(name))
         for name in systems
     ]  # fmt: skip
-    chart = svg.estimates(estimates, x_label="MRR@20, mean over users with 95 % interval", name_room=150, shape=_short)
+    chart = svg.estimates(estimates, x_label="MRR@20 with 95 % interval", name_room=150, shape=_short)
     parts = [page.table(head, rows, strong), page.heading("How sure"), page.pair(chart, _groups(metrics, systems))]
     return page.section("Quality", words, "".join(parts))
 
@@ -113,7 +118,7 @@ def per_user(metrics: Table, users: Sequence[Table]) -> str:
         gain = _mrr(user["ranks"]["personal"]) - _mrr(user["ranks"]["global"])
         kind = "personal" if gain > 0.01 else "harm" if gain < -0.01 else "other"
         kept = user["decision"].get("personal", {}).get("kept", "global")
-        title = f"{user['learn']} events, {svg.signed(round(gain, 4))}, {kept}"
+        title = f"{user['learn']} events, {written(gain)}, {kept}"
         points.append(svg.Point(user["learn"], gain, kind, title))
     groups, rows = [], []
     for group in metrics["history"]:
@@ -122,7 +127,7 @@ def per_user(metrics: Table, users: Sequence[Table]) -> str:
         groups.append((group["low"], high, change["mean"], _number(change["low"]), _number(change["high"])))
         rows.append([lengths(group["low"], group["high"]), count(group["users"]), figure(group["global"]["mrr@20"]),
                      figure(group["personal"]["mrr@20"]),
-                     f"{svg.signed(round(change['mean'], 4))} <small>({interval(change, change=True)})</small>",
+                     f"{written(change['mean'])} <small>({interval(change)})</small>",
                      f"{count(change['gained'])} : {count(change['harmed'])}"])  # fmt: skip
     kept = metrics["users"]
     words = (
@@ -203,7 +208,7 @@ def _groups(metrics: Table, systems: Sequence[str]) -> str:
         if group and group["users"]:
             shown = [figure(group[s]["mrr@20"]) for s in ("global", "personal") if s in group]
             change = group.get("compare", {})
-            rows.append([words, count(group["users"]), *shown, svg.signed(round(change.get("mean", 0.0), 4))])
+            rows.append([words, count(group["users"]), *shown, written(change.get("mean", 0.0))])
     inside = metrics.get("candidates", {})
     parts = page.table(["MRR@20", "users", "global", "personal", "gain"], rows) if rows else ""
     chosen = [name for name in systems if name in inside]
@@ -230,7 +235,7 @@ def _forecast(against: Table) -> str:
 
 
 def _row(name: str, entry: Table, kind: str, words: str) -> svg.Estimate:
-    note = f"{words} {svg.signed(round(entry['mean'], 4))}"
+    note = f"{words} {written(entry['mean'])}"
     return svg.Estimate(name, entry["mean"], _number(entry["low"]), _number(entry["high"]), kind, note)
 
 

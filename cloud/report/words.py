@@ -6,8 +6,6 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pocketrec.cloud.report.svg import signed
-
 #: What a reader calls each system, and its colour.
 SYSTEMS: Final = {
     "global": ("Global model", "global"),
@@ -42,14 +40,18 @@ def count(value: float | None) -> str:
     return DASH if value is None else f"{value:,.0f}"
 
 
-def interval(entry: Mapping[str, Any], *, change: bool = False) -> str:
-    """The ends of an interval, such as ``.0180 to .0550``."""
+def change(value: float | None, digits: int = 4) -> str:
+    """A difference with its sign."""
+    if value is None or not math.isfinite(value):
+        return DASH
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def interval(entry: Mapping[str, Any]) -> str:
+    """The ends of the interval of a difference, such as ``+0.0180 to +0.0550``."""
     if entry.get("low") is None or entry.get("high") is None:
         return DASH
-    low, high = entry["low"], entry["high"]
-    if change:
-        return f"{signed(round(low, 4))} to {signed(round(high, 4))}"
-    return f"{figure(low)} to {figure(high)}"
+    return f"{change(entry['low'])} to {change(entry['high'])}"
 
 
 def percent(value: float | None, digits: int = 0) -> str:

@@ -105,6 +105,16 @@ def test_pairing_takes_out_what_users_have_in_common() -> None:
     assert result.to_dict()["gained_share"] == 1
 
 
+def test_with_numbers_of_positions_as_weights_means_are_over_events() -> None:
+    users = [np.array([1.0]), np.array([2.0, 2.0, 4.0])]
+    values, counts = metrics.user_values(users), np.array([1, 3])
+    expected = metrics.event_means(np.concatenate(users))["mrr@20"]
+    assert metrics.bootstrap_mean(values, weights=counts).mean == pytest.approx(expected)
+    result = metrics.paired(values, np.zeros(2), weights=counts)
+    assert result.difference.mean == pytest.approx(expected)
+    assert result.difference.low <= expected <= result.difference.high
+
+
 def test_one_user_says_nothing() -> None:
     assert metrics.bootstrap_mean(np.array([0.5])).low == -math.inf
 
