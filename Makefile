@@ -1,7 +1,7 @@
 # Every task of the project. Each target makes what it needs itself: Python 3.11 to 3.13 with venv, and make, are enough.
 #
 #   PYTHON=...       the interpreter (default: the first of python3.11, python3.12, python3.13, python3 that will do)
-#   OUT=...          run directory of `make demo` and `make bench` (default: runs/demo)
+#   OUT=...          run directory of `make demo` (default: runs/demo)
 #   PYTEST_ARGS=...  passed on to pytest by `make test` and `make check`
 
 .DEFAULT_GOAL := help
@@ -146,6 +146,11 @@ lint: .venv/.locked-$(VERSION)
 check: lint $(BUNDLE)/manifest.json .venv-litert/.wheel ## ruff, mypy and the fast tests: under two minutes
 	$(call pytest,.venv-litert) -m "not slow and not real_data" ../../tests/device
 	$(call pytest,.venv) -m "not slow and not real_data" --ignore ../../tests/device ../../tests
+
+.PHONY: bench
+bench: $(BUNDLE)/manifest.json .venv-litert/.wheel $(if $(PYTHON_TFLITE),.venv-tflite/.wheel) ## latency and memory of the reference model on each runtime here
+	@for env in $(if $(PYTHON_TFLITE),.venv-tflite) .venv-litert; do \
+		$$env/bin/pocketrec bench --bundle $(BUNDLE).reference --calls 300; echo; done
 
 .PHONY: clean
 clean: ## remove environments, builds and caches (runs/ stays)
