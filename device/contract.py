@@ -20,9 +20,10 @@ TRAIN: Final = "train"
 EVALUATE: Final = "evaluate"
 EMBED: Final = "embed"
 INFER: Final = "infer"
+LOOKUP: Final = "lookup"
 EXPORT_WEIGHTS: Final = "export_weights"
 IMPORT_WEIGHTS: Final = "import_weights"
-SIGNATURES: Final = (TRAIN, EVALUATE, EMBED, INFER, EXPORT_WEIGHTS, IMPORT_WEIGHTS)
+SIGNATURES: Final = (TRAIN, EVALUATE, EMBED, INFER, LOOKUP, EXPORT_WEIGHTS, IMPORT_WEIGHTS)
 
 # --- tensors of the signatures ----------------------------------------------------------------------------------
 ITEMS: Final = "items"  # int32 [B, T] (train, evaluate) or [1, T] (embed, infer); right-padded with 0
@@ -32,9 +33,10 @@ PROXIMAL: Final = "proximal"  # float32 []; strength of the pull to the global w
 NEGATIVES: Final = "negatives"  # int32 [S]; only where the loss is the sampled softmax
 CANDIDATES: Final = "candidates"  # int32 [C]; right-padded with 0
 UNUSED: Final = "unused"  # float32 []; Java refuses an empty input map
-LOSS: Final = "loss"  # float32 [] (train: mean over the counted targets), float32 [B, T] (evaluate: 0 where not counted)
+LOSS: Final = "loss"  # float32 [] (train: mean over the counted targets) or [B, T] (evaluate: 0 where not counted)
 RANK: Final = "rank"  # float32 [B, T]; 1 = best, ties count against the target, 0 where not counted
 USER_EMBEDDING: Final = "user_embedding"  # float32 [1, E]
+ITEM_EMBEDDINGS: Final = "item_embeddings"  # float32 [C, E]
 SCORES: Final = "scores"  # float32 [1, C]
 OK: Final = "ok"  # float32 []
 

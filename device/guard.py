@@ -157,7 +157,12 @@ class Decision:
     @property
     def share(self) -> float:
         """Share of the personal weights: 1, `BLEND_SHARE` or 0."""
-        return {PERSONAL: 1.0, BLEND: BLEND_SHARE}.get(self.choice, 0.0)
+        return share_of(self.choice)
+
+
+def share_of(choice: str) -> float:
+    """Share of the personal weights, and of the bonus for repeats, in a choice: 1, `BLEND_SHARE` or 0."""
+    return {PERSONAL: 1.0, BLEND: BLEND_SHARE}.get(choice, 0.0)
 
 
 def posterior_gain(prior: Prior, events: int, heldback: int, observed: Observed | None) -> float:
@@ -214,7 +219,7 @@ def heldback_count(guard: GuardRecipe, events: int) -> int:
 def judge(
     model: Model,
     rows: Array,
-    first_target: int,
+    since: int,
     recipe: Recipe,
     start: Mapping[str, Array],
     reference: Mapping[str, Array],
@@ -223,6 +228,7 @@ def judge(
     step: int = 0,
     events: int | None = None,
     passes: int | None = None,
+    first_target: int | None = None,
 ) -> Judgement:
     """Train on all but the latest events and compare with the global weights on those.
 
@@ -231,7 +237,8 @@ def judge(
     Args:
         model: the model.
         rows: int32 [n], the history, oldest first, no 0.
-        first_target: index of the first event to learn from.
+        since: index of the first event at or after the cut-off; only such events are held back, for the global model
+            was trained on the earlier ones.
         recipe: how to train, and the guard's settings.
         start: weights and slots to train from (the global ones, or a state's).
         reference: the global weights and slots.
@@ -239,24 +246,28 @@ def judge(
         step: train steps already made from the global weights (seeds the negatives).
         events: number of events that the prior is asked about; None = those to learn from.
         passes: passes of the training; None = the recipe's.
+        first_target: index of the first event to train on; None = as the recipe's ``targets`` say.
     """
-    targets = max(0, len(rows) - max(1, first_target))
+    targets = max(0, len(rows) - max(1, since))
     events = targets if events is None else events
     heldback = heldback_count(recipe.guard, targets)
     if heldback == 0:
         return Judgement(events, 0)
     split = len(rows) - heldback
     model.import_weights(start)
+    if first_target is None:
+        first_target = recipe.first_target(since)
     fine_tune(model, rows[:split], first_target, recipe, progress=progress, step=step, passes=passes)
     personal = model.export_weights()
     if not finite(personal):
         return Judgement(events, heldback, diverged=True)
     model.import_weights(reference)
-    loss, rank = evaluate_targets(model, rows, split)  # (m,), (m,)
+    repeats = recipe.repeats if recipe.repeats.strength else None
+    loss, rank = evaluate_targets(model, rows, split, repeats and repeats.times(0.0))  # (m,), (m,)
     observed = {}
     for choice, share in ((PERSONAL, 1.0), (BLEND, BLEND_SHARE)):
         model.import_weights(blend(reference, personal, share))
-        new_loss, new_rank = evaluate_targets(model, rows, split)
+        new_loss, new_rank = evaluate_targets(model, rows, split, repeats and repeats.times(share))
         observed[choice] = Observed(float(np.mean(loss - new_loss)), float(np.mean(1 / new_rank - 1 / rank)))
     diverged = not all(math.isfinite(seen.loglik) and math.isfinite(seen.rr) for seen in observed.values())
     return Judgement(events, heldback, {} if diverged else observed, diverged)

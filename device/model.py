@@ -29,7 +29,7 @@ class Model:
         path: the .tflite file.
         runtime: auto, ai_edge_litert or tflite_runtime.
         threads: threads of the runtime's kernels.
-        items: number N of items in the vocabulary; only needed where the loss is the sampled softmax.
+        items: number N of items in the vocabulary; needed where the loss is the sampled softmax, and by `catalogue`.
 
     Raises:
         BundleError: the file is missing, unreadable, or lacks a signature.
@@ -38,6 +38,7 @@ class Model:
 
     def __init__(self, path: str | Path, runtime: str = "auto", threads: int = 1, items: int = 0) -> None:
         self.items = items
+        self._catalogue: Array | None = None
         self._interpreter, self.runtime = load_interpreter(path, runtime, threads)
         self._lock = threading.Lock()
         self._runners: dict[str, Any] = {}
@@ -139,6 +140,29 @@ class Model:
         """
         inputs = {contract.ITEMS: items, contract.CANDIDATES: candidates}
         return self._call(contract.INFER, inputs)[contract.SCORES].reshape(self.candidates)
+
+    def lookup(self, candidates: Array) -> Array:
+        """Item embeddings, float32 [C, E], of candidate rows, int32 [C], as the file holds them.
+
+        Raises:
+            ValueError: a wrong shape or dtype.
+        """
+        return self._call(contract.LOOKUP, {contract.CANDIDATES: candidates})[contract.ITEM_EMBEDDINGS]
+
+    def catalogue(self) -> Array:
+        """All item embeddings, float32 [N + 1, E], row 0 all zero; made at the first call and kept.
+
+        Raises:
+            ValueError: the number of items was not given.
+        """
+        if self.items < 1:
+            raise ValueError("to hold the catalogue the model must know its size: make it with Model(..., items=N)")
+        if self._catalogue is None:
+            rows = np.zeros(-(-(self.items + 1) // self.candidates) * self.candidates, np.int32)
+            rows[: self.items + 1] = np.arange(self.items + 1)
+            parts = [self.lookup(part) for part in rows.reshape(-1, self.candidates)]
+            self._catalogue = np.concatenate(parts)[: self.items + 1]
+        return self._catalogue
 
     def export_weights(self) -> dict[str, Array]:
         """Copies of all trainable tensors and optimiser slots, by name."""

@@ -41,7 +41,7 @@ class Outcome:
 def personalise(
     model: Model,
     rows: Array,
-    first_target: int,
+    since: int,
     recipe: Recipe,
     reference: Mapping[str, Array],
     *,
@@ -49,6 +49,7 @@ def personalise(
     step: int = 0,
     events: int | None = None,
     passes: int | None = None,
+    first_target: int | None = None,
     progress: Progress | None = None,
 ) -> Outcome:
     """Follow a recipe on one history: judge, decide, and train on all events where the guard allows it.
@@ -59,16 +60,19 @@ def personalise(
     Args:
         model: the model; afterwards it holds the outcome's weights.
         rows: int32 [n], the whole history, oldest first, no 0.
-        first_target: index of the first event to learn from; earlier ones are context.
+        since: index of the first event at or after the cut-off, that is, the first that the global model has not seen.
         recipe: how to train, and the guard.
         reference: the global weights and slots.
         start: weights and slots to go on from; None = the global ones.
         step: train steps already behind `start`.
         events: number of events that the prior is asked about; None = those to learn from.
         passes: passes of the final training and of the guard's; None = the recipe's.
+        first_target: index of the first event to train on; None = as the recipe's ``targets`` say.
         progress: called after each train step, with the total of the guard's and the final training.
     """
-    targets = max(0, len(rows) - max(1, first_target))
+    if first_target is None:
+        first_target = recipe.first_target(since)
+    targets = max(0, len(rows) - max(1, since))
     reason = _no_training(recipe, targets if events is None else events, targets)
     if reason:
         weights = dict(reference if start is None else start)
@@ -76,8 +80,8 @@ def personalise(
         return Outcome(Decision(GLOBAL if start is None else UNCHANGED, reason), weights, targets)
     start = reference if start is None else start
     judgement = judge(
-        model, rows, first_target, recipe, start, reference,
-        progress=progress, step=step, events=events, passes=passes,
+        model, rows, since, recipe, start, reference,
+        progress=progress, step=step, events=events, passes=passes, first_target=first_target,
     )  # fmt: skip
     decision = decide(recipe.guard, judgement)
     losses: list[float] = []

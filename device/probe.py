@@ -29,9 +29,9 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
             ``proximal`` float32 [].
 
     Returns:
-        ``embeddings`` [M, E], ``scores`` [M, C], ``loss`` and ``rank`` [B, T] of the first batch, ``losses`` [S] of the
-        train steps, ``restored`` [M, E] (embeddings after the global weights were put back), ``trained`` [M, E]
-        (before that), and ``before.NAME``, ``after.NAME`` for every variable.
+        ``embeddings`` [M, E], ``scores`` [M, C], ``item_embeddings`` [C, E] (of the candidates), ``loss`` and ``rank``
+        [B, T] of the first batch, ``losses`` [S] of the train steps, ``trained`` [M, E] (embeddings after them) and
+        ``restored`` [M, E] (after the global weights were put back), ``before.NAME`` and ``after.NAME`` of variables.
     """
     contexts, candidates = inputs["contexts"], inputs["candidates"]
     negatives = list(inputs["negatives"]) if model.sampled else [None] * len(inputs["items"])
@@ -48,6 +48,7 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
     return {
         "embeddings": embeddings,
         "scores": scores,
+        "item_embeddings": model.lookup(candidates),
         "loss": loss,
         "rank": rank,
         "losses": np.array(losses),

@@ -9,6 +9,7 @@ from typing import Any
 
 from pocketrec.device.errors import BundleError
 from pocketrec.device.guard import GuardRecipe
+from pocketrec.device.repeats import Repeats
 
 FORMAT = 1  # of recipe.json
 
@@ -26,23 +27,29 @@ class Recipe:
     learning_rate: float = 0.02
     """Rate of every step, above 0."""
     passes: int = 10
-    """Passes over the user's windows, at least 1."""
+    """Passes over the user's windows; 0 = the weights stay global, and `repeats` alone is personal."""
     proximal: float = 0.0
     """Strength of the pull to the global weights, at least 0."""
     targets: str = "later"
     """Events trained on: later (those at or after the manifest's cut-off) or all."""
     minimum_events: int = 1
     """With fewer events to learn from, the global model is left alone."""
+    repeats: Repeats = field(default_factory=Repeats)
+    """How strongly the items of the person's own history are raised."""
     guard: GuardRecipe = field(default_factory=GuardRecipe)
     """Settings of the guard."""
     forecast: dict[str, Any] = field(default_factory=dict)
     """Gain that the rehearsal expects; for reports, the device does not read it."""
 
     def __post_init__(self) -> None:
-        if not (self.learning_rate > 0 and self.passes >= 1 and self.proximal >= 0 and self.minimum_events >= 0):
+        if not (self.learning_rate > 0 and self.passes >= 0 and self.proximal >= 0 and self.minimum_events >= 0):
             raise ValueError("learning_rate, passes, proximal or minimum_events is out of range")
         if self.targets not in ("later", "all"):
             raise ValueError(f"targets must be later or all, not {self.targets!r}")
+
+    def first_target(self, since: int) -> int:
+        """Index of the first event to train on, where `since` is that of the first event at or after the cut-off."""
+        return 0 if self.targets == "all" else since
 
     def to_dict(self) -> dict[str, Any]:
         """The content of recipe.json."""
@@ -60,7 +67,8 @@ class Recipe:
             if plain.pop("format", FORMAT) != FORMAT:
                 raise ValueError(f"its format is {table['format']!r}")
             guard = GuardRecipe.from_dict(plain.pop("guard", {}))
-            return cls(**plain, guard=guard)
+            repeats = Repeats(**plain.pop("repeats", {}))
+            return cls(**plain, repeats=repeats, guard=guard)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise BundleError(
                 f"cannot follow recipe.json ({error}): use a bundle made for this version of pocketrec"

@@ -19,8 +19,9 @@ from pocketrec.device import state as states
 from pocketrec.device.bundle import Bundle, open_bundle
 from pocketrec.device.errors import DataError, StateError
 from pocketrec.device.events import Event, Events, gather
-from pocketrec.device.guard import GLOBAL
+from pocketrec.device.guard import GLOBAL, share_of
 from pocketrec.device.personalise import UNCHANGED, Outcome, personalise
+from pocketrec.device.repeats import Repeats
 from pocketrec.device.windows import context
 
 if TYPE_CHECKING:
@@ -176,16 +177,16 @@ class Recommender:
         unknown = self.add(given)
         model, reference = self._open()
         old = self._state
-        first, learn = self._first_target(), None
+        since, first, learn = self._since(), None, None
         start, step = None, 0
         if resume and old.weights:
-            learn = max(0, len(old.rows) - max(1, first))
+            learn = max(0, len(old.rows) - max(1, since))
             if old.trained < len(old.rows) or len(given):
-                first = max(first, old.trained)
+                since = first = max(self.bundle.recipe.first_target(since), old.trained)
             start, step = old.weights, old.steps
         outcome = personalise(
-            model, old.rows, first, self.bundle.recipe, reference,
-            start=start, step=step, events=learn, passes=passes, progress=progress,
+            model, old.rows, since, self.bundle.recipe, reference,
+            start=start, step=step, events=learn, passes=passes, first_target=first, progress=progress,
         )  # fmt: skip
         choice = str(old.report.get("choice")) if outcome.decision.choice == UNCHANGED else outcome.decision.choice
         report = _report(outcome, choice, len(old.rows), unknown, step)
@@ -290,11 +291,14 @@ class Recommender:
             raise StateError("no state file was named: give a path here or as Recommender(..., state=PATH)")
         return Path(path) if path is not None else Path(self.path or "")
 
-    def _first_target(self) -> int:
+    def _since(self) -> int:
+        """Index of the first event at or after the cut-off."""
         cut_off = self.bundle.manifest.cut_off
-        if cut_off is None or self.bundle.recipe.targets == "all":
-            return 0
-        return int(np.searchsorted(self._state.times, cut_off))
+        return 0 if cut_off is None else int(np.searchsorted(self._state.times, cut_off))
+
+    def _repeats(self) -> Repeats:
+        """The recipe's bonus for repeated items, as far as the guard lets this user have it."""
+        return self.bundle.recipe.repeats.times(share_of(str(self._state.report.get("choice"))))
 
     def _candidate_rows(self, candidates: Sequence[str] | None) -> Array:
         if candidates is not None:
@@ -314,7 +318,7 @@ class Recommender:
             padded = np.zeros(model.candidates, np.int32)
             padded[: len(part)] = part
             scores[start : start + len(part)] = model.infer(items, padded)[: len(part)]
-        return scores
+        return self._repeats().add_to(scores, rows, self._state.rows)
 
 
 def _report(outcome: Outcome, choice: str, history: int, unknown: int, steps_before: int) -> Report:

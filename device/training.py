@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pocketrec.device.windows import log_uniform, training_windows
+from pocketrec.device.windows import context, log_uniform, training_windows
 
 if TYPE_CHECKING:
     from pocketrec.device.model import Array, Model
     from pocketrec.device.recipe import Recipe
+    from pocketrec.device.repeats import Repeats
 
 _SEED = 20210419  # of the negatives; fixed, so that rehearsal and devices draw alike
 
@@ -74,15 +75,20 @@ def steps_of(model: Model, rows: Array, first_target: int, passes: int) -> int:
     return -(-windows // model.batch) * passes
 
 
-def evaluate_targets(model: Model, rows: Array, first_target: int) -> tuple[Array, Array]:
+def evaluate_targets(
+    model: Model, rows: Array, first_target: int, repeats: Repeats | None = None
+) -> tuple[Array, Array]:
     """Loss and rank of each target from `first_target` to the end, under the present weights.
 
-    Every target has at least half a window of context before it, where the history is that long.
+    Every target has at least half a window of context before it, where the history is that long; with `repeats` each
+    has its whole window, and its rank is that of the raised scores.
 
     Returns:
         Loss in nats and rank (1 = best), float64 [m] each, oldest first: over the full catalogue, or,
         where the loss is the sampled softmax, over the target and negatives that are the same at every call.
     """
+    if repeats is not None:
+        return _evaluate_raised(model, rows, first_target, repeats)
     stride = max(1, model.window // 2)
     items, targets = training_windows(rows, first_target, model.window, model.batch, stride)
     losses, ranks = [np.zeros(0)], [np.zeros(0)]
@@ -92,6 +98,19 @@ def evaluate_targets(model: Model, rows: Array, first_target: int) -> tuple[Arra
         losses.append(loss[counted].astype(np.float64))
         ranks.append(rank[counted].astype(np.float64))
     return np.concatenate(losses), np.concatenate(ranks)
+
+
+def _evaluate_raised(model: Model, rows: Array, first_target: int, repeats: Repeats) -> tuple[Array, Array]:
+    """As `evaluate_targets`, one target at a time over the full catalogue, with the bonus for repeated items."""
+    table = model.catalogue()  # (N + 1, E)
+    losses, ranks = [], []
+    for place in range(max(1, first_target), len(rows)):
+        scores = table @ model.embed(context(rows[:place], model.window))  # (N + 1,)
+        repeats.add_to_catalogue(scores, rows[:place])
+        own = scores[rows[place]]
+        losses.append(np.logaddexp.reduce(scores[1:].astype(np.float64)) - own)
+        ranks.append((scores[1:] >= own).sum())
+    return np.array(losses, np.float64), np.array(ranks, np.float64)
 
 
 def _negatives(model: Model, step: int) -> Array | None:

@@ -154,6 +154,7 @@ def _expected(exported: ExportedModel, model: keras.Model, inputs: dict[str, Arr
     items, targets = inputs["items"], inputs["targets"]
     untrained = {
         "embeddings": exact.embed(inputs["contexts"]),
+        "item_embeddings": exported.item_embeddings[inputs["candidates"]],
         "scores": exact.score(inputs["contexts"], inputs["candidates"]),
         "float_scores": float_table.score(inputs["contexts"], inputs["candidates"]),
         "loss": exact.losses(items[0], targets[0], negatives[0]),
@@ -211,6 +212,8 @@ def _compare(
                 f"on {runtime} the model's {name} differs from Keras' by {found[name]:.2e}, more than {bound:.0e}: "
                 "the file was not published; train again, or report this with the run's configuration"
             )
+    if not np.array_equal(outputs["item_embeddings"], expected["item_embeddings"]):
+        raise ExportError(f"on {runtime} item embeddings differ from the table's: the file was not published; report this")
     if not np.array_equal(outputs["restored"], outputs["embeddings"]):
         raise ExportError(f"on {runtime} training changed a frozen tensor: the file was not published; report this")
     return found

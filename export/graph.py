@@ -1,4 +1,4 @@
-"""The exported graph: one `tf.Module` with the six signatures of `pocketrec.device.contract`.
+"""The exported graph: one `tf.Module` with the signatures of `pocketrec.device.contract`.
 
 Frozen layers are constants, trained tensors and optimiser slots are the only variables, shapes are static and every
 op has a TensorFlow Lite builtin. The module knows nothing about files or conversion.
@@ -90,6 +90,7 @@ class PersonalGraph(tf.Module):
                 contract.ITEMS: one,
                 contract.CANDIDATES: tf.TensorSpec([self.shape.candidates], tf.int32),
             },
+            contract.LOOKUP: {contract.CANDIDATES: tf.TensorSpec([self.shape.candidates], tf.int32)},
             contract.EXPORT_WEIGHTS: {contract.UNUSED: scalar},
             contract.IMPORT_WEIGHTS: {
                 name: tf.TensorSpec(variable.shape, tf.float32) for name, variable in self.state.items()
@@ -142,6 +143,10 @@ class PersonalGraph(tf.Module):
     def infer(self, items: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores of candidates, <user embedding, item embedding>; see `contract.INFER`."""
         return {contract.SCORES: tf.matmul(self._embed(items), self.table.gather(candidates), transpose_b=True)}
+
+    def lookup(self, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Item embeddings of candidates, as the file holds them; see `contract.LOOKUP`."""
+        return {contract.ITEM_EMBEDDINGS: self.table.gather(candidates)}
 
     def export_weights(self, unused: tf.Tensor) -> dict[str, tf.Tensor]:
         """Trained tensors and optimiser slots by name."""

@@ -1,0 +1,85 @@
+"""The bonus for repeated items: by hand, in ranking, and in the judgement of the guard."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pocketrec.device.guard import BLEND, PERSONAL, judge
+from pocketrec.device.model import Model
+from pocketrec.device.recipe import Recipe
+from pocketrec.device.repeats import Repeats
+from pocketrec.device.training import evaluate_targets
+
+
+def test_bonus_by_hand():
+    """r of an item sums decay^age over its events: item 7 at ages 0 and 2, item 3 at age 1."""
+    items, bonus = Repeats(2.0, 0.5).bonus(np.array([7, 3, 7], np.int32))
+    assert items.tolist() == [3, 7]
+    assert bonus == pytest.approx([2 * math.log1p(100 * 0.5), 2 * math.log1p(100 * 1.25)], rel=1e-6)
+
+
+def test_old_events_count_less_and_ancient_ones_nothing_that_shows():
+    rows = np.array([5] + [1] * 500, np.int32)
+    items, bonus = Repeats(1.0, 0.9).bonus(rows)
+    exact = math.log1p(100 * 0.9**500)
+    assert exact < 1e-6
+    assert dict(zip(items.tolist(), bonus.tolist(), strict=True)).get(5, 0.0) == pytest.approx(exact, abs=1e-4)
+
+
+def test_scores_of_candidates_and_of_the_catalogue_agree():
+    rng = np.random.default_rng(0)
+    rows = rng.integers(1, 20, 30).astype(np.int32)
+    scores = rng.normal(size=31).astype(np.float32)
+    repeats = Repeats(0.7, 0.8)
+    candidates = rng.permutation(np.arange(1, 31)).astype(np.int32)
+    raised = repeats.add_to(scores[candidates], candidates, rows)
+    whole = scores.copy()
+    repeats.add_to_catalogue(whole, rows)
+    np.testing.assert_array_equal(raised, whole[candidates])
+    assert (whole[np.setdiff1d(np.arange(31), rows)] == scores[np.setdiff1d(np.arange(31), rows)]).all()
+
+
+def test_off_without_strength_or_history():
+    scores = np.ones(3, np.float32)
+    candidates = np.array([1, 2, 3], np.int32)
+    assert Repeats(0.0).add_to(scores, candidates, candidates) is scores
+    assert Repeats(1.0).add_to(scores, candidates, np.zeros(0, np.int32)) is scores
+
+
+@pytest.mark.parametrize("wrong", [{"strength": -1.0}, {"decay": 0.0}, {"decay": 1.0}])
+def test_out_of_range(wrong):
+    with pytest.raises(ValueError, match="strength must be at least 0"):
+        Repeats(**wrong)
+
+
+def test_judgement_of_single_targets_equals_the_evaluate_signature(model: Model):
+    """With no bonus and the whole history in the window both ways give the same losses and ranks."""
+    rows = np.array([4, 9, 4, 2, 30], np.int32)
+    loss, rank = evaluate_targets(model, rows, 3)
+    single_loss, single_rank = evaluate_targets(model, rows, 3, Repeats(0.0))
+    np.testing.assert_allclose(single_loss, loss, rtol=1e-5)
+    np.testing.assert_array_equal(single_rank, rank)
+
+
+def test_guard_sees_that_repeats_help_a_person_of_habit(model: Model):
+    """Somebody who only ever takes two items: the bonus alone, without any training, lifts both signals."""
+    reference = model.export_weights()
+    rows = np.array([11, 42] * 10, np.int32)
+    recipe = Recipe(passes=0, repeats=Repeats(1.0, 0.8))
+    seen = judge(model, rows, 4, recipe, reference, reference).observed
+    for choice in (PERSONAL, BLEND):
+        assert seen[choice].rr > 0.05
+        assert seen[choice].loglik > 0
+
+
+def test_recipe_keeps_its_repeats():
+    recipe = Recipe(passes=0, repeats=Repeats(1.5, 0.6))
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+
+
+def test_catalogue_is_the_file_s_item_table(model: Model, table: np.ndarray):
+    np.testing.assert_array_equal(model.catalogue(), table)
+    assert model.catalogue() is model.catalogue()
