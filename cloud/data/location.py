@@ -23,9 +23,10 @@ def data_root() -> Path:
     """The folder that holds data sets, a folder each. It need not exist."""
     if named := os.environ.get(ENVIRONMENT):
         return Path(named).expanduser()
-    shared = _CHECKOUT.parent / "shared" / "data"
-    if shared.is_dir():
-        return shared
+    for checkout in (_CHECKOUT, Path.cwd()):  # an installed wheel does not lie in the checkout: then it is where we are
+        shared = checkout.parent / "shared" / "data"
+        if shared.is_dir():
+            return shared
     cache = os.environ.get("XDG_CACHE_HOME")
     return (Path(cache) if cache else Path.home() / ".cache") / "pocketrec" / "data"
 

@@ -229,8 +229,22 @@ def test_cache_where_nothing_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.delenv("POCKETREC_DATA", raising=False)
     monkeypatch.setattr("pocketrec.cloud.data.location._CHECKOUT", tmp_path / "clone")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere" / "below")
     assert data_root() == tmp_path / "cache" / "pocketrec" / "data"
     (tmp_path / "shared" / "data").mkdir(parents=True)
+    assert data_root() == tmp_path / "shared" / "data"
+
+
+def test_an_installed_wheel_finds_data_beside_the_checkout_it_is_used_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("POCKETREC_DATA", raising=False)
+    monkeypatch.setattr("pocketrec.cloud.data.location._CHECKOUT", tmp_path / "environment" / "site-packages")
+    (tmp_path / "clone").mkdir()
+    (tmp_path / "shared" / "data").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "clone")
     assert data_root() == tmp_path / "shared" / "data"
 
 
