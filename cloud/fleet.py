@@ -36,6 +36,7 @@ from pocketrec.device.files import sha256_file, write_atomic
 from pocketrec.device.guard import GLOBAL, Decision, GuardRecipe
 from pocketrec.device.memory import peak_resident_mb
 from pocketrec.device.recipe import Recipe
+from pocketrec.device.repeats import Repeats
 from pocketrec.device.runtime import choose_runtime
 
 if TYPE_CHECKING:
@@ -170,6 +171,7 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
     difference = 0.0
     for system in systems:
         device = devices[_device_key(system)]
+        repeats = Repeats()
         if system.recipe is None:
             device.model.import_weights(device.reference)
             choice = GLOBAL
@@ -179,6 +181,7 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
                 recipe = _without_guard(recipe)
             decision = device.personalise(user, recipe)
             choice = decision.choice
+            repeats = recipe.repeats.times(decision.share)
             decisions[system.name] = _decision(decision)
         twin = as_exported.get(_device_key(system)) if choice == GLOBAL else None
         if twin is not None:
@@ -187,11 +190,7 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
         if choice == GLOBAL:
             as_exported[_device_key(system)] = system.name
         embedded, filled = device.embeddings(user)
-        popular = popularity_scores(len(device.table))
-
-        def scores(part: slice, e: Any = embedded, f: Any = filled, d: Any = device, p: Any = popular) -> Any:
-            return np.where(f[part, None], e[part] @ d.table.T, p)  # (p, N + 1); nothing known of a user: popularity
-
+        scores = _system_scores(user, device, embedded, filled, repeats)
         full[system.name], within[system.name] = system_ranks(user, scores, len(device.table), settings)
         difference = max(difference, device.infer_difference(user))
     for name, scores_of in _baselines(user, len(device.table), settings).items():
@@ -241,6 +240,21 @@ def _work(user: DeviceUser) -> dict[str, Any]:
 
 def _device_key(system: System) -> str:
     return f"{system.model}\n{system.item_embeddings}"
+
+
+def _system_scores(
+    user: DeviceUser, device: SimulatedDevice, embedded: NDArray[np.float32], filled: NDArray[np.bool_],
+    repeats: Repeats,
+) -> ScoresOf:
+    """Scores of a system under the weights that `embedded` was made with; popularity where nothing is known."""
+    rows, places = known_positions(user)
+    popular = popularity_scores(len(device.table))
+
+    def scores(part: slice) -> NDArray[np.float32]:
+        raised = device.scores_at(embedded[part], rows, places[part], repeats)  # (p, N + 1)
+        return np.where(filled[part, None], raised, popular)
+
+    return scores
 
 
 def _baselines(user: DeviceUser, rows_in_table: int, settings: Settings) -> dict[str, ScoresOf]:

@@ -20,6 +20,7 @@ from pocketrec.device.guard import Decision
 from pocketrec.device.model import Model
 from pocketrec.device.personalise import personalise
 from pocketrec.device.recipe import Recipe
+from pocketrec.device.repeats import Repeats
 from pocketrec.device.windows import context
 
 _CELLS: Final = 1 << 22  # scores ranked at a time
@@ -101,6 +102,24 @@ class SimulatedDevice:
         if len(places):
             self.milliseconds["embed"].append((time.perf_counter() - started) * 1e3 / len(places))
         return result
+
+    def scores_at(
+        self, embedded: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64], repeats: Repeats
+    ) -> NDArray[np.float32]:
+        """Scores [P, N + 1] of all items, with the bonus for what was repeated before each place in `rows`."""
+        scores: NDArray[np.float32] = embedded @ self.table.T
+        for index, place in enumerate(places):
+            repeats.add_to_catalogue(scores[index], rows[:place])
+        return scores
+
+    def scores(self, embedded: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64],
+               repeats: Repeats) -> NDArray[np.float32]:
+        """Scores [P, N + 1] after the events before each place, with the bonus for repeated items."""
+        scores = embedded @ self.table.T  # (P, N + 1)
+        if repeats.strength:
+            for score, place in zip(scores, places, strict=True):
+                repeats.add_to_catalogue(score, rows[:place])
+        return scores
 
     def infer_difference(self, user: DeviceUser) -> float:
         """Largest difference between `infer` and embedding times item table, at the user's first test position."""

@@ -34,6 +34,7 @@ from pocketrec.device.errors import ConfigError
 from pocketrec.device.files import sha256_file, write_atomic
 from pocketrec.device.guard import GuardRecipe
 from pocketrec.device.recipe import Recipe
+from pocketrec.device.repeats import Repeats
 from pocketrec.device.runtime import choose_runtime
 
 if TYPE_CHECKING:
@@ -49,18 +50,27 @@ FINALISTS: Final = 5
 _WAYS: Final = ("head", "partial", "whole")
 
 
-def grid(config: RehearseConfig) -> list[Trial]:
-    """Every recipe of the configuration, the gentlest first (way, then rate times passes, then the stronger pull)."""
-    trials = {
-        Trial(way, optimizer, rate, pull, which, passes)
-        for way, optimizer, rate, pull, which, passes in itertools.product(
+def grid(config: RehearseConfig, mask_seen: bool = False) -> list[Trial]:
+    """Every recipe of the configuration, the gentlest first (way, then rate times passes, then the stronger pull).
+
+    With a bonus for repeats a recipe may do without training; where seen items are masked (`mask_seen`) there is none.
+    """
+    strengths = {0.0 if mask_seen else strength for strength in config.repeats}
+    bonuses = [Repeats(strength, config.decay) for strength in sorted(strengths)]
+    trainings = list(
+        itertools.product(
             config.ways, config.optimizers, config.learning_rates, config.proximals, config.targets, config.passes
         )
-    }
+    )
+    trials = {Trial(*training, bonus) for training in trainings for bonus in bonuses}
+    trials |= {Trial(*trainings[0][:-1], 0, bonus) for bonus in bonuses if bonus.strength}
     place = {way: index for index, way in enumerate(_WAYS)}
     return sorted(
         trials,
-        key=lambda t: (place.get(t.way, len(_WAYS)), t.learning_rate * t.passes, -t.proximal, t.optimizer, t.name),
+        key=lambda t: (
+            t.passes > 0, place.get(t.way, len(_WAYS)), t.learning_rate * t.passes, -t.proximal, t.optimizer,
+            t.repeats.strength, t.name,
+        ),
     )
 
 
@@ -100,7 +110,7 @@ def rehearse(
         PocketRecError: a model cannot be used, or a process died.
         StorageError: a file cannot be written.
     """
-    trials = grid(config)
+    trials = grid(config, evaluate.mask_seen)
     missing = sorted({(t.way, t.optimizer) for t in trials} - set(variants))
     if missing:
         raise ConfigError(f"rehearsal has no model for {missing[0][0]} with {missing[0][1]}: export it first")
@@ -213,7 +223,7 @@ def _fingerprint(name: str, users: Sequence[DeviceUser], variants: Mapping[tuple
                  trials: Sequence[Trial], settings: Settings) -> str:
     """Changes with all that a figure depends on."""
     plain: list[Any] = [name, settings.ties, settings.mask_seen, settings.runtime]
-    plain += [dataclasses.astuple(trial) for trial in trials]
+    plain += [dataclasses.asdict(trial) for trial in trials]
     plain += [[*key, sha256_file(v.model), sha256_file(v.item_embeddings)] for key, v in sorted(variants.items())]
     digest = hashlib.sha256(json.dumps(plain).encode())
     for user in users:

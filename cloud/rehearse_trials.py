@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from pocketrec.cloud.fleet_device import DeviceUser, Settings, SimulatedDevice, 
 from pocketrec.cloud.metrics import ranks, reciprocal
 from pocketrec.device.guard import BLEND, BLEND_SHARE, PERSONAL, GuardRecipe, blend, finite, judge
 from pocketrec.device.recipe import Recipe
+from pocketrec.device.repeats import Repeats
 from pocketrec.device.training import fine_tune, steps_of
 
 #: Most test positions judged for one user, spread evenly: more tell little and cost time.
@@ -49,24 +50,29 @@ class Trial:
     proximal: float
     targets: str
     passes: int
+    repeats: Repeats = field(default_factory=Repeats)
 
     @property
     def name(self) -> str:
         """Unique, and short enough for a chart."""
         pull = f", pull {self.proximal:g}" if self.proximal else ""
         every = ", all events" if self.targets == "all" else ""
-        return f"{self.way} {self.optimizer} {self.learning_rate:g} \N{MULTIPLICATION SIGN} {self.passes}{pull}{every}"
+        again = f", repeats {self.repeats.strength:g}" if self.repeats.strength else ""
+        if not self.passes:
+            return f"no training{again}"
+        training = f"{self.way} {self.optimizer} {self.learning_rate:g} \N{MULTIPLICATION SIGN} {self.passes}"
+        return f"{training}{pull}{every}{again}"
 
     @property
     def run(self) -> Trial:
-        """The training that it is read off from: all but the passes."""
-        return dataclasses.replace(self, passes=0)
+        """The training that it is read off from: all but the passes and what is added to scores."""
+        return dataclasses.replace(self, passes=0, repeats=Repeats())
 
     def recipe(self, guard: GuardRecipe | None = None) -> Recipe:
         """As the device follows it."""
         return Recipe(
             way=self.way, optimizer=self.optimizer, learning_rate=self.learning_rate, passes=self.passes,
-            proximal=self.proximal, targets=self.targets, guard=guard or GuardRecipe(),
+            proximal=self.proximal, targets=self.targets, repeats=self.repeats, guard=guard or GuardRecipe(),
         )  # fmt: skip
 
 
@@ -85,22 +91,21 @@ class Rehearsing:
 
     def screen(self, user: DeviceUser) -> dict[str, Any]:
         """Gains of every trial, without the guard: {"base": quality, "gain": {trial: [reciprocal rank, nats]}}."""
-        runs: dict[Trial, list[int]] = {}
-        for trial in self.trials:
-            runs.setdefault(trial.run, []).append(trial.passes)
+        runs: dict[Trial, list[Trial]] = {}
+        for trial in sorted(self.trials, key=lambda trial: trial.passes):
+            runs.setdefault(trial.run, []).append(trial)
         gain: dict[str, list[float]] = {}
         base = self._global_quality(user)
-        for run, passes in runs.items():
+        for run, trials in runs.items():
             device = self.devices[run.way, run.optimizer]
             device.model.import_weights(device.reference)
             rows, first = user.history, _first(user, run)
             each = steps_of(device.model, rows, first, 1)
             done = 0
-            for wanted in sorted(passes):
-                trial = dataclasses.replace(run, passes=wanted)
-                fine_tune(device.model, rows, first, trial.recipe(), passes=wanted - done, step=done * each)
-                done = wanted
-                after = self._quality(device, user)
+            for trial in trials:
+                fine_tune(device.model, rows, first, trial.recipe(), passes=trial.passes - done, step=done * each)
+                done = trial.passes
+                after = self._quality(device, user, trial.repeats)
                 gain[trial.name] = [float(a - b) for a, b in zip(after, base, strict=True)]
         return {**_about(user), "base": base, "gain": gain}
 
@@ -112,7 +117,7 @@ class Rehearsing:
             device = self.devices[trial.way, trial.optimizer]
             model, reference = device.model, device.reference
             rows, first = user.history, _first(user, trial)
-            judgement = judge(model, rows, first, trial.recipe(), reference, reference)
+            judgement = judge(model, rows, user.known_before, trial.recipe(), reference, reference)
             model.import_weights(reference)
             fine_tune(model, rows, first, trial.recipe())
             personal = model.export_weights()
@@ -122,7 +127,7 @@ class Rehearsing:
                     gain[choice] = 0.0  # the device falls back
                     continue
                 model.import_weights(blend(reference, personal, share))
-                gain[choice] = self._quality(device, user)[0] - base[0]
+                gain[choice] = self._quality(device, user, trial.repeats.times(share))[0] - base[0]
             entry[trial.name] = {
                 "gain": gain, "events": judgement.events, "heldback": judgement.heldback,
                 "diverged": judgement.diverged or not finite(personal),
@@ -133,14 +138,13 @@ class Rehearsing:
     def _global_quality(self, user: DeviceUser) -> list[float]:
         device = next(iter(self.devices.values()))
         device.model.import_weights(device.reference)
-        return self._quality(device, user)
+        return self._quality(device, user, Repeats())
 
-    def _quality(self, device: SimulatedDevice, user: DeviceUser) -> list[float]:
+    def _quality(self, device: SimulatedDevice, user: DeviceUser, repeats: Repeats) -> list[float]:
         """Mean reciprocal rank and mean log-likelihood (nats) of the judged positions, under the present weights."""
         rows, places = known_positions(user)
         places = places[spread(len(places), POSITIONS)]
-        embedded = device.embed_at(rows, places)  # (P, E)
-        scores = embedded @ device.table.T  # (P, N + 1)
+        scores = device.scores_at(device.embed_at(rows, places), rows, places, repeats)  # (P, N + 1)
         targets = rows[places]
         masked = None
         if self.settings.mask_seen:
@@ -162,7 +166,7 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
 
 
 def _first(user: DeviceUser, trial: Trial) -> int:
-    return user.known_before if trial.targets == "later" else 0
+    return trial.recipe().first_target(user.known_before)
 
 
 def _about(user: DeviceUser) -> dict[str, Any]:

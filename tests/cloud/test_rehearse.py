@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from pocketrec.cloud.rehearse import Trial, Variant, grid, rehearse
 from pocketrec.device.errors import ConfigError
 from pocketrec.device.guard import GLOBAL, Judgement, Line, Observed, posterior_gain
 from pocketrec.device.recipe import Recipe
+from pocketrec.device.repeats import Repeats
 
 GRID = RehearseConfig(
-    users=24, ways=["partial", "head"], learning_rates=[0.02, 0.1], passes=[2, 12], proximals=[0.0], targets=["later"]
+    users=24, ways=["partial", "head"], learning_rates=[0.02, 0.1], passes=[2, 12], proximals=[0.0],
+    targets=["later"], repeats=[0.0],
 )
 TWO = ResourceConfig(processes=2)
 
@@ -82,6 +85,26 @@ def test_the_grid_names_the_gentlest_first_and_each_recipe_once() -> None:
     assert len({trial.name for trial in trials}) == len(trials) == 8
     assert trials[0] == Trial("head", "adagrad", 0.02, 0.0, "later", 2)
     assert trials[-1] == Trial("partial", "adagrad", 0.1, 0.0, "later", 12)
+
+
+def test_each_training_is_tried_with_and_without_repeats_and_repeats_alone() -> None:
+    config = dataclasses.replace(GRID, repeats=[0.0, 1.0], decay=0.7)
+    trials = grid(config)
+    assert len({trial.name for trial in trials}) == len(trials) == 17
+    assert trials[0].name == "no training, repeats 1"
+    assert trials[0].recipe().repeats == Repeats(1.0, 0.7)
+    assert trials[0].recipe().passes == 0
+    masked = grid(config, mask_seen=True)
+    assert [trial.name for trial in masked] == [trial.name for trial in grid(GRID)], "what is masked cannot be repeated"
+
+
+def test_repeats_win_where_users_return_to_what_the_model_does_not_expect(
+    variants: dict[tuple[str, str], Variant], tmp_path: Path
+) -> None:
+    config = dataclasses.replace(GRID, learning_rates=[0.001], passes=[1], repeats=[0.0, 2.0], decay=0.9)
+    recipe = rehearse(*log(loyal=True), variants, tmp_path, config=config, evaluate=EvaluateConfig(), resources=TWO)
+    assert recipe["personalise"]
+    assert recipe["repeats"] == {"strength": 2.0, "decay": 0.9}
 
 
 def lived(signal: float, gain: float, noise: float = 0.05, users: int = 300, seed: int = 1) -> choosing.Lived:
