@@ -10,6 +10,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -137,7 +138,7 @@ def _as_done(
 @contextlib.contextmanager
 def _pool(size: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
     pool = ProcessPoolExecutor(
-        size, mp_context=multiprocessing.get_context("spawn"), initializer=start, initargs=arguments
+        size, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(start, arguments)
     )
     try:
         yield pool
@@ -145,6 +146,19 @@ def _pool(size: int, start: Callable[..., None], arguments: tuple[Any, ...]) -> 
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def _begin(start: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """First thing in a process: see to it that it ends with its parent, also where that one is killed."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    start(*arguments)
+
+
+def _follow(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +55,47 @@ def test_results_are_in_the_order_of_the_jobs_and_an_error_loses_nothing(tmp_pat
 def test_a_process_that_dies_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(PocketRecError, match="run again"):
         run_jobs({"one": 1}, _die, tmp_path / "lines.jsonl", "x", start=_nothing, processes=1)
+
+
+def _wait(_job: int) -> dict[str, int]:
+    time.sleep(60)
+    return {}
+
+
+_ORPHANS = """
+import multiprocessing, sys, threading, time
+from pathlib import Path
+import pytest  # the jobs' module needs it
+from pocketrec.cloud.processes import run_jobs
+sys.path.insert(0, sys.argv[1])
+from test_processes import _nothing, _wait
+path = Path(sys.argv[2])
+threading.Thread(target=lambda: run_jobs({"one": 1}, _wait, path, "x", start=_nothing), daemon=True).start()
+while not multiprocessing.active_children():
+    time.sleep(0.05)
+print(multiprocessing.active_children()[0].pid, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of POSIX")
+def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _ORPHANS, str(Path(__file__).parent), str(tmp_path / "lines.jsonl")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        time.sleep(3)  # so that it is under way
+        parent.kill()
+    for _ in range(300):
+        try:
+            os.kill(child, 0)
+        except ProcessLookupError:
+            return
+        if Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split(") ")[1][0] == "Z":
+            return
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the process lived on")
 
 
 def test_numerical_libraries_of_the_processes_keep_to_one_thread(
