@@ -134,7 +134,8 @@ class Pipeline:
         with _locked(self.run.folder):
             self._note_changes()
             write_json(self.run.folder / CONFIG_FILE, self.run.config.to_dict())
-            write_json(self.run.folder / VERSIONS_FILE, versions())
+            machine = {"system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count()}
+            write_json(self.run.folder / VERSIONS_FILE, {**versions(), **machine})
             for stage in self.stages:
                 if stage.name not in wanted:
                     continue
@@ -221,12 +222,12 @@ class Pipeline:
 
 
 def versions() -> dict[str, Any]:
-    """What this run is made with, without importing any of it."""
+    """Versions of all that shapes a run, without importing any of it."""
     found: dict[str, Any] = {"pocketrec": __version__, "python": platform.python_version()}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-    return {**found, "system": platform.platform(), "machine": platform.machine(), "cores": os.cpu_count()}
+    return found
 
 
 def stage_seconds(folder: Path) -> dict[str, float]:

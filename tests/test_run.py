@@ -1,0 +1,181 @@
+"""A whole run, small, through the command line: what it leaves, what it promises, how it goes on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pocketrec.cloud.config import DataConfig
+from pocketrec.cloud.data.readers import read_log
+
+pytestmark = pytest.mark.slow
+
+LATER_ITEM, LATER_USER = "planted-item", "planted-user"
+COMMAND = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
+CONFIG = """
+[data]
+path = "{log}"
+[split]
+quantile = 0.7
+[model]
+embedding = 8
+hidden = 8
+window = 6
+[train]
+epochs = 2
+validation = 0.0
+[candidates]
+k = 10
+factors = 8
+[rehearse]
+quantile = 0.7
+users = 10
+ways = ["partial"]
+learning_rates = [0.05]
+passes = [2]
+proximals = [0.0]
+targets = ["later"]
+[personalise]
+way = "head"
+passes = 2
+[evaluate]
+bootstrap = 100
+"""
+
+
+def _pocketrec(*words: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False, cwd=os.sep)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic log as CSV, to which the last user and item of all have been added."""
+    folder = tmp_path_factory.mktemp("log")
+    log = read_log(DataConfig(set="synthetic", synthetic={"users": 40, "items": 60, "events": 60}), None)
+    users, items = log.users.values[log.users.codes], log.items.values[log.items.codes]
+    rows = list(zip(users, items, log.timestamps.tolist(), strict=True))
+    latest = max(row[2] for row in rows)
+    planted = [(LATER_USER, LATER_ITEM, latest + 1), (LATER_USER, rows[0][1], latest + 2)]
+    with (folder / "log.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("user", "item", "timestamp"), *rows, *planted])
+    (folder / "small.toml").write_text(CONFIG.format(log=folder / "log.csv"), encoding="utf-8")
+    return folder / "small.toml"
+
+
+@pytest.fixture(scope="module")
+def run(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The run directory of a whole run, and what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return folder, _pocketrec("run", config, "--out", folder).stdout
+
+
+def _metrics(folder: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    return metrics
+
+
+def test_it_leaves_what_the_readme_says(run: tuple[Path, str]) -> None:
+    folder, printed = run
+    for name in ("config.json", "versions.json", "metrics.jsonl", "metrics.json", "train/model.keras",
+                 "bundle/manifest.json", "bundle/model.tflite", "bundle/MODEL_CARD.md", "bundle.zip", "report.html"):  # fmt: skip
+        assert (folder / name).stat().st_size, name
+    assert str(folder / "bundle") in printed
+    for system in ("global", "personal", "naive", "popularity", "als", "recent"):
+        assert f"\n{system} " in printed
+
+
+def test_metrics_keep_their_names(run: tuple[Path, str]) -> None:
+    metrics = _metrics(run[0])
+    for system in ("global", "personal", "popularity", "als", "recent"):
+        for measure in ("recall", "mrr", "ndcg"):
+            for k in (5, 10, 20):
+                assert 0 <= metrics[system][f"{measure}@{k}"] <= 1
+    assert {"evaluated", "gained", "harmed", "kept_global"} <= metrics["users"].keys()
+    assert 0 <= metrics["ceiling"] <= 1
+    assert {"model", "candidates_per_user", "dense_fp32_model", "ratio"} <= metrics["bytes"].keys()
+    assert {"runtime", "train_ms_p50", "embed_ms_p50", "infer_ms_p50", "peak_rss_mb"} <= metrics["device"].keys()
+
+
+def test_nothing_after_the_cut_off_is_in_what_the_cloud_made(run: tuple[Path, str]) -> None:
+    """Feature D1: a planted later event is in the devices' files, and in no other."""
+    folder = run[0]
+    assert LATER_USER.encode() in (folder / "data" / "devices" / "after.npz").read_bytes()
+    made = [path for part in ("data/cloud", "train", "candidates", "rehearse", "export", "bundle")
+            for path in (folder / part).rglob("*") if path.is_file()]  # fmt: skip
+    assert len(made) > 12
+    for path in made:
+        content = path.read_bytes()
+        assert LATER_ITEM.encode() not in content, path
+        assert LATER_USER.encode() not in content, path
+
+
+def test_a_second_run_does_nothing_and_shows_the_same(run: tuple[Path, str], config: Path) -> None:
+    folder, printed = run
+    before = (folder / "bundle" / "manifest.json").read_bytes()
+    again = _pocketrec("run", config, "--out", folder)
+    assert again.stderr.count("up to date") == 8
+    assert again.stdout == printed
+    assert (folder / "bundle" / "manifest.json").read_bytes() == before
+
+
+def test_a_device_learns_and_recommends_from_the_bundle(run: tuple[Path, str], tmp_path: Path) -> None:
+    folder = run[0]
+    user = _pocketrec("events", folder, "--out", tmp_path / "events.csv").stdout.strip()
+    common = ("--bundle", folder / "bundle", "--user", user, "--state", tmp_path / "state")
+    printed = _pocketrec("personalise", *common, "--events", tmp_path / "events.csv").stdout
+    learned = json.loads(printed.splitlines()[-1])
+    assert learned["events"] > 0
+    best = json.loads(_pocketrec("recommend", *common, "-k", 5).stdout.splitlines()[-1])
+    assert len(best["items"]) == 5
+    assert (tmp_path / "state").exists()
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(
+    run: tuple[Path, str], config: Path, tmp_path: Path
+) -> None:
+    folder, seconds = tmp_path / "run", random.Random(1)
+    for _ in range(4):
+        process = subprocess.Popen([*COMMAND, "run", str(config), "--out", str(folder)], stderr=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, cwd=os.sep)  # fmt: skip
+        time.sleep(seconds.uniform(4, 14))
+        process.kill()
+        process.wait()
+    _pocketrec("run", config, "--out", folder)
+    ours, theirs = _metrics(folder), _metrics(run[0])
+    for metrics in (ours, theirs):
+        del metrics["device"]  # times and memory
+        del metrics["bytes"]  # the model card holds figures of the machine
+    assert ours == theirs
+    for name in ("rehearse/recipe.json", "export/model.tflite"):
+        assert (folder / name).read_bytes() == (run[0] / name).read_bytes(), name
+
+
+def test_a_log_with_its_own_split_is_judged_by_the_global_model_alone(config: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log.csv"
+    with (config.parent / "log.csv").open(encoding="utf-8", newline="") as source:
+        rows = [row for row in csv.DictReader(source) if row["item"] != LATER_ITEM]
+    with log.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("user", "item", "timestamp", "split"))
+        for row in rows:
+            part = "test" if row["user"][-1] in "05" else "train"
+            writer.writerow((row["user"], row["item"], row["timestamp"], part))
+    words = ["--set", f"data.path={log}", "--set", "split.kind=column"]
+    printed = _pocketrec("run", config, "--out", tmp_path / "run", *words).stdout
+    metrics = _metrics(tmp_path / "run")
+    assert "personal" not in metrics
+    assert 0 < metrics["global"]["recall@20"] <= 1
+    assert "the global model alone" in printed
+    assert (tmp_path / "run" / "report.html").exists()
