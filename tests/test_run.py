@@ -89,7 +89,8 @@ def _metrics(folder: Path) -> dict[str, Any]:
 def test_it_leaves_what_the_readme_says(run: tuple[Path, str]) -> None:
     folder, printed = run
     for name in ("config.json", "versions.json", "metrics.jsonl", "metrics.json", "train/model.keras",
-                 "bundle/manifest.json", "bundle/model.tflite", "bundle/MODEL_CARD.md", "bundle.zip", "report.html"):  # fmt: skip
+                 "bundle/manifest.json", "bundle/model.tflite", "bundle/MODEL_CARD.md", "bundle.zip",
+                 "report.html"):  # fmt: skip
         assert (folder / name).stat().st_size, name
     assert str(folder / "bundle") in printed
     for system in ("global", "personal", "naive", "popularity", "als", "recent"):
