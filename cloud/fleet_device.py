@@ -112,15 +112,6 @@ class SimulatedDevice:
             repeats.add_to_catalogue(scores[index], rows[:place])
         return scores
 
-    def scores(self, embedded: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64],
-               repeats: Repeats) -> NDArray[np.float32]:
-        """Scores [P, N + 1] after the events before each place, with the bonus for repeated items."""
-        scores = embedded @ self.table.T  # (P, N + 1)
-        if repeats.strength:
-            for score, place in zip(scores, places, strict=True):
-                repeats.add_to_catalogue(score, rows[:place])
-        return scores
-
     def infer_difference(self, user: DeviceUser) -> float:
         """Largest difference between `infer` and embedding times item table, at the user's first test position."""
         rows, places = known_positions(user)

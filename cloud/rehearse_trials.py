@@ -91,22 +91,23 @@ class Rehearsing:
 
     def screen(self, user: DeviceUser) -> dict[str, Any]:
         """Gains of every trial, without the guard: {"base": quality, "gain": {trial: [reciprocal rank, nats]}}."""
-        runs: dict[Trial, list[Trial]] = {}
-        for trial in sorted(self.trials, key=lambda trial: trial.passes):
-            runs.setdefault(trial.run, []).append(trial)
+        runs: dict[Trial, dict[int, list[Trial]]] = {}
+        for trial in self.trials:
+            runs.setdefault(trial.run, {}).setdefault(trial.passes, []).append(trial)
         gain: dict[str, list[float]] = {}
         base = self._global_quality(user)
-        for run, trials in runs.items():
+        for run, read_off in runs.items():
             device = self.devices[run.way, run.optimizer]
             device.model.import_weights(device.reference)
             rows, first = user.history, _first(user, run)
             each = steps_of(device.model, rows, first, 1)
             done = 0
-            for trial in trials:
-                fine_tune(device.model, rows, first, trial.recipe(), passes=trial.passes - done, step=done * each)
-                done = trial.passes
-                after = self._quality(device, user, trial.repeats)
-                gain[trial.name] = [float(a - b) for a, b in zip(after, base, strict=True)]
+            for passes in sorted(read_off):
+                fine_tune(device.model, rows, first, run.recipe(), passes=passes - done, step=done * each)
+                done = passes
+                bonuses = [trial.repeats for trial in read_off[passes]]
+                for trial, after in zip(read_off[passes], self._qualities(device, user, bonuses), strict=True):
+                    gain[trial.name] = [float(a - b) for a, b in zip(after, base, strict=True)]
         return {**_about(user), "base": base, "gain": gain}
 
     def dress(self, user: DeviceUser) -> dict[str, Any]:
@@ -127,7 +128,8 @@ class Rehearsing:
                     gain[choice] = 0.0  # the device falls back
                     continue
                 model.import_weights(blend(reference, personal, share))
-                gain[choice] = self._quality(device, user, trial.repeats.times(share))[0] - base[0]
+                ((after, _),) = self._qualities(device, user, [trial.repeats.times(share)])
+                gain[choice] = after - base[0]
             entry[trial.name] = {
                 "gain": gain, "events": judgement.events, "heldback": judgement.heldback,
                 "diverged": judgement.diverged or not finite(personal),
@@ -138,26 +140,28 @@ class Rehearsing:
     def _global_quality(self, user: DeviceUser) -> list[float]:
         device = next(iter(self.devices.values()))
         device.model.import_weights(device.reference)
-        return self._quality(device, user, Repeats())
+        return self._qualities(device, user, [Repeats()])[0]
 
-    def _quality(self, device: SimulatedDevice, user: DeviceUser, repeats: Repeats) -> list[float]:
-        """Mean reciprocal rank and mean log-likelihood (nats) of the judged positions, under the present weights."""
+    def _qualities(self, device: SimulatedDevice, user: DeviceUser, bonuses: Sequence[Repeats]) -> list[list[float]]:
+        """Mean reciprocal rank and mean log-likelihood (nats) of the judged positions, with each bonus for repeats."""
         rows, places = known_positions(user)
         places = places[spread(len(places), POSITIONS)]
-        scores = device.scores_at(device.embed_at(rows, places), rows, places, repeats)  # (P, N + 1)
+        embedded = device.embed_at(rows, places)  # (P, E), under the present weights
         targets = rows[places]
         masked = None
         if self.settings.mask_seen:
-            masked = np.zeros(scores.shape, bool)
+            masked = np.zeros((len(places), len(device.table)), bool)
             for index, place in enumerate(places):
                 masked[index, rows[:place]] = True
-        rank = ranks(scores, targets, self.settings.ties, masked)
-        listed = scores.astype(np.float64)
-        listed[:, 0] = -np.inf
-        top = listed.max(axis=1)
-        total = top + np.log(np.exp(listed - top[:, None]).sum(axis=1))
-        loglik = listed[np.arange(len(places)), targets] - total
-        return [float(reciprocal(rank, _DEPTH).mean()), float(loglik.mean())]
+        found = []
+        for repeats in bonuses:
+            scores = device.scores_at(embedded, rows, places, repeats)  # (P, N + 1)
+            rank = ranks(scores, targets, self.settings.ties, masked)
+            own = scores[np.arange(len(places)), targets]
+            top = scores[:, 1:].max(axis=1)
+            total = top + np.log(np.exp(scores[:, 1:] - top[:, None]).sum(axis=1))
+            found.append([float(reciprocal(rank, _DEPTH).mean()), float((own - total).mean())])
+        return found
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:
