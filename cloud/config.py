@@ -219,11 +219,11 @@ class RehearseConfig:
     """Rates."""
     passes: list[int] = field(default_factory=lambda: [3, 10])
     """Numbers of passes; each is read off one run of the largest."""
-    proximals: list[float] = field(default_factory=lambda: [0.0, 0.05])
+    proximals: list[float] = field(default_factory=lambda: [0.05])
     """Strengths of the pull to the global weights."""
     targets: list[str] = field(default_factory=lambda: ["later", "all"])
     """Events that the device trains on: later (those after the cut-off) or all (its own earlier ones too)."""
-    repeats: list[float] = field(default_factory=lambda: [0.0, 1.0])
+    repeats: list[float] = field(default_factory=lambda: [0.0, 1.0, 2.0])
     """Strengths of the bonus for items of the person's own history (`pocketrec.device.repeats`), with every training
     of the grid and, above 0, without any; only 0 counts where seen items are masked."""
     decay: float = 0.8

@@ -45,7 +45,7 @@ __all__ = ["FINALISTS", "Trial", "Variant", "grid", "rehearse"]
 RECIPE_FILE: Final = "recipe.json"
 REHEARSAL_FILE: Final = "rehearsal.json"
 #: Recipes that go from the screening into the dress rehearsal.
-FINALISTS: Final = 5
+FINALISTS: Final = 4
 #: How gentle a way is, the gentlest first.
 _WAYS: Final = ("head", "partial", "whole")
 
@@ -57,19 +57,29 @@ def grid(config: RehearseConfig, mask_seen: bool = False) -> list[Trial]:
     """
     strengths = {0.0 if mask_seen else strength for strength in config.repeats}
     bonuses = [Repeats(strength, config.decay) for strength in sorted(strengths)]
+    place = {way: index for index, way in enumerate(_WAYS)}
     trainings = list(
         itertools.product(
-            config.ways, config.optimizers, config.learning_rates, config.proximals, config.targets, config.passes
+            sorted(config.ways, key=lambda way: place.get(way, len(_WAYS))),
+            config.optimizers,
+            config.learning_rates,
+            config.proximals,
+            config.targets,
+            config.passes,
         )
     )
     trials = {Trial(*training, bonus) for training in trainings for bonus in bonuses}
     trials |= {Trial(*trainings[0][:-1], 0, bonus) for bonus in bonuses if bonus.strength}
-    place = {way: index for index, way in enumerate(_WAYS)}
     return sorted(
         trials,
         key=lambda t: (
-            t.passes > 0, place.get(t.way, len(_WAYS)), t.learning_rate * t.passes, -t.proximal, t.optimizer,
-            t.repeats.strength, t.name,
+            t.passes > 0,
+            place.get(t.way, len(_WAYS)),
+            t.learning_rate * t.passes,
+            -t.proximal,
+            t.optimizer,
+            t.repeats.strength,
+            t.name,
         ),
     )
 
@@ -140,25 +150,31 @@ def rehearse(
 
 
 def _finalists(trials: Sequence[Trial], screened: Sequence[Mapping[str, Any]]) -> list[Trial]:
-    """The best by mean unguarded gain in log-likelihood and in reciprocal rank, half each, in the order of the grid.
+    """The most promising recipes by unguarded gain, in the order of the grid.
 
-    Log-likelihood is much less noisy, reciprocal rank is what counts. No bound here: the guard may turn a recipe that
-    harms some users into a good one.
+    First the best of each kind (bonus for repeats alone, training alone, both), then the best of all; best is the
+    highest mean gain in reciprocal rank less one standard error. Log-likelihood is reported but does not choose: it
+    falls with over-confidence, which a ranking does not mind.
     """
     if not screened:
         return list(trials[:FINALISTS])
-    gains = {t.name: np.array([entry["gain"][t.name] for entry in screened]) for t in trials}  # (users, 2) each
-    chosen: list[Trial] = []
-    by_rank = sorted(trials, key=lambda t: -gains[t.name][:, 0].mean())
-    by_loglik = sorted(trials, key=lambda t: -gains[t.name][:, 1].mean())
-    for trial in itertools.chain.from_iterable(zip(by_rank, by_loglik, strict=True)):
-        if trial not in chosen and len(chosen) < FINALISTS:
-            chosen.append(trial)
+    bounds = {t.name: choosing.bound(np.array([entry["gain"][t.name][0] for entry in screened])) for t in trials}
+    ordered = sorted(trials, key=lambda t: -bounds[t.name])
+    kinds: dict[tuple[bool, bool], Trial] = {}
+    for trial in ordered:
+        kinds.setdefault((trial.passes > 0, trial.repeats.strength > 0), trial)
+    chosen = list(dict.fromkeys([*kinds.values(), *ordered]))[:FINALISTS]
     return [trial for trial in trials if trial in chosen]
 
 
-def _judge(trials: Sequence[Trial], finalists: Sequence[Trial], screened: Sequence[Mapping[str, Any]],
-           dressed: Sequence[Mapping[str, Any]], seed: int, samples: int) -> dict[str, Any]:
+def _judge(
+    trials: Sequence[Trial],
+    finalists: Sequence[Trial],
+    screened: Sequence[Mapping[str, Any]],
+    dressed: Sequence[Mapping[str, Any]],
+    seed: int,
+    samples: int,
+) -> dict[str, Any]:
     """rehearsal.json, with the recipe in it."""
     count = len(dressed)
     learn = np.array([entry["learn"] for entry in dressed], dtype=np.int64)
@@ -219,8 +235,13 @@ def _dress(user: DeviceUser) -> dict[str, Any]:
     return _process.dress(user)
 
 
-def _fingerprint(name: str, users: Sequence[DeviceUser], variants: Mapping[tuple[str, str], Variant],
-                 trials: Sequence[Trial], settings: Settings) -> str:
+def _fingerprint(
+    name: str,
+    users: Sequence[DeviceUser],
+    variants: Mapping[tuple[str, str], Variant],
+    trials: Sequence[Trial],
+    settings: Settings,
+) -> str:
     """Changes with all that a figure depends on."""
     plain: list[Any] = [name, settings.ties, settings.mask_seen, settings.runtime]
     plain += [dataclasses.asdict(trial) for trial in trials]
