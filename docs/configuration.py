@@ -35,7 +35,7 @@ def render() -> str:
 
 
 def _table(name: str, kind: Any) -> str:
-    lines = [f"## [{name}]", "", textwrap.dedent(kind.__doc__).strip(), ""]
+    lines = [f"## [{name}]", "", inspect.cleandoc(kind.__doc__), ""]
     lines += ["| key | default | meaning |", "| --- | --- | --- |"]
     texts = _field_texts(kind)
     for field in dataclasses.fields(kind):

@@ -147,7 +147,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(
     run: tuple[Path, str], config: Path, tmp_path: Path
 ) -> None:
     folder, seconds = tmp_path / "run", random.Random(1)
-    for _ in range(4):
+    for _ in range(3):
         process = subprocess.Popen([*COMMAND, "run", str(config), "--out", str(folder)], stderr=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, cwd=os.sep)  # fmt: skip
         time.sleep(seconds.uniform(4, 14))
