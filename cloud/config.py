@@ -251,6 +251,9 @@ class EvaluateConfig:
     """Users evaluated through the device code; 0 = all that have events to learn from and to test."""
     naive: bool = True
     """Also evaluate naive fine-tuning: `PersonaliseConfig` without rehearsal, pull or guard."""
+    central: bool = False
+    """Also judge a model trained in the cloud on the events that devices learn from: what privacy costs, if anything.
+    It is for comparison only, and takes another training."""
     bootstrap: int = 2000
     """Resamples of users for the 95 % intervals."""
 

@@ -213,7 +213,7 @@ def _compare(
                 "the file was not published; train again, or report this with the run's configuration"
             )
     if not np.array_equal(outputs["item_embeddings"], expected["item_embeddings"]):
-        raise ExportError(f"on {runtime} item embeddings differ from the table's: the file was not published; report this")
+        raise ExportError(f"on {runtime} item embeddings differ from the table's: report this")
     if not np.array_equal(outputs["restored"], outputs["embeddings"]):
         raise ExportError(f"on {runtime} training changed a frozen tensor: the file was not published; report this")
     return found

@@ -85,6 +85,16 @@ STAGES: tuple[Stage, ...] = (
         clears=("train/model.*",),
     ),
     Stage(
+        "train-central",
+        "train on what the devices learn from, for comparison only",
+        needs=("prepare",),
+        depends=lambda c: [c.seed, *_plain(c.model, c.train, c.export, c.personalise), c.evaluate.mask_seen],
+        work=_work("train_central"),
+        leaves=("central/model.keras", "central/model.tflite"),
+        clears=("central",),
+        applies=lambda c: c.evaluate.central and c.split.kind != "column",
+    ),
+    Stage(
         "candidates",
         "make candidate sets",
         needs=("prepare",),
@@ -115,7 +125,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "fleet",
         "evaluate on the later events, through the device code",
-        needs=("prepare", "candidates", "export"),
+        needs=("prepare", "candidates", "export", "train-central"),
         depends=lambda c: [c.seed, *_plain(c.evaluate, c.personalise)],
         work=_work("fleet"),
         leaves=(METRICS_FILE,),
@@ -134,7 +144,7 @@ STAGES: tuple[Stage, ...] = (
 
 TARGETS: dict[str, tuple[str, ...]] = {
     **{stage.name: (stage.name,) for stage in STAGES},
-    "train": ("train-early", "train"),
+    "train": ("train-early", "train", "train-central"),
 }
 """Subcommand -> the stages that it brings up to date, with all that they need."""
 

@@ -55,13 +55,24 @@ def train_final(run: Run) -> None:
     _train(run, "model", data.before, len(data.vocabulary))
 
 
-def _train(run: Run, name: str, sequences: Sequences, items: int) -> None:
+def train_central(run: Run) -> None:
+    """Train on what the devices learn from, too, for comparison only: ``RUN/central``."""
+    from pocketrec.cloud.data.prepared import load_cloud, load_devices
+
+    data, devices = load_cloud(run.folder), load_devices(run.folder)
+    heads, _ = devices.after.cut_heads(devices.learn)
+    _train(run, "model", data.before.followed_by(heads), len(data.vocabulary), "central")
+    naive = run.config.personalise
+    _export_model(run, "central/model", run.folder / "central", naive.way, naive.optimizer, gate=False)
+
+
+def _train(run: Run, name: str, sequences: Sequences, items: int, folder: str = "train") -> None:
     _use_threads(run)
     from pocketrec.cloud.train import train
 
     with run.progress() as progress:
         trained = train(
-            run.config.model, run.config.train, sequences, items, run.path("train"),
+            run.config.model, run.config.train, sequences, items, run.path(folder),
             seed=run.config.seed, name=name, mask_seen=run.config.evaluate.mask_seen,
             record=lambda entry: run.record([entry]), progress=progress,
         )  # fmt: skip
@@ -101,7 +112,7 @@ def rehearse(run: Run) -> None:
         for optimizer in config.optimizers:
             folder = run.path("rehearse", "models", f"{way}-{optimizer}")
             if not (folder / "model.tflite").exists():
-                _export_model(run, "early", folder, way, optimizer, gate=False)
+                _export_model(run, "train/early", folder, way, optimizer, gate=False)
             variants[way, optimizer] = Variant(folder / "model.tflite", folder / "item_embeddings.npy")
     with run.progress() as progress:
         recipe = rehearse(
@@ -115,22 +126,22 @@ def export(run: Run) -> None:
     """Write and check the TensorFlow Lite file and publish the bundle: ``RUN/export``, ``RUN/bundle``."""
     _use_threads(run)
     recipe = _recipe(run)
-    _export_model(run, "model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
+    _export_model(run, "train/model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
     if _needs_naive(run.config, recipe):
         naive = run.config.personalise
-        _export_model(run, "model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False)
+        _export_model(run, "train/model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False)
     size = _publish(run, metrics=None)
     checked = ", ".join(read_json(run.folder / "export" / "facts.json")["gate"]["runtimes"])
     run.detail(f"model.tflite, {size / 1e6:.2f} MB, checked on {checked}")
 
 
 def _export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *, gate: bool) -> None:
-    """Re-state a trained model as a TensorFlow Lite file in `folder`, checked where `gate` is set."""
+    """Re-state the model ``RUN/NAME.keras`` as a TensorFlow Lite file in `folder`, checked where `gate` is set."""
     from pocketrec.cloud.models import load_model
     from pocketrec.export.build import build_tflite
     from pocketrec.export.gate import check
 
-    model: keras.Model = load_model(run.folder / "train" / f"{name}.keras")
+    model: keras.Model = load_model(run.folder / f"{name}.keras")
     exported = build_tflite(
         model, run.config.model, run.config.export, way=way, optimizer=optimizer, candidates=run.config.candidates.k
     )
@@ -193,6 +204,9 @@ def _judge_personal(run: Run) -> dict[str, Any]:
         naive = {**_recipe_of(config.personalise), "proximal": 0.0, "minimum_events": 1}
         own = (folder / "model.tflite", folder / "item_embeddings.npy")
         systems.append(System("naive", *own, recipe=naive, guard=False))
+    if config.evaluate.central:
+        central = run.folder / "central"
+        systems.append(System("central", central / "model.tflite", central / "item_embeddings.npy"))
     with run.progress() as progress:
         run_fleet(
             users, systems, run.folder / "fleet", evaluate=config.evaluate, als_items=als.item_factors,

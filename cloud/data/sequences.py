@@ -110,6 +110,13 @@ class Sequences:
         head = self.positions() < np.repeat(counts, self.lengths)
         return self.keep(head), self.keep(~head)
 
+    def followed_by(self, later: Sequences) -> Sequences:
+        """Every user's events of both; of equal times, these before those of `later`."""
+        users = np.unique(np.concatenate([self.users, later.users]))
+        codes = [np.searchsorted(users, part.users)[part.event_users()] for part in (self, later)]
+        items = np.concatenate([self.items, later.items])
+        return Sequences.build(users, np.concatenate(codes), items, np.concatenate([self.timestamps, later.timestamps]))
+
     def save(self, path: str | Path) -> None:
         """Write an uncompressed .npz without pickled objects, atomically.
 

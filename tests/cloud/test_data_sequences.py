@@ -143,3 +143,12 @@ def test_every_transition_is_a_target_once(lengths: list[int], window: int, data
         begins = 1 if first is None else first[filled[0] // 1000]
         if goal[places[0]] % 1000 - 1 > begins or begins > 1:  # not a user's first window: half a window of context
             assert places[0] >= min(before, window // 2)
+
+
+def test_followed_by_joins_users_and_keeps_order_at_equal_times() -> None:
+    ids = np.array(["a", "b"], object)
+    first = Sequences.build(ids, np.array([0, 0, 1]), np.array([1, 2, 3]), np.array([1, 5, 2]))
+    later = Sequences.build(np.array(["b", "c"], object), np.array([0, 1]), np.array([4, 5]), np.array([2, 9]))
+    both = first.followed_by(later)
+    assert list(both.users) == ["a", "b", "c"]
+    assert [both.of(place)[0].tolist() for place in range(3)] == [[1, 2], [3, 4], [5]]
