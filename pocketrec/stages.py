@@ -309,8 +309,12 @@ def _in_words(recipe: dict[str, Any]) -> str:
     """A recipe in one line."""
     if not recipe["personalise"]:
         return "nothing to gain: devices stay with the global model"
-    pull = f", pull {recipe['proximal']:g}" if recipe["proximal"] else ""
-    return f"{recipe['way']}, {recipe['optimizer']} {recipe['learning_rate']:g} x {recipe['passes']} passes{pull}"
+    parts = ["no training"]
+    if recipe["passes"]:
+        parts = [f"{recipe['way']}, {recipe['optimizer']} {recipe['learning_rate']:g} x {recipe['passes']} passes"]
+        parts += [f"pull {recipe['proximal']:g}"] if recipe["proximal"] else []
+    parts += [f"bonus for repeats {recipe['repeats']['strength']:g}"] if recipe["repeats"]["strength"] else []
+    return ", ".join(parts)
 
 
 def _use_threads(run: Run) -> None:
