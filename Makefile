@@ -108,6 +108,9 @@ BUNDLE := build/test/bundle
 pytest = @cd build/test && PYTHONSAFEPATH=1 POCKETREC_INSTALLED=1 POCKETREC_TEST_BUNDLE="$(abspath $(BUNDLE))" \
 	../../$(1)/bin/python -m pytest -q -c ../../pyproject.toml --rootdir ../.. -p no:cacheprovider $(PYTEST_ARGS)
 
+# Two files of tests at a time: most of them use one core.
+SPREAD := -n 2 --dist loadfile
+
 $(BUNDLE)/manifest.json: .venv/.wheel tests/make_bundle.py
 	@echo "exporting the bundle that the device tests use" && rm -rf $(BUNDLE) && mkdir -p build/test
 	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/make_bundle.py bundle 2>bundle.log || { cat bundle.log; exit 1; }
@@ -133,7 +136,7 @@ test-litert: $(BUNDLE)/manifest.json .venv-litert/.wheel
 .PHONY: test-cloud
 test-cloud: $(BUNDLE)/manifest.json
 	@echo "all other tests: Python $(VERSION), TensorFlow"
-	$(call pytest,.venv) --ignore ../../tests/device ../../tests
+	$(call pytest,.venv) $(SPREAD) --ignore ../../tests/device ../../tests
 
 .PHONY: lint
 lint: .venv/.locked-$(VERSION)
@@ -145,7 +148,7 @@ lint: .venv/.locked-$(VERSION)
 .PHONY: check
 check: lint $(BUNDLE)/manifest.json .venv-litert/.wheel ## ruff, mypy and the fast tests: under two minutes
 	$(call pytest,.venv-litert) -m "not slow and not real_data" ../../tests/device
-	$(call pytest,.venv) -m "not slow and not real_data" --ignore ../../tests/device ../../tests
+	$(call pytest,.venv) $(SPREAD) -m "not slow and not real_data" --ignore ../../tests/device ../../tests
 
 .PHONY: bench
 bench: $(BUNDLE)/manifest.json .venv-litert/.wheel $(if $(PYTHON_TFLITE),.venv-tflite/.wheel) ## latency and memory of the reference model on each runtime here

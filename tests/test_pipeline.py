@@ -217,7 +217,8 @@ def test_stages_only_need_earlier_ones() -> None:
 @pytest.mark.parametrize(
     ("change", "redone"),
     [
-        ({"split": {"learn_share": 0.4}}, {stage.name for stage in STAGES}),
+        ({"split": {"learn_share": 0.4}}, {stage.name for stage in STAGES if stage.applies(RunConfig())}),
+        ({"evaluate": {"central": True}}, {"train-central", "fleet", "report"}),
         ({"train": {"epochs": 1}}, {"train-early", "train", "rehearse", "export", "fleet", "report"}),
         ({"rehearse": {"passes": [1]}}, {"rehearse", "export", "fleet", "report"}),
         ({"candidates": {"factors": 8}}, {"candidates", "export", "fleet", "report"}),
