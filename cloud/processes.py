@@ -127,7 +127,8 @@ def _as_done(
                 waiting[pool.submit(work, jobs[key])] = key
             if not waiting:
                 return
-            for future in wait(waiting, return_when=FIRST_COMPLETED).done:
+            done = wait(waiting, return_when=FIRST_COMPLETED).done
+            for future in sorted(done, key=lambda future: future.exception() is not None):  # results before errors
                 yield waiting.pop(future), future.result()
     except BrokenProcessPool:
         raise PocketRecError(
