@@ -223,11 +223,11 @@ class RehearseConfig:
     """Strengths of the pull to the global weights."""
     targets: list[str] = field(default_factory=lambda: ["later", "all"])
     """Events that the device trains on: later (those after the cut-off) or all (its own earlier ones too)."""
-    repeats: list[float] = field(default_factory=lambda: [0.0, 1.0, 2.0])
+    repeats: list[float] = field(default_factory=lambda: [0.0, 2.0])
     """Strengths of the bonus for items of the person's own history (`pocketrec.device.repeats`), with every training
     of the grid and, above 0, without any; only 0 counts where seen items are masked."""
-    decay: float = 0.8
-    """Weight of an event in that bonus relative to the next one, in (0, 1)."""
+    decays: list[float] = field(default_factory=lambda: [0.6, 0.8])
+    """Weights of an event in that bonus relative to the next one, each in (0, 1)."""
 
     def __post_init__(self) -> None:
         _require(0 < self.quantile < 1, "rehearse", "quantile must lie in (0, 1)")
@@ -236,7 +236,8 @@ class RehearseConfig:
                  "no list of the grid may be empty")
         _require(set(self.targets) <= {"later", "all"}, "rehearse", "targets must be later or all")
         _require(min(self.repeats, default=0.0) >= 0, "rehearse", "repeats must not be negative")
-        _require(0 < self.decay < 1, "rehearse", "decay must lie in (0, 1)")
+        _require(bool(self.decays) and all(0 < decay < 1 for decay in self.decays), "rehearse",
+                 "decays must lie in (0, 1)")
 
 
 @dataclass(frozen=True)

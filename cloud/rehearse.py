@@ -55,8 +55,10 @@ def grid(config: RehearseConfig, mask_seen: bool = False) -> list[Trial]:
 
     With a bonus for repeats a recipe may do without training; where seen items are masked (`mask_seen`) there is none.
     """
-    strengths = {0.0 if mask_seen else strength for strength in config.repeats}
-    bonuses = [Repeats(strength, config.decay) for strength in sorted(strengths)]
+    bonuses = {
+        Repeats(strength, decay) if strength and not mask_seen else Repeats()
+        for strength, decay in itertools.product(config.repeats, config.decays)
+    }
     place = {way: index for index, way in enumerate(_WAYS)}
     trainings = list(
         itertools.product(

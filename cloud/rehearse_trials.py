@@ -57,7 +57,7 @@ class Trial:
         """Unique, and short enough for a chart."""
         pull = f", pull {self.proximal:g}" if self.proximal else ""
         every = ", all events" if self.targets == "all" else ""
-        again = f", repeats {self.repeats.strength:g}" if self.repeats.strength else ""
+        again = f", repeats {self.repeats.strength:g}/{self.repeats.decay:g}" if self.repeats.strength else ""
         if not self.passes:
             return f"no training{again}"
         training = f"{self.way} {self.optimizer} {self.learning_rate:g} \N{MULTIPLICATION SIGN} {self.passes}"

@@ -313,7 +313,8 @@ def _in_words(recipe: dict[str, Any]) -> str:
     if recipe["passes"]:
         parts = [f"{recipe['way']}, {recipe['optimizer']} {recipe['learning_rate']:g} x {recipe['passes']} passes"]
         parts += [f"pull {recipe['proximal']:g}"] if recipe["proximal"] else []
-    parts += [f"bonus for repeats {recipe['repeats']['strength']:g}"] if recipe["repeats"]["strength"] else []
+    bonus = recipe["repeats"]
+    parts += [f"bonus for repeats {bonus['strength']:g} (decay {bonus['decay']:g})"] if bonus["strength"] else []
     return ", ".join(parts)
 
 
