@@ -28,6 +28,9 @@ _TINY = 1e-35
 # Logits (float32) that one chunk of the full softmax holds: bounds memory, and a chunk is still in the second-level
 # cache when its softmax is taken.
 _CHUNK_LOGITS = 1 << 18
+# Steps that a chunk holds at least: the runtime packs the whole item table anew for each chunk's product, which would
+# cost more than the chunk itself where the catalogue is large.
+_CHUNK_STEPS = 64
 # Logit of a negative that is the target itself.
 _EXCLUDED = -1e9
 
@@ -279,7 +282,7 @@ class PersonalGraph(tf.Module):
     def _chunks(self, users: tf.Tensor, targets: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """User embeddings and places of the targets, in chunks whose logits stay in the processor's cache."""
         steps = targets.shape[0]
-        count = min(steps, math.ceil(steps * self.table.items / _CHUNK_LOGITS))
+        count = math.ceil(steps / max(_CHUNK_STEPS, _CHUNK_LOGITS // self.table.items))
         sizes = [steps * (i + 1) // count - steps * i // count for i in range(count)]
         parts = zip(tf.split(users, sizes), tf.split(targets, sizes), strict=True)
         return [(part, _places(own)) for part, own in parts]

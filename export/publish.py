@@ -25,6 +25,7 @@ def publish(
     items: Sequence[str],
     recipe: Mapping[str, Any],
     candidates: tuple[Sequence[str], Array] | None,
+    known: Array | None = None,
     cut_off: float | int | None,
     mask_seen: bool,
     config: Mapping[str, Any],
@@ -41,6 +42,7 @@ def publish(
         items: external ids, row 1 first.
         recipe: recipe.json as a table.
         candidates: user ids and their rows [U, K]; None = no candidate sets.
+        known: integers [U], events of each of these users before the cut-off; only used where `cut_off` is None.
         cut_off: time of the cut-off; None where the log has none.
         mask_seen: whether a device leaves out items that the user has had.
         config: the resolved configuration, for the model card.
@@ -73,6 +75,7 @@ def publish(
         model=facts["model"],
         tensors=facts["tensors"],
         candidates=candidates,
+        known=known,
         cut_off=cut_off,
         mask_seen=mask_seen,
         versions=versions,
