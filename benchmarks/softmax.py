@@ -2,10 +2,10 @@
 
     python benchmarks/softmax.py [--items 4000 16000 64000] [--runtime ai_edge_litert]
 
-A model of the reference shape (E = 64, H = 96, two GRU layers, T = 20) with batches of 8, untrained, is exported with
-the full softmax and with the sampled one (1,024 negatives). Each is measured in a process of its own, one thread, after a
-warm-up; the sampled softmax of the same size is the reference of each ratio. Prints a table, and one JSON document as
-the last line.
+A model of the reference shape (E = 64, H = 96, two GRU layers, T = 20) with batches of 8, untrained, is exported
+with the full softmax and with the sampled one (1,024 negatives). Each is measured in a process of its own, one thread,
+after a warm-up; the sampled softmax of the same size is the reference of each ratio. Prints a table, and one JSON
+document as the last line.
 """
 
 from __future__ import annotations
