@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pocketrec.device.model import Model
 
 ROWS = "rows"  # tensor of a candidate shard: unsigned [U, K], 0 padded
+KNOWN = "known"  # optional tensor of a candidate shard: unsigned [U], events of each user that the cloud knows
 USERS = "users"  # metadata of a candidate shard: JSON list of U user ids
 
 _MARKER = ".verified"  # sizes and times of files whose hashes were found right
@@ -79,21 +80,37 @@ class Bundle:
         Raises:
             BundleError: the shard is missing, cut short or altered.
         """
+        rows = self._of(user, ROWS)
+        return None if rows is None else np.asarray(rows[rows > 0].astype(np.int32))
+
+    def known_of(self, user: str) -> int:
+        """Events of a user that the cloud knows, and that the global model was trained on.
+
+        Shipped where the log has no cut-off time, for then only their number tells the user's first events, which are
+        context, from those to learn from. 0 for a user of whom the cloud knows none, and where nothing was shipped.
+
+        Raises:
+            BundleError: the shard is missing, cut short or altered.
+        """
+        known = self._of(user, KNOWN)
+        return 0 if known is None else int(known)
+
+    def _of(self, user: str, tensor: str) -> np.ndarray[Any, Any] | None:
+        """The user's row of a tensor of the shard; None where there is none."""
         shards = self.manifest.candidates["shards"]
         if not shards:
             return None
         name = shard_name(shard_of(user, shards))
         try:
             shard = tensorfile.load(self.folder / name)
-            place = json.loads(shard.metadata[USERS]).index(user)
-            rows = shard.tensors[ROWS][place].astype(np.int32)
-        except tensorfile.TensorFileError as error:
-            raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
+            users = json.loads(shard.metadata[USERS])
+            if user not in users or tensor not in shard.tensors:
+                return None
+            return np.asarray(shard.tensors[tensor][users.index(user)])
         except OSError as error:
             raise BundleError(f"{self.folder}: {name} cannot be read ({error.strerror}): {_AGAIN}") from None
-        except ValueError:
-            return None
-        return np.asarray(rows[rows > 0])
+        except (tensorfile.TensorFileError, ValueError, KeyError, IndexError, AttributeError) as error:
+            raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
 
     def popular(self, count: int | None = None) -> np.ndarray[Any, Any]:
         """The `count` most popular rows (None: as many as a user has candidates), int32, most popular first."""

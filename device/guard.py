@@ -20,7 +20,7 @@ This module knows nothing about files, nor about how a recipe was chosen.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -210,6 +210,18 @@ def decide(guard: GuardRecipe, judgement: Judgement) -> Decision:
     return Decision(best, reason, posterior, judgement)
 
 
+def events_to_learn(rows: Sized, since: int) -> int:
+    """How many events of a history there are to learn from: n in the guard's formula, on devices and in rehearsal.
+
+    The very first event has nothing before it that it could be told from, so it is only context.
+
+    Args:
+        rows: the history's known events.
+        since: index of the first that the global model has not seen; 0 for a New user.
+    """
+    return max(0, len(rows) - max(1, since))
+
+
 def heldback_count(guard: GuardRecipe, events: int) -> int:
     """How many of `events` targets are held back; 0 where fewer than `minimum_heldback` would be, or none be left."""
     count = max(guard.minimum_heldback, round(guard.holdback * events))
@@ -248,7 +260,7 @@ def judge(
         passes: passes of the training; None = the recipe's.
         first_target: index of the first event to train on; None = as the recipe's ``targets`` say.
     """
-    targets = max(0, len(rows) - max(1, since))
+    targets = events_to_learn(rows, since)
     events = targets if events is None else events
     heldback = heldback_count(recipe.guard, targets)
     if heldback == 0:

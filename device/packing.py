@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pocketrec.device import tensorfile
-from pocketrec.device.bundle import ROWS, USERS, shard_name, shard_of
+from pocketrec.device.bundle import KNOWN, ROWS, USERS, shard_name, shard_of
 from pocketrec.device.contract import CARD_FILE, ITEMS_FILE, MANIFEST_FILE, MODEL_FILE, RECIPE_FILE
 from pocketrec.device.errors import ExportError
 from pocketrec.device.files import storage_error, sync_folder
@@ -36,6 +36,7 @@ def write_bundle_files(
     model: Mapping[str, Any],
     tensors: Mapping[str, Any],
     candidates: tuple[Sequence[str], Array] | None = None,
+    known: Array | None = None,
     cut_off: float | int | None = None,
     mask_seen: bool = False,
     versions: Mapping[str, Any] | None = None,
@@ -54,6 +55,8 @@ def write_bundle_files(
         card: content of MODEL_CARD.md.
         model, tensors: facts about the model, see `Manifest`.
         candidates: user ids, and their rows [U, K] (0 = padding).
+        known: integers [U], events of each of these users that the global model was trained on; written only where
+            `cut_off` is None, for a device tells them by their times elsewhere.
         cut_off, mask_seen, versions, gate: see `Manifest`.
         created: ISO 8601 time; "" = now.
         shards: candidate files; None = as many as leave 256 users or more in each, at most 4096.
@@ -76,7 +79,10 @@ def write_bundle_files(
         RECIPE_FILE: (json.dumps(checked.to_dict(), indent=1) + "\n").encode(),
         CARD_FILE: card.encode(),
     }
-    files, per_user = candidate_files(*candidates, len(items), shards) if candidates is not None else ({}, 0)
+    files: dict[str, bytes] = {}
+    per_user = 0
+    if candidates is not None:
+        files, per_user = candidate_files(*candidates, len(items), shards, known if cut_off is None else None)
     content.update(files)
     entries = entry_of(content)
     manifest = Manifest(
@@ -100,7 +106,7 @@ def write_bundle_files(
 
 
 def candidate_files(
-    users: Sequence[str], rows: Array, items: int, shards: int | None = None
+    users: Sequence[str], rows: Array, items: int, shards: int | None = None, known: Array | None = None
 ) -> tuple[dict[str, bytes], int]:
     """Candidate shards by their path inside the bundle, and the number K of rows of a user.
 
@@ -109,6 +115,7 @@ def candidate_files(
         rows: integers [U, K] in 0..items, 0 = padding.
         items: number N of items.
         shards: number of files; None = as many as leave 256 users or more in each, at most 4096.
+        known: integers [U], events of each user that the cloud knows; None = not written.
 
     Raises:
         ExportError: the shapes or numbers do not fit.
@@ -118,14 +125,20 @@ def candidate_files(
         raise ExportError("candidates must be one row of items for each user: build them again")
     if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) <= items:
         raise ExportError("candidates name rows that the vocabulary lacks: build them again for this vocabulary")
+    tensors = {ROWS: rows.astype(np.min_scalar_type(items))}
+    if known is not None:
+        known = np.asarray(known)
+        if known.shape != (len(users),) or (known.size and int(known.min()) < 0):
+            raise ExportError("the numbers of known events must be one for each user: build the candidates again")
+        tensors[KNOWN] = known.astype(np.min_scalar_type(int(known.max(initial=0))))
     shards = max(1, min(4096, len(users) // USERS_A_SHARD)) if shards is None else shards
-    dtype = np.min_scalar_type(items)
     members: list[list[int]] = [[] for _ in range(shards)]
     for place, user in enumerate(users):
         members[shard_of(user, shards)].append(place)
     files = {
         shard_name(shard): tensorfile.dump(
-            {ROWS: rows[places].astype(dtype)}, {USERS: json.dumps([users[place] for place in places])}
+            {name: tensor[places] for name, tensor in tensors.items()},
+            {USERS: json.dumps([users[place] for place in places])},
         )
         for shard, places in enumerate(members)
     }

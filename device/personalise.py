@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from pocketrec.device.guard import GLOBAL, Decision, blend, decide, finite, judge
+from pocketrec.device.guard import GLOBAL, Decision, blend, decide, events_to_learn, finite, judge
 from pocketrec.device.training import fine_tune, steps_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def personalise(
     Args:
         model: the model; afterwards it holds the outcome's weights.
         rows: int32 [n], the whole history, oldest first, no 0.
-        since: index of the first event at or after the cut-off, that is, the first that the global model has not seen.
+        since: index of the first event that the global model has not seen, at or after the cut-off.
         recipe: how to train, and the guard.
         reference: the global weights and slots.
         start: weights and slots to go on from; None = the global ones.
@@ -72,7 +72,7 @@ def personalise(
     """
     if first_target is None:
         first_target = recipe.first_target(since)
-    targets = max(0, len(rows) - max(1, since))
+    targets = events_to_learn(rows, since)
     reason = _no_training(recipe, targets if events is None else events, targets)
     if reason:
         weights = dict(reference if start is None else start)

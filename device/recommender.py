@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +20,10 @@ from pocketrec.device import state as states
 from pocketrec.device.bundle import Bundle, open_bundle
 from pocketrec.device.errors import DataError, StateError
 from pocketrec.device.events import Event, Events, gather
-from pocketrec.device.guard import GLOBAL, share_of
+from pocketrec.device.guard import GLOBAL, events_to_learn, share_of
 from pocketrec.device.personalise import UNCHANGED, Outcome, personalise
 from pocketrec.device.repeats import Repeats
+from pocketrec.device.served import served_set
 from pocketrec.device.windows import context
 
 if TYPE_CHECKING:
@@ -112,8 +114,9 @@ class Recommender:
     def add(self, events: Iterable[Event] | Events) -> int:
         """Append events to the history; they count as context at once, and are trained on by `personalise`.
 
-        An event that has the item and the time of one in the history is the same event and is left out. An event
-        without a time counts as the latest. Items that the vocabulary lacks are left out.
+        An event that has the item and the time of one in the history is the same event and is left out, as often as
+        the history has it: where a log holds an event three times, giving any part of it first and then all of it
+        leaves three. An event without a time counts as the latest. Items that the vocabulary lacks are left out.
 
         Args:
             events: item ids, or pairs of item id and time (a number in the log's unit; larger is later).
@@ -127,14 +130,15 @@ class Recommender:
         new = events if isinstance(events, Events) else gather(events)
         rows = self.bundle.vocabulary.rows(new.items)
         old = self._state
-        known = set(zip(old.rows.tolist(), old.times.tolist(), strict=True))
+        known = Counter(zip(old.rows.tolist(), old.times.tolist(), strict=True))
         floor = self.bundle.manifest.cut_off
         latest = float(old.times[-1]) if len(old.times) else -math.inf if floor is None else float(floor)
         kept_rows, kept_times = [], []
         for row, time in zip(rows.tolist(), new.times, strict=True):
             if time is None:
                 time = latest = max(latest, 0.0 if floor is None else float(floor))
-            elif (row, time) in known:
+            elif known[row, time]:
+                known[row, time] -= 1
                 continue
             latest = max(latest, time)
             if row:
@@ -180,7 +184,7 @@ class Recommender:
         since, first, learn = self._since(), None, None
         start, step = None, 0
         if resume and old.weights:
-            learn = max(0, len(old.rows) - max(1, since))
+            learn = events_to_learn(old.rows, since)
             if old.trained < len(old.rows) or len(given):
                 since = first = max(self.bundle.recipe.first_target(since), old.trained)
             start, step = old.weights, old.steps
@@ -202,15 +206,16 @@ class Recommender:
     def recommend(
         self, k: int = 10, candidates: Sequence[str] | None = None, mask_seen: bool | None = None
     ) -> list[tuple[str, float]]:
-        """The best `k` items of the candidate set, with their scores, best first.
+        """The best `k` items of the user's set, with their scores, best first.
 
-        Equal scores go by item row, the more popular first. Without any event in the history the candidates stay in
-        their own order, with 1 / place as the score.
+        The set is the user's candidates in the bundle (else the popular items) and the items of the own history;
+        where seen items are masked, the candidates that are not in the history. Equal scores go by item row, the
+        more popular first. Without any event in the history the candidates stay in their own order, with 1 / place
+        as the score.
 
         Args:
             k: items wanted, at least 1; fewer come back where the set is smaller.
-            candidates: item ids to choose from; None = the user's set in the bundle, else the popular items. Unknown
-                ids and repeats are passed over.
+            candidates: item ids to choose from instead of the user's set; unknown ids and repeats are passed over.
             mask_seen: leave out items of the history; None = as the manifest says.
 
         Raises:
@@ -219,9 +224,10 @@ class Recommender:
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
+        mask = self.bundle.manifest.mask_seen if mask_seen is None else mask_seen
         rows = self._candidate_rows(candidates)
-        if self.bundle.manifest.mask_seen if mask_seen is None else mask_seen:
-            rows = rows[~np.isin(rows, self._state.rows)]
+        if mask or candidates is None:
+            rows = served_set(rows, self._state.rows, mask)
         if len(self._state.rows):
             scores = self._scores(rows)  # (n,)
             order = np.lexsort((rows, -scores))[:k]
@@ -292,9 +298,12 @@ class Recommender:
         return Path(path) if path is not None else Path(self.path or "")
 
     def _since(self) -> int:
-        """Index of the first event at or after the cut-off."""
+        """Index of the first event that the global model has not seen: by time, or by number in a log without times."""
         cut_off = self.bundle.manifest.cut_off
-        return 0 if cut_off is None else int(np.searchsorted(self._state.times, cut_off))
+        if cut_off is not None:
+            return int(np.searchsorted(self._state.times, cut_off))
+        known = 0 if self.user is None else self.bundle.known_of(self.user)
+        return min(known, len(self._state.rows))
 
     def _repeats(self) -> Repeats:
         """The recipe's bonus for repeated items, as far as the guard lets this user have it."""

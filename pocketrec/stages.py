@@ -162,6 +162,7 @@ def _publish(run: Run, metrics: dict[str, Any] | None) -> int:
         items=data.vocabulary.ids,
         recipe=_recipe(run),
         candidates=(list(sets.users), sets.rows),
+        known=data.before.lengths[data.before.find_all(sets.users)] if data.cut_off is None and data.personal else None,
         cut_off=data.cut_off,
         mask_seen=run.config.evaluate.mask_seen,
         config=run.config.to_dict(),

@@ -16,7 +16,10 @@ from loyal import loyal
 from pocketrec.device import Recommender
 from pocketrec.device.bundle import Bundle
 from pocketrec.device.errors import DataError, StateError
-from pocketrec.device.guard import PERSONAL, GuardRecipe, Line, Prior
+from pocketrec.device.guard import PERSONAL, GuardRecipe, Line, Prior, events_to_learn
+from pocketrec.device.packing import write_bundle_files
+from pocketrec.device.repeats import Repeats
+from pocketrec.device.served import served_set
 from pocketrec.device.state import previous_of
 from pocketrec.device.windows import context
 
@@ -47,8 +50,11 @@ def test_scores_are_inner_products_and_the_order_is_numpys(bundle: Bundle, table
     candidates = bundle.candidates_of("u3")
     assert candidates is not None
     assert len(candidates) == 25  # more than one call of ten scores
+    own = bundle.vocabulary.rows(recommender.history)
+    candidates = served_set(candidates, own)
+    assert set(own) < set(candidates)
     scores = table[candidates] @ recommender.embed()
-    best = recommender.recommend(25)
+    best = recommender.recommend(60)
     expected = candidates[np.argsort(-scores, kind="stable")]
     assert [item for item, _ in best] == bundle.vocabulary.ids(expected.tolist())
     np.testing.assert_allclose([score for _, score in best], np.sort(scores)[::-1], atol=1e-5)
@@ -107,6 +113,75 @@ def test_history_repeats_unknown_items_and_order(bundle: Bundle) -> None:
     assert len(recommender) == 7
     with pytest.raises(DataError):
         recommender.add([3])  # type: ignore[list-item]
+
+
+def test_own_items_join_the_candidates_the_latest_first() -> None:
+    candidates = np.array([5, 3, 9, 0], np.int32)
+    rows = np.array([7, 3, 0, 8, 7, 5], np.int32)
+    assert served_set(candidates, rows).tolist() == [5, 3, 9, 7, 8]
+    assert served_set(candidates, rows, mask_seen=True).tolist() == [9]
+    assert served_set(candidates, rows[:0]).tolist() == [5, 3, 9]
+    assert served_set(candidates[:0], rows).dtype == np.int32
+
+
+@pytest.mark.parametrize("user", ["u3", "nobody", None])
+def test_what_a_user_comes_back_to_can_be_recommended(bundle: Bundle, user: str | None) -> None:
+    recommender = Recommender(with_recipe(bundle, repeats=Repeats(100.0), guard=GuardRecipe(enabled=False)), user=user)
+    own = None if user is None else bundle.candidates_of(user)
+    rows = set((bundle.popular() if own is None else own).tolist())
+    outside = [f"item {row}" for row in range(1, 60) if row not in rows][:3]
+    recommender.personalise([(item, 1000 + place) for place, item in enumerate(outside * 10)])
+    assert recommender.report["choice"] == PERSONAL
+    assert {item for item, _ in recommender.recommend(3)} == set(outside)
+    assert len(recommender.recommend(60)) == 28
+    assert len(recommender.recommend(60, mask_seen=True)) == 25
+    assert recommender.recommend(60, outside[:1])[0][0] == outside[0]
+
+
+def test_equal_events_count_as_often_as_they_are_known(bundle: Bundle) -> None:
+    recommender = Recommender(bundle)
+    recommender.add([("item 1", 10), ("item 1", 10)])
+    recommender.add([("item 1", 10)])
+    assert recommender.history == ["item 1"] * 2
+    recommender.add([("item 1", 10)] * 3)
+    assert recommender.history == ["item 1"] * 3
+    recommender.personalise([("item 1", 10)] * 3)
+    assert recommender.history == ["item 1"] * 3
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_batches_that_overlap_give_the_history_of_one_go(bundle: Bundle, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.integers(0, 12, 40))
+    log = [(f"item {row}", float(time)) for row, time in zip(rng.integers(1, 5, 40), times, strict=True)]
+    whole = Recommender(bundle)
+    whole.add(log)
+    assert len(whole) == 40
+    parts = Recommender(bundle)
+    first, second = sorted(rng.integers(0, 13, 2))
+    parts.add([event for event in log if event[1] < second])
+    parts.add([event for event in log if event[1] >= first])
+    parts.add(log)
+    assert parts.history == whole.history
+
+
+def test_events_to_learn_leave_out_what_is_only_context() -> None:
+    assert [events_to_learn(np.arange(5), since) for since in (0, 1, 2, 5, 9)] == [4, 4, 3, 0, 0]
+    assert events_to_learn([], 0) == 0
+
+
+def test_without_a_cut_off_the_number_of_known_events_tells_what_is_new(bundle: Bundle, tmp_path: Path) -> None:
+    write_bundle_files(
+        tmp_path / "by number", model_file=bundle.model_path.read_bytes(),
+        items=bundle.vocabulary.ids(range(1, 61)), recipe=bundle.recipe, card="", model=bundle.manifest.model,
+        tensors=bundle.manifest.tensors, candidates=(["u1"], np.arange(1, 26)[None]), known=np.array([12]),
+    )  # fmt: skip
+    learned = {}
+    for user in ("u1", "nobody", None):
+        recommender = Recommender(tmp_path / "by number", user=user)
+        assert recommender.personalise(events(loyal(10), start=0)).events == (0 if user == "u1" else 9)
+        learned[user] = recommender.personalise(events(loyal(30), start=0)).events
+    assert learned == {"u1": 18, "nobody": 29, None: 29}
 
 
 @pytest.mark.parametrize(
