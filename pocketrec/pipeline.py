@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
 def results(folder: Path) -> str:
     """What a finished run has to show at a terminal: the quality table, what became of the users, where things lie.
 
+    The last line is one JSON document for programs.
+
     Raises:
         DataError: there is no metrics.json.
     """
@@ -180,7 +183,16 @@ def results(folder: Path) -> str:
         f"candidates; the weights in float32 are {size['dense_fp32_model'] / 1e6:.2f} MB"
     )
     lines += ["", f"bundle  {folder / 'bundle'} (and bundle.zip)", f"report  {folder / 'report.html'}"]
+    lines.append(json.dumps({"run": str(folder), "bundle": str(folder / "bundle"), "metrics": _short(metrics, systems)}))
     return "\n".join(lines)
+
+
+def _short(metrics: dict[str, Any], systems: list[str]) -> dict[str, Any]:
+    """The part of metrics.json that fits a line for programs: measures, differences of MRR@20, users, bytes, times."""
+    short: dict[str, Any] = {name: {m: metrics[name][m] for m in _MEASURES} for name in systems}
+    short["compare"] = {name: {"mrr@20": against["mrr@20"]} for name, against in metrics["compare"].items()}
+    kept = ("users", "ceiling", "bytes", "device")
+    return short | {name: metrics[name] for name in kept if name in metrics}
 
 
 def _difference(against: dict[str, Any]) -> str:
