@@ -2,20 +2,31 @@
 
 A configuration file has one table for each class below (``[data]``, ``[split]``, ...) and `RunConfig.seed` at the
 top level. Everything that shapes the result is here and is stored, resolved, in the run directory; where and how
-fast it runs (threads, processes) is in `ResourceConfig` and never changes a figure.
+fast it runs (threads, processes) is in `ResourceConfig` and changes figures by rounding at most.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import types
 import typing
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pocketrec.device.errors import ConfigError
+
+#: Names that a configuration may hold; tests compare them with the registries and tables that have what they name.
+FORMATS: Final = ("auto", "csv", "tsv", "parquet", "inter", "taobao", "yoochoose", "movielens")
+BACKBONES: Final = ("gru",)
+CANDIDATE_METHODS: Final = ("als", "popularity")
+OPTIMIZERS: Final = ("adagrad", "rmsprop", "adadelta", "adam", "sgd")
+WAYS: Final = ("partial", "head", "whole")
+DEVICE_OPTIMIZERS: Final = ("sgd", "adagrad", "adam")
+RUNTIMES: Final = ("auto", "ai_edge_litert", "tflite_runtime")
+_SEEDS: Final = 2**31  # what every generator of random numbers takes
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         _require(bool(self.set) != bool(self.path) or bool(self.path), "data", "name a `set` or a `path`")
+        _one_of(self.format, FORMATS, "data", "format")
         _require(0 <= self.max_bad_share <= 1, "data", "max_bad_share must lie in [0, 1]")
         _require(self.min_item_count >= 1, "data", "min_item_count must be at least 1")
 
@@ -68,8 +80,7 @@ class SplitConfig:
     """Share of each user's later events that the device learns from; the rest is the test. Ignored for kind column."""
 
     def __post_init__(self) -> None:
-        _require(self.kind in ("quantile", "time", "column", "per_user"), "split",
-                 f"kind {self.kind!r} is not one of quantile, time, column, per_user")
+        _one_of(self.kind, ("quantile", "time", "column", "per_user"), "split", "kind")
         _require(0 < self.quantile < 1, "split", "quantile must lie in (0, 1)")
         _require(0 < self.learn_share < 1, "split", "learn_share must lie in (0, 1)")
         _require(self.kind != "time" or bool(self.time), "split", "kind time needs `time`")
@@ -95,8 +106,8 @@ class ModelConfig:
     """Dropout of each GRU layer's output, in training only."""
 
     def __post_init__(self) -> None:
-        for name in ("embedding", "hidden", "layers", "window"):
-            _require(getattr(self, name) >= 1, "model", f"{name} must be at least 1")
+        _one_of(self.backbone, BACKBONES, "model", "backbone")
+        _at_least(1, self, "model", "embedding", "hidden", "layers", "window")
         for name in ("dropout", "hidden_dropout"):
             _require(0 <= getattr(self, name) < 1, "model", f"{name} must lie in [0, 1)")
 
@@ -129,14 +140,13 @@ class TrainConfig:
     """After early stopping, train again on all events before the cut-off for the number of epochs found."""
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1 and self.batch >= 1, "train", "epochs and batch must be at least 1")
-        _require(self.optimizer in ("adagrad", "rmsprop", "adadelta", "adam", "sgd"), "train",
-                 f"optimizer {self.optimizer!r} is not one of adagrad, rmsprop, adadelta, adam, sgd")
-        _require(self.loss in ("full_softmax", "sampled_softmax"), "train",
-                 f"loss {self.loss!r} is not one of full_softmax, sampled_softmax")
-        _require(self.decay in ("none", "linear", "cosine"), "train", "decay must be none, linear or cosine")
+        _at_least(1, self, "train", "epochs", "batch", "negatives", "patience")
+        _one_of(self.optimizer, OPTIMIZERS, "train", "optimizer")
+        _one_of(self.loss, ("full_softmax", "sampled_softmax"), "train", "loss")
+        _one_of(self.decay, ("none", "linear", "cosine"), "train", "decay")
         _require(0 <= self.validation < 1, "train", "validation must lie in [0, 1)")
-        _require(self.learning_rate > 0, "train", "learning_rate must be above 0")
+        _require(_rate(self.learning_rate), "train", "learning_rate must be above 0 and finite")
+        _at_least(0, self, "train", "clip_norm")
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,9 @@ class CandidatesConfig:
     """ALS: number of alternations."""
 
     def __post_init__(self) -> None:
-        _require(self.k >= 1, "candidates", "k must be at least 1")
+        _one_of(self.method, CANDIDATE_METHODS, "candidates", "method")
+        _at_least(1, self, "candidates", "k", "factors", "iterations")
+        _at_least(0, self, "candidates", "regularization", "alpha")
 
 
 @dataclass(frozen=True)
@@ -174,8 +186,9 @@ class ExportConfig:
     """Shared negatives of a device train step, for the sampled softmax."""
 
     def __post_init__(self) -> None:
-        _require(self.item_table in ("int8", "float32"), "export", "item_table must be int8 or float32")
-        _require(self.batch >= 1, "export", "batch must be at least 1")
+        _one_of(self.item_table, ("int8", "float32"), "export", "item_table")
+        _at_least(1, self, "export", "batch", "negatives")
+        _at_least(0, self, "export", "full_softmax_limit")
 
 
 @dataclass(frozen=True)
@@ -196,9 +209,11 @@ class PersonaliseConfig:
     """With fewer events to learn from, the global model is left alone."""
 
     def __post_init__(self) -> None:
-        _require(self.way in ("partial", "head", "whole"), "personalise", "way must be partial, head or whole")
-        _require(self.optimizer in ("sgd", "adagrad", "adam"), "personalise",
-                 "optimizer must be sgd, adagrad or adam")
+        _one_of(self.way, WAYS, "personalise", "way")
+        _one_of(self.optimizer, DEVICE_OPTIMIZERS, "personalise", "optimizer")
+        _require(_rate(self.learning_rate), "personalise", "learning_rate must be above 0 and finite")
+        _at_least(1, self, "personalise", "passes")
+        _at_least(0, self, "personalise", "proximal", "minimum_events")
 
 
 @dataclass(frozen=True)
@@ -234,8 +249,15 @@ class RehearseConfig:
         _require(not self.enabled or all((self.ways, self.optimizers, self.learning_rates, self.passes,
                                           self.proximals, self.targets, self.repeats)), "rehearse",
                  "no list of the grid may be empty")
-        _require(set(self.targets) <= {"later", "all"}, "rehearse", "targets must be later or all")
-        _require(min(self.repeats, default=0.0) >= 0, "rehearse", "repeats must not be negative")
+        _at_least(1, self, "rehearse", "users")
+        for name, known in (("ways", WAYS), ("optimizers", DEVICE_OPTIMIZERS), ("targets", ("later", "all"))):
+            for value in getattr(self, name):
+                _one_of(value, known, "rehearse", name)
+        _require(all(map(_rate, self.learning_rates)), "rehearse", "learning_rates must be above 0 and finite")
+        _require(all(count >= 1 for count in self.passes), "rehearse", "passes must be at least 1")
+        for name in ("proximals", "repeats"):
+            strengths = getattr(self, name)
+            _require(all(0 <= value < math.inf for value in strengths), "rehearse", f"{name} must not be negative")
         _require(bool(self.decays) and all(0 < decay < 1 for decay in self.decays), "rehearse",
                  "decays must lie in (0, 1)")
 
@@ -259,12 +281,15 @@ class EvaluateConfig:
     """Resamples of users for the 95 % intervals."""
 
     def __post_init__(self) -> None:
-        _require(self.ties in ("worst", "best", "average"), "evaluate", "ties must be worst, best or average")
+        _one_of(self.ties, ("worst", "best", "average"), "evaluate", "ties")
+        _at_least(0, self, "evaluate", "users")
+        _at_least(1, self, "evaluate", "bootstrap")
 
 
 @dataclass(frozen=True)
 class ResourceConfig:
-    """Where the run takes place; none of this changes a figure."""
+    """Where and how fast the run takes place. Another number of threads or another runtime sums in another order, so
+    weights and figures may differ by rounding; nothing else changes."""
 
     threads: int = 0
     """Threads of TensorFlow and ALS; 0 = one for each core."""
@@ -272,6 +297,10 @@ class ResourceConfig:
     """Device processes of rehearsal and evaluation; 0 = one for each core."""
     runtime: str = "auto"
     """Device runtime of rehearsal and evaluation: auto, ai_edge_litert or tflite_runtime."""
+
+    def __post_init__(self) -> None:
+        _at_least(0, self, "resources", "threads", "processes")
+        _one_of(self.runtime, RUNTIMES, "resources", "runtime")
 
 
 @dataclass(frozen=True)
@@ -290,6 +319,10 @@ class RunConfig:
     rehearse: RehearseConfig = field(default_factory=RehearseConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     resources: ResourceConfig = field(default_factory=ResourceConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < _SEEDS:
+            raise ConfigError(f"seed must lie between 0 and {_SEEDS - 1}, and is {self.seed}")
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain tables, ready for JSON or TOML."""
@@ -381,3 +414,17 @@ def _convert(expected: Any, value: Any, name: str) -> Any:
 def _require(holds: bool, table: str, message: str) -> None:
     if not holds:
         raise ConfigError(f"[{table}] {message}")
+
+
+def _one_of(value: str, known: typing.Sequence[str], table: str, name: str) -> None:
+    _require(value in known, table, f"{name} {value!r} is not one of {', '.join(known)}")
+
+
+def _at_least(least: int, config: object, table: str, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _require(least <= value < math.inf, table, f"{name} must be at least {least}, and is {value}")
+
+
+def _rate(value: float) -> bool:
+    return 0 < value < math.inf

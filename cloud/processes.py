@@ -93,8 +93,7 @@ def run_jobs(
 
 def read_lines(path: Path) -> list[Line]:
     """The lines of finished jobs (with their ``key``), in the order in which they ended."""
-    lines = path.read_text(encoding="utf-8").splitlines()[1:]
-    return [json.loads(line) for line in lines]
+    return [json.loads(line) for line in _split(path.read_bytes())[1:]]
 
 
 def _read(path: Path, fingerprint: str) -> dict[str, Line] | None:
@@ -104,7 +103,7 @@ def _read(path: Path, fingerprint: str) -> dict[str, Line] | None:
     content = path.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     try:
-        head, *lines = [json.loads(line) for line in whole.decode("utf-8").splitlines()]
+        head, *lines = [json.loads(line) for line in _split(whole)]
         if head["fingerprint"] != fingerprint:
             return None
         done = {line.pop("key"): line for line in lines}
@@ -113,6 +112,11 @@ def _read(path: Path, fingerprint: str) -> dict[str, Line] | None:
     if len(whole) < len(content):
         write_atomic(path, whole)
     return done
+
+
+def _split(content: bytes) -> list[bytes]:
+    """Lines end with a line feed and nothing else: an id may hold what Unicode calls a line break."""
+    return content.removesuffix(b"\n").split(b"\n")
 
 
 def _as_done(

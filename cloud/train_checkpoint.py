@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.device.files import write_atomic
+from pocketrec.cloud.arrays import save_arrays
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Checkpoint:
             arrays |= {f"{name}/{i}": value for i, value in enumerate(getattr(self, name))}
         plain = {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.name not in _ARRAYS}
         arrays["state"] = np.frombuffer(json.dumps(plain).encode(), np.uint8)
-        write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+        save_arrays(path, arrays)
 
     @classmethod
     def load(cls, path: Path, fingerprint: str) -> Checkpoint | None:

@@ -10,12 +10,13 @@ import dataclasses
 import json
 import math
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.config import PersonaliseConfig, RunConfig
 from pocketrec.cloud.runs import METRICS_FILE, Run, read_json, versions
-from pocketrec.device.files import write_atomic
+from pocketrec.device.files import storage_error, write_atomic
 
 if TYPE_CHECKING:
     import keras
@@ -142,10 +143,14 @@ def _export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *
     from pocketrec.export.gate import check
 
     model: keras.Model = load_model(run.folder / f"{name}.keras")
-    exported = build_tflite(
-        model, run.config.model, run.config.export, way=way, optimizer=optimizer, candidates=run.config.candidates.k
-    )
-    exported.save(folder, check(exported, model, run.config.seed).to_dict() if gate else {})
+    try:
+        exported = build_tflite(
+            model, run.config.model, run.config.export, way=way, optimizer=optimizer, candidates=run.config.candidates.k
+        )
+        checked = check(exported, model, run.config.seed).to_dict() if gate else {}
+    except OSError as error:  # both work in a temporary folder
+        raise storage_error(tempfile.gettempdir(), error) from None
+    exported.save(folder, checked)
 
 
 def _publish(run: Run, metrics: dict[str, Any] | None) -> int:

@@ -1,7 +1,7 @@
 """Candidate sets: K items for each user over one seam, made by name.
 
-A new source is one module with a class that follows `CandidateSource`, one line in `SOURCES`, and one subclass of
-`CandidateContract` in the tests.
+A new source is one module with a class that follows `CandidateSource`, one line in `SOURCES`, its name in
+`config.CANDIDATE_METHODS`, and one subclass of `CandidateContract` in the tests.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pocketrec.cloud.candidates.popularity import PopularityCandidates
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows, recall_ceiling
 from pocketrec.cloud.config import CandidatesConfig
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.device.errors import ConfigError
 
 __all__ = [
     "SOURCES",
@@ -71,14 +70,5 @@ def build(
     mask_seen: bool = False,
     als: AlsModel | None = None,
 ) -> Candidates:
-    """Candidate sets by the method that the configuration names (see `CandidateSource.build`).
-
-    Raises:
-        ConfigError: there is no such method.
-    """
-    try:
-        source = SOURCES[config.method]
-    except KeyError:
-        names = ", ".join(sorted(SOURCES))
-        raise ConfigError(f"no candidate method {config.method!r}: set candidates.method to one of {names}") from None
-    return source.build(config, before, items, seed=seed, threads=threads, mask_seen=mask_seen, als=als)
+    """Candidate sets by the method that the configuration names (see `CandidateSource.build`)."""
+    return SOURCES[config.method].build(config, before, items, seed=seed, threads=threads, mask_seen=mask_seen, als=als)

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
+from pocketrec.cloud.arrays import save_arrays
 from pocketrec.cloud.candidates.sets import (
     Candidates,
     damaged,
@@ -24,7 +25,6 @@ from pocketrec.cloud.candidates.sets import (
 )
 from pocketrec.cloud.config import CandidatesConfig
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.device.files import write_atomic
 
 _SCORES = 1 << 22  # scores held at a time
 
@@ -75,7 +75,7 @@ class AlsModel:
             StorageError: the file cannot be written.
         """
         factors = {"user_factors": self.user_factors, "item_factors": self.item_factors}
-        write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **pack_users(self.users), **factors))
+        save_arrays(path, {**pack_users(self.users), **factors})
 
     @staticmethod
     def load(path: str | Path) -> AlsModel:

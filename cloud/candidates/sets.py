@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketrec.cloud.arrays import save_arrays
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 from pocketrec.device.errors import DataError
-from pocketrec.device.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Candidates:
             StorageError: the file cannot be written.
         """
         arrays = {**pack_users(self.users), "rows": self.rows, "popular": self.popular}
-        write_atomic(path, lambda file: np.savez(file, allow_pickle=False, **arrays))
+        save_arrays(path, arrays)
 
     @staticmethod
     def load(path: str | Path) -> Candidates:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketrec.cloud.arrays import save_arrays
 from pocketrec.device.errors import DataError
-from pocketrec.device.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class Sequences:
             "items": self.items,
             "timestamps": self.timestamps,
         }
-        write_atomic(path, lambda file: np.savez(file, **arrays))
+        save_arrays(path, arrays)
 
     @staticmethod
     def load(path: str | Path) -> Sequences:

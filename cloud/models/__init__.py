@@ -1,11 +1,12 @@
 """Backbones: next-item models over one seam, made by name.
 
-A new backbone is one module with a class that follows `Backbone`, one line in `BACKBONES`, and one subclass of
-`BackboneContract` in the tests.
+A new backbone is one module with a class that follows `Backbone`, one line in `BACKBONES`, its name in
+`config.BACKBONES`, and one subclass of `BackboneContract` in the tests.
 """
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import keras
@@ -15,7 +16,7 @@ from pocketrec.cloud.config import ModelConfig
 from pocketrec.cloud.models.backbone import FC, ITEM_EMBEDDING, MODEL_NAME, Backbone, item_table
 from pocketrec.cloud.models.gru import GruBackbone
 from pocketrec.device.errors import ConfigError, DataError
-from pocketrec.device.files import write_atomic
+from pocketrec.device.files import storage_error, write_atomic
 
 #: Every backbone by its name in ``[model] backbone``.
 BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in (GruBackbone(),)}
@@ -68,14 +69,21 @@ def logits(model: keras.Model, embeddings: np.ndarray) -> np.ndarray:
 
 
 def save_model(model: keras.Model, path: Path) -> None:
-    """Write the model as a ``.keras`` file, whole or not at all."""
+    """Write the model as a ``.keras`` file, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
     temporary = path.with_name(f".{path.stem}.partial.keras")
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         model.save(temporary)
         write_atomic(path, temporary.read_bytes())
+    except OSError as error:
+        raise storage_error(path, error) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def load_model(path: Path) -> keras.Model:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pocketrec.cloud import config
 from pocketrec.cloud.config import ModelConfig
 from pocketrec.cloud.models import (
     BACKBONES,
@@ -148,7 +149,8 @@ def test_every_backbone_has_a_contract_test() -> None:
 
 def test_unknown_backbone() -> None:
     with pytest.raises(ConfigError, match=r"set model\.backbone to one of"):
-        build_model(ModelConfig(backbone="oracle"), 3, 1)
+        backbone("oracle")
+    assert set(BACKBONES) == set(config.BACKBONES)
 
 
 @pytest.mark.parametrize("content", [None, b"not a model"])

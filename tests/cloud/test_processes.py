@@ -30,6 +30,10 @@ def _refuse(job: int) -> dict[str, int]:
     return _square(job)
 
 
+def _refuse_all(job: int) -> dict[str, int]:
+    raise DataError(f"job {job} was done")
+
+
 def _die(job: int) -> dict[str, int]:
     os._exit(job)
 
@@ -50,6 +54,15 @@ def test_results_are_in_the_order_of_the_jobs_and_an_error_loses_nothing(tmp_pat
     done = run_jobs(JOBS, _square, path, "x", start=_nothing, processes=2)
     assert list(done) == list(JOBS)
     assert [line["square"] for line in done.values()] == [0, 1, 4, 9, 16, 25]
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\x1c", "\n", "\r"])
+def test_an_id_may_hold_what_unicode_calls_a_line_break(tmp_path: Path, mark: str) -> None:
+    path, key = tmp_path / "lines.jsonl", f"a{mark}b"
+    run_jobs({key: 2}, _square, path, "x", start=_nothing, processes=1)
+    assert read_lines(path) == [{"key": key, "square": 4}]
+    done = run_jobs({key: 2}, _refuse_all, path, "x", start=_nothing, processes=1)
+    assert done == {key: {"square": 4}}, "what was done is not done again"
 
 
 def test_a_process_that_dies_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
