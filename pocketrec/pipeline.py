@@ -86,16 +86,6 @@ STAGES: tuple[Stage, ...] = (
         clears=("train/model.*",),
     ),
     Stage(
-        "train-central",
-        "train on what the devices learn from, for comparison only",
-        needs=("prepare",),
-        depends=lambda c: [c.seed, *_plain(c.model, c.train, c.export, c.personalise), c.evaluate.mask_seen],
-        work=_work("train_central"),
-        leaves=("central/model.keras", "central/model.tflite"),
-        clears=("central",),
-        applies=lambda c: c.evaluate.central and c.split.kind != "column",
-    ),
-    Stage(
         "candidates",
         "make candidate sets",
         needs=("prepare",),
@@ -122,6 +112,16 @@ STAGES: tuple[Stage, ...] = (
         work=_work("export"),
         leaves=("export/model.tflite", "bundle", "bundle.zip"),
         clears=("export",),
+    ),
+    Stage(
+        "train-central",
+        "train on what the devices learn from, too, for comparison only",
+        needs=("prepare", "export"),  # after the bundle: nothing later than the cut-off is opened before it exists
+        depends=lambda c: [c.seed, *_plain(c.model, c.train, c.export, c.personalise), c.evaluate.mask_seen],
+        work=_work("train_central"),
+        leaves=("central/model.keras", "central/model.tflite"),
+        clears=("central",),
+        applies=lambda c: c.evaluate.central and c.split.kind != "column",
     ),
     Stage(
         "fleet",
@@ -183,14 +183,15 @@ def results(folder: Path) -> str:
         f"candidates; the weights in float32 are {size['dense_fp32_model'] / 1e6:.2f} MB"
     )
     lines += ["", f"bundle  {folder / 'bundle'} (and bundle.zip)", f"report  {folder / 'report.html'}"]
-    lines.append(json.dumps({"run": str(folder), "bundle": str(folder / "bundle"), "metrics": _short(metrics, systems)}))
+    places = {"run": str(folder), "bundle": str(folder / "bundle")}
+    lines.append(json.dumps({**places, "metrics": _short(metrics, systems)}))
     return "\n".join(lines)
 
 
 def _short(metrics: dict[str, Any], systems: list[str]) -> dict[str, Any]:
     """The part of metrics.json that fits a line for programs: measures, differences of MRR@20, users, bytes, times."""
     short: dict[str, Any] = {name: {m: metrics[name][m] for m in _MEASURES} for name in systems}
-    short["compare"] = {name: {"mrr@20": against["mrr@20"]} for name, against in metrics["compare"].items()}
+    short["compare"] = {name: against["mrr@20"] for name, against in metrics["compare"].items() if "mrr@20" in against}
     kept = ("users", "ceiling", "bytes", "device")
     return short | {name: metrics[name] for name in kept if name in metrics}
 
