@@ -120,7 +120,7 @@ class Bundle:
 
 def shard_of(user: str, shards: int) -> int:
     """Shard of a user: the first eight bytes of the SHA-256 of the id (UTF-8), big-endian, modulo `shards`."""
-    return int.from_bytes(hashlib.sha256(user.encode()).digest()[:8], "big") % shards
+    return int.from_bytes(hashlib.sha256(user.encode(errors="surrogatepass")).digest()[:8], "big") % shards
 
 
 def shard_name(shard: int) -> str:

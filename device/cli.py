@@ -41,8 +41,8 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
 def add_recommend(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pocketrec recommend`."""
     parser.description = (
-        "Rank the user's candidate set (or the popular items) with the personal state, where there is one, else with\n"
-        "the global model. Nothing is written. The last line of output is JSON."
+        "Rank the user's candidates (or the popular items) and the items of the user's history with the personal\n"
+        "state, where there is one, else with the global model. Nothing is written. The last line of output is JSON."
     )
     _common(parser)
     _events(parser, required=False)
@@ -67,7 +67,8 @@ def add_bench(parser: argparse.ArgumentParser) -> None:
 def add_state(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pocketrec state`."""
     parser.description = (
-        "show: what a personal state holds. reset: delete it and its previous generation. restore: put the previous\n"
+        "show: what a personal state holds. reset: delete it and its previous generation (a file that is no personal\n"
+        "state is left alone, unless it lies at the default place). restore: put the previous\n"
         "generation in its place. The last line of output is JSON."
     )
     parser.add_argument("action", choices=["show", "reset", "restore"], help="what to do")
@@ -78,7 +79,7 @@ def default_state(bundle: str | Path, user: str | None) -> Path:
     """Where a user's state is kept if nobody says: in ``<bundle>.states/``, under a hash of the user id."""
     folder = Path(bundle)
     name = folder.name[: -len(".zip")] if folder.name.endswith(".zip") else folder.name
-    key = hashlib.sha256((user or "").encode()).hexdigest()[:16]
+    key = hashlib.sha256((user or "").encode(errors="surrogatepass")).hexdigest()[:16]
     return folder.absolute().with_name(f"{name or 'bundle'}.states") / f"{key}.state"
 
 
@@ -128,6 +129,8 @@ def run_recommend(args: argparse.Namespace) -> int:
         who = f"user {args.user!r} is unknown" if args.user else "no user was named"
         raise DataError(f"{who}, with neither candidates in the bundle nor a state: check --user, give --events, or "
                         "pass --new-user for the popular items")  # fmt: skip
+    if args.candidates and not recommender.bundle.vocabulary.rows(args.candidates).any():
+        raise DataError("the model knows none of the items after --candidates: check the ids")
     best = recommender.recommend(args.k, args.candidates)
     choice = recommender.report.get("choice", "global")
     _print_rows(("place", "item", "score"), [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)])
@@ -147,7 +150,11 @@ def run_bench(args: argparse.Namespace) -> int:
     """`pocketrec bench`; 0, or a `PocketRecError`."""
     from pocketrec.device.bench import bench
     from pocketrec.device.bundle import open_bundle
+    from pocketrec.device.runtime import check_threads
 
+    if args.calls < 1:
+        raise DataError("--calls must be at least 1: give a larger number")
+    check_threads(args.threads)
     result = bench(open_bundle(args.bundle), args.runtime, args.threads, args.calls)
     processor, cores = result["machine"]["processor"], result["machine"]["cores"]
     print(f"{result['runtime']} {result['runtime_version']}, {args.threads} thread(s), {processor} ({cores} cores)")
@@ -165,9 +172,9 @@ def run_state(args: argparse.Namespace) -> int:
 
     if args.state is None and args.bundle is None:
         raise StateError("no state was named: give --bundle and --user, or --state")
-    path = Path(args.state) if args.state else default_state(args.bundle, args.user)
+    path = _state_path(args)
     if args.action == "reset":
-        deleted = [str(file) for file in states.reset_state(path)]
+        deleted = [str(file) for file in states.reset_state(path, ours=args.state is None)]
         print("deleted " + ", ".join(deleted) if deleted else f"there was no state {path}")
         _print_json({"state": str(path), "deleted": deleted})
         return 0
@@ -212,9 +219,15 @@ RUN: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
 
 def _recommender(args: argparse.Namespace) -> Recommender:
     from pocketrec.device.recommender import Recommender
+    from pocketrec.device.runtime import check_threads
 
-    path = Path(args.state) if args.state else default_state(args.bundle, args.user)
-    return Recommender(args.bundle, user=args.user, state=path, runtime=args.runtime, threads=args.threads)
+    check_threads(args.threads)
+    state = _state_path(args)
+    return Recommender(args.bundle, user=args.user, state=state, runtime=args.runtime, threads=args.threads)
+
+
+def _state_path(args: argparse.Namespace) -> Path:
+    return default_state(args.bundle, args.user) if args.state is None else Path(args.state)
 
 
 def _read(args: argparse.Namespace) -> Events:

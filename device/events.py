@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,7 @@ def read_events(
             found = _read(path, file, user, user_column, item_column, time_column)
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror or error}): name a CSV or TSV file") from None
-    except (UnicodeDecodeError, csv.Error, EOFError) as error:
+    except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path} ({error}): name a CSV or TSV file in UTF-8") from None
     if not found.items:
         if found.bad:

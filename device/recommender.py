@@ -89,7 +89,7 @@ class Recommender:
         self._runtime, self._threads = runtime, threads
         self._opened: tuple[Model, dict[str, Array]] | None = None
         self._state = self._empty()
-        if self.path is not None and (self.path.exists() or states.previous_of(self.path).exists()):
+        if self.path is not None and states.exists(self.path):
             self.load()
 
     def __len__(self) -> int:

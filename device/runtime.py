@@ -73,16 +73,17 @@ def load_interpreter(path: str | Path, runtime: str = "auto", threads: int = 1) 
     Args:
         path: the file.
         runtime: auto, ai_edge_litert or tflite_runtime.
-        threads: threads of the runtime's kernels, at least 1.
+        threads: threads of the runtime's kernels, see `check_threads`.
 
     Returns:
         The interpreter and the name of its runtime.
 
     Raises:
-        ConfigError: the runtime's name is unknown.
+        ConfigError: the runtime's name is unknown, or the number of threads is out of range.
         RuntimeMissingError: no usable runtime.
         BundleError: the file is missing, or the runtime cannot read it.
     """
+    check_threads(threads)
     if not os.path.isfile(path):
         raise BundleError(f"no model file {path}: name a complete bundle")
     name = choose_runtime(runtime)
@@ -91,9 +92,20 @@ def load_interpreter(path: str | Path, runtime: str = "auto", threads: int = 1) 
     except (ImportError, OSError) as error:
         raise RuntimeMissingError(f"{name} does not import ({_line(error)}): {_INSTALL}") from None
     try:
-        return module.Interpreter(model_path=str(path), num_threads=max(1, threads)), name
+        return module.Interpreter(model_path=str(path), num_threads=threads), name
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{name} cannot read {path} ({_line(error)}): fetch or export the bundle again") from None
+
+
+def check_threads(threads: int) -> None:
+    """Refuse a number of threads below 1 or above four for each core, where the runtimes crash or only get slower.
+
+    Raises:
+        ConfigError: it is out of range.
+    """
+    most = 4 * (os.cpu_count() or 1)
+    if not 1 <= threads <= most:
+        raise ConfigError(f"the number of threads must lie between 1 and {most}, not {threads}: give another one")
 
 
 def runtime_version(name: str) -> str:

@@ -29,6 +29,9 @@ _ROWS: Final = "history/rows"
 _TIMES: Final = "history/times"
 _KIND: Final = "pocketrec personal state"
 
+# How the file of a state begins, without the length in front: the checksum's 64 digits stand between the two.
+_HEAD: Final = (tensorfile.MARK, b'","kind":"' + _KIND.encode() + b'"')
+
 
 @dataclass(frozen=True)
 class PersonalState:
@@ -53,9 +56,27 @@ class PersonalState:
 
 
 def previous_of(path: str | Path) -> Path:
-    """Where the previous generation of a state file is kept."""
+    """Where the previous generation of a state file is kept.
+
+    Raises:
+        StateError: the path has no name that a file could have.
+    """
     path = Path(path)
+    if not path.name:
+        raise StateError(f"{path} is not the name of a state file: name a file with --state")
     return path.with_name(path.name + ".previous")
+
+
+def exists(path: str | Path) -> bool:
+    """Whether there is a state or a previous generation of one.
+
+    Raises:
+        StateError: the path cannot be that of a state file.
+    """
+    try:
+        return Path(path).exists() or previous_of(path).exists()
+    except OSError as error:
+        raise StateError(f"cannot read {path} ({error.strerror}): name another file with --state") from None
 
 
 def save_state(path: str | Path, state: PersonalState, manifest: Manifest) -> None:
@@ -87,7 +108,7 @@ def load_state(path: str | Path, manifest: Manifest | None = None) -> PersonalSt
         manifest: of the bundle that it will be used with; None skips that check (for showing it).
 
     Raises:
-        StateError: missing, damaged, of another format, or of another model, tensor specs or vocabulary.
+        StateError: missing, damaged, no state, of another format, or of another model, tensor specs or vocabulary.
     """
     path = Path(path)
     try:
@@ -97,10 +118,12 @@ def load_state(path: str | Path, manifest: Manifest | None = None) -> PersonalSt
     except OSError as error:
         raise StateError(f"cannot read {path} ({error.strerror}): {_way_out(path)}") from None
     except tensorfile.TensorFileError as error:
+        if not _begins_like_a_state(path):
+            raise StateError(f"{path} is not a personal state: {_way_out(path, _NOT_OURS)}") from None
         raise StateError(f"{path} is damaged ({error}): {_way_out(path)}") from None
     metadata, tensors = read.metadata, read.tensors
     if metadata.get("kind") != _KIND:
-        raise StateError(f"{path} is not a personal state: name the file that `pocketrec personalise` wrote")
+        raise StateError(f"{path} is not a personal state: {_NOT_OURS}")
     if metadata.get("format") != str(FORMAT_VERSION):
         raise StateError(f"{path} is of state format {metadata.get('format')} and this version reads {FORMAT_VERSION}: "
                          "update pocketrec, or reset the state")  # fmt: skip
@@ -124,17 +147,29 @@ def load_state(path: str | Path, manifest: Manifest | None = None) -> PersonalSt
         raise StateError(f"{path} lacks {error}: {_way_out(path)}") from None
 
 
-def reset_state(path: str | Path) -> list[Path]:
+def reset_state(path: str | Path, *, ours: bool = False) -> list[Path]:
     """Delete a state and its previous generation; the device is then as before any event.
+
+    Args:
+        path: the state file. One that is cut short or damaged is deleted too, as long as it begins like a state.
+        ours: the path is where nobody but pocketrec keeps files, so that whatever lies there may go.
 
     Returns:
         The files deleted.
 
     Raises:
+        StateError: a file is there that is not a personal state; nothing was deleted.
         StorageError: a file cannot be deleted.
     """
     deleted = []
-    for file in (Path(path), previous_of(path)):
+    files = [Path(path), previous_of(path)]
+    for file in files:
+        try:
+            if file.exists() and not ours and not _begins_like_a_state(file):
+                raise StateError(f"{file} is not a personal state and was not deleted: {_NOT_OURS}")
+        except OSError as error:
+            raise StateError(f"cannot read {file} ({error.strerror}): {_NOT_OURS}") from None
+    for file in files:
         try:
             file.unlink()
             deleted.append(file)
@@ -172,18 +207,35 @@ def _binding(manifest: Manifest) -> dict[str, str]:
     return {"model_id": manifest.model_id, "specs": manifest.specs_sha256, "vocabulary": vocabulary}
 
 
+_NOT_OURS: Final = "name another file with --state, or remove this one"
+
+
+def _begins_like_a_state(path: Path) -> bool:
+    """Whether a file is a state or the first part of one, whole or damaged after its beginning.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    mark, kind = _HEAD
+    with open(path, "rb") as file:
+        head = file.read(8 + len(mark) + 64 + len(kind))
+    if len(head) < 8:  # too short to tell; nothing is lost with an empty file
+        return not head
+    return mark.startswith(head[8 : 8 + len(mark)]) and kind.startswith(head[8 + len(mark) + 64 :])
+
+
 def _missing(path: Path) -> str:
     if previous_of(path).exists():
         return "run `pocketrec state restore` to go back to the previous generation"
     return "run `pocketrec personalise` first, or name another file with --state"
 
 
-def _way_out(path: Path) -> str:
+def _way_out(path: Path, otherwise: str = "") -> str:
     previous = previous_of(path)
     with contextlib.suppress(OSError, tensorfile.TensorFileError):
         tensorfile.load(previous)
         return f"run `pocketrec state restore` to go back to {previous}, which is good"
-    return "run `pocketrec state reset` to start again from the global model"
+    return otherwise or "run `pocketrec state reset` to start again from the global model"
 
 
 def joined(rows: Array, times: Array, trained: int, new: Mapping[str, Array]) -> tuple[Array, Array, int]:

@@ -27,7 +27,8 @@ _DTYPES: Final = {
 }  # fmt: skip
 _NAMES: Final = {np.dtype(code): name for name, code in _DTYPES.items()}
 _ZEROS: Final = "0" * 64
-_MARK: Final = b'{"__metadata__":{"sha256":"'
+#: Bytes 8 to 34 of every tensor file with a checksum; 64 digits follow.
+MARK: Final = b'{"__metadata__":{"sha256":"'
 
 
 class TensorFileError(Exception):
@@ -73,7 +74,7 @@ def dump(tensors: Mapping[str, np.ndarray[Any, Any]], metadata: Mapping[str, str
     text += b" " * (-len(text) % 8)  # safetensors aligns the data to eight bytes
     whole = struct.pack("<Q", len(text)) + text + b"".join(parts)
     digest = hashlib.sha256(whole).hexdigest().encode()
-    at = 8 + len(_MARK)
+    at = 8 + len(MARK)
     return whole[:at] + digest + whole[at + 64 :]
 
 
@@ -88,8 +89,8 @@ def parse(content: bytes) -> TensorFile:
     (length,) = struct.unpack_from("<Q", content)
     if length > len(content) - 8:
         raise TensorFileError("it is cut short or not a tensor file")
-    at = 8 + len(_MARK)
-    if content[8:at] != _MARK:
+    at = 8 + len(MARK)
+    if content[8:at] != MARK:
         raise TensorFileError("it is not a tensor file with a checksum")
     digest = hashlib.sha256(content[:at])
     digest.update(_ZEROS.encode())

@@ -40,7 +40,7 @@ class Vocabulary:
 
     def rows(self, ids: Iterable[str]) -> np.ndarray[Any, Any]:
         """int32: row of each id, 0 where it is unknown. One pass over the file, whatever the number of ids."""
-        keys = [item.encode() for item in ids]
+        keys = [item.encode(errors="surrogatepass") for item in ids]  # what is not UTF-8 is no item, and no error
         wanted = set(keys)
         found: dict[bytes, int] = {}
         self._text.seek(0)

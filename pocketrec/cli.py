@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -18,13 +19,18 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import Any, NoReturn, TextIO
 
 from pocketrec import __version__
 from pocketrec.device import cli as device
 from pocketrec.device.errors import ConfigError, PocketRecError
 
 LOG_FILE = "log.txt"
+
+# Errors of the operating system that the user can mend: a full disk or quota, no right to a file, a name too long.
+_MENDABLE = {
+    getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENAMETOOLONG")
+} - {None}
 
 _STAGES = {
     "prepare": ("read the log and split it at the cut-off", "reads the log, splits it, writes RUN/data"),
@@ -72,7 +78,10 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
 
 
 class _Parser(argparse.ArgumentParser):
-    """Wrong arguments look like every other error."""
+    """Wrong arguments, and help that cannot be written, look like every other error."""
+
+    def print_help(self, file: Any = None) -> None:
+        (file or sys.stdout).write(self.format_help())  # argparse would pass over a full disk
 
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
@@ -101,9 +110,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail(f"interrupted{_how_to_go_on(arguments)}", 130, "")
     except BrokenPipeError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_unwritten_output()
         return 1
+    except OSError as error:
+        if error.errno not in _MENDABLE:
+            return _fail(_unexpected(error, getattr(options, "out", None)), 1)
+        where = f"use {error.filename}" if error.filename is not None else "write the output"
+        reason = error.strerror or type(error).__name__
+        message = f"cannot {where}: {reason}: free some space, or name a file or folder that can be used"
+        _drop_unwritten_output()
+        return _fail(message, 2)
     except MemoryError:
         return _fail("out of memory: use a smaller log, model.window, train.batch or fewer resources.processes", 2)
     except Exception as error:
@@ -233,6 +249,15 @@ def _fail(message: str, status: int, prefix: str = "error: ") -> int:
     return status
 
 
+def _drop_unwritten_output() -> None:
+    """Where standard output takes nothing more, let Python's last flush, when it exits, find no error to tell of."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _how_to_go_on(arguments: Sequence[str]) -> str:
     if arguments and arguments[0] in ("run", *_STAGES):
         return ": the same command goes on where this one was"
@@ -287,9 +312,11 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _on_device(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """The same without what the runtimes write to standard error on their own."""
+    """The same without what the runtimes write to standard error on their own; ids no terminal can show are escaped."""
 
     def quietly(options: argparse.Namespace) -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+            sys.stdout.reconfigure(errors="backslashreplace")
         with _native_noise_into(Path(os.devnull)):
             return run(options)
 

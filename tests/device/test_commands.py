@@ -143,8 +143,142 @@ def test_damage_is_one_line_and_the_state_stays_good(
     assert run("recommend", *user) == 0
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["recommend", "--threads", "0"], "the number of threads must lie between 1 and "),
+        (["recommend", "--threads", "-3"], "not -3: give another one"),
+        (["recommend", "--threads", "100000"], "not 100000"),
+        (["bench", "--threads", "100000"], "not 100000"),
+        (["bench", "--calls", "0"], "--calls must be at least 1"),
+        (["bench", "--calls", "-4"], "--calls must be at least 1"),
+        (["recommend", "-k", "0"], "-k must be at least 1"),
+        (["recommend", "--state", "."], ". is not the name of a state file"),
+        (["recommend", "--state", ""], "is not the name of a state file"),
+        (["recommend", "--state", "x" * 300], "File name too long"),
+        (["state", "show", "--state", "/"], "is not the name of a state file"),
+        (["state", "reset", "--state", "."], "is not the name of a state file"),
+        (["state", "restore", "--state", ".."], "no previous generation"),
+        (["recommend", "--candidates", "nope", "\udcff"], "the model knows none of the items after --candidates"),
+        (["recommend", "--user", "\udcff"], "user '\\udcff' is unknown"),
+    ],
+)
+def test_every_wrong_argument_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], words: list[str], expected: str
+) -> None:
+    command, *rest = words
+    user = [] if "--user" in words or command == "bench" else ["--user", "u1"]
+    action = [rest.pop(0)] if command == "state" else []
+    assert expected in fails(capsys, command, *action, "--bundle", folder, *user, *rest)
+
+
+def test_ids_that_are_not_utf_8(folder: Path, csv: Path, tmp_path: Path) -> None:
+    csv.write_text("item\n" + "".join(f"item {row}\n" for row in loyal(40)))
+    user = ["--bundle", os.fsencode(folder), "--user", b"\xff"]
+    for words in (
+        ["recommend", *user, "--new-user"],
+        ["personalise", *user, "--events", os.fsencode(csv)],
+        ["recommend", *user, "--candidates", "item 1", b"\xff"],
+        ["state", "show", *user],
+    ):
+        done = subprocess.run([sys.executable, "-m", "pocketrec.cli", *words], capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout.splitlines()[-1])
+
+
+def test_no_other_file_is_reset(folder: Path, csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    user = ("--bundle", folder, "--user", "u1")
+    content = csv.read_bytes()
+    line = fails(capsys, "personalise", *user, "--events", csv, "--state", csv)
+    assert "is not a personal state: name another file" in line
+    assert "state reset" not in line
+    assert "was not deleted" in fails(capsys, "state", "reset", *user, "--state", csv)
+    assert csv.read_bytes() == content
+    state = default_state(folder, "u1")
+    state.parent.mkdir()
+    state.write_bytes(b"what a broken disk left")
+    assert run("state", "reset", *user) == 0
+    assert not state.exists()
+
+
+# Runs in a mount namespace of its own, in which the folder argv[1] becomes a disk of argv[2] kilobytes. Copies argv[3]
+# there, runs the command twice, the second time on a full disk, and tells what came of it.
+FULL_DISK = """
+import json, os, shutil, subprocess, sys
+disk, size, content, first, *words = sys.argv[1:]
+mount = ["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", disk]
+if subprocess.run(mount, capture_output=True).returncode:
+    sys.exit(77)
+os.chdir(disk)
+if content:
+    shutil.copy(content, disk)
+command = [sys.executable, "-m", "pocketrec.cli", *words]
+if first == "once before":
+    subprocess.run(command, check=True, capture_output=True)
+kept = {name: open(name, "rb").read() for name in os.listdir()}
+try:
+    with open("filler", "wb") as file:
+        while file.write(bytes(4096)):
+            file.flush()
+except OSError:
+    pass
+done = subprocess.run(command, capture_output=True, text=True)
+os.unlink("filler")
+print(json.dumps([done.returncode, done.stderr.splitlines(), sorted(kept), sorted(os.listdir()),
+                  all(open(name, "rb").read() == old for name, old in kept.items())]))
+"""
+
+
+def on_a_full_disk(tmp_path: Path, kilobytes: int, content: str, first: str, *words: object) -> None:
+    """Assert that the command ends in one line and status 2 there, and that every file is as it was."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    code = [*unshare, sys.executable, "-c", FULL_DISK, disk, kilobytes, content, first, *words]
+    try:
+        done = subprocess.run([str(word) for word in code], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no unshare here")
+    if done.returncode == 77 or (done.returncode and done.stderr.startswith("unshare:")):
+        pytest.skip("no file system may be mounted here")
+    assert done.returncode == 0, done.stderr
+    status, errors, before, after, same = json.loads(done.stdout)
+    assert status == 2
+    (line,) = [error for error in errors if not error.startswith("INFO:")]
+    assert line.startswith("error: cannot write ")
+    assert "No space left on device" in line
+    assert before == after
+    assert same
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk")
+def test_full_disk_while_a_state_is_written(folder: Path, csv: Path, tmp_path: Path) -> None:
+    user = ("--bundle", folder, "--user", "u1", "--events", csv, "--state", "u1.state")
+    on_a_full_disk(tmp_path, 64, "", "once before", "personalise", *user)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts a small disk")
+def test_full_disk_while_a_zip_is_unpacked(made: Path, tmp_path: Path) -> None:
+    archive = made.with_name(made.name + ".zip")
+    size = archive.stat().st_size // 1024 + 40
+    on_a_full_disk(tmp_path, size, str(archive), "", "recommend", "--bundle", archive.name, "--user", "u1")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("words", [["recommend", "--user", "u1"], ["recommend", "--help"], ["bench", "--calls", "1"]])
+def test_output_that_cannot_be_written_is_one_line(folder: Path, words: list[str]) -> None:
+    code = [sys.executable, "-m", "pocketrec.cli", words[0], "--bundle", str(folder), *words[1:]]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(code, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if not line.startswith("INFO:")]
+    assert line.startswith("error: cannot write the output: No space left on device: free some space")
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no resource limits")
-def test_full_disk_leaves_the_state_good(folder: Path, csv: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_may_not_grow_leaves_the_state_good(
+    folder: Path, csv: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     user = ("--bundle", folder, "--user", "u1")
     assert run("personalise", *user, "--events", csv) == 0
     state = default_state(folder, "u1")
@@ -205,19 +339,47 @@ def test_no_network_and_nothing_heavy(folder: Path, csv: Path) -> None:
         assert done.stdout.splitlines()[-1] == "[0, [], []]"
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="no strace here")
+def works(*words: str) -> bool:
+    """Whether a command runs here and ends well."""
+    try:
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def unable(reason: str) -> None:
+    """Skip, except where the tests are run to be sure, on Linux in $CI."""
+    if sys.platform == "linux" and os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def test_the_kernel_sees_no_network_call(folder: Path, csv: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    strace = ["strace", "-f", "-qq", "-e", "trace=network", "-o", str(trace)]
+    if not works(*strace, "true"):
+        unable("no strace here, or none that may trace")
     user = ["--bundle", str(folder), "--user", "u1"]
     for words in (["personalise", *user, "--events", str(csv)], ["recommend", *user]):
-        trace = tmp_path / "trace"
-        strace = ["strace", "-f", "-qq", "-e", "trace=network", "-o", str(trace)]
         code = [*strace, sys.executable, "-m", "pocketrec.cli", *words]
         done = subprocess.run(code, capture_output=True, text=True, check=False)
-        if "ptrace" in done.stderr and not trace.read_text().strip():
-            pytest.skip("strace may not trace here")
         assert done.returncode == 0, done.stderr
         lines = trace.read_text().splitlines()
         assert [line for line in lines if "(" in line and "+++" not in line and "---" not in line] == []
+    opens = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM)"
+    subprocess.run([*strace, sys.executable, "-c", opens], check=True)
+    assert "socket(" in trace.read_text(), "it would have been seen"
+
+
+def test_a_machine_without_a_network_is_enough(folder: Path, csv: Path) -> None:
+    alone = next((words for words in (["unshare", "-n"], ["unshare", "-rn"]) if works(*words, "true")), None)
+    if alone is None:
+        unable("no network namespace can be made here")
+    user = ["--bundle", str(folder), "--user", "u1"]
+    for words in (["personalise", *user, "--events", str(csv)], ["recommend", *user]):
+        code = [*(alone or []), sys.executable, "-m", "pocketrec.cli", *words]
+        done = subprocess.run(code, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 MEMORY = """

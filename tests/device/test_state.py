@@ -77,9 +77,38 @@ def test_damage_names_the_way_out_and_is_never_used(bundle: Bundle, tmp_path: Pa
         load_state(path, bundle.manifest)
     same(restore_state(path, bundle.manifest), STATE)
     previous_of(path).write_bytes(b"damaged")
-    with pytest.raises(StateError, match="damaged"):
+    with pytest.raises(StateError, match="is not a personal state"):
         restore_state(path)
     same(load_state(path), STATE)
+
+
+def test_reset_deletes_personal_states_only(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    save_state(path, STATE, bundle.manifest)
+    content = path.read_bytes()
+    altered = content[:-9] + b"123456789"
+    for begun in (content[:-1], content[:130], content[:100], content[:60], content[:8], altered, b""):
+        path.write_bytes(begun)
+        assert reset_state(path) == [path]
+    shard = (bundle.folder / "candidates" / "0000").read_bytes()
+    for other in (b"user,item,timestamp\nu1,item 1,5\n", b"a", content[1:], shard, b"\0" * 200):
+        path.write_bytes(other)
+        save_state(tmp_path / "t", STATE, bundle.manifest)
+        with pytest.raises(StateError, match="is not a personal state: name another file with --state, or remove"):
+            load_state(path)
+        with pytest.raises(StateError, match="is not a personal state and was not deleted"):
+            reset_state(path)
+        assert path.read_bytes() == other
+    save_state(path, STATE, bundle.manifest)  # what was no state is the previous generation now
+    with pytest.raises(StateError, match=r"s\.previous is not a personal state"):
+        reset_state(path)
+    assert path.read_bytes() == content
+    assert reset_state(path, ours=True) == [path, previous_of(path)]
+    with pytest.raises(StateError, match="cannot read"):
+        reset_state(tmp_path)
+    for nameless in (".", "/", ""):
+        with pytest.raises(StateError, match="is not the name of a state file"):
+            reset_state(nameless)
 
 
 def test_state_of_another_model_is_refused(bundle: Bundle, tmp_path: Path) -> None:
