@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 
 from pocketrec.cloud import metrics
 from pocketrec.cloud.config import EvaluateConfig
+from pocketrec.cloud.fleet_files import FLEET_FILE, USERS_FILE
 from pocketrec.cloud.processes import read_lines
 from pocketrec.device.errors import DataError
 
 #: Order in which systems are listed; any other follows.
-ORDER: Final = ("global", "personal", "naive", "central", "popularity", "als", "recent")
+ORDER: Final = ("global", "personal", "repeats", "naive", "central", "popularity", "als", "recent")
 #: Measures that get intervals and paired differences.
 COMPARED: Final = ("mrr@20", "recall@20", "ndcg@20")
-#: Files that a fleet leaves.
-USERS_FILE: Final = "users.jsonl"
-FLEET_FILE: Final = "fleet.json"
 
 Ranks = list[NDArray[np.float64]]
 
@@ -56,6 +54,7 @@ def fleet_metrics(
     data: Mapping[str, Any] | None = None,
     sizes: Mapping[str, Any] | None = None,
     rehearsal: Mapping[str, Any] | None = None,
+    device: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """metrics.json of a personalised log, from what `pocketrec.cloud.fleet.run_fleet` left in `folder`.
 
@@ -66,6 +65,7 @@ def fleet_metrics(
         data: the summary of the split, copied under ``data``.
         sizes: what `size_ledger` gives, copied under ``bytes``.
         rehearsal: rehearsal.json, whose forecast is set against what came.
+        device: what one device needs (`pocketrec.cloud.device_figures`); the fleet's own figures are put beside it.
 
     Raises:
         DataError: the files are missing, or no user could be evaluated.
@@ -82,6 +82,11 @@ def fleet_metrics(
     result = _quality(ranks, judge, fleet["window"], evaluate, personal=True)
     kept = [user["decision"].get("personal", {}).get("kept", "global") for user in users]
     personal = result["compare"].get("personal", {}).get(metrics.HEADLINE, {})
+    for name in ("central", "repeats"):
+        if name in ranks and "personal" in ranks:
+            both = {measure: [metrics.user_values(ranks[system], measure) for system in ("personal", name)]
+                    for measure in COMPARED}  # fmt: skip
+            result["compare"][f"personal_{name}"] = {m: judge.compare(*values) for m, values in both.items()}
     result["users"] = {
         "evaluated": len(users),
         **{name: personal.get(name, 0) for name in ("gained", "harmed", "gained_share", "harmed_share")},
@@ -95,16 +100,17 @@ def fleet_metrics(
     result["history"] = [
         {"low": low, "high": high, **_group(ranks, index, judge)} for low, high, index in metrics.length_groups(learn)
     ]
-    in_set = np.array([user["ceiling"] / len(user["ranks"]["global"]) for user in users])
-    result["ceiling"] = float(in_set.mean())
+    for name in ("ceiling", "ceiling_candidates"):
+        result[name] = float(np.mean([user[name] / len(user["ranks"]["global"]) for user in users]))
     result["candidates"] = {
         "ceiling": result["ceiling"],
+        "ceiling_candidates": result["ceiling_candidates"],
         "ceiling_event_mean": sum(u["ceiling"] for u in users) / sum(len(u["ranks"]["global"]) for u in users),
         "k": fleet["candidates"],
         **{name: metrics.user_means(values) for name, values in within.items()},
     }
     result["skipped"] = fleet["skipped"]
-    result["device"] = fleet["device"]
+    result["device"] = {**(device or {}), **{f"fleet_{name}": value for name, value in fleet["device"].items()}}
     if rehearsal is not None:
         result["rehearsal"] = forecast_against(rehearsal, ranks, learn, judge)
     return _finish(result, data, sizes)

@@ -2,7 +2,8 @@
 
 For a test event the context is the latest `window` known events before it, earlier test events included; nothing is
 trained on test events. Items outside the vocabulary are in no context and are no target. Every system ranks the whole
-catalogue, and the user's candidate set apart: there a target outside the set is a miss.
+catalogue, and apart from that what the user's device offers (candidates, and own items where they are not masked):
+there a target outside is a miss.
 
 This module knows nothing about how models were trained; `pocketrec.cloud.evaluate` turns ranks into figures.
 """
@@ -27,9 +28,11 @@ from pocketrec.cloud.fleet_device import (
     ScoresOf,
     Settings,
     SimulatedDevice,
+    is_offered,
     known_positions,
     system_ranks,
 )
+from pocketrec.cloud.fleet_files import FLEET_FILE, USERS_FILE
 from pocketrec.cloud.processes import run_jobs
 from pocketrec.cloud.progress import Progress, no_progress
 from pocketrec.device.files import sha256_file, write_atomic
@@ -43,10 +46,7 @@ if TYPE_CHECKING:
     from pocketrec.cloud.candidates import AlsModel, Candidates
     from pocketrec.cloud.data.sequences import Sequences
 
-#: One line for each user.
-USERS_FILE: Final = "users.jsonl"
-#: What all users share: window, latencies, memory, who was left out.
-FLEET_FILE: Final = "fleet.json"
+_LINES: Final = 2  # changes with what a line of users.jsonl holds
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,8 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
     return {
         "user": user.user, "old": len(user.before) > 0, "before": len(user.before), "learn": len(user.learn),
         "test": len(targets), "unknown": int((user.test == 0).sum()), "empty": int((places == 0).sum()),
-        "ceiling": int(np.isin(targets, user.candidates).sum()), "decision": decisions,
+        "ceiling": int(is_offered(user, settings).sum()),
+        "ceiling_candidates": int(np.isin(targets, user.candidates).sum()), "decision": decisions,
         "ranks": {name: _plain(rank) for name, rank in full.items()},
         "within": {name: _plain(rank) for name, rank in within.items()},
         "ms": {name: round(value, 4) for name, value in times.items()}, "rss_mb": round(peak_resident_mb(), 1),
@@ -303,7 +304,7 @@ def _shape(system: System, users: Sequence[DeviceUser]) -> dict[str, int]:
 
 def _fingerprint(users: Sequence[DeviceUser], systems: Sequence[System], settings: Settings) -> str:
     """Changes with all that a figure depends on."""
-    digest = hashlib.sha256(json.dumps([settings.ties, settings.mask_seen, settings.runtime]).encode())
+    digest = hashlib.sha256(json.dumps([_LINES, settings.ties, settings.mask_seen, settings.runtime]).encode())
     for system in systems:
         digest.update(json.dumps([system.name, sha256_file(system.model), sha256_file(system.item_embeddings),
                                   system.recipe, system.guard], sort_keys=True).encode())  # fmt: skip

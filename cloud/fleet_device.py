@@ -136,7 +136,7 @@ def known_positions(user: DeviceUser) -> tuple[NDArray[np.int32], NDArray[np.int
 def system_ranks(
     user: DeviceUser, scores_of: ScoresOf, rows_in_table: int, settings: Settings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Rank of every known test event, in the full catalogue and within the candidate set.
+    """Rank of every known test event, in the full catalogue and within what the device offers (`is_offered`).
 
     Args:
         user: whose test events.
@@ -145,12 +145,14 @@ def system_ranks(
         settings: ties and mask.
 
     Returns:
-        float64 [P] each; infinity = missing (masked, or not in the set).
+        float64 [P] each; infinity = missing (masked, or not offered).
     """
     rows, places = known_positions(user)
     targets = rows[places]
-    own = np.unique(user.candidates[user.candidates > 0])
-    inside = np.concatenate([[0], own])  # column 0 = padding
+    offered = is_offered(user, settings)
+    fixed = user.candidates[user.candidates > 0]
+    inside = np.unique(np.concatenate([[0], fixed, rows]))  # all that is offered at some position; column 0 = padding
+    at = np.searchsorted(inside, rows)
     full, within = np.empty(len(places)), np.empty(len(places))
     step = max(1, _CELLS // rows_in_table)
     for begin in range(0, len(places), step):
@@ -162,8 +164,21 @@ def system_ranks(
             for index, place in enumerate(places[part]):
                 masked[index, rows[:place]] = True
         full[part] = ranks(scores, targets[part], settings.ties, masked)
-        at = np.searchsorted(own, targets[part])
-        found = np.isin(targets[part], own)
-        within[part] = ranks(scores[:, inside], np.where(found, at + 1, 0), settings.ties,
-                             None if masked is None else masked[:, inside])  # fmt: skip
+        left_out = np.tile(~np.isin(inside, fixed), (len(scores), 1))
+        for index, place in enumerate(places[part]):
+            left_out[index, at[:place]] = settings.mask_seen
+        within[part] = ranks(scores[:, inside], np.where(offered[part], at[places[part]], 0), settings.ties, left_out)
     return full, within
+
+
+def is_offered(user: DeviceUser, settings: Settings) -> NDArray[np.bool_]:
+    """Whether a device would offer each test event's item, [P]: no ranking of the device's finds any other.
+
+    It offers the user's candidates and, unless seen items are masked, the items of the own history up to then.
+    """
+    rows, places = known_positions(user)
+    targets = rows[places]
+    found: NDArray[np.bool_] = np.isin(targets, user.candidates)
+    if not settings.mask_seen:
+        found |= np.array([target in rows[:place] for target, place in zip(targets, places, strict=True)], dtype=bool)
+    return found

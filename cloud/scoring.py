@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.models import item_embeddings
 
 _ROWS = 256  # rows embedded at a time
 _SCORES = 1 << 22  # scores held at a time
@@ -134,15 +133,6 @@ def seen_before(sequences: Sequences, where: Positions) -> list[np.ndarray]:
     """For each position, the item rows that its sequence holds before the target."""
     known = [items[items != 0] for items in (sequences.of(user)[0] for user in range(len(sequences)))]
     return [known[user][:place] for user, place in zip(where.user.tolist(), where.place.tolist(), strict=True)]
-
-
-def rank_positions(
-    model: keras.Model, sequences: Sequences, window: int, first: np.ndarray | None = None, *, mask_seen: bool = False
-) -> tuple[Positions, np.ndarray]:
-    """Positions of the sequences and the full-ranking rank of each target (see `positions` and `full_ranks`)."""
-    where = positions(sequences, window, first)
-    seen = seen_before(sequences, where) if mask_seen else None
-    return where, full_ranks(embed_positions(model, where), where.targets, item_embeddings(model), seen)
 
 
 def model_runner(model: keras.Model) -> Embed:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-_SYSTEMS = ("global", "personal", "naive", "central", "popularity", "als", "recent")
+_SYSTEMS = ("global", "personal", "repeats", "naive", "central", "popularity", "als", "recent")
 
 
 def model_card(

@@ -174,9 +174,15 @@ def results(folder: Path) -> str:
             f"{users['evaluated']} users: {users['gained']} gained and {users['harmed']} lost more than .01 of MRR@20 "
             f"by personal training; {users['kept_global']} devices stayed with the global model"
         )
-        lines.append(f"{metrics['ceiling']:.1%} of the test items lie in the users' candidate sets")
+        lines.append(
+            f"{metrics['ceiling']:.1%} of the test items are among what a device offers (candidates and own items), "
+            f"{metrics.get('ceiling_candidates', 0):.1%} in the users' candidate sets alone"
+        )
     else:
         lines.append(f"{users['evaluated']} sequences, the global model alone (the log has its own split)")
+    for name, words in (("repeats", "the bonus for repeats alone"), ("central", "retraining in the cloud")):
+        if f"personal_{name}" in metrics["compare"]:
+            lines.append(f"personal against {words}: {_difference(metrics['compare'][f'personal_{name}']['mrr@20'])}")
     size = metrics["bytes"]
     lines.append(
         f"a device fetches {size['model'] / 1e6:.2f} MB of model and {size['candidates_per_user'] / 1e3:.1f} kB of "

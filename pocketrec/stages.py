@@ -1,7 +1,8 @@
 """What each stage of a run does: the one place where data, training, rehearsal, export and the fleet meet.
 
 Everything heavy is imported inside the stages, so that looking at a run costs nothing. What lies before the cut-off
-(``RUN/data/cloud``) is all that any stage before `fleet` opens; only `fleet` opens the later events.
+(``RUN/data/cloud``) is all that any stage opens before the bundle exists. After it, `train_central` (for comparison,
+where it is asked for) and `fleet` open the later events; of what they make, the bundle gets the figures of its card.
 """
 
 from __future__ import annotations
@@ -192,6 +193,7 @@ def _judge_personal(run: Run) -> dict[str, Any]:
     """Every test user's device, in processes."""
     from pocketrec.cloud.candidates import AlsModel, Candidates
     from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
+    from pocketrec.cloud.device_figures import device_figures
     from pocketrec.cloud.evaluate import fleet_metrics
     from pocketrec.cloud.fleet import System, device_users, run_fleet
 
@@ -205,6 +207,9 @@ def _judge_personal(run: Run) -> dict[str, Any]:
     recipe = _recipe(run)
     files = (export / "model.tflite", export / "item_embeddings.npy")
     systems = [System("global", *files), System("personal", *files, recipe=recipe)]
+    bonus = repeats_alone(recipe)
+    if bonus is not None:
+        systems.append(System("repeats", *files, recipe=bonus, guard=False))
     if config.evaluate.naive:
         folder = export / "naive" if _needs_naive(config, recipe) else export
         naive = {**_recipe_of(config.personalise), "proximal": 0.0, "minimum_events": 1}
@@ -212,7 +217,8 @@ def _judge_personal(run: Run) -> dict[str, Any]:
         systems.append(System("naive", *own, recipe=naive, guard=False))
     if config.evaluate.central:
         central = run.folder / "central"
-        systems.append(System("central", central / "model.tflite", central / "item_embeddings.npy"))
+        own = (central / "model.tflite", central / "item_embeddings.npy")
+        systems.append(System("central", *own, recipe=bonus, guard=False))
     with run.progress() as progress:
         run_fleet(
             users, systems, run.folder / "fleet", evaluate=config.evaluate, als_items=als.item_factors,
@@ -225,6 +231,7 @@ def _judge_personal(run: Run) -> dict[str, Any]:
         data=load_summary(run.folder),
         sizes=_sizes(run),
         rehearsal=read_json(run.folder / REHEARSAL) or None,
+        device=device_figures(run.folder / "bundle", config.resources.runtime),
     )
 
 
@@ -285,6 +292,19 @@ def _recipe_of(config: PersonaliseConfig) -> dict[str, Any]:
     from pocketrec.device.recipe import Recipe
 
     return Recipe(**dataclasses.asdict(config)).to_dict()
+
+
+def repeats_alone(recipe: dict[str, Any]) -> dict[str, Any] | None:
+    """A recipe with another's bonus for repeats and no training; None where that one has no bonus."""
+    from pocketrec.device.recipe import Recipe
+    from pocketrec.device.repeats import Repeats
+
+    bonus = Repeats(**recipe["repeats"])
+    if not (recipe["personalise"] and bonus.strength):
+        return None
+    return Recipe(
+        way=recipe["way"], optimizer=recipe["optimizer"], passes=0, minimum_events=0, targets="all", repeats=bonus
+    ).to_dict()
 
 
 def _needs_naive(config: RunConfig, recipe: dict[str, Any]) -> bool:

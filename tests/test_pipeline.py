@@ -15,7 +15,10 @@ import pytest
 from pocketrec.cloud.config import RunConfig, config_from_dict
 from pocketrec.cloud.runs import Pipeline, Run, Stage, stage_seconds
 from pocketrec.device.errors import DataError, StorageError
+from pocketrec.device.recipe import Recipe
+from pocketrec.device.repeats import Repeats
 from pocketrec.pipeline import STAGES
+from pocketrec.stages import repeats_alone
 
 
 class Workshop:
@@ -228,6 +231,19 @@ def test_stages_only_need_earlier_ones() -> None:
 )
 def test_what_a_change_costs(change: dict[str, Any], redone: set[str]) -> None:
     assert _redone(change) == redone
+
+
+def test_the_bonus_alone_is_a_recipe_without_training() -> None:
+    shipped = Recipe(passes=7, minimum_events=5, repeats=Repeats(2.0, 0.8))
+    alone = Recipe.from_dict(repeats_alone(shipped.to_dict()) or {})
+    assert (alone.passes, alone.minimum_events, alone.repeats) == (0, 0, shipped.repeats)
+    assert repeats_alone(Recipe().to_dict()) is None, "no bonus"
+    assert repeats_alone(dataclasses.replace(shipped, personalise=False).to_dict()) is None, "devices do not use it"
+
+
+def test_nothing_later_is_opened_before_the_bundle_exists() -> None:
+    names = [stage.name for stage in STAGES]
+    assert names.index("export") < names.index("train-central") < names.index("fleet")
 
 
 def test_every_table_of_the_configuration_but_resources_shapes_some_stage() -> None:

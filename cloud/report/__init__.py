@@ -10,9 +10,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pocketrec.cloud.evaluate import USERS_FILE, read_users
+from pocketrec.cloud.evaluate import read_users
+from pocketrec.cloud.fleet_files import USERS_FILE
 from pocketrec.cloud.report import page, sections
 from pocketrec.cloud.report.flow import flow
+from pocketrec.cloud.runs import stage_seconds
 from pocketrec.device.errors import DataError
 from pocketrec.device.files import write_atomic
 
@@ -51,6 +53,7 @@ def write_report(run: Path) -> Path:
         page.section("How this was made", "", "".join(
             page.details(title, json.dumps(content, indent=1, ensure_ascii=False))
             for title, content in (("Configuration", settings), ("Versions", versions),
+                                   ("Seconds of each stage", stage_seconds(run)),
                                    ("Counts", metrics.get("data", {}))) if content)) if settings or versions else "",
     ]  # fmt: skip
     path = run / REPORT_FILE
@@ -84,4 +87,4 @@ def _read(path: Path) -> dict[str, Any]:
 def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]

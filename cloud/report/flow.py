@@ -49,7 +49,7 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
             _box(columns[2], bottom, "Devices learn", [f"{count(data.get('events_learn'))} events",
                  f"{count(users['evaluated'])} users judged"], "device"),
             _box(columns[3], bottom, "Recommendations", [f"MRR@20 {figure(metrics['personal']['mrr@20'])}",
-                 f"in the set: {percent(ceiling)}" if ceiling is not None else ""], "device"),
+                 f"offered: {percent(ceiling)}" if ceiling is not None else ""], "device"),
         ]  # fmt: skip
         arrows += [_arrow(columns[1], bottom, columns[2]), _arrow(columns[2], bottom, columns[3]),
                    _down(columns[3], top, bottom)]  # fmt: skip

@@ -42,7 +42,8 @@ def headline(metrics: Table) -> str:
              f"of {count(users['evaluated'])}, by more than .01"),
         ]  # fmt: skip
     if metrics.get("ceiling") is not None:
-        entries.append((percent(metrics["ceiling"]), "of next items in the candidate set", "ceiling of any reranker"))
+        entries.append((percent(metrics["ceiling"]), "of next items are offered by the device",
+                        f"{percent(metrics.get('ceiling_candidates'))} by the candidate set alone"))  # fmt: skip
     if metrics.get("bytes"):
         entries.append((size(metrics["bytes"]["model"]), "model.tflite",
                         f"dense float32: {size(metrics['bytes']['dense_fp32_model'])}"))  # fmt: skip
@@ -191,13 +192,17 @@ def costs(metrics: Table) -> str:
         parts.append(page.heading("Bytes") + page.table(["", ""], rows))
     if device:
         names = {"train": "train step", "embed": "user embedding", "infer": "score the candidates"}
+        columns = ("{}_ms_p50", "fleet_{}_ms_p50", "fleet_{}_ms_p95")
         rows = [
-            [escape(words), *(_milliseconds(device.get(f"{key}_ms_{p}")) for p in ("p50", "p95"))]
+            [escape(words), *(_milliseconds(device.get(column.format(key))) for column in columns)]
             for key, words in names.items()
         ]
-        rows.append(["peak memory of the process", f"{device['peak_rss_mb']:.0f} MB", ""])
-        title = f"Latency, {device.get('runtime', '')}, one thread"
-        parts.append(page.heading(title) + page.table(["", "median", "95 %"], rows))
+        memory = [device.get(key) for key in ("peak_rss_mb", "fleet_peak_rss_mb")]
+        shown = [DASH if value is None else f"{value:.0f} MB" for value in memory]
+        rows.append(["peak memory of the process", *shown, ""])
+        title = f"Latency, {device.get('runtime') or device.get('fleet_runtime', '')}, one thread"
+        head = ["median", "one device", "in the fleet", "fleet, 95 %"]
+        parts.append(page.heading(title) + page.table(head, rows))
     return page.section("Bytes and latency", "", page.pair(*parts)) if parts else ""
 
 
@@ -215,8 +220,10 @@ def _groups(metrics: Table, systems: Sequence[str]) -> str:
     if chosen:
         cells = [[f'<i class="{kind_of(n)}"></i>{escape(name_of(n).split(",")[0])}', figure(inside[n]["recall@20"]),
                   figure(inside[n]["mrr@20"])] for n in chosen]  # fmt: skip
-        head = [f"Within the {count(inside.get('k'))} candidates", "Recall@20", "MRR@20"]
-        parts += page.heading(f"Reranking the candidate set; it holds {percent(inside['ceiling'])} of the next items")
+        head = ["Within what a device offers", "Recall@20", "MRR@20"]
+        offered = f"What a device offers holds {percent(inside['ceiling'])} of the next items"
+        alone = f"its {count(inside.get('k'))} candidates alone hold {percent(inside.get('ceiling_candidates'))}"
+        parts += page.heading(f"{offered}; {alone}")
         parts += page.table(head, cells)
     return parts
 

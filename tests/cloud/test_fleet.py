@@ -13,7 +13,7 @@ import tiny_device
 
 from pocketrec.cloud import evaluate, fleet
 from pocketrec.cloud.config import EvaluateConfig, ResourceConfig
-from pocketrec.cloud.fleet_device import DeviceUser, Settings, known_positions, system_ranks
+from pocketrec.cloud.fleet_device import DeviceUser, Settings, is_offered, known_positions, system_ranks
 from pocketrec.cloud.processes import run_jobs
 from pocketrec.device.recipe import Recipe
 
@@ -55,7 +55,7 @@ SCORES = np.array([[9, 0.5, 0.4, 0.3, 0.2, 0.1]], np.float32)
 
 @pytest.mark.parametrize(
     ("candidates", "target", "expected"),
-    [([3, 5, 1], 5, (5, 3)), ([3, 5, 1], 2, (2, math.inf)), ([], 1, (1, math.inf)), ([4, 0, 0], 4, (4, 1))],
+    [([3, 5, 1], 5, (5, 3)), ([3, 5, 1], 2, (2, math.inf)), ([], 1, (1, 1)), ([4, 0, 0], 4, (4, 2))],
 )
 def test_ranks_in_full_and_within_the_set(candidates: list[int], target: int, expected: tuple[float, float]) -> None:
     one = user(learn=[1], test=[target], candidates=candidates)
@@ -69,6 +69,15 @@ def test_seen_items_leave_the_ranking_where_the_log_never_repeats() -> None:
     full, within = system_ranks(one, lambda part: scores[part], 6, Settings("worst", True, "auto"))
     assert full.tolist() == [1, 1], "1, 2 and, at the second position, 3 are out"
     assert within.tolist() == [math.inf, 1]
+
+
+def test_a_device_offers_candidates_and_what_the_user_had_until_then() -> None:
+    one = user(before=[1], learn=[2], test=[3, 3, 5, 4], candidates=[4])
+    assert is_offered(one, Settings("worst", False, "auto")).tolist() == [False, True, False, True]
+    assert is_offered(one, Settings("worst", True, "auto")).tolist() == [False, False, False, True]
+    scores = np.repeat(SCORES, 4, axis=0)
+    _, within = system_ranks(one, lambda part: scores[part], 6, Settings("worst", False, "auto"))
+    assert within.tolist() == [math.inf, 3, math.inf, 4], "of 1, 2, 4; then also 3; then 5 as well"
 
 
 def test_every_system_is_ranked_on_the_same_positions(served: Path) -> None:
@@ -98,9 +107,12 @@ def test_metrics_of_the_fleet(served: Path) -> None:
     assert result["naive"]["mrr@20"] == pytest.approx(by_hand)
     assert result["users"]["evaluated"] == 6
     assert result["ceiling"] == pytest.approx(np.mean([entry["ceiling"] / 6 for entry in users]))
-    assert result["candidates"]["naive"]["recall@10"] == pytest.approx(result["ceiling"]), "10 candidates: all in 10"
+    assert result["candidates"]["naive"]["recall@20"] == pytest.approx(result["ceiling"]), "13 offered: all in 20"
+    assert result["ceiling_candidates"] == pytest.approx(np.mean([entry["ceiling_candidates"] / 6 for entry in users]))
+    assert result["ceiling_candidates"] < result["ceiling"] == 1, "these users only repeat themselves"
     assert result["groups"]["old"]["users"] == 6
-    assert result["device"]["train_ms_p50"] > 0
+    assert result["device"]["fleet_train_ms_p50"] > 0
+    assert "train_ms_p50" not in result["device"], "that is of a process of its own"
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 

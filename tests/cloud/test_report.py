@@ -40,8 +40,9 @@ def fake_run(folder: Path, users: int = 60) -> dict[str, Any]:
         kept = ("global", "blend", "personal")[index % 3]
         lines.append(json.dumps({
             "key": f"u{index}", "user": f"<u{index}>", "old": index % 9 > 0, "before": 30, "learn": learn, "test": 8,
-            "unknown": 0, "empty": 0, "ceiling": 5, "decision": {"personal": {"kept": kept}}, "ranks": ranks,
-            "within": within, "ms": {}, "rss_mb": 60.0, "infer_difference": 0.0, "window": 20}))  # fmt: skip
+            "unknown": 0, "empty": 0, "ceiling": 6, "ceiling_candidates": 5, "decision": {"personal": {"kept": kept}},
+            "ranks": ranks, "within": within, "ms": {}, "rss_mb": 60.0, "infer_difference": 0.0,
+            "window": 20}))  # fmt: skip
     (folder / "fleet" / "users.jsonl").write_text("\n".join(lines) + "\n")
     times = {f"{name}_ms_{p}": 1.5 for name in ("train", "embed", "infer") for p in ("p50", "p95")}
     (folder / "fleet" / "fleet.json").write_text(json.dumps({

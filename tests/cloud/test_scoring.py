@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pocketrec.cloud.config import ModelConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.models import build_model, item_embeddings
-from pocketrec.cloud.scoring import full_ranks, positions, rank_positions, seen_before
+from pocketrec.cloud.scoring import embed_positions, full_ranks, positions, seen_before
 
 Histories = list[list[int]]
 
@@ -62,12 +62,13 @@ def test_seen_before_holds_the_known_items_before_the_target() -> None:
 
 
 @pytest.mark.parametrize("mask", [False, True])
-def test_rank_positions_equal_one_at_a_time(mask: bool) -> None:
+def test_ranks_of_positions_equal_one_at_a_time(mask: bool) -> None:
     rng = np.random.default_rng(0)
     sequences = sequences_of([rng.integers(0, 8, length).tolist() for length in (1, 2, 5, 9, 12)])
     model = build_model(ModelConfig(embedding=4, hidden=6, layers=2, window=5), 7, 1)
-    where, ranks = rank_positions(model, sequences, 5, mask_seen=mask)
-    table = item_embeddings(model)
+    where, table = positions(sequences, 5), item_embeddings(model)
+    seen = seen_before(sequences, where) if mask else None
+    ranks = full_ranks(embed_positions(model, where), where.targets, table, seen)
     for user, place, target, rank in zip(where.user, where.place, where.targets, ranks, strict=True):
         known = sequences.of(int(user))[0]
         known = known[known > 0]
@@ -80,5 +81,5 @@ def test_rank_positions_equal_one_at_a_time(mask: bool) -> None:
 
 def test_nothing_to_rank() -> None:
     model = build_model(ModelConfig(embedding=4, hidden=6, layers=1, window=5), 7, 1)
-    where, ranks = rank_positions(model, sequences_of([[3], [0, 0, 2]]), 5)
-    assert len(where) == len(ranks) == 0
+    where = positions(sequences_of([[3], [0, 0, 2]]), 5)
+    assert len(where) == len(embed_positions(model, where)) == 0

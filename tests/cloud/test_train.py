@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pocketrec.cloud.config import ModelConfig, TrainConfig
+from pocketrec.cloud.config import EvaluateConfig, ModelConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.evaluate_global import sequence_ranks
 from pocketrec.cloud.models import load_model
-from pocketrec.cloud.scoring import rank_positions
 from pocketrec.cloud.train import train
 from pocketrec.device.errors import DataError
 
@@ -61,9 +61,10 @@ def test_it_learns_what_can_be_known(tmp_path: Path, loss: str) -> None:
     trained = train(model, config, log, ITEMS, tmp_path)
     losses = [entry["loss"] for entry in trained.history]
     assert losses[-1] < losses[0] / 3
-    where, ranks = rank_positions(trained.model, log, MODEL.window)
-    assert (1 / ranks).mean() > 0.9
-    assert (1 / ranks).mean() > 2 * (1 / where.targets).mean()
+    ranks = sequence_ranks(trained.model, log, MODEL.window, EvaluateConfig())
+    ours, popular = (float((1 / np.concatenate(ranks[name])).mean()) for name in ("global", "popularity"))
+    assert ours > 0.9
+    assert ours > 2 * popular
 
 
 def test_history_and_result(whole: Any) -> None:
