@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ way = "head"
 passes = 2
 [evaluate]
 bootstrap = 100
+central = true
 """
 
 
@@ -93,7 +95,7 @@ def test_it_leaves_what_the_readme_says(run: tuple[Path, str]) -> None:
                  "report.html"):  # fmt: skip
         assert (folder / name).stat().st_size, name
     assert str(folder / "bundle") in printed
-    for system in ("global", "personal", "naive", "popularity", "als", "recent"):
+    for system in ("global", "personal", "naive", "central", "popularity", "als", "recent"):
         assert f"\n{system} " in printed
 
 
@@ -122,11 +124,54 @@ def test_nothing_after_the_cut_off_is_in_what_the_cloud_made(run: tuple[Path, st
         assert LATER_USER.encode() not in content, path
 
 
+def test_another_future_of_known_items_changes_no_byte_of_what_the_cloud_makes(config: Path, tmp_path: Path) -> None:
+    """Feature D1, where an id would not show: every later event is of another known item."""
+    with (config.parent / "log.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["item"] != LATER_ITEM and row["user"] != LATER_USER]
+    moments = sorted(float(row["timestamp"]) for row in rows)
+    cut = int(moments[int(0.7 * len(moments))])
+    known = sorted({row["item"] for row in rows if float(row["timestamp"]) < cut})
+    made = []
+    for shift in (0, 7):
+        log, folder = tmp_path / f"log{shift}.csv", tmp_path / f"run{shift}"
+        with log.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("user", "item", "timestamp"))
+            for row in rows:
+                item = row["item"]
+                if shift and float(row["timestamp"]) >= cut:
+                    item = known[(known.index(item) + shift) % len(known)] if item in known else known[0]
+                writer.writerow((row["user"], item, row["timestamp"]))
+        words = [f"data.path={log}", "split.kind=time", f"split.time={cut}", "train.epochs=1"]
+        _pocketrec("export", config, "--out", folder, *(part for word in words for part in ("--set", word)))
+        made.append(folder)
+    for name in ("data/cloud/before.npz", "candidates/candidates.npz", "candidates/als.npz", "rehearse/recipe.json",
+                 "export/model.tflite", "export/item_embeddings.npy"):  # fmt: skip
+        one, other = ((folder / name).read_bytes() for folder in made)
+        assert one == other, name
+    weights = [zipfile.ZipFile(folder / "train" / "model.keras").read("model.weights.h5") for folder in made]
+    assert weights[0] == weights[1]
+    later = [(folder / "data" / "devices" / "after.npz").read_bytes() for folder in made]
+    assert later[0] != later[1]
+
+
+def test_the_central_model_is_compared_and_stays_in_the_cloud(run: tuple[Path, str]) -> None:
+    metrics, folder = _metrics(run[0]), run[0]
+    assert metrics["compare"]["personal_central"]["mrr@20"]["users"] == metrics["users"]["evaluated"]
+    if "repeats" in metrics:
+        assert "personal_repeats" in metrics["compare"]
+    central = {path.read_bytes() for path in (folder / "central").glob("*") if path.is_file()}
+    assert len(central) > 2
+    bundled = [path.read_bytes() for path in (folder / "bundle").rglob("*") if path.is_file()]
+    assert not central & set(bundled)
+    assert (folder / "bundle" / "model.tflite").read_bytes() == (folder / "export" / "model.tflite").read_bytes()
+
+
 def test_a_second_run_does_nothing_and_shows_the_same(run: tuple[Path, str], config: Path) -> None:
     folder, printed = run
     before = (folder / "bundle" / "manifest.json").read_bytes()
     again = _pocketrec("run", config, "--out", folder)
-    assert again.stderr.count("up to date") == 8
+    assert again.stderr.count("up to date") == 9
     assert again.stdout == printed
     assert (folder / "bundle" / "manifest.json").read_bytes() == before
 
