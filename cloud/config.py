@@ -275,8 +275,8 @@ class EvaluateConfig:
     naive: bool = True
     """Also evaluate naive fine-tuning: `PersonaliseConfig` without rehearsal, pull or guard."""
     central: bool = False
-    """Also judge a model trained in the cloud on the events that devices learn from: what privacy costs, if anything.
-    It is for comparison only, and takes another training."""
+    """Also judge a model trained in the cloud on the events that devices learn from, with the same bonus for repeats:
+    what privacy costs, if anything. It is for comparison only, and takes another training."""
     bootstrap: int = 2000
     """Resamples of users for the 95 % intervals."""
 

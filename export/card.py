@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-_SYSTEMS = ("global", "personal", "repeats", "naive", "central", "popularity", "als", "recent")
-
 
 def model_card(
     *,
@@ -78,7 +76,7 @@ def _recipe(recipe: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
 def _quality(metrics: Mapping[str, Any] | None) -> str:
     if metrics is None:
         return "## Quality\n\nNot evaluated yet: `pocketrec fleet` adds the figures."
-    systems = [name for name in _SYSTEMS if name in metrics]
+    systems = [name for name, entry in metrics.items() if isinstance(entry, dict) and "mrr@20" in entry]
     lines = ["## Quality", "", "Full ranking over all items, the test part of every user's later events.", ""]
     groups = metrics.get("groups") or {"all": metrics}
     lines += ["| users | number | measure | " + " | ".join(systems) + " |", "| --- " * (len(systems) + 3) + "|"]

@@ -97,6 +97,8 @@ def test_it_leaves_what_the_readme_says(run: tuple[Path, str]) -> None:
     assert str(folder / "bundle") in printed
     for system in ("global", "personal", "naive", "central", "popularity", "als", "recent"):
         assert f"\n{system} " in printed
+    card = (folder / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "| measure | global | personal | " in card
 
 
 def test_metrics_keep_their_names(run: tuple[Path, str]) -> None:
