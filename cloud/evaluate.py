@@ -65,7 +65,7 @@ def fleet_metrics(
         data: the summary of the split, copied under ``data``.
         sizes: what `size_ledger` gives, copied under ``bytes``.
         rehearsal: rehearsal.json, whose forecast is set against what came.
-        device: what one device needs (`pocketrec.cloud.device_figures`); the fleet's own figures are put beside it.
+        device: what one device needs (`pocketrec.cloud.fleet_bench`); the fleet's own figures are put beside it.
 
     Raises:
         DataError: the files are missing, or no user could be evaluated.

@@ -193,9 +193,9 @@ def _judge_personal(run: Run) -> dict[str, Any]:
     """Every test user's device, in processes."""
     from pocketrec.cloud.candidates import AlsModel, Candidates
     from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
-    from pocketrec.cloud.device_figures import device_figures
     from pocketrec.cloud.evaluate import fleet_metrics
     from pocketrec.cloud.fleet import System, device_users, run_fleet
+    from pocketrec.cloud.fleet_bench import device_figures
 
     config, export = run.config, run.folder / "export"
     data, devices = load_cloud(run.folder), load_devices(run.folder)
