@@ -172,7 +172,7 @@ def results(folder: Path) -> str:
     if "personal" in systems:
         lines.append(
             f"{users['evaluated']} users: {users['gained']} gained and {users['harmed']} lost more than .01 of MRR@20 "
-            f"by personal training; {users['kept_global']} devices stayed with the global model"
+            f"from the global model to the personal; {users['kept_global']} devices stayed with the global model"
         )
         lines.append(
             f"{metrics['ceiling']:.1%} of the test items are among what a device offers (candidates and own items), "

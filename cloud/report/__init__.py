@@ -66,12 +66,22 @@ def _lead(metrics: dict[str, Any], lead: str) -> str:
     if not change:
         return f"{lead}. A log without personal training: the global model against simple baselines."
     if change["low"] is not None and change["low"] > 0:
-        verdict = "personal training on the device clearly helps"
+        verdict = f"what a device does for its user clearly helps{_by_what(metrics)}"
     elif change["high"] is not None and change["high"] < 0:
-        verdict = "personal training on the device hurts"
+        verdict = "what a device does for its user hurts"
     else:
-        verdict = "personal training on the device makes no clear difference"
+        verdict = "what a device does for its user makes no clear difference"
     return f"{lead}. On this log {verdict}."
+
+
+def _by_what(metrics: dict[str, Any]) -> str:
+    """Whether trained weights add to what the bonus for repeats does by itself."""
+    beside = metrics["compare"].get("personal_repeats", {}).get("mrr@20")
+    if not beside or beside["low"] is None:
+        return ""
+    if beside["low"] > 0:
+        return ", and the trained weights clearly add to the bonus for repeats"
+    return "; most of it is the bonus for repeats, to which the trained weights add nothing clear"
 
 
 def _read(path: Path) -> dict[str, Any]:

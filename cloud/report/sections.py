@@ -36,7 +36,7 @@ def headline(metrics: Table) -> str:
         users = metrics["users"]
         entries += [
             (figure(metrics["personal"]["mrr@20"]), "MRR@20, personal", f"Recall@20 {_recall(metrics, 'personal')}"),
-            (percent(ratio - 1, 1) if ratio is not None else DASH, "change by personal training",
+            (percent(ratio - 1, 1) if ratio is not None else DASH, "personal against global",
              f"95 %: {interval(change)}"),
             (f"{count(users['gained'])} : {count(users['harmed'])}", "users gained : harmed",
              f"of {count(users['evaluated'])}, by more than .01"),

@@ -18,7 +18,7 @@ STYLE: Final = """
 body { margin: 0; background: var(--back); color: var(--ink); font: 15px/1.55 system-ui, -apple-system, "Segoe
   UI", Roboto,
   "Helvetica Neue", "Liberation Sans", Arial, sans-serif; }
-main { max-width: 1000px; margin: 0 auto; padding: 36px 20px 60px; }
+main { max-width: 1080px; margin: 0 auto; padding: 36px 20px 60px; }
 h1 { font-size: 27px; line-height: 1.2; margin: 0 0 4px; letter-spacing: -.01em; }
 h2 { font-size: 18px; margin: 0 0 2px; }
 h3 { font-size: 14px; margin: 18px 0 6px; color: var(--soft); font-weight: 600; }
