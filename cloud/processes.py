@@ -132,7 +132,8 @@ def _as_done(
             if not waiting:
                 return
             done = wait(waiting, return_when=FIRST_COMPLETED).done
-            for future in sorted(done, key=lambda future: future.exception() is not None):  # results before errors
+            ended = [future for future in waiting if future in done]  # as submitted: `done` has no order
+            for future in sorted(ended, key=lambda future: future.exception() is not None):  # results before errors
                 yield waiting.pop(future), future.result()
     except BrokenProcessPool:
         raise PocketRecError(
