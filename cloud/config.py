@@ -45,6 +45,9 @@ class DataConfig:
     """Column of the item id; any column will do, such as a category."""
     timestamp: str = "timestamp"
     """Column of the time: a number (any unit, larger is later) or an ISO 8601 date."""
+    category: str = ""
+    """Column of the item's category (``category`` in Taobao's file), by which items outside a small table share a row;
+    empty = none. An item of several categories has the one that most of its events before the cut-off carry."""
     keep: dict[str, list[str]] = field(default_factory=dict)
     """Rows kept: column -> allowed values, such as ``behavior = ["buy"]``. Empty keeps all."""
     max_bad_share: float = 0.01

@@ -5,15 +5,14 @@ This module knows nothing about where candidates come from.
 
 from __future__ import annotations
 
-import itertools
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from pocketrec.cloud.arrays import save_arrays
-from pocketrec.cloud.data.sequences import Sequences, offsets_of
+from pocketrec.cloud.arrays import pack_texts, save_arrays, unpack_texts
+from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.device.errors import DataError
 
 
@@ -96,17 +95,13 @@ def recall_ceiling(candidates: Candidates, after: Sequences, first: np.ndarray |
 
 def pack_users(users: np.ndarray) -> dict[str, np.ndarray]:
     """User ids as two arrays of plain numbers."""
-    encoded = [user.encode("utf-8") for user in users]
-    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
-    return {"user_bytes": np.frombuffer(b"".join(encoded), np.uint8), "user_offsets": offsets_of(lengths)}
+    raw, offsets = pack_texts(users)
+    return {"user_bytes": raw, "user_offsets": offsets}
 
 
 def unpack_users(arrays: dict[str, np.ndarray]) -> np.ndarray:
     """The inverse of `pack_users`, object (U,)."""
-    raw, ends = arrays["user_bytes"].tobytes(), arrays["user_offsets"]
-    users = np.empty(len(ends) - 1, dtype=object)
-    users[:] = [raw[a:b].decode("utf-8") for a, b in itertools.pairwise(ends)]
-    return users
+    return unpack_texts(arrays["user_bytes"], arrays["user_offsets"])
 
 
 def read_arrays(path: str | Path) -> dict[str, np.ndarray]:

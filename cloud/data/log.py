@@ -68,6 +68,8 @@ class Log:
     """The log's own split, where one was asked for."""
     report: ReadReport = field(default_factory=ReadReport)
     """What reading found."""
+    categories: Labels | None = None
+    """Category of each event's item, where one was asked for; code -1 where there is none."""
 
     def __len__(self) -> int:
         return len(self.timestamps)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pocketrec.cloud.config import RunConfig
+from pocketrec.cloud.data.categories import Categories
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.split import Prepared, split_log
@@ -24,8 +25,8 @@ from pocketrec.device.files import write_atomic
 
 CLOUD_FOLDER = Path("data", "cloud")
 DEVICES_FOLDER = Path("data", "devices")
-_ITEMS, _COUNTS, _BEFORE, _AFTER, _LEARN, _SUMMARY = (
-    "items.txt", "counts.npy", "before.npz", "after.npz", "learn.npy", "summary.json"
+_ITEMS, _COUNTS, _CATEGORIES, _BEFORE, _AFTER, _LEARN, _SUMMARY = (
+    "items.txt", "counts.npy", "categories.npz", "before.npz", "after.npz", "learn.npy", "summary.json"
 )  # fmt: skip
 
 
@@ -43,6 +44,8 @@ class CloudData:
     """False: the global model alone is judged."""
     summary: dict[str, Any]
     """Counts of the events before the cut-off."""
+    categories: Categories | None = None
+    """Category of each item row; None where `DataConfig.category` names no column."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,10 @@ def prepare(config: RunConfig, folder: str | Path) -> Prepared:
     cloud, devices = Path(folder) / CLOUD_FOLDER, Path(folder) / DEVICES_FOLDER
     prepared.vocabulary.save(cloud / _ITEMS)
     write_atomic(cloud / _COUNTS, lambda file: np.save(file, prepared.counts))
+    if prepared.categories is not None:
+        prepared.categories.save(cloud / _CATEGORIES)
+    else:
+        (cloud / _CATEGORIES).unlink(missing_ok=True)
     prepared.before.save(cloud / _BEFORE)
     _write_json(cloud / _SUMMARY, prepared.past)
     prepared.after.save(devices / _AFTER)
@@ -88,7 +95,10 @@ def load_cloud(folder: str | Path) -> CloudData:
     if len(counts) != len(vocabulary) + 1:
         raise DataError(f"{cloud} does not fit together: run `pocketrec prepare` again")
     before = Sequences.load(cloud / _BEFORE)
-    return CloudData(vocabulary, counts, before, summary["cut_off"], summary["personal"], summary)
+    categories = Categories.load(cloud / _CATEGORIES) if (cloud / _CATEGORIES).exists() else None
+    if categories is not None and len(categories.of_row) != len(counts):
+        raise DataError(f"{cloud} does not fit together: run `pocketrec prepare` again")
+    return CloudData(vocabulary, counts, before, summary["cut_off"], summary["personal"], summary, categories)
 
 
 def load_devices(folder: str | Path) -> DeviceData:

@@ -24,7 +24,7 @@ from pocketrec.cloud.data.location import find_log
 from pocketrec.cloud.data.log import Labels, Log, ReadReport
 from pocketrec.cloud.data.synthetic import generate
 from pocketrec.cloud.data.times import parse_times
-from pocketrec.device.errors import DataError
+from pocketrec.device.errors import ConfigError, DataError
 
 SYNTHETIC = "synthetic"
 _SHOWN = 5  # bad rows that are named by line
@@ -54,7 +54,10 @@ def read_log(config: DataConfig, split_column: str | None = None) -> Log:
         ConfigError: the format or an argument of the synthetic generator is unknown.
     """
     if config.set == SYNTHETIC and not config.path:
-        return generate(**config.synthetic)
+        if config.category not in ("", "category"):
+            raise ConfigError(f"the synthetic log has no column {config.category!r}: set data.category to category")
+        log = generate(**config.synthetic)
+        return log if config.category else replace(log, categories=None)
     path = find_log(config)
     layout = sniff(path, config)
     if layout.format == "parquet":
@@ -63,10 +66,11 @@ def read_log(config: DataConfig, split_column: str | None = None) -> Log:
     item = layout.find(config.item, "data.item", path)
     time = layout.find(config.timestamp, "data.timestamp", path)
     label = layout.find(split_column, "split.column", path) if split_column else None
+    category = layout.find(config.category, "data.category", path) if config.category else None
     filters = {layout.find(name, "data.keep", path): values for name, values in config.keep.items()}
-    text = {user, item, *filters} | ({label} if label else set())
+    text = {user, item, *filters} | {name for name in (label, category) if name}
     table = _read_parquet(path, text, time) if layout.format == "parquet" else _read_text(path, layout, text, time)
-    return _make(path, layout, table, config, user, item, time, label, filters)
+    return _make(path, layout, table, config, user, item, time, label, category, filters)
 
 
 def _make(
@@ -78,13 +82,15 @@ def _make(
     item: str,
     time: str,
     label: str | None,
+    category: str | None,
     filters: dict[str, list[str]],
 ) -> Log:
     frame = table.frame
     times, good = parse_times(frame[time])
     good &= table.cut
     raw = layout.format != "parquet"
-    columns = {name: _labels(frame[name], raw) for name in {user, item, *filters, *([label] if label else [])}}
+    texts = {user, item, *filters} | {name for name in (label, category) if name}
+    columns = {name: _labels(frame[name], raw) for name in texts}
     for name in (user, item):
         usable = np.fromiter((_usable(value) for value in columns[name].values), bool, len(columns[name].values))
         good &= _at(usable, columns[name].codes)
@@ -110,7 +116,8 @@ def _make(
     keys = pd.DataFrame({"user": users.codes, "item": items.codes, "time": times})
     report = ReadReport(str(path), rows, len(chosen), bad, bad_lines, int(good.sum()) - len(chosen),
                         int(keys.duplicated().sum()))  # fmt: skip
-    return Log(users, items, times, columns[label].take(chosen) if label else None, report)
+    labels, categories = (columns[name].take(chosen) if name else None for name in (label, category))
+    return Log(users, items, times, labels, report, categories)
 
 
 def _read_text(path: Path, layout: Layout, text: set[str], time: str) -> _Table:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from pocketrec.cloud.arrays import save_arrays
+from pocketrec.cloud.arrays import pack_texts, save_arrays, unpack_texts
 from pocketrec.device.errors import DataError
 
 
@@ -123,10 +122,10 @@ class Sequences:
         Raises:
             StorageError: the file cannot be written.
         """
-        encoded = [user.encode("utf-8") for user in self.users]
+        user_bytes, user_offsets = pack_texts(self.users)
         arrays = {
-            "user_bytes": np.frombuffer(b"".join(encoded), np.uint8),
-            "user_offsets": offsets_of(np.fromiter(map(len, encoded), np.int64, len(encoded))),
+            "user_bytes": user_bytes,
+            "user_offsets": user_offsets,
             "offsets": self.offsets,
             "items": self.items,
             "timestamps": self.timestamps,
@@ -142,9 +141,7 @@ class Sequences:
         """
         try:
             with np.load(path, allow_pickle=False) as file:
-                raw, ends = file["user_bytes"].tobytes(), file["user_offsets"]
-                users = np.empty(len(ends) - 1, dtype=object)
-                users[:] = [raw[a:b].decode("utf-8") for a, b in pairwise(ends)]
+                users = unpack_texts(file["user_bytes"], file["user_offsets"])
                 result = Sequences(users, file["offsets"], file["items"], file["timestamps"])
         except FileNotFoundError:
             raise DataError(f"no file {path}: run `pocketrec prepare` first") from None

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pocketrec.cloud.config import DataConfig, SplitConfig
+from pocketrec.cloud.data.categories import Categories, build_categories
 from pocketrec.cloud.data.log import Log
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.vocabulary import Vocabulary, build_vocabulary
@@ -44,6 +45,8 @@ class Prepared:
     """Counts that follow from the events before the cut-off alone."""
     later: dict[str, Any]
     """Counts of the events after it."""
+    categories: Categories | None = None
+    """Of the items, where the log has any; made of the events before the cut-off."""
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -70,6 +73,12 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
     rows = row_of[log.items.codes]
     before = _part(log, rows, early & (rows > 0))
     after = _part(log, rows, ~early & (rows > 0))
+    categories = None
+    if log.categories is not None:
+        seen = np.flatnonzero(early)
+        categories = build_categories(
+            log.categories.values, log.categories.codes[seen], rows[seen], log.timestamps[seen], counts
+        )
     personal = split.kind != "column"
     learn = _share(after.lengths, split.learn_share) if personal else np.zeros(len(after), np.int64)
     past = {
@@ -93,7 +102,7 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
         "unknown_after": int((~early & (rows == 0)).sum()),
         "unknown_items_after": len(np.unique(log.items.codes[~early & (rows == 0)])),
     }
-    return Prepared(vocabulary, counts, before, after, learn, cut_off, personal, past, later)
+    return Prepared(vocabulary, counts, before, after, learn, cut_off, personal, past, later, categories)
 
 
 def rehearsal_split(

@@ -142,6 +142,7 @@ def simulate(
         seconds[order],
         None,
         ReadReport("synthetic", len(order), len(order)),
+        Labels(_names("c", categories), catalogue.category[history[real][order]]),
     )
     return Simulation(log, catalogue.category, catalogue.successor, routines, eras[real][order])
 
