@@ -176,6 +176,22 @@ class CandidatesConfig:
 
 
 @dataclass(frozen=True)
+class KnnConfig:
+    """The baseline item-kNN of every evaluation (`pocketrec.cloud.neighbours`)."""
+
+    neighbours: int = 100
+    """Most similar items kept for each item, itself included; 0 = no such baseline."""
+    shrink: float = 10.0
+    """Term added under the cosine, which damps similarities that rest on few users."""
+    decay: float = 0.9
+    """Weight of an event of the history relative to the next one; 1 = all alike."""
+
+    def __post_init__(self) -> None:
+        _at_least(0, self, "knn", "neighbours", "shrink")
+        _require(0 < self.decay <= 1, "knn", "decay must lie in (0, 1]")
+
+
+@dataclass(frozen=True)
 class ExportConfig:
     """The TensorFlow Lite file."""
 
@@ -317,6 +333,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    knn: KnnConfig = field(default_factory=KnnConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     personalise: PersonaliseConfig = field(default_factory=PersonaliseConfig)
     rehearse: RehearseConfig = field(default_factory=RehearseConfig)

@@ -23,7 +23,7 @@ from pocketrec.cloud.processes import read_lines
 from pocketrec.device.errors import DataError
 
 #: Order in which systems are listed; any other follows.
-ORDER: Final = ("global", "personal", "repeats", "naive", "central", "popularity", "als", "recent")
+ORDER: Final = ("global", "personal", "repeats", "naive", "central", "popularity", "als", "item_knn", "recent")
 #: Measures that get intervals and paired differences.
 COMPARED: Final = ("mrr@20", "recall@20", "ndcg@20")
 

@@ -22,14 +22,20 @@ from pocketrec.cloud.scoring import embed_positions, positions, seen_before
 
 if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
+    from pocketrec.cloud.neighbours import ItemNeighbours
 
 _CELLS = 1 << 22  # scores ranked at a time
 
 
 def sequence_ranks(
-    model: keras.Model, after: Sequences, window: int, evaluate: EvaluateConfig, progress: Progress = no_progress
+    model: keras.Model,
+    after: Sequences,
+    window: int,
+    evaluate: EvaluateConfig,
+    neighbours: ItemNeighbours | None = None,
+    progress: Progress = no_progress,
 ) -> dict[str, list[NDArray[np.float64]]]:
-    """Ranks of every test position, by system (``global``, ``popularity``, ``recent``) and sequence.
+    """Ranks of every test position, by system (``global``, ``popularity``, ``recent``, ``item_knn``) and sequence.
 
     Sequences without a position are left out. ALS has no factor for a session, so it would equal popularity and is
     left out too.
@@ -39,13 +45,15 @@ def sequence_ranks(
         after: the test part.
         window: T.
         evaluate: ties and mask.
+        neighbours: None = no baseline ``item_knn``.
         progress: told after every block of positions.
     """
     where = positions(after, window)
     embedded = embed_positions(model, where)  # (P, E)
     table = item_embeddings(model)  # (N + 1, E)
     seen = seen_before(after, where)
-    found = {name: np.empty(len(where)) for name in ("global", "popularity", "recent")}
+    names = ("global", "popularity", "recent", *(("item_knn",) if neighbours else ()))
+    found = {name: np.empty(len(where)) for name in names}
     popular = popularity_scores(len(table))
     step = max(1, _CELLS // len(table))
     for begin in range(0, len(where), step):
@@ -61,6 +69,8 @@ def sequence_ranks(
             "popularity": np.broadcast_to(popular, (len(targets), len(table))),
             "recent": np.stack([recent_scores(history, len(table)) for history in histories]),
         }
+        if neighbours:
+            scores["item_knn"] = np.stack([neighbours.scores(history) for history in histories])
         for name, values in scores.items():
             found[name][part] = ranks(values, targets, evaluate.ties, masked)
         progress(part.stop, len(where))

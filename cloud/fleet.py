@@ -45,6 +45,7 @@ from pocketrec.device.runtime import choose_runtime
 if TYPE_CHECKING:
     from pocketrec.cloud.candidates import AlsModel, Candidates
     from pocketrec.cloud.data.sequences import Sequences
+    from pocketrec.cloud.neighbours import ItemNeighbours
 
 _LINES: Final = 2  # changes with what a line of users.jsonl holds
 
@@ -110,6 +111,7 @@ def run_fleet(
     *,
     evaluate: EvaluateConfig,
     als_items: NDArray[np.float32] | None = None,
+    neighbours: ItemNeighbours | None = None,
     left_out: Mapping[str, int] | None = None,
     resources: ResourceConfig | None = None,
     progress: Progress = no_progress,
@@ -122,6 +124,7 @@ def run_fleet(
         folder: gets users.jsonl (one line a user) and fleet.json.
         evaluate: ties and mask.
         als_items: float32 [N + 1, F], ALS item factors; None = no baseline ``als``.
+        neighbours: None = no baseline ``item_knn``.
         left_out: what `device_users` gives, for the record.
         resources: processes and runtime; changes no figure.
         progress: told after every user.
@@ -135,7 +138,7 @@ def run_fleet(
     """
     resources = resources or ResourceConfig()
     runtime = choose_runtime(resources.runtime)
-    settings = Settings(evaluate.ties, evaluate.mask_seen, runtime, als_items)
+    settings = Settings(evaluate.ties, evaluate.mask_seen, runtime, als_items, neighbours)
     folder.mkdir(parents=True, exist_ok=True)
     lines = run_jobs(
         {user.user: user for user in users}, _work, folder / USERS_FILE, _fingerprint(users, systems, settings),
@@ -270,6 +273,8 @@ def _baselines(user: DeviceUser, rows_in_table: int, settings: Settings) -> dict
     found = {"popularity": same(popularity_scores(rows_in_table)), "recent": recent}
     if settings.als_items is not None:
         found["als"] = same(als_scores(user.als, settings.als_items))
+    if (neighbours := settings.neighbours) is not None:
+        found["item_knn"] = lambda part: np.stack([neighbours.scores(rows[:place]) for place in places[part]])
     return found
 
 
@@ -314,4 +319,7 @@ def _fingerprint(users: Sequence[DeviceUser], systems: Sequence[System], setting
             digest.update(b"-" if rows is None else np.ascontiguousarray(rows).tobytes() + b"|")
     if settings.als_items is not None:
         digest.update(np.ascontiguousarray(settings.als_items).tobytes())
+    if (near := settings.neighbours) is not None:
+        for array in (near.offsets, near.items, near.similarities, np.float64(near.decay)):
+            digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()

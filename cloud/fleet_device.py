@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.metrics import ranks
+from pocketrec.cloud.neighbours import ItemNeighbours
 from pocketrec.device.guard import Decision
 from pocketrec.device.model import Model
 from pocketrec.device.personalise import personalise
@@ -65,6 +66,7 @@ class Settings:
     mask_seen: bool
     runtime: str
     als_items: NDArray[np.float32] | None = None
+    neighbours: ItemNeighbours | None = None
 
 
 class SimulatedDevice:

@@ -127,7 +127,7 @@ STAGES: tuple[Stage, ...] = (
         "fleet",
         "evaluate on the later events, through the device code",
         needs=("prepare", "candidates", "export", "train-central"),
-        depends=lambda c: [c.seed, *_plain(c.evaluate, c.personalise)],
+        depends=lambda c: [c.seed, *_plain(c.evaluate, c.personalise, c.knn)],
         work=_work("fleet"),
         leaves=(METRICS_FILE,),
         clears=("fleet",),

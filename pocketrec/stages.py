@@ -22,7 +22,9 @@ from pocketrec.device.files import storage_error, write_atomic
 if TYPE_CHECKING:
     import keras
 
+    from pocketrec.cloud.data.prepared import CloudData
     from pocketrec.cloud.data.sequences import Sequences
+    from pocketrec.cloud.neighbours import ItemNeighbours
 
 RECIPE, REHEARSAL = "rehearse/recipe.json", "rehearse/rehearsal.json"
 
@@ -222,7 +224,7 @@ def _judge_personal(run: Run) -> dict[str, Any]:
     with run.progress() as progress:
         run_fleet(
             users, systems, run.folder / "fleet", evaluate=config.evaluate, als_items=als.item_factors,
-            left_out=left_out, resources=config.resources, progress=progress,
+            neighbours=_neighbours(config, data), left_out=left_out, resources=config.resources, progress=progress,
         )  # fmt: skip
     return fleet_metrics(
         run.folder / "fleet",
@@ -238,7 +240,7 @@ def _judge_personal(run: Run) -> dict[str, Any]:
 def _judge_global(run: Run) -> dict[str, Any]:
     """A log without personal training: the Keras model on the test part."""
     _use_threads(run)
-    from pocketrec.cloud.data.prepared import load_devices, load_summary
+    from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
     from pocketrec.cloud.evaluate import global_metrics
     from pocketrec.cloud.evaluate_global import sequence_ranks
     from pocketrec.cloud.models import load_model
@@ -247,8 +249,9 @@ def _judge_global(run: Run) -> dict[str, Any]:
     model = load_model(run.folder / "train" / "model.keras")
     with run.progress() as progress:
         ranks = sequence_ranks(
-            model, load_devices(run.folder).after, config.model.window, config.evaluate, progress
-        )
+            model, load_devices(run.folder).after, config.model.window, config.evaluate,
+            _neighbours(config, load_cloud(run.folder)), progress,
+        )  # fmt: skip
     return global_metrics(
         ranks,
         evaluate=config.evaluate,
@@ -342,6 +345,12 @@ def _in_words(recipe: dict[str, Any]) -> str:
     bonus = recipe["repeats"]
     parts += [f"bonus for repeats {bonus['strength']:g} (decay {bonus['decay']:g})"] if bonus["strength"] else []
     return ", ".join(parts)
+
+
+def _neighbours(config: RunConfig, data: CloudData) -> ItemNeighbours | None:
+    from pocketrec.cloud.neighbours import fit_neighbours
+
+    return fit_neighbours(config.knn, data.before, len(data.vocabulary)) if config.knn.neighbours else None
 
 
 def _use_threads(run: Run) -> None:

@@ -15,6 +15,7 @@ SYSTEMS: Final = {
     "central": ("Retrained in the cloud", "other"),
     "popularity": ("Popular items", "other"),
     "als": ("ALS", "other"),
+    "item_knn": ("Item-kNN", "other"),
     "recent": ("Recently used items", "other"),
 }
 

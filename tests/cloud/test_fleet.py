@@ -12,8 +12,10 @@ import pytest
 import tiny_device
 
 from pocketrec.cloud import evaluate, fleet
-from pocketrec.cloud.config import EvaluateConfig, ResourceConfig
+from pocketrec.cloud.config import EvaluateConfig, KnnConfig, ResourceConfig
+from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.fleet_device import DeviceUser, Settings, is_offered, known_positions, system_ranks
+from pocketrec.cloud.neighbours import ItemNeighbours, fit_neighbours
 from pocketrec.cloud.processes import run_jobs
 from pocketrec.device.recipe import Recipe
 
@@ -35,8 +37,16 @@ def served(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fleet")
     als_items = np.zeros((tiny_device.ITEMS + 1, 2), np.float32)
     fleet.run_fleet(tiny_device.loyal_users(6), systems(tiny), folder, evaluate=EvaluateConfig(),
-                    als_items=als_items, resources=ResourceConfig(processes=2))  # fmt: skip
+                    als_items=als_items, neighbours=neighbours(), resources=ResourceConfig(processes=2))  # fmt: skip
     return folder
+
+
+def neighbours() -> ItemNeighbours:
+    users = tiny_device.loyal_users(6)
+    codes = np.repeat(np.arange(6), [len(user.before) for user in users])
+    items = np.concatenate([user.before for user in users])
+    log = Sequences.build(np.array([u.user for u in users], dtype=object), codes, items, np.arange(len(items)))
+    return fit_neighbours(KnnConfig(), log, tiny_device.ITEMS)
 
 
 def user(**parts: list[int]) -> DeviceUser:
@@ -84,7 +94,7 @@ def test_every_system_is_ranked_on_the_same_positions(served: Path) -> None:
     users = evaluate.read_users(served)
     assert [entry["user"] for entry in users] == [f"u{i:02}" for i in range(6)]
     for entry in users:
-        assert set(entry["ranks"]) == {"global", "personal", "naive", "popularity", "recent", "als"}
+        assert set(entry["ranks"]) == {"global", "personal", "naive", "popularity", "recent", "als", "item_knn"}
         assert {len(rank) for rank in entry["ranks"].values()} == {6}
         assert {len(rank) for rank in entry["within"].values()} == {6}
 
@@ -121,7 +131,7 @@ def test_a_killed_fleet_goes_on_and_ends_alike(tiny: Path, served: Path, tmp_pat
     (tmp_path / "users.jsonl").write_bytes(b"".join(lines[:3]) + lines[3][:40])  # two users and a torn line
     seen: list[int] = []
     fleet.run_fleet(tiny_device.loyal_users(6), systems(tiny), tmp_path, evaluate=EvaluateConfig(),
-                    als_items=np.zeros((tiny_device.ITEMS + 1, 2), np.float32), resources=ONE,
+                    als_items=np.zeros((tiny_device.ITEMS + 1, 2), np.float32), neighbours=neighbours(), resources=ONE,
                     progress=lambda done, total, note="": seen.append(done))  # fmt: skip
     assert seen == [2, 3, 4, 5, 6], "two users were done already"
     again, before = evaluate.read_users(tmp_path), evaluate.read_users(served)
