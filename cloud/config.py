@@ -107,12 +107,16 @@ class ModelConfig:
     """Dropout of the item embeddings that enter the first GRU, in training only."""
     hidden_dropout: float = 0.0
     """Dropout of each GRU layer's output, in training only."""
+    embedding_std: float = 0.0
+    """Standard deviation of the item embeddings at the start; 0 = 1 / sqrt(embedding). Larger ones suit logs on which
+    people repeat themselves: an item's score for itself grows with its square."""
 
     def __post_init__(self) -> None:
         _one_of(self.backbone, BACKBONES, "model", "backbone")
         _at_least(1, self, "model", "embedding", "hidden", "layers", "window")
         for name in ("dropout", "hidden_dropout"):
             _require(0 <= getattr(self, name) < 1, "model", f"{name} must lie in [0, 1)")
+        _at_least(0, self, "model", "embedding_std")
 
 
 @dataclass(frozen=True)

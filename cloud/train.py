@@ -35,6 +35,7 @@ from pocketrec.cloud.train_validation import Validation, validation_slice
 from pocketrec.device.errors import DataError
 
 Record = Callable[[dict[str, Any]], None]
+Watch = Callable[[keras.Model, dict[str, Any]], bool]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def train(
     name: str = "model",
     mask_seen: bool = False,
     record: Record | None = None,
+    watch: Watch | None = None,
     progress: Progress = no_progress,
 ) -> Trained:
     """Train a model and write ``folder/name.keras``.
@@ -78,6 +80,8 @@ def train(
         name: of the model file.
         mask_seen: validation ranks leave out items that the user has had.
         record: called after every epoch with its history entry (`Trained.history`), ready for JSON.
+        watch: called after every epoch, before anything of it is written, with the model as it is and the history
+            entry, to which it may add figures; True ends the phase there. Its time does not count.
         progress: called at every step with the steps done and planned in the phase.
 
     Raises:
@@ -85,12 +89,18 @@ def train(
         StorageError: the folder cannot be written.
     """
     return _Trainer(
-        model_config, config, sequences, items, folder, seed, name, mask_seen, record or _ignore, progress
-    ).run()
+        model_config, config, sequences, items, folder, seed, name, mask_seen,
+        record or _ignore, watch or _go_on, progress,
+    ).run()  # fmt: skip
 
 
 def _ignore(_entry: dict[str, Any]) -> None:
+    """Nobody records."""
+
+
+def _go_on(_model: keras.Model, _entry: dict[str, Any]) -> bool:
     """Nobody watches."""
+    return False
 
 
 class _Trainer:
@@ -107,10 +117,11 @@ class _Trainer:
         name: str,
         mask_seen: bool,
         record: Record,
+        watch: Watch,
         progress: Progress,
     ) -> None:
         self.model_config, self.config, self.sequences = model_config, config, sequences
-        self.seed, self.mask_seen, self.record, self.progress = seed, mask_seen, record, progress
+        self.seed, self.mask_seen, self.record, self.watch, self.progress = seed, mask_seen, record, watch, progress
         self.path = folder / f"{name}.keras"
         self.checkpoint_path = folder / f"{name}.checkpoint.npz"
         self.fingerprint = _fingerprint(model_config, config, sequences, items, seed, mask_seen)
@@ -155,8 +166,10 @@ class _Trainer:
                 if entry["val_mrr@20"] > state.best:
                     state.best, state.best_epoch = entry["val_mrr@20"], state.epoch
                     state.best_weights = [] if self.config.refit else state.weights
-            now = time.perf_counter()
-            entry["seconds"], self.started = now - self.started, now
+            entry["seconds"] = time.perf_counter() - self.started
+            if self.watch(self.model, entry):
+                state.planned = state.epoch
+            self.started = time.perf_counter()
             state.history.append(entry)
             state.save(self.checkpoint_path)
             self.record(entry)

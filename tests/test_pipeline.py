@@ -249,8 +249,8 @@ def test_nothing_later_is_opened_before_the_bundle_exists() -> None:
 def test_every_table_of_the_configuration_but_resources_shapes_some_stage() -> None:
     other = {
         "seed": 2, "data": {"set": "synthetic", "min_item_count": 2}, "split": {"quantile": 0.7},
-        "model": {"hidden": 8}, "train": {"batch": 8}, "candidates": {"k": 9}, "knn": {"shrink": 9}, "export": {"batch": 3},
-        "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
+        "model": {"hidden": 8}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
+        "knn": {"shrink": 9}, "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
     }  # fmt: skip
     assert set(other) | {"resources"} == {field.name for field in dataclasses.fields(RunConfig)}
     for name, table in other.items():

@@ -20,11 +20,12 @@ class GruBackbone:
         """See `Backbone.build`."""
         seeds = iter(np.random.SeedSequence(seed).generate_state(3 * config.layers + 4).tolist())
         inputs = keras.Input((None,), dtype="int32", name="items")  # (B, T)
+        std = config.embedding_std or config.embedding**-0.5
         x = keras.layers.Embedding(
             items + 1,
             config.embedding,
             mask_zero=True,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=config.embedding**-0.5, seed=next(seeds)),
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=std, seed=next(seeds)),
             name=ITEM_EMBEDDING,
         )(inputs)  # (B, T, E)
         if config.dropout:

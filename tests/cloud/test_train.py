@@ -67,6 +67,22 @@ def test_it_learns_what_can_be_known(tmp_path: Path, loss: str) -> None:
     assert ours > 2 * popular
 
 
+def test_who_watches_sees_the_model_of_the_epoch_adds_figures_and_may_end_it(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, validation=0.0, decay="none")
+    seen: list[list[np.ndarray]] = []
+
+    def watch(model: Any, entry: dict[str, Any]) -> bool:
+        seen.append(weights(model))
+        entry["mine"] = len(seen)
+        return len(seen) == 2
+
+    trained = train(MODEL, config, cycles(), ITEMS, tmp_path, seed=5, watch=watch)
+    assert [entry["mine"] for entry in trained.history] == [1, 2]
+    two = train(MODEL, dataclasses.replace(config, epochs=2), cycles(), ITEMS, tmp_path / "two", seed=5)
+    assert same(weights(trained.model), weights(two.model))
+    assert same(seen[1], weights(two.model))
+
+
 def test_history_and_result(whole: Any) -> None:
     search = [entry for entry in whole.history if entry["phase"] == "search"]
     final = [entry for entry in whole.history if entry["phase"] == "final"]
