@@ -16,6 +16,7 @@ import numpy as np
 
 from pocketrec.cloud.config import RunConfig
 from pocketrec.cloud.data.categories import Categories
+from pocketrec.cloud.data.log import ReadReport
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.split import Prepared, split_log
@@ -67,6 +68,16 @@ def prepare(config: RunConfig, folder: str | Path) -> Prepared:
     """
     log = read_log(config.data, config.split.column if config.split.kind == "column" else None)
     prepared = split_log(log, config.split, config.data)
+    write_prepared(prepared, log.report, folder)
+    return prepared
+
+
+def write_prepared(prepared: Prepared, report: ReadReport, folder: str | Path) -> None:
+    """Write a split log into the run directory `folder`.
+
+    Raises:
+        StorageError: a file cannot be written.
+    """
     cloud, devices = Path(folder) / CLOUD_FOLDER, Path(folder) / DEVICES_FOLDER
     prepared.vocabulary.save(cloud / _ITEMS)
     write_atomic(cloud / _COUNTS, lambda file: np.save(file, prepared.counts))
@@ -78,8 +89,7 @@ def prepare(config: RunConfig, folder: str | Path) -> Prepared:
     _write_json(cloud / _SUMMARY, prepared.past)
     prepared.after.save(devices / _AFTER)
     write_atomic(devices / _LEARN, lambda file: np.save(file, prepared.learn))
-    _write_json(Path(folder) / "data" / _SUMMARY, {**prepared.summary, "read": log.report.to_dict()})
-    return prepared
+    _write_json(Path(folder) / "data" / _SUMMARY, {**prepared.summary, "read": report.to_dict()})
 
 
 def load_cloud(folder: str | Path) -> CloudData:

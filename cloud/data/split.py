@@ -7,6 +7,7 @@ first share is for the device to learn from and the rest is the test. This modul
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,9 +63,7 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
         DataError: one side of the cut-off has no event, or no item is frequent enough for the vocabulary.
     """
     early, cut_off = _early(log, split)
-    if not early.any() or early.all():
-        side = "before" if not early.any() else "after"
-        raise DataError(f"the split leaves no event {side} the cut-off{_range(log, cut_off)}: change [split]")
+    check_sides(int(early.sum()), int((~early).sum()), cut_off, log.timestamps.min(), log.timestamps.max())
     vocabulary, counts, row_of = build_vocabulary(
         log.items.values, log.items.codes[early], log.timestamps[early], data.min_item_count
     )
@@ -79,6 +78,31 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
         categories = build_categories(
             log.categories.values, log.categories.codes[seen], rows[seen], log.timestamps[seen], counts
         )
+    unknown = np.flatnonzero(~early & (rows == 0))
+    return assemble(
+        vocabulary, counts, before, after, categories, split,
+        cut_off=cut_off, unknown_before=int((early & (rows == 0)).sum()), unknown_after=len(unknown),
+        unknown_items_after=len(np.unique(log.items.codes[unknown])),
+    )  # fmt: skip
+
+
+def assemble(
+    vocabulary: Vocabulary,
+    counts: np.ndarray,
+    before: Sequences,
+    after: Sequences,
+    categories: Categories | None,
+    split: SplitConfig,
+    *,
+    cut_off: int | float | None,
+    unknown_before: int,
+    unknown_after: int,
+    unknown_items_after: int,
+) -> Prepared:
+    """Put the parts of a split log together and count them; the arguments are those of `Prepared`.
+
+    The three numbers are of events (and items) without a row in the vocabulary, which no sequence has.
+    """
     personal = split.kind != "column"
     learn = _share(after.lengths, split.learn_share) if personal else np.zeros(len(after), np.int64)
     past = {
@@ -88,7 +112,7 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
         "events_before": before.events,
         "users_before": len(before),
         "one_event_users_before": int((before.lengths == 1).sum()),
-        "unknown_before": int((early & (rows == 0)).sum()),
+        "unknown_before": unknown_before,
     }
     old = before.find_all(after.users) >= 0
     later = {
@@ -99,8 +123,8 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
         "one_event_users_after": int((after.lengths == 1).sum()),
         "events_learn": int(learn.sum()),
         "events_test": int(after.events - learn.sum()),
-        "unknown_after": int((~early & (rows == 0)).sum()),
-        "unknown_items_after": len(np.unique(log.items.codes[~early & (rows == 0)])),
+        "unknown_after": unknown_after,
+        "unknown_items_after": unknown_items_after,
     }
     return Prepared(vocabulary, counts, before, after, learn, cut_off, personal, past, later, categories)
 
@@ -138,9 +162,14 @@ def rehearsal_split(
 
 def quantile_time(timestamps: np.ndarray, quantile: float) -> int | float:
     """The time of the event at a quantile of all events, counted from the earliest; the first that lies after."""
-    place = min(int(len(timestamps) * quantile + _TINY), len(timestamps) - 1)
+    place = quantile_place(len(timestamps), quantile)
     value: int | float = np.partition(timestamps, place)[place].item()
     return value
+
+
+def quantile_place(events: int, quantile: float) -> int:
+    """Place of the cut-off among so many sorted times."""
+    return min(int(events * quantile + _TINY), events - 1)
 
 
 def _early(log: Log, split: SplitConfig) -> tuple[np.ndarray, int | float | None]:
@@ -155,8 +184,14 @@ def _early(log: Log, split: SplitConfig) -> tuple[np.ndarray, int | float | None
         heads = _heads(sequences.lengths, split.quantile)
         early[sequences.items[sequences.positions() < np.repeat(heads, sequences.lengths)]] = True
         return early, None
-    cut_off = quantile_time(log.timestamps, split.quantile) if split.kind == "quantile" else _time(split.time, log)
+    cut_off = _cut_off(log, split)
     return log.timestamps < cut_off, cut_off
+
+
+def _cut_off(log: Log, split: SplitConfig) -> int | float:
+    if split.kind == "quantile":
+        return quantile_time(log.timestamps, split.quantile)
+    return parse_cut_off(split.time, lambda: float(np.median(np.abs(log.timestamps))))
 
 
 def _part(log: Log, rows: np.ndarray, chosen: np.ndarray) -> Sequences:
@@ -173,8 +208,16 @@ def _heads(lengths: np.ndarray, quantile: float) -> np.ndarray:
     return np.maximum(1, _share(lengths, quantile))
 
 
-def _time(text: str, log: Log) -> int | float:
-    """`SplitConfig.time` in the unit of the log: a number as it stands, a date in unix time."""
+def parse_cut_off(text: str, typical: Callable[[], float]) -> int | float:
+    """`SplitConfig.time` in the unit of the log: a number as it stands, a date in unix time.
+
+    Args:
+        text: the configured value.
+        typical: the median of the log's absolute times, asked for where a date needs a unit.
+
+    Raises:
+        ConfigError: it is neither.
+    """
     try:
         number = float(text)
         return int(number) if number.is_integer() else number
@@ -185,12 +228,19 @@ def _time(text: str, log: Log) -> int | float:
     except ValueError:
         raise ConfigError(f"split.time {text!r} is neither a number nor an ISO 8601 date: mend it") from None
     seconds = (date if date.tzinfo else date.replace(tzinfo=datetime.UTC)).timestamp()
-    typical = float(np.median(np.abs(log.timestamps)))
-    scale = 1 if typical < 1e11 else 1e3 if typical < 1e14 else 1e6 if typical < 1e17 else 1e9  # s, ms, us or ns
+    size = typical()
+    scale = 1 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9  # s, ms, us or ns
     return int(seconds * scale) if (seconds * scale).is_integer() else seconds * scale
 
 
-def _range(log: Log, cut_off: int | float | None) -> str:
-    if cut_off is None or not len(log):
-        return ""
-    return f" {cut_off} (the log runs from {log.timestamps.min()} to {log.timestamps.max()})"
+def check_sides(before: int, after: int, cut_off: int | float | None, first: int | float, last: int | float) -> None:
+    """See that both sides of the cut-off have events; `first` and `last` are the log's first and last time.
+
+    Raises:
+        DataError: one has none.
+    """
+    if before and after:
+        return
+    where = "" if cut_off is None else f" {cut_off} (the log runs from {first} to {last})"
+    side = "after" if before else "before"
+    raise DataError(f"the split leaves no event {side} the cut-off{where}: change [split]")
