@@ -98,7 +98,8 @@ def test_category_as_item_and_filter(tmp_path: Path) -> None:
 def test_a_row_without_the_filtered_value_is_left_out(tmp_path: Path) -> None:
     """A missing value's code is -1, which once picked the column's last value."""
     log = read(tmp_path, "user,item,timestamp,kind\n1,a,1,buy\n1,b,2,\n1,c,3,pv\n", keep={"kind": ["pv"]})
-    assert events(log) == [("1", "c", 3)] and log.report.filtered == 2
+    assert events(log) == [("1", "c", 3)]
+    assert log.report.filtered == 2
 
 
 def test_split_column(tmp_path: Path) -> None:
