@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pocketrec.device.files import storage_error
 from pocketrec.export.graph import PersonalGraph
+from pocketrec.export.shrink import shrink
 
 #: What TensorFlow makes of a file that cannot be written.
 _NO_ROOM = (
@@ -34,4 +35,4 @@ def convert(graph: PersonalGraph) -> bytes:
         converter.experimental_enable_resource_variables = True
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         content: bytes = converter.convert()
-        return content
+        return shrink(content)

@@ -173,7 +173,11 @@ class PersonalGraph(tf.Module):
 
     def _forward(self, items: tf.Tensor) -> tuple[tf.Tensor, dict[str, gru.GRUTrace], tf.Tensor]:
         """User embeddings after every step (T * B, E), traces of the trained layers, last layer's states (T * B, H)."""
-        flat = tf.reshape(tf.transpose(items), [-1])  # (T * B,), time-major
+        # Not a transpose: for a batch of 1 the converter would make another op of it, and the signatures could not
+        # share their operators in the file (`pocketrec.export.shrink`).
+        batch, window = items.shape
+        time_major = np.arange(batch * window, dtype=np.int32).reshape(batch, window).T.reshape(-1)
+        flat = tf.gather(tf.reshape(items, [-1]), time_major)  # (T * B,)
         padding = tf.cast(tf.equal(flat, contract.PADDING), tf.float32)[:, None]
         states = self.table.gather(flat)  # (T * B, E)
         traces = {}
