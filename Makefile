@@ -73,13 +73,13 @@ build/.wheel: $(SOURCES) .venv/.locked-$(VERSION)
 .venv-tflite/.wheel: build/.wheel
 	@test -x .venv-tflite/bin/python || { echo "installing tflite-runtime into .venv-tflite"; \
 		"$(PYTHON_TFLITE)" -m venv .venv-tflite && \
-		{ $(call install,.venv-tflite,pytest==9.2.0 numpy==1.26.4 tflite-runtime==2.14.0); } || { rm -rf .venv-tflite; exit 1; }; }
+		{ $(call install,.venv-tflite,pytest==9.2.0 numpy==1.26.4 tflite-runtime==2.14.0 cryptography==50.0.2); } || { rm -rf .venv-tflite; exit 1; }; }
 	@$(call install-wheel,.venv-tflite)
 
 .venv-litert/.wheel: build/.wheel
 	@test -e .venv-litert/.python-$(VERSION) || { echo "installing ai-edge-litert into .venv-litert"; \
 		rm -rf .venv-litert && "$(PYTHON)" -m venv .venv-litert && \
-		{ $(call install,.venv-litert,pytest==9.2.0 numpy==2.3.5 ai-edge-litert==2.3.0); } && touch .venv-litert/.python-$(VERSION); }
+		{ $(call install,.venv-litert,pytest==9.2.0 numpy==2.3.5 ai-edge-litert==2.3.0 cryptography==50.0.2); } && touch .venv-litert/.python-$(VERSION); }
 	@$(call install-wheel,.venv-litert)
 
 .PHONY: install

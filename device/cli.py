@@ -1,5 +1,7 @@
 """The device's subcommands: personalise, recommend, bench and state; mounted by `pocketrec.cli`.
 
+Those about the event store are in `cli_store`, those about publishing and fetching bundles in `cli_bundles`.
+
 Each command prints a table, and as its last line one JSON document with the same content. Neither TensorFlow nor pandas
 is imported, and no network connection is opened.
 """
@@ -25,11 +27,13 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pocketrec personalise`."""
     parser.description = (
         "Fine-tune a bundle's model on one user's events, as the bundle's recipe and guard say, and write the\n"
-        "personal state. The file of events is taken as the user's whole history, and training starts from the\n"
-        "global model; see --append and --resume. The last line of output is JSON."
+        "personal state. Events come from the user's event store, where there is one (see `pocketrec record`),\n"
+        "and those of --events are recorded in it first; without a store the file is taken as the user's whole\n"
+        "history. Training starts from the global model; see --append and --resume. The last line is JSON."
     )
-    _common(parser)
-    _events(parser, required=True)
+    common_options(parser)
+    store_options(parser)
+    events_options(parser, required=False, purpose="to learn from")
     parser.add_argument("--append", action="store_true", help="add the events to the history that the state holds; "
                         "with times, events that it already has are left out")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from the state's weights and optimiser slots, "
@@ -44,8 +48,9 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
         "Rank the user's candidates (or the popular items) and the items of the user's history with the personal\n"
         "state, where there is one, else with the global model. Nothing is written. The last line of output is JSON."
     )
-    _common(parser)
-    _events(parser, required=False)
+    common_options(parser)
+    store_options(parser)
+    events_options(parser, required=False, purpose="to add as context, without training")
     parser.add_argument("-k", type=int, default=10, metavar="N", help="items to show (default: 10)")
     parser.add_argument("--candidates", nargs="+", metavar="ITEM", help="item ids to rank, instead of the user's set")
     parser.add_argument("--new-user", action="store_true", help="accept a user of whom nothing is known, and rank the "
@@ -72,7 +77,8 @@ def add_state(parser: argparse.ArgumentParser) -> None:
         "generation in its place. The last line of output is JSON."
     )
     parser.add_argument("action", choices=["show", "reset", "restore"], help="what to do")
-    _common(parser, required=False)
+    common_options(parser, required=False)
+    secret_option(parser)
 
 
 def default_state(bundle: str | Path, user: str | None) -> Path:
@@ -83,13 +89,22 @@ def default_state(bundle: str | Path, user: str | None) -> Path:
     return folder.absolute().with_name(f"{name or 'bundle'}.states") / f"{key}.state"
 
 
+def default_store(bundle: str | Path, user: str | None) -> Path:
+    """Where a user's event store is kept if nobody says: beside the state."""
+    return default_state(bundle, user).with_suffix(".events")
+
+
 def run_personalise(args: argparse.Namespace) -> int:
     """`pocketrec personalise`; 0, or a `PocketRecError`."""
+    from pocketrec.device.events import Events
+
     if args.passes is not None and args.passes < 1:
         raise DataError("--passes must be at least 1: give a larger number")
+    if args.events is None and store_path(args) is None:
+        raise DataError("there are no events to learn from: give --events, or record some with `pocketrec record`")
     recommender = _recommender(args)
-    events = _read(args)
-    if not (args.append or args.resume):
+    events = read(args) if args.events is not None else Events()
+    if not (args.append or args.resume or recommender.store):
         recommender.reset()
     report = recommender.personalise(events, resume=args.resume, passes=args.passes)
     path = recommender.save()
@@ -103,7 +118,7 @@ def run_personalise(args: argparse.Namespace) -> int:
     }
     gains = ", ".join(f"{choice} {gain:+.4f}" for choice, gain in report.expected_gain.items())
     losses = f"{report.losses[0]:.4f} to {report.losses[-1]:.4f}" if report.losses else "-"
-    _print_table(
+    print_table(
         [
             ("weights", f"{report.choice}: {report.reason}"),
             ("history", f"{report.history} events; {report.unknown} left out, whose items the model does not know"),
@@ -114,7 +129,7 @@ def run_personalise(args: argparse.Namespace) -> int:
             ("state", str(path)),
         ]
     )
-    _print_json(table)
+    print_json(table)
     return 0
 
 
@@ -124,7 +139,7 @@ def run_recommend(args: argparse.Namespace) -> int:
         raise DataError("-k must be at least 1: give a larger number")
     recommender = _recommender(args)
     if args.events is not None:
-        recommender.add(_read(args))
+        recommender.add(read(args))
     if not args.new_user and not recommender.is_known():
         who = f"user {args.user!r} is unknown" if args.user else "no user was named"
         raise DataError(f"{who}, with neither candidates in the bundle nor a state: check --user, give --events, or "
@@ -134,7 +149,7 @@ def run_recommend(args: argparse.Namespace) -> int:
     best = recommender.recommend(args.k, args.candidates)
     choice = recommender.report.get("choice", "global")
     _print_rows(("place", "item", "score"), [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)])
-    _print_json(
+    print_json(
         {
             "user": args.user or "",
             "weights": choice,
@@ -162,28 +177,31 @@ def run_bench(args: argparse.Namespace) -> int:
     rows = [(kind, *(f"{result[f'{kind}_{name}']:.3f}" for name in names)) for kind in ("train", "embed", "infer")]
     _print_rows(("call", "first ms", "p50 ms", "p90 ms", "p99 ms"), rows)
     print(f"memory: {result['rss_before_mb']} MB before loading, peak {result['peak_rss_mb']} MB")
-    _print_json(result)
+    print_json(result)
     return 0
 
 
 def run_state(args: argparse.Namespace) -> int:
     """`pocketrec state`; 0, or a `PocketRecError`."""
     from pocketrec.device import state as states
+    from pocketrec.device.sealing import Seal
 
     if args.state is None and args.bundle is None:
         raise StateError("no state was named: give --bundle and --user, or --state")
-    path = _state_path(args)
+    path = state_path(args)
     if args.action == "reset":
         deleted = [str(file) for file in states.reset_state(path, ours=args.state is None)]
         print("deleted " + ", ".join(deleted) if deleted else f"there was no state {path}")
-        _print_json({"state": str(path), "deleted": deleted})
+        print_json({"state": str(path), "deleted": deleted})
         return 0
     manifest = None
     if args.bundle is not None:
         from pocketrec.device.bundle import open_bundle
 
         manifest = open_bundle(args.bundle).manifest
-    state = states.restore_state(path, manifest) if args.action == "restore" else states.load_state(path, manifest)
+    key = key_of(args)
+    act = states.restore_state if args.action == "restore" else states.load_state
+    state = act(path, manifest, None if key is None else Seal(key))
     numbers = sum(int(value.size) for value in state.weights.values())
     table: dict[str, Any] = {
         "state": str(path),
@@ -191,14 +209,15 @@ def run_state(args: argparse.Namespace) -> int:
         "weights": state.report.get("choice", "global"),
         "generation": state.generation,
         "history": len(state.rows),
+        "store": bool(state.store),
         "trained": state.trained,
         "steps": state.steps,
         "numbers": numbers,
         "bytes": path.stat().st_size,
         "previous": states.previous_of(path).exists(),
     }
-    _print_table([(key, str(value)) for key, value in table.items()])
-    _print_json({**table, "report": state.report})
+    print_table([(key, str(value)) for key, value in table.items()])
+    print_json({**table, "report": state.report})
     return 0
 
 
@@ -222,15 +241,36 @@ def _recommender(args: argparse.Namespace) -> Recommender:
     from pocketrec.device.runtime import check_threads
 
     check_threads(args.threads)
-    state = _state_path(args)
-    return Recommender(args.bundle, user=args.user, state=state, runtime=args.runtime, threads=args.threads)
+    return Recommender(
+        args.bundle, user=args.user, state=state_path(args), store=store_path(args), key=key_of(args),
+        runtime=args.runtime, threads=args.threads,
+    )  # fmt: skip
 
 
-def _state_path(args: argparse.Namespace) -> Path:
+def state_path(args: argparse.Namespace) -> Path:
+    """The state that is named, else the default one."""
     return default_state(args.bundle, args.user) if args.state is None else Path(args.state)
 
 
-def _read(args: argparse.Namespace) -> Events:
+def store_path(args: argparse.Namespace) -> Path | None:
+    """The event store that is named, else the default one where it exists."""
+    if args.store is not None:
+        return Path(args.store)
+    path = default_store(args.bundle, args.user)
+    return path if path.exists() else None
+
+
+def key_of(args: argparse.Namespace) -> bytes | None:
+    """The key of the files at rest, if one is named."""
+    if args.secret is None:
+        return None
+    from pocketrec.device.sealing import read_key
+
+    return read_key(args.secret)
+
+
+def read(args: argparse.Namespace) -> Events:
+    """The events of --events."""
     from pocketrec.device.events import read_events
 
     return read_events(
@@ -247,15 +287,29 @@ def _bundle(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
                         + ("" if required else "; may be left out where --state is given"))  # fmt: skip
 
 
-def _common(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def store_options(parser: argparse.ArgumentParser) -> None:
+    """--store and --secret."""
+    parser.add_argument("--store", metavar="FILE", help="event store (default: a file for each user in BUNDLE.states, "
+                        "where there is one)")  # fmt: skip
+    secret_option(parser)
+
+
+def secret_option(parser: argparse.ArgumentParser) -> None:
+    """--secret."""
+    parser.add_argument("--secret", metavar="FILE", help="32 bytes, or 64 hexadecimal digits, that encrypt the state "
+                        "and the event store (needs the extra `secure`)")  # fmt: skip
+
+
+def common_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+    """--bundle, --user and --state."""
     _bundle(parser, required=required)
     parser.add_argument("--user", metavar="ID", help="user id")
     parser.add_argument("--state", metavar="FILE", help="personal state (default: a file for each user in "
                         "BUNDLE.states beside the bundle)")  # fmt: skip
 
 
-def _events(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    purpose = "to learn from" if required else "to add as context, without training"
+def events_options(parser: argparse.ArgumentParser, *, required: bool, purpose: str) -> None:
+    """--events and the names of its columns."""
     parser.add_argument("--events", metavar="FILE", required=required, help=f"CSV or TSV file of events {purpose}, "
                         "with a header line such as user,item,timestamp; may be gzipped")  # fmt: skip
     parser.add_argument("--user-column", metavar="NAME", help="column of the user id (default: user, where there is "
@@ -272,7 +326,8 @@ def _runtime(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the runtime (default: 1)")
 
 
-def _print_table(pairs: Iterable[tuple[str, str]]) -> None:
+def print_table(pairs: Iterable[tuple[str, str]]) -> None:
+    """Lines for people."""
     for key, value in pairs:
         print(f"{key:<14} {value}")
 
@@ -284,5 +339,6 @@ def _print_rows(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None
         print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
 
 
-def _print_json(value: dict[str, Any]) -> None:
+def print_json(value: dict[str, Any]) -> None:
+    """The last line of a command's output."""
     print(json.dumps(value))

@@ -26,6 +26,10 @@ class StateError(PocketRecError):
     """A personal state file is damaged or belongs to another model."""
 
 
+class StoreError(PocketRecError):
+    """An event store is damaged, in use, encrypted, or not a store."""
+
+
 class RuntimeMissingError(PocketRecError):
     """No usable TensorFlow Lite runtime is installed."""
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -57,6 +59,17 @@ def write_atomic(
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+def sweep(path: str | Path, age: float = 3600.0) -> None:
+    """Delete what writers of `path` that were killed have left beside it, if it is older than `age` seconds."""
+    path = Path(path)
+    oldest = time.time() - age
+    with contextlib.suppress(OSError):
+        ours = re.compile(rf"\.{re.escape(path.name)}(\.previous)?\.[0-9a-f-]+\.tmp(-wal|-shm)?")
+        for file in map(path.parent.joinpath, filter(ours.fullmatch, os.listdir(path.parent))):
+            if file.stat().st_mtime <= oldest:
+                file.unlink()
 
 
 def storage_error(path: str | Path, error: OSError) -> StorageError:

@@ -1,16 +1,13 @@
 """`Recommender`: one user's recommender on the device, in a handful of methods.
 
 Nothing here opens a network connection, and nothing leaves the device: events, weights and embeddings stay in this
-process and in the state file that the application names.
+process, and in the state file and the event store that the application names.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,42 +18,18 @@ from pocketrec.device.bundle import Bundle, open_bundle
 from pocketrec.device.errors import DataError, StateError
 from pocketrec.device.events import Event, Events, gather
 from pocketrec.device.guard import GLOBAL, events_to_learn, share_of
-from pocketrec.device.personalise import UNCHANGED, Outcome, personalise
+from pocketrec.device.history import extended, replayed
+from pocketrec.device.personalise import UNCHANGED, personalise
 from pocketrec.device.repeats import Repeats
+from pocketrec.device.report import Report, report_of
 from pocketrec.device.served import served_set
 from pocketrec.device.windows import context
 
 if TYPE_CHECKING:
     from pocketrec.device.model import Array, Model
+    from pocketrec.device.sealing import Seal
+    from pocketrec.device.store import EventStore
     from pocketrec.device.training import Progress
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `Recommender.personalise` did."""
-
-    choice: str
-    """Weights used from now on: personal, blend or global."""
-    reason: str
-    """Why, in a few words."""
-    history: int
-    """Events of the history, without unknown items."""
-    unknown: int
-    """Events given that were left out, because the vocabulary lacks their item."""
-    events: int
-    """Events to learn from."""
-    heldback: int = 0
-    """Of these, events that the guard held back for its judgement."""
-    expected_gain: dict[str, float] = field(default_factory=dict)
-    """Expected gain in reciprocal rank of ``personal`` and ``blend``, where they were weighed."""
-    losses: list[float] = field(default_factory=list)
-    """Mean loss of each pass, in nats."""
-    steps: int = 0
-    """Train steps since the global weights; 0 where the global weights are used."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return dataclasses.asdict(self)
 
 
 class Recommender:
@@ -66,12 +39,15 @@ class Recommender:
         bundle: folder or .zip of a bundle, or an opened one.
         user: user id; picks the candidate set. None = an unnamed user, who gets the popular items.
         state: state file to continue from and to save to; one that does not exist yet is an empty beginning.
+        store: event store that holds the history, or its file, made where it is missing; None = the state does.
+        key: 32 bytes that seal the state, and a store that is given as a file; None = they lie in the clear.
         runtime: auto, ai_edge_litert or tflite_runtime.
         threads: threads of the runtime's kernels.
 
     Raises:
         BundleError: the bundle is missing, cut short or altered.
-        StateError: the state file is damaged, or of another model or user.
+        StateError: the state file is damaged, or of another user; or, without a store, of another model.
+        StoreError: the store is damaged, or sealed with another key.
     """
 
     def __init__(
@@ -80,6 +56,8 @@ class Recommender:
         *,
         user: str | None = None,
         state: str | Path | None = None,
+        store: str | Path | EventStore | None = None,
+        key: bytes | None = None,
         runtime: str = "auto",
         threads: int = 1,
     ) -> None:
@@ -88,9 +66,20 @@ class Recommender:
         self.path = None if state is None else Path(state)
         self._runtime, self._threads = runtime, threads
         self._opened: tuple[Model, dict[str, Array]] | None = None
+        self._seal = _seal(key)
+        self.store = _opened_store(store, key)
+        self._stored = 0  # number of the store's last event in the history
+        self.outdated = ""
+        self._tainted = False  # the state file, or its previous generation, holds what was forgotten
         self._state = self._empty()
         if self.path is not None and states.exists(self.path):
             self.load()
+        else:
+            self._refresh()
+
+    outdated: str
+    """Why what the state file holds was left aside, where an event store is the history: what `personalise`
+    then trains starts from the global weights. "" = they were not."""
 
     def __len__(self) -> int:
         """Events of the history."""
@@ -122,31 +111,20 @@ class Recommender:
             events: item ids, or pairs of item id and time (a number in the log's unit; larger is later).
 
         Returns:
-            How many were left out because their item is not in the vocabulary.
+            How many were left out because their item is not in the vocabulary. A store keeps these too, for a later
+            bundle may know them.
 
         Raises:
             DataError: an entry is not an event.
+            StorageError, StoreError: the store cannot take them, and has none of them.
         """
         new = events if isinstance(events, Events) else gather(events)
         rows = self.bundle.vocabulary.rows(new.items)
-        old = self._state
-        known = Counter(zip(old.rows.tolist(), old.times.tolist(), strict=True))
-        floor = self.bundle.manifest.cut_off
-        latest = float(old.times[-1]) if len(old.times) else -math.inf if floor is None else float(floor)
-        kept_rows, kept_times = [], []
-        for row, time in zip(rows.tolist(), new.times, strict=True):
-            if time is None:
-                time = latest = max(latest, 0.0 if floor is None else float(floor))
-            elif known[row, time]:
-                known[row, time] -= 1
-                continue
-            latest = max(latest, time)
-            if row:
-                kept_rows.append(row)
-                kept_times.append(time)
-        added: dict[str, Array] = {"rows": np.array(kept_rows, np.int32), "times": np.array(kept_times, np.float64)}
-        merged, times, trained = states.joined(old.rows, old.times, old.trained, added)
-        self._state = dataclasses.replace(old, rows=merged, times=times, trained=trained)
+        if self.store is None:
+            self._state = extended(self._state, rows, new.times, self.bundle.manifest.cut_off)
+        else:
+            self.store.append(new)
+            self._refresh()
         return int((rows == 0).sum())
 
     def personalise(
@@ -193,11 +171,12 @@ class Recommender:
             start=start, step=step, events=learn, passes=passes, first_target=first, progress=progress,
         )  # fmt: skip
         choice = str(old.report.get("choice")) if outcome.decision.choice == UNCHANGED else outcome.decision.choice
-        report = _report(outcome, choice, len(old.rows), unknown, step)
+        report = report_of(outcome, choice, len(old.rows), unknown, step)
         self._state = dataclasses.replace(
             old,
             weights={} if choice == GLOBAL else outcome.weights,
             trained=len(old.rows) if outcome.losses else old.trained if start is not None else 0,
+            through=self._stored if outcome.losses else old.through if start is not None else 0,
             steps=report.steps,
             report=report.to_dict(),
         )
@@ -250,36 +229,147 @@ class Recommender:
             StateError: no path was given, here or when this object was made.
         """
         path = self._path(path)
-        state = dataclasses.replace(self._state, user=self.user or "", generation=self._state.generation + 1)
-        states.save_state(path, state, self.bundle.manifest)
-        self._state = state
+        store = "" if self.store is None else self.store.identity
+        state = dataclasses.replace(
+            self._state, user=self.user or "", generation=self._state.generation + 1, store=store
+        )
+        states.save_state(path, state, self.bundle.manifest, self._seal, keep=not self._tainted)
+        self._state, self._tainted = state, False
         return path
 
     def load(self, path: str | Path | None = None) -> None:
-        """Replace history and weights by those of a state file.
+        """Replace history and weights by those of a state file; where there is a store, the history is its events.
+
+        With a store, weights of another model, or from before something was forgotten, are left aside: see
+        `outdated`. The history of a state that was made without a store is handed over to it.
 
         Raises:
             StateError: the file is missing, damaged, or of another model or user; nothing was changed.
         """
         path = self._path(path)
-        state = states.load_state(path, self.bundle.manifest)
+        try:
+            state = states.load_state(path, self.bundle.manifest, self._seal)
+        except states.ForeignStateError:
+            if self.store is None:
+                raise
+            state = states.load_state(path, None, self._seal)
+            self.outdated = "it was of another model"
         if self.user is not None and state.user not in ("", self.user):
             raise StateError(f"{path} is the state of user {state.user}: name that user, or another --state file")
+        self.user = self.user or state.user or None
+        if self.store is None and state.store:
+            raise StateError(f"the history of {path} lies in an event store: name it with --store, or reset the state")
+        if self.store is not None:
+            state = self._of_store(state, self.store)
         if self._opened is not None:
             self._opened[0].import_weights(state.weights or self._opened[1])
         self._state = state
-        self.user = self.user or state.user or None
+        self._refresh()
 
     def reset(self) -> None:
-        """Forget history and personal weights in memory; `state.reset_state` deletes the file."""
+        """Forget personal weights and history in memory; a store keeps its events, and `state.reset_state` deletes
+        the file."""
         if self._opened is not None:
             self._opened[0].import_weights(self._opened[1])
         self._state = dataclasses.replace(self._empty(), generation=self._state.generation)
+        self._stored = 0
+        self._refresh()
+
+    def forget(self, items: Iterable[str]) -> int:
+        """Delete all events of some items, and what was trained on them: nothing of them stays in any file.
+
+        The weights are then the global ones, until `personalise` trains on what is left; the state file is written
+        again, without its previous generation.
+
+        Returns:
+            How many events went.
+
+        Raises:
+            StorageError, StoreError: a file cannot be written: call again.
+        """
+        items = list(items)
+        rows = self.bundle.vocabulary.rows(items)
+        old = self._state
+        kept = ~np.isin(old.rows, rows[rows > 0])  # (n,)
+        gone = int((~kept).sum())
+        if self.store is not None:
+            gone = self.store.forget(items)
+        if gone or self._tainted:
+            self._tainted = True
+            self.reset()
+            if self.store is None:
+                self._state = dataclasses.replace(self._state, rows=old.rows[kept], times=old.times[kept])
+        if self.path is not None and states.exists(self.path):
+            if self._tainted:
+                self.save()
+            elif states.previous_of(self.path).exists():  # it may hold the events still
+                states.drop_previous(self.path)
+        return gone
+
+    def export(self, path: str | Path) -> int:
+        """Write all events that are kept of the user to a CSV file, ``item,timestamp``; gives their number.
+
+        Raises:
+            StorageError: it cannot be written.
+        """
+        from pocketrec.device.store import export_events
+
+        if self.store is not None:
+            return self.store.export(path)
+        return export_events(path, Events(self.history, self._state.times.tolist()))
+
+    def wipe(self) -> list[Path]:
+        """Delete everything personal: the state file, its previous generation, the event store; gives what went.
+
+        Raises:
+            StateError, StoreError: a file is not ours; StorageError: a file cannot be deleted.
+        """
+        deleted = []
+        if self.store is not None:
+            from pocketrec.device.store import wipe_store
+
+            self.store.close()
+            deleted += wipe_store(self.store.path)
+        if self.path is not None:
+            deleted += states.reset_state(self.path)
+        if self._opened is not None:
+            self._opened[0].import_weights(self._opened[1])
+        self._state, self._stored, self._tainted, self.outdated = self._empty(), 0, False, ""
+        return deleted
 
     def is_known(self) -> bool:
         """Whether the bundle has candidates for this user, or there is a history."""
         known = self.user is not None and self.bundle.candidates_of(self.user) is not None
         return known or len(self._state.rows) > 0
+
+    def _of_store(self, state: states.PersonalState, store: EventStore) -> states.PersonalState:
+        """What a state file holds apart from the history; its weights only where they are of this model and store."""
+        if state.store not in ("", store.identity):
+            self.outdated = "events that it was trained on were forgotten, or the event store is another"
+            self._tainted = True
+        elif not state.store and not self.outdated:
+            state = self._handed_over(state, store)
+        if self.outdated:
+            return dataclasses.replace(self._empty(), generation=state.generation)
+        return dataclasses.replace(state, rows=self._empty().rows, times=self._empty().times, trained=0)
+
+    def _handed_over(self, state: states.PersonalState, store: EventStore) -> states.PersonalState:
+        """Put the history of a state that was made without a store into the store, once."""
+        store.append(zip(self.bundle.vocabulary.ids(state.rows.tolist()), state.times.tolist(), strict=True))
+        ids = store.replay().ids
+        if len(ids) != len(state.rows):
+            self.outdated = "the event store held other events than the state"
+        through = ids[state.trained - 1] if state.trained else 0
+        state = dataclasses.replace(state, store=store.identity, through=through)
+        if not self.outdated:
+            states.save_state(self._path(None), state, self.bundle.manifest, self._seal)
+        return state
+
+    def _refresh(self) -> None:
+        """Take what is new in the store into the history."""
+        if self.store is not None:
+            vocabulary, cut_off = self.bundle.vocabulary, self.bundle.manifest.cut_off
+            self._state, self._stored = replayed(self._state, self.store, vocabulary, cut_off, self._stored)
 
     def _open(self) -> tuple[Model, dict[str, Array]]:
         if self._opened is None:
@@ -330,16 +420,17 @@ class Recommender:
         return self._repeats().add_to(scores, rows, self._state.rows)
 
 
-def _report(outcome: Outcome, choice: str, history: int, unknown: int, steps_before: int) -> Report:
-    decision, judgement = outcome.decision, outcome.decision.judgement
-    return Report(
-        choice=choice,
-        reason=decision.reason,
-        history=history,
-        unknown=unknown,
-        events=outcome.events,
-        heldback=judgement.heldback if judgement else 0,
-        expected_gain=dict(decision.posterior),
-        losses=outcome.losses,
-        steps=0 if choice == GLOBAL else steps_before + outcome.steps,
-    )
+def _seal(key: bytes | None) -> Seal | None:
+    if key is None:
+        return None
+    from pocketrec.device.sealing import Seal
+
+    return Seal(key)
+
+
+def _opened_store(store: str | Path | EventStore | None, key: bytes | None) -> EventStore | None:
+    if not isinstance(store, str | Path):
+        return store
+    from pocketrec.device.store import EventStore
+
+    return EventStore(store, key=key)

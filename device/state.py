@@ -1,7 +1,9 @@
 """Personal state: one file with a user's weights, optimiser slots, history and how they came about.
 
-The file is a tensor file, bound to the model, its tensor specs and its vocabulary. Writing keeps the previous
-generation beside it under ``<name>.previous``. A damaged or foreign file is never used, nor silently replaced.
+The file is a tensor file, bound to the model, its tensor specs and its vocabulary; with a key it is sealed
+(`pocketrec.device.sealing`). Writing keeps the previous generation beside it under ``<name>.previous``. A damaged or
+foreign file is never used, nor silently replaced. Where the events lie in a store, the state names the store, holds no
+history of its own, and is of no use once something was forgotten there.
 """
 
 from __future__ import annotations
@@ -12,15 +14,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from pocketrec.device import tensorfile
 from pocketrec.device.contract import FORMAT_VERSION
 from pocketrec.device.errors import StateError
-from pocketrec.device.files import storage_error, sync_folder
+from pocketrec.device.files import storage_error, sweep, sync_folder, write_atomic
 from pocketrec.device.manifest import Manifest
+
+if TYPE_CHECKING:
+    from pocketrec.device.sealing import Seal
 
 Array = np.ndarray[Any, Any]
 
@@ -28,6 +33,8 @@ _WEIGHTS: Final = "weights/"  # prefix of trainable tensors and slots in the fil
 _ROWS: Final = "history/rows"
 _TIMES: Final = "history/times"
 _KIND: Final = "pocketrec personal state"
+
+_SEALED: Final = b"pocketrec sealed 1\n"  # how a sealed state begins
 
 # How the file of a state begins, without the length in front: the checksum's 64 digits stand between the two.
 _HEAD: Final = (tensorfile.MARK, b'","kind":"' + _KIND.encode() + b'"')
@@ -53,6 +60,14 @@ class PersonalState:
     """The last personalisation's report."""
     generation: int = 1
     """How many times the state was written."""
+    store: str = ""
+    """Identity of the event store that holds the history; "" = `rows` and `times` do."""
+    through: int = 0
+    """Number of the store's last event that training has seen."""
+
+
+class ForeignStateError(StateError):
+    """The state belongs to another model, tensor specs or vocabulary."""
 
 
 def previous_of(path: str | Path) -> Path:
@@ -79,8 +94,17 @@ def exists(path: str | Path) -> bool:
         raise StateError(f"cannot read {path} ({error.strerror}): name another file with --state") from None
 
 
-def save_state(path: str | Path, state: PersonalState, manifest: Manifest) -> None:
+def save_state(
+    path: str | Path, state: PersonalState, manifest: Manifest, seal: Seal | None = None, *, keep: bool = True
+) -> None:
     """Write a state atomically, readable by its owner only; the file that was there becomes the previous generation.
+
+    Args:
+        path: the file.
+        state: what it holds; where the state names a store, the history is left out.
+        manifest: of the bundle that it is bound to.
+        seal: encrypts it; None = it lies in the clear.
+        keep: off: no previous generation stays, for it holds what is not to be kept.
 
     Raises:
         StorageError: the disk is full, or the folder cannot be written; the old state is still good.
@@ -95,32 +119,44 @@ def save_state(path: str | Path, state: PersonalState, manifest: Manifest) -> No
         "generation": str(state.generation),
         "report": json.dumps(state.report),
     }
-    tensors: dict[str, Array] = {_ROWS: state.rows.astype(np.int32), _TIMES: state.times.astype(np.float64)}
-    tensors.update({_WEIGHTS + name: value for name, value in state.weights.items()})
-    tensorfile.save(path, tensors, metadata, previous=previous_of(path), mode=0o600)
+    if state.store:
+        metadata |= {"store": state.store, "through": str(state.through)}
+    count = 0 if state.store else len(state.rows)
+    tensors: dict[str, Array] = {_ROWS: state.rows[:count].astype(np.int32)}
+    tensors |= {_TIMES: state.times[:count].astype(np.float64)}
+    tensors |= {_WEIGHTS + name: value for name, value in state.weights.items()}
+    content = tensorfile.dump(tensors, metadata)
+    if seal is not None:
+        content = sealed_file(seal, content)
+    sweep(path)
+    write_atomic(path, content, previous=previous_of(path) if keep else None, mode=0o600)
+    if not keep:
+        drop_previous(path)
 
 
-def load_state(path: str | Path, manifest: Manifest | None = None) -> PersonalState:
+def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | None = None) -> PersonalState:
     """Read a state file.
 
     Args:
         path: the file.
         manifest: of the bundle that it will be used with; None skips that check (for showing it).
+        seal: of the key that the state was sealed with; None where it was not.
 
     Raises:
-        StateError: missing, damaged, no state, of another format, or of another model, tensor specs or vocabulary.
+        ForeignStateError: of another model, tensor specs or vocabulary.
+        StateError: missing, damaged, no state, of another format, or sealed with another key.
     """
     path = Path(path)
     try:
-        read = tensorfile.load(path)
+        read = tensorfile.parse(_unsealed(path, seal))
     except FileNotFoundError:
         raise StateError(f"no state file {path}: {_missing(path)}") from None
     except OSError as error:
-        raise StateError(f"cannot read {path} ({error.strerror}): {_way_out(path)}") from None
+        raise StateError(f"cannot read {path} ({error.strerror}): {_way_out(path, seal=seal)}") from None
     except tensorfile.TensorFileError as error:
         if not _begins_like_a_state(path):
             raise StateError(f"{path} is not a personal state: {_way_out(path, _NOT_OURS)}") from None
-        raise StateError(f"{path} is damaged ({error}): {_way_out(path)}") from None
+        raise StateError(f"{path} is damaged ({error}): {_way_out(path, seal=seal)}") from None
     metadata, tensors = read.metadata, read.tensors
     if metadata.get("kind") != _KIND:
         raise StateError(f"{path} is not a personal state: {_NOT_OURS}")
@@ -130,8 +166,10 @@ def load_state(path: str | Path, manifest: Manifest | None = None) -> PersonalSt
     if manifest is not None:
         for key, value in _binding(manifest).items():
             if metadata.get(key) != value:
-                raise StateError(f"{path} belongs to another model ({_BOUND[key]} differs): name its own bundle or "
-                                 "another --state, or run `pocketrec state reset` to start again")  # fmt: skip
+                raise ForeignStateError(
+                    f"{path} belongs to another model ({_BOUND[key]} differs): name its own bundle or another --state, "
+                    "or run `pocketrec state reset` to start again"
+                )
     try:
         return PersonalState(
             user=metadata["user"],
@@ -142,6 +180,8 @@ def load_state(path: str | Path, manifest: Manifest | None = None) -> PersonalSt
             steps=int(metadata["steps"]),
             report=json.loads(metadata["report"]),
             generation=int(metadata["generation"]),
+            store=metadata.get("store", ""),
+            through=int(metadata.get("through", 0)),
         )
     except (KeyError, ValueError) as error:
         raise StateError(f"{path} lacks {error}: {_way_out(path)}") from None
@@ -161,7 +201,6 @@ def reset_state(path: str | Path, *, ours: bool = False) -> list[Path]:
         StateError: a file is there that is not a personal state; nothing was deleted.
         StorageError: a file cannot be deleted.
     """
-    deleted = []
     files = [Path(path), previous_of(path)]
     for file in files:
         try:
@@ -169,18 +208,22 @@ def reset_state(path: str | Path, *, ours: bool = False) -> list[Path]:
                 raise StateError(f"{file} is not a personal state and was not deleted: {_NOT_OURS}")
         except OSError as error:
             raise StateError(f"cannot read {file} ({error.strerror}): {_NOT_OURS}") from None
-    for file in files:
-        try:
-            file.unlink()
-            deleted.append(file)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise storage_error(file, error) from None
-    return deleted
+    sweep(path, age=0)
+    return [file for file in files if _unlinked(file)]
 
 
-def restore_state(path: str | Path, manifest: Manifest | None = None) -> PersonalState:
+def drop_previous(path: str | Path) -> None:
+    """Delete the previous generation of a state, if there is one.
+
+    Raises:
+        StorageError: it cannot be deleted.
+    """
+    _unlinked(previous_of(path))
+
+
+def restore_state(
+    path: str | Path, manifest: Manifest | None = None, seal: Seal | None = None
+) -> PersonalState:
     """Put the previous generation in the place of the current one, after checking it.
 
     Raises:
@@ -190,7 +233,7 @@ def restore_state(path: str | Path, manifest: Manifest | None = None) -> Persona
     previous = previous_of(path)
     if not previous.exists():
         raise StateError(f"no previous generation {previous}: reset the state to start again")
-    state = load_state(previous, manifest)
+    state = load_state(previous, manifest, seal)
     try:
         os.replace(previous, path)
     except OSError as error:
@@ -210,6 +253,50 @@ def _binding(manifest: Manifest) -> dict[str, str]:
 _NOT_OURS: Final = "name another file with --state, or remove this one"
 
 
+def sealed_file(seal: Seal, content: bytes) -> bytes:
+    """The content of a sealed state file."""
+    return _SEALED + seal.seal(content, _SEALED)
+
+
+def _unsealed(path: Path, seal: Seal | None) -> bytes:
+    """The tensor file's bytes in a state file.
+
+    Raises:
+        OSError: the file is missing or unreadable.
+        StateError: it is sealed with another key, or was sealed and no key was given, or the other way round.
+    """
+    content = path.read_bytes()
+    is_sealed = content.startswith(_SEALED)
+    if seal is None and is_sealed:
+        raise StateError(f"{path} is encrypted: give its key with --secret")
+    if seal is None:
+        return content
+    from pocketrec.device.sealing import SealError
+
+    if not is_sealed:
+        raise StateError(f"{path} is not encrypted, and a key was given: leave the key out, or reset the state")
+    try:
+        return seal.open(content[len(_SEALED) :], _SEALED)
+    except SealError:
+        raise StateError(f"{path} is damaged, or encrypted with another key: give its own key, or "
+                         f"{_way_out(path, seal=seal)}") from None  # fmt: skip
+
+
+def _unlinked(file: Path) -> bool:
+    """Delete a file; whether there was one.
+
+    Raises:
+        StorageError: it cannot be deleted.
+    """
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise storage_error(file, error) from None
+    return True
+
+
 def _begins_like_a_state(path: Path) -> bool:
     """Whether a file is a state or the first part of one, whole or damaged after its beginning.
 
@@ -219,6 +306,8 @@ def _begins_like_a_state(path: Path) -> bool:
     mark, kind = _HEAD
     with open(path, "rb") as file:
         head = file.read(8 + len(mark) + 64 + len(kind))
+    if head.startswith(_SEALED):
+        return True
     if len(head) < 8:  # too short to tell; nothing is lost with an empty file
         return not head
     return mark.startswith(head[8 : 8 + len(mark)]) and kind.startswith(head[8 + len(mark) + 64 :])
@@ -230,10 +319,10 @@ def _missing(path: Path) -> str:
     return "run `pocketrec personalise` first, or name another file with --state"
 
 
-def _way_out(path: Path, otherwise: str = "") -> str:
+def _way_out(path: Path, otherwise: str = "", seal: Seal | None = None) -> str:
     previous = previous_of(path)
-    with contextlib.suppress(OSError, tensorfile.TensorFileError):
-        tensorfile.load(previous)
+    with contextlib.suppress(OSError, tensorfile.TensorFileError, StateError):
+        tensorfile.parse(_unsealed(previous, seal))
         return f"run `pocketrec state restore` to go back to {previous}, which is good"
     return otherwise or "run `pocketrec state reset` to start again from the global model"
 

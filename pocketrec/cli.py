@@ -23,6 +23,7 @@ from typing import Any, NoReturn, TextIO
 
 from pocketrec import __version__
 from pocketrec.device import cli as device
+from pocketrec.device import cli_store
 from pocketrec.device.errors import ConfigError, PocketRecError
 
 LOG_FILE = "log.txt"
@@ -326,9 +327,17 @@ def _on_device(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.N
 _DEVICE = {
     "personalise": "make a bundle's model personal with a user's events",
     "recommend": "print the items to recommend",
+    "record": "append events to a user's event store",
+    "forget": "delete a user's events of some items, and what was trained on them",
+    "wipe": "delete everything personal of a user",
+    "export-data": "write a user's own events to a CSV file",
+    "store": "show, trim or repair an event store",
     "bench": "time the train step, embedding and scoring, and measure memory",
     "state": "show, reset or restore a personal state",
 }
+
+_DEVICE_ARGUMENTS = {**device.ARGUMENTS, **cli_store.ARGUMENTS}
+_DEVICE_RUN = {**device.RUN, **cli_store.RUN}
 
 _GROUPS = {
     "everything": ("run",),
@@ -342,7 +351,7 @@ COMMANDS: dict[str, Command] = {
     **{name: Command(text[0], _stage_arguments(name), _run_stages) for name, text in _STAGES.items()},
     "events": Command("write one user's events of a run as a device would hold them", _events_arguments, _events),
     "doctor": Command("say whether this installation works, and what to do", _doctor_arguments, _doctor),
-    **{name: Command(text, device.ARGUMENTS[name], _on_device(device.RUN[name])) for name, text in _DEVICE.items()},
+    **{name: Command(text, _DEVICE_ARGUMENTS[name], _on_device(_DEVICE_RUN[name])) for name, text in _DEVICE.items()},
 }
 
 

@@ -334,8 +334,8 @@ def test_wrong_arguments(bundle: Bundle) -> None:
         Recommender(bundle).recommend(1, "item 1")
 
 
-def test_the_example_in_the_documentation_runs(folder: Path) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+def test_the_examples_in_the_documentation_run(folder: Path) -> None:
+    example, of_a_store = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     done = subprocess.run(
         [sys.executable, "-c", example], cwd=folder.parent, capture_output=True, text=True, check=False
     )
@@ -343,3 +343,7 @@ def test_the_example_in_the_documentation_runs(folder: Path) -> None:
     assert re.match(r"(personal|blend|global) - ", done.stdout)
     assert len(done.stdout.splitlines()) == 6
     assert (folder.parent / "u1.state").exists()
+    words = [sys.executable, "-c", of_a_store]
+    done = subprocess.run(words, cwd=folder.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (folder.parent / "u1.state").exists()
