@@ -310,6 +310,23 @@ class EvaluateConfig:
 
 
 @dataclass(frozen=True)
+class SearchConfig:
+    """Random search (`pocketrec search`), judged before the cut-off; shapes no run."""
+
+    quantile: float = 0.9
+    """Share of the events before the cut-off that trials learn from; the rest judges them."""
+    users: int = 1000
+    """Users that judge (all, where there are fewer); 0 = all."""
+    space: dict[str, Any] = field(default_factory=dict)
+    """What is tried: key -> list of choices, or a range such as ``{low = 0.1, high = 0.7}``, with ``log = true`` for
+    one that is uniform in the logarithm. Empty = a space of model and training (`pocketrec.cloud.search_space`)."""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.quantile < 1, "search", "quantile must lie in (0, 1)")
+        _at_least(0, self, "search", "users")
+
+
+@dataclass(frozen=True)
 class ResourceConfig:
     """Where and how fast the run takes place. Another number of threads or another runtime sums in another order, so
     weights and figures may differ by rounding; nothing else changes."""
@@ -342,6 +359,7 @@ class RunConfig:
     personalise: PersonaliseConfig = field(default_factory=PersonaliseConfig)
     rehearse: RehearseConfig = field(default_factory=RehearseConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
     resources: ResourceConfig = field(default_factory=ResourceConfig)
 
     def __post_init__(self) -> None:

@@ -13,18 +13,15 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketrec.cloud.baselines import popularity_scores, recent_scores
 from pocketrec.cloud.config import EvaluateConfig
-from pocketrec.cloud.metrics import ranks
 from pocketrec.cloud.models import item_embeddings
 from pocketrec.cloud.progress import Progress, no_progress
-from pocketrec.cloud.scoring import embed_positions, positions, seen_before
+from pocketrec.cloud.ranking import Places
+from pocketrec.cloud.scoring import embed_positions
 
 if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
     from pocketrec.cloud.neighbours import ItemNeighbours
-
-_CELLS = 1 << 22  # scores ranked at a time
 
 
 def sequence_ranks(
@@ -46,33 +43,16 @@ def sequence_ranks(
         window: T.
         evaluate: ties and mask.
         neighbours: None = no baseline ``item_knn``.
-        progress: told after every block of positions.
+        progress: told after every block of the model's positions.
     """
-    where = positions(after, window)
-    embedded = embed_positions(model, where)  # (P, E)
     table = item_embeddings(model)  # (N + 1, E)
-    seen = seen_before(after, where)
-    names = ("global", "popularity", "recent", *(("item_knn",) if neighbours else ()))
-    found = {name: np.empty(len(where)) for name in names}
-    popular = popularity_scores(len(table))
-    step = max(1, _CELLS // len(table))
-    for begin in range(0, len(where), step):
-        part = slice(begin, min(begin + step, len(where)))
-        targets, histories = where.targets[part], seen[part]
-        masked = None
-        if evaluate.mask_seen:
-            masked = np.zeros((len(targets), len(table)), bool)
-            for row, history in zip(masked, histories, strict=True):
-                row[history] = True
-        scores = {
-            "global": embedded[part] @ table.T,
-            "popularity": np.broadcast_to(popular, (len(targets), len(table))),
-            "recent": np.stack([recent_scores(history, len(table)) for history in histories]),
-        }
-        if neighbours:
-            scores["item_knn"] = np.stack([neighbours.scores(history) for history in histories])
-        for name, values in scores.items():
-            found[name][part] = ranks(values, targets, evaluate.ties, masked)
-        progress(part.stop, len(where))
-    starts = np.flatnonzero(np.diff(where.user, prepend=-1))  # positions are in the order of the sequences
-    return {name: np.split(values, starts[1:]) if len(values) else [] for name, values in found.items()}
+    places = Places.of(after, len(table) - 1, window)
+    systems = {
+        "global": places.by_embedding(embed_positions(model, places.where), table),
+        "popularity": places.by_popularity(),
+        "recent": places.by_recency(),
+    }
+    if neighbours:
+        systems["item_knn"] = places.by_neighbours(neighbours)
+    watched = {"global": progress}
+    return {name: places.ranks(scores, evaluate, watched.get(name, no_progress)) for name, scores in systems.items()}

@@ -190,6 +190,37 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "All keys of the configuration: docs/configuration.md"
 
 
+def _search_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Random search around a configuration. Trials learn from the earlier part of the events before the\n"
+        "cut-off and are judged on the later part ([search]); what comes after the cut-off is not opened.\n"
+        "A search that was interrupted, or is given more trials, goes on where it was. Writes search.json and\n"
+        "best.toml, which `pocketrec run` takes; prints a table, and one JSON document as the last line."
+    )
+    _add_run_options(parser)
+    parser.add_argument("--trials", type=int, default=20, help="in all, the configuration as it is included")
+    parser.add_argument("--seed", type=int, default=1, help="of the values drawn (default: 1)")
+    parser.add_argument(
+        "--system", choices=("global", "als", "item_knn"), default="global",
+        help="what is searched: the global model, or a baseline that it is to be compared with",
+    )  # fmt: skip
+    parser.epilog = "What is tried: [search.space], see docs/configuration.md"
+
+
+def _search(options: argparse.Namespace) -> None:
+    from pocketrec.cloud.config import load_config
+    from pocketrec.searching import search
+
+    if options.trials < 1:
+        raise ConfigError(f"--trials must be at least 1, and is {options.trials}")
+    config = load_config(options.config, options.overrides)
+    options.out = options.out or Path("runs", f"{Path(options.config).stem}-search")
+    with _native_noise_into(options.out / LOG_FILE) as terminal:
+        text = search(config, options.out, system=options.system, trials=options.trials, seed=options.seed,
+                      terminal=None if options.quiet else terminal)  # fmt: skip
+    print(text)
+
+
 def _run_stages(options: argparse.Namespace) -> None:
     from pocketrec.cloud.config import load_config
     from pocketrec.cloud.runs import Pipeline, Run
@@ -260,7 +291,7 @@ def _drop_unwritten_output() -> None:
 
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
-    if arguments and arguments[0] in ("run", *_STAGES):
+    if arguments and arguments[0] in ("run", "search", *_STAGES):
         return ": the same command goes on where this one was"
     return ""
 
@@ -341,6 +372,7 @@ _DEVICE_RUN = {**device.RUN, **cli_store.RUN}
 
 _GROUPS = {
     "everything": ("run",),
+    "before a run": ("search",),
     "one stage of a run": tuple(_STAGES),
     "on a device (no TensorFlow needed)": tuple(_DEVICE),
     "help": ("doctor", "events"),
@@ -348,6 +380,7 @@ _GROUPS = {
 
 COMMANDS: dict[str, Command] = {
     "run": Command("do everything: from a log to a bundle, an evaluation and a report", _run_arguments, _run_stages),
+    "search": Command("try configurations on events before the cut-off", _search_arguments, _search),
     **{name: Command(text[0], _stage_arguments(name), _run_stages) for name, text in _STAGES.items()},
     "events": Command("write one user's events of a run as a device would hold them", _events_arguments, _events),
     "doctor": Command("say whether this installation works, and what to do", _doctor_arguments, _doctor),

@@ -71,7 +71,7 @@ def train_central(run: Run) -> None:
 
 
 def _train(run: Run, name: str, sequences: Sequences, items: int, folder: str = "train") -> None:
-    _use_threads(run)
+    use_threads(run)
     from pocketrec.cloud.train import train
 
     with run.progress() as progress:
@@ -105,7 +105,7 @@ def candidates(run: Run) -> None:
 
 def rehearse(run: Run) -> None:
     """Choose the devices' recipe on the earlier cut: ``RUN/rehearse``."""
-    _use_threads(run)
+    use_threads(run)
     from pocketrec.cloud.data.prepared import load_cloud
     from pocketrec.cloud.rehearse import Variant, rehearse
 
@@ -128,7 +128,7 @@ def rehearse(run: Run) -> None:
 
 def export(run: Run) -> None:
     """Write and check the TensorFlow Lite file and publish the bundle: ``RUN/export``, ``RUN/bundle``."""
-    _use_threads(run)
+    use_threads(run)
     recipe = _recipe(run)
     _export_model(run, "train/model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
     if _needs_naive(run.config, recipe):
@@ -239,7 +239,7 @@ def _judge_personal(run: Run) -> dict[str, Any]:
 
 def _judge_global(run: Run) -> dict[str, Any]:
     """A log without personal training: the Keras model on the test part."""
-    _use_threads(run)
+    use_threads(run)
     from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
     from pocketrec.cloud.evaluate import global_metrics
     from pocketrec.cloud.evaluate_global import sequence_ranks
@@ -353,7 +353,7 @@ def _neighbours(config: RunConfig, data: CloudData) -> ItemNeighbours | None:
     return fit_neighbours(config.knn, data.before, len(data.vocabulary)) if config.knn.neighbours else None
 
 
-def _use_threads(run: Run) -> None:
+def use_threads(run: Run) -> None:
     """Give TensorFlow its threads; has an effect before TensorFlow is first used only."""
     threads = str(run.config.resources.threads or os.cpu_count() or 1)
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", threads)

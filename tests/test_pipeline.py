@@ -252,7 +252,7 @@ def test_every_table_of_the_configuration_but_resources_shapes_some_stage() -> N
         "model": {"hidden": 8}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
         "knn": {"shrink": 9}, "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
     }  # fmt: skip
-    assert set(other) | {"resources"} == {field.name for field in dataclasses.fields(RunConfig)}
+    assert set(other) | {"resources", "search"} == {field.name for field in dataclasses.fields(RunConfig)}
     for name, table in other.items():
         assert _redone({name: table}), name
 
