@@ -36,7 +36,8 @@ def prepare(run: Run) -> None:
     """Read and split the log: ``RUN/data``."""
     from pocketrec.cloud.data.prepared import prepare
 
-    counts = prepare(run.config, run.folder).summary
+    with run.progress() as progress:
+        counts = prepare(run.config, run.folder, progress).summary
     before, after = counts["events_before"], counts["events_after"]
     run.detail(f"before the cut-off: {before} events of {counts['users_before']} users, {counts['items']} items")
     run.detail(f"after it: {after} events of {counts['users_old']} old and {counts['users_new']} new users")

@@ -75,7 +75,7 @@ def sniff(path: Path, config: DataConfig) -> Layout:
     head, compressed = _head(path)
     if head.startswith(_UTF16):
         raise DataError(f"{path} is UTF-16: convert it to UTF-8")
-    if not head.strip():
+    if not head.removeprefix(BOM).strip():
         raise DataError(f"{path} is empty: name a log with at least one event")
     name = config.format
     if name == "auto":
@@ -101,17 +101,17 @@ def _lines(head: bytes) -> list[str]:
     return head.decode("utf-8-sig", "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
-def open_log(path: Path, compressed: bool) -> BinaryIO:
-    """The file's bytes, decompressed where it is compressed with gzip."""
-    return cast(BinaryIO, gzip.open(path)) if compressed else open(path, "rb")
+def unpacked(file: BinaryIO, compressed: bool) -> BinaryIO:
+    """The bytes of an open file, decompressed where it is compressed with gzip."""
+    return cast(BinaryIO, gzip.open(file)) if compressed else file
 
 
 def _head(path: Path) -> tuple[bytes, bool]:
     try:
         with open(path, "rb") as file:
             compressed = file.read(2) == _GZIP
-        with open_log(path, compressed) as file:
-            return file.read(_HEAD), compressed
+            file.seek(0)
+            return unpacked(file, compressed).read(_HEAD), compressed
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
 

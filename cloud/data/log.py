@@ -18,13 +18,13 @@ class Labels:
     values: np.ndarray
     """object (V,): the different strings, as `str`."""
     codes: np.ndarray
-    """int64 (n,): place of each event's string in `values`, -1 where it has none."""
+    """Integer (n,), int32 as a rule: place of each event's string in `values`; -1 where the field is empty."""
 
     def isin(self, wanted: list[str]) -> np.ndarray:
         """bool (n,): which events carry one of `wanted`."""
         allowed = set(wanted)
-        hits = np.fromiter((value in allowed for value in self.values), bool, len(self.values))
-        return np.append(hits, False)[self.codes]
+        found = np.fromiter((value in allowed for value in self.values), bool, len(self.values))
+        return np.append(found, False)[self.codes]
 
     def take(self, chosen: np.ndarray) -> Labels:
         """The column at the events `chosen` (mask or indices); `values` stays whole."""

@@ -21,6 +21,7 @@ from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.split import Prepared, split_log
 from pocketrec.cloud.data.vocabulary import Vocabulary
+from pocketrec.cloud.progress import Progress, no_progress
 from pocketrec.device.errors import DataError
 from pocketrec.device.files import write_atomic
 
@@ -58,15 +59,22 @@ class DeviceData:
     """int64 (len(after),): number of first events to learn from; the rest is the test."""
 
 
-def prepare(config: RunConfig, folder: str | Path) -> Prepared:
+def prepare(config: RunConfig, folder: str | Path, progress: Progress = no_progress) -> Prepared:
     """Read and split the log of `config` and write it into the run directory `folder`.
+
+    Nothing is kept of an interrupted call but whole files, which are written anew; no two calls at once in one folder.
+
+    Args:
+        config: the run.
+        folder: the run directory.
+        progress: called with the bytes of the log that are read.
 
     Raises:
         DataError: the log is missing, unreadable, or cannot be split as asked.
         ConfigError: the configuration does not fit the log.
         StorageError: a file cannot be written.
     """
-    log = read_log(config.data, config.split.column if config.split.kind == "column" else None)
+    log = read_log(config.data, config.split.column if config.split.kind == "column" else None, progress=progress)
     prepared = split_log(log, config.split, config.data)
     write_prepared(prepared, log.report, folder)
     return prepared
@@ -79,6 +87,8 @@ def write_prepared(prepared: Prepared, report: ReadReport, folder: str | Path) -
         StorageError: a file cannot be written.
     """
     cloud, devices = Path(folder) / CLOUD_FOLDER, Path(folder) / DEVICES_FOLDER
+    for left in (Path(folder) / "data").rglob(".*.tmp"):  # by a process that was killed
+        left.unlink()
     prepared.vocabulary.save(cloud / _ITEMS)
     write_atomic(cloud / _COUNTS, lambda file: np.save(file, prepared.counts))
     if prepared.categories is not None:

@@ -2,90 +2,85 @@
 
 User and item ids are taken as text, as they are written. Rows that cannot be used (too many fields, an id that is
 empty, not UTF-8 or of several lines, a time that is no time) are counted and left out, and are fatal above
-`DataConfig.max_bad_share`. Rows in which all columns that are read are empty count as empty lines: not at all. This
-module knows nothing about cut-offs.
+`DataConfig.max_bad_share`. Rows in which all columns that are read are empty count as empty lines: not at all. Text is
+read in blocks, and every id is held once: memory is that of the events as numbers (about 24 bytes each) and of the
+different ids. This module knows nothing about cut-offs.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import zlib
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
 
 from pocketrec.cloud.config import DataConfig
-from pocketrec.cloud.data.formats import BOM, Layout, open_log, reason, sniff
+from pocketrec.cloud.data.blocks import BLOCK_BYTES, Block, Columns, parse_rows, read_blocks
+from pocketrec.cloud.data.formats import Layout, reason, sniff
 from pocketrec.cloud.data.location import find_log
 from pocketrec.cloud.data.log import Labels, Log, ReadReport
 from pocketrec.cloud.data.synthetic import generate
-from pocketrec.cloud.data.times import parse_times
+from pocketrec.cloud.data.times import TextTimes, is_numeric, join_numbers, join_texts, parse_times, read_texts
+from pocketrec.cloud.progress import Progress, no_progress
 from pocketrec.device.errors import ConfigError, DataError
+
+__all__ = ["SHOWN", "SYNTHETIC", "Columns", "count_duplicates", "no_event", "parquet_columns", "parse_rows", "read_log",
+           "refuse_bad", "to_labels", "usable"]  # fmt: skip
 
 SYNTHETIC = "synthetic"
 SHOWN = 5  # bad rows that are named by line
-_EXTRA = "fields too many"  # name of the column that catches them
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Which columns of a file are read."""
+class _Read:
+    """A whole log as read."""
 
-    user: str
-    item: str
-    time: str
-    label: str | None
-    """The log's own split."""
-    category: str | None
-    filters: dict[str, list[str]]
-    """Column -> values that are kept."""
-
-    @property
-    def texts(self) -> set[str]:
-        """All but the time."""
-        return {self.user, self.item, *self.filters} | {name for name in (self.label, self.category) if name}
-
-    @staticmethod
-    def find(layout: Layout, config: DataConfig, split_column: str | None, path: Path) -> Columns:
-        """The columns that a configuration names.
-
-        Raises:
-            DataError: there is no such column.
-        """
-        return Columns(
-            layout.find(config.user, "data.user", path),
-            layout.find(config.item, "data.item", path),
-            layout.find(config.timestamp, "data.timestamp", path),
-            layout.find(split_column, "split.column", path) if split_column else None,
-            layout.find(config.category, "data.category", path) if config.category else None,
-            {
-                layout.find(name, "data.keep", path): [str(value) for value in values]
-                for name, values in config.keep.items()
-            },
-        )
+    texts: dict[str, Labels]
+    """Each text column; -1 where it is empty. Texts that are not UTF-8 are empty in `values`."""
+    times: np.ndarray
+    """int64 or float64 (rows,)."""
+    good: np.ndarray
+    """bool (rows,): whether the row had no more fields than there are columns, and a time."""
+    lines: _Lines
 
 
-@dataclass(frozen=True)
-class Table:
-    """Columns as read."""
+@dataclass
+class _Lines:
+    """Which line of the file a row is from."""
 
-    frame: pd.DataFrame
-    lines: np.ndarray
-    """int64 (rows,): line of each row (records, where quoted fields hold line breaks)."""
-    cut: np.ndarray
-    """bool (rows,): whether the row had no more fields than there are columns."""
+    starts: list[int] = field(default_factory=list)
+    """Row that each block begins with."""
+    blocks: list[np.ndarray | int] = field(default_factory=list)
+    """`Block.lines`."""
+
+    def of(self, rows: np.ndarray) -> list[int]:
+        """Line of each of some rows."""
+        found = []
+        for row in rows.tolist():
+            block = int(np.searchsorted(self.starts, row, "right")) - 1
+            lines, place = self.blocks[block], row - self.starts[block]
+            found.append(int(lines) + place if isinstance(lines, int) else int(lines[place]))
+        return found
 
 
-def read_log(config: DataConfig, split_column: str | None = None) -> Log:
+def read_log(
+    config: DataConfig,
+    split_column: str | None = None,
+    *,
+    block_bytes: int = BLOCK_BYTES,
+    progress: Progress = no_progress,
+) -> Log:
     """Read the log that `config` names.
 
     Args:
         config: which log, its columns, and what may be wrong with it.
         split_column: column of the log's own split, read into `Log.labels`; None where it is not used.
+        block_bytes: bytes of text held at a time; does not change the log.
+        progress: called with the bytes of the file that are read.
 
     Raises:
         DataError: there is no such log, it cannot be read, a column is missing, it has no event, or too many bad rows.
@@ -101,36 +96,35 @@ def read_log(config: DataConfig, split_column: str | None = None) -> Log:
     if layout.format == "parquet":
         layout = replace(layout, columns=parquet_columns(path))
     columns = Columns.find(layout, config, split_column, path)
-    table = _read_parquet(path, columns) if layout.format == "parquet" else _read_text(path, layout, columns)
-    return _make(path, layout, table, config, columns)
+    if layout.format == "parquet":
+        return _make(path, columns, _read_parquet(path, columns), config)
+    return _make(path, columns, _read_text(path, layout, columns, block_bytes, progress), config)
 
 
-def _make(path: Path, layout: Layout, table: Table, config: DataConfig, columns: Columns) -> Log:
-    frame = table.frame
-    times, good = parse_times(frame[columns.time])
-    good &= table.cut
-    raw = layout.format != "parquet"
-    labels = {name: to_labels(frame[name], raw) for name in columns.texts}
+def _make(path: Path, columns: Columns, read: _Read, config: DataConfig) -> Log:
+    texts, times, good = read.texts, read.times, read.good
     for name in (columns.user, columns.item):
-        good &= usable(labels[name])
-    rows, bad = len(frame), int((~good).sum())
-    bad_lines: list[int] = table.lines[np.flatnonzero(~good)[:SHOWN]].tolist()
+        good &= usable(texts[name])
+    rows, bad = len(good), int((~good).sum())
+    bad_lines = read.lines.of(np.flatnonzero(~good)[:SHOWN]) if bad else []
     refuse_bad(path, rows, bad, bad_lines, config)
     kept = good.copy()
     for name, values in columns.filters.items():
-        kept &= labels[name].isin(values)
-    chosen = np.flatnonzero(kept)
-    if not len(chosen):
+        kept &= texts[name].isin(values)
+    events = int(kept.sum())
+    if not events:
         raise no_event(path, bool(good.any()))
-    users, items = labels[columns.user].take(chosen), labels[columns.item].take(chosen)
-    times = times[chosen]
+    if events < rows:
+        times = times[kept]
+        wanted = (columns.user, columns.item, columns.label, columns.category)
+        texts = {name: column.take(kept) for name, column in texts.items() if name in wanted}
+    users, items = texts[columns.user], texts[columns.item]
     if times.dtype.kind == "f" and np.all(np.abs(times) < 2**53) and np.all(times == np.floor(times)):
         times = times.astype(np.int64)
-    keys = pd.DataFrame({"user": users.codes, "item": items.codes, "time": times})
-    report = ReadReport(str(path), rows, len(chosen), bad, bad_lines, int(good.sum()) - len(chosen),
-                        int(keys.duplicated().sum()))  # fmt: skip
-    label, category = (labels[name].take(chosen) if name else None for name in (columns.label, columns.category))
-    return Log(users, items, times, label, report, category)
+    report = ReadReport(str(path), rows, events, bad, bad_lines, int(good.sum()) - events,
+                        count_duplicates(users.codes, items.codes, times))  # fmt: skip
+    labels, categories = (texts[name] if name else None for name in (columns.label, columns.category))
+    return Log(users, items, times, labels, report, categories)
 
 
 def refuse_bad(path: Path, rows: int, bad: int, bad_lines: list[int], config: DataConfig) -> None:
@@ -153,91 +147,83 @@ def no_event(path: Path, good: bool) -> DataError:
     return DataError(f"{path}: {what}")
 
 
-def _read_text(path: Path, layout: Layout, columns: Columns) -> Table:
-    try:
-        with open_log(path, layout.gzip) as file:
-            if file.read(len(BOM)) != BOM:
-                file.seek(0)
-            for _ in range(layout.header):
-                file.readline()
-            return parse_rows(path, file, layout, columns)
-    except (OSError, EOFError, zlib.error, MemoryError) as error:
-        raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
+def count_duplicates(users: np.ndarray, items: np.ndarray, times: np.ndarray) -> int:
+    """Number of events with the user, item and time of an earlier one; codes are not negative."""
+    spans = [int(users.max()) + 1, int(items.max()) + 1]
+    span = int(times.max()) - int(times.min()) + 1 if times.dtype.kind == "i" else 2**63
+    if spans[0] * spans[1] * span >= 2**63:  # one number cannot hold all three
+        return int(pd.DataFrame({"user": users, "item": items, "time": times}).duplicated().sum())
+    keys = times - times.min()
+    keys *= spans[0]
+    keys += users
+    keys *= spans[1]
+    keys += items
+    keys.sort()
+    return int((keys[1:] == keys[:-1]).sum())
 
 
-def parse_rows(path: Path, file: BinaryIO, layout: Layout, columns: Columns, *, time_as_text: bool = False) -> Table:
-    """Cut the rows of a text format into columns.
-
-    Args:
-        path: named in errors.
-        file: the rows, without byte-order mark and header.
-        layout: how they are cut.
-        columns: which are read.
-        time_as_text: read times as they are written; else as numbers where all are.
-
-    Returns:
-        Categories of texts (every byte a character: `to_labels` decodes them), and the times.
-
-    Raises:
-        DataError: two columns of one name, no row, or a quote left open.
-        OSError, EOFError, zlib.error, MemoryError: the file cannot be read.
-    """
-    wanted = columns.texts | {columns.time}
-    places = [place for place, name in enumerate(layout.columns) if name in wanted]
-    names = [layout.columns[place] for place in places]
-    if len(set(names)) != len(names):
-        raise DataError(f"{path} has two columns of one name ({', '.join(names)}): rename one")
-    as_text = columns.texts | ({columns.time} if time_as_text else set())
-    types = {place: "category" for place, name in zip(places, names, strict=True) if name in as_text}
-    extra = len(layout.columns)
-    # A first line of our own, with one field more than there are columns, or the parser would not read that field.
-    first = layout.separator.join("0" if name == columns.time else "" for name in [*layout.columns, ""]) + "\n"
-    try:
-        frame = pd.read_csv(
-            io.BufferedReader(_Prefixed(first.encode(), file)),
-            sep=layout.separator,
-            header=None,
-            names=list(range(extra + 1)),
-            usecols=[*places, extra],
-            dtype={**types, extra: "category"},
-            index_col=False,
-            keep_default_na=False,
-            na_values=[""],
-            skip_blank_lines=False,
-            quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
-            encoding="latin-1",  # every byte is a character: ids are decoded, each once, in `to_labels`
-            low_memory=False,
-            float_precision="round_trip",
-        )
-    except pd.errors.EmptyDataError:
-        raise DataError(f"{path} has no event: name another log") from None
-    except pd.errors.ParserError as error:
-        raise DataError(f"cannot read {path}: {reason(error)}: look for an open quote or mend data.format") from None
-    frame.columns = pd.Index([*names, _EXTRA])
-    frame = frame.iloc[1:]
-    lines = np.arange(len(frame)) + 1 + layout.header
-    cut = frame[_EXTRA].isna().to_numpy()
-    frame = frame[names]
-    blank = cut & frame.isna().all(axis=1).to_numpy()
-    return Table(frame[~blank], lines[~blank], cut[~blank]) if blank.any() else Table(frame, lines, cut)
+class _TextTimes(Exception):  # noqa: N818 (no error: a turn of the reading)
+    """A block of times is not of numbers: the column is text, from its beginning."""
 
 
-class _Prefixed(io.RawIOBase):
-    """Some bytes, then those of a file."""
+def _read_text(path: Path, layout: Layout, columns: Columns, block_bytes: int, progress: Progress) -> _Read:
+    for text_times in (False, True):
+        blocks = read_blocks(path, layout, columns, time_as_text=text_times, block_bytes=block_bytes, progress=progress)
+        try:
+            return _join(blocks, columns.texts, text_times)
+        except _TextTimes:
+            continue
+    raise AssertionError  # texts are never refused
 
-    def __init__(self, prefix: bytes, file: BinaryIO) -> None:
-        self._prefix, self._file = prefix, file
 
-    def readable(self) -> bool:
-        """Yes."""
-        return True
+def _join(blocks: Iterable[Block], text: set[str], text_times: bool) -> _Read:
+    coders = {name: _Coder() for name in text}
+    codes: dict[str, list[np.ndarray]] = {name: [] for name in text}
+    times: list[pd.Series] = []
+    understood: list[TextTimes] = []
+    cut: list[np.ndarray] = []
+    lines, rows = _Lines(), 0
+    for block in blocks:
+        if not len(block):
+            continue
+        if text_times:
+            understood.append(read_texts(block.times))
+        elif is_numeric(block.times):
+            times.append(block.times)
+        else:
+            raise _TextTimes
+        for name, (values, places) in block.texts.items():
+            codes[name].append(coders[name].codes(values)[places])
+        cut.append(block.cut)
+        lines.starts.append(rows)
+        lines.blocks.append(block.lines)
+        rows += len(block)
+    if not rows:
+        return _Read({name: Labels(np.zeros(0, object), np.zeros(0, np.int32)) for name in text},
+                     np.zeros(0, np.int64), np.zeros(0, bool), lines)  # fmt: skip
+    joined, good = join_texts(understood) if text_times else join_numbers(times)
+    times.clear()
+    good &= np.concatenate(cut)
+    labels = {name: Labels(coders[name].values(), np.concatenate(codes.pop(name))) for name in text}
+    return _Read(labels, joined, good, lines)
 
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, as far as one read goes; 0 at the end."""
-        part = self._prefix[: len(buffer)] or self._file.read(len(buffer))
-        self._prefix = self._prefix[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)
+
+class _Coder:
+    """Numbers different texts in the order in which they come."""
+
+    def __init__(self) -> None:
+        self._codes: defaultdict[bytes, int] = defaultdict(count().__next__)
+
+    def codes(self, values: list[bytes]) -> np.ndarray:
+        """int32 (len(values) + 1,): the number of each; the last, for place -1, is -1."""
+        numbers = self._codes
+        return np.fromiter((*(numbers[value] for value in values), -1), np.int32, len(values) + 1)
+
+    def values(self) -> np.ndarray:
+        """object (V,): the texts by number; empty where they are not UTF-8."""
+        values = np.empty(len(self._codes), dtype=object)
+        values[:] = [_decode(value) for value in self._codes]
+        return values
 
 
 def parquet_columns(path: Path) -> list[str]:
@@ -256,12 +242,13 @@ def parquet_columns(path: Path) -> list[str]:
         raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
 
 
-def _read_parquet(path: Path, columns: Columns) -> Table:
+def _read_parquet(path: Path, columns: Columns) -> _Read:
     try:
         frame = pd.read_parquet(path, columns=sorted(columns.texts | {columns.time}))
     except Exception as error:  # the engine raises kinds of its own
         raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
-    return Table(frame, np.arange(1, len(frame) + 1), np.ones(len(frame), bool))
+    times, good = parse_times(frame[columns.time])
+    return _Read({name: to_labels(frame[name], False) for name in columns.texts}, times, good, _Lines([0], [1]))
 
 
 def to_labels(column: pd.Series, raw: bool) -> Labels:
@@ -277,15 +264,13 @@ def to_labels(column: pd.Series, raw: bool) -> Labels:
         column = column.astype("string").astype("category")
     texts = [str(value) for value in column.cat.categories]
     values = np.empty(len(texts), dtype=object)
-    values[:] = [_decode(value) for value in texts] if raw else texts
-    return Labels(values, column.cat.codes.to_numpy().astype(np.int64))
+    values[:] = [_decode(value.encode("latin-1")) for value in texts] if raw else texts
+    return Labels(values, column.cat.codes.to_numpy().astype(np.int32))
 
 
-def _decode(raw: str) -> str:
-    if raw.isascii():
-        return raw
+def _decode(raw: bytes) -> str:
     try:
-        return raw.encode("latin-1").decode("utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError:
         return ""
 

@@ -40,16 +40,19 @@ class Sequences:
             items: integer (n,), item rows.
             timestamps: int64 or float64 (n,).
         """
-        order = sorted(range(len(ids)), key=ids.__getitem__)
-        place = np.empty(len(ids), np.int64)
-        place[order] = np.arange(len(ids))
-        codes = place[codes]
-        by = np.argsort(timestamps, kind="stable")
-        by = by[np.argsort(codes[by], kind="stable")]
         counts = np.bincount(codes, minlength=len(ids))
-        present = counts > 0
-        users = np.asarray(ids, dtype=object)[np.asarray(order, dtype=np.int64)][present]
-        return Sequences(users, offsets_of(counts[present]), items[by].astype(np.int32), timestamps[by])
+        present = np.flatnonzero(counts)
+        present = present[sorted(range(len(present)), key=ids[present].__getitem__)]
+        place = np.zeros(len(ids), np.int32)
+        place[present] = np.arange(len(present))
+        places = place[codes]  # (n,) of each event's user, in the order of the ids
+        by = stable_order(places)
+        later = timestamps[by[1:]] >= timestamps[by[:-1]]
+        if not np.all(later | (places[by[1:]] != places[by[:-1]])):  # the source is not in the order of time
+            by = stable_order(timestamps)
+            by = by[stable_order(places[by])]
+        users = np.asarray(ids, dtype=object)[present]
+        return Sequences(users, offsets_of(counts[present]), items[by].astype(np.int32, copy=False), timestamps[by])
 
     def __len__(self) -> int:
         return len(self.users)
@@ -150,6 +153,23 @@ class Sequences:
         if len(result.offsets) != len(users) + 1 or result.offsets[-1] != len(result.items):
             raise DataError(f"{path} does not fit together: run `pocketrec prepare` again")
         return result
+
+
+def stable_order(keys: np.ndarray) -> np.ndarray:
+    """Integer (n,): the order in which numbers (n,) ascend, equal ones as they stand.
+
+    Linear in n for whole numbers whose span is about n or less, by a counting sort.
+    """
+    size = len(keys)
+    span = int(keys.max()) - int(keys.min()) + 1 if size and keys.dtype.kind == "i" else 0
+    if not 0 < span <= 2 * size + 1024:
+        return np.argsort(keys, kind="stable")
+    from scipy.sparse import coo_matrix
+
+    rows = (keys - keys.min()).astype(np.int32 if span < 2**31 else np.int64, copy=False)
+    events = np.arange(size, dtype=rows.dtype)
+    order: np.ndarray = coo_matrix((np.ones(size, np.int8), (rows, events)), (span, size)).tocsr().indices
+    return order
 
 
 def offsets_of(counts: np.ndarray) -> np.ndarray:

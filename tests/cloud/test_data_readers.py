@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketrec.cloud.config import DataConfig
+from pocketrec.cloud.data import blocks
 from pocketrec.cloud.data.location import data_root, find_log
 from pocketrec.cloud.data.log import Labels, Log
-from pocketrec.cloud.data.readers import read_log
+from pocketrec.cloud.data.readers import count_duplicates, read_log
 from pocketrec.device.errors import ConfigError, DataError
 
 HEADER = "user,item,timestamp\n"
@@ -184,6 +185,7 @@ def test_times(tmp_path: Path) -> None:
 REFUSED = {
     "nothing": (b"", r"is empty: name a log"),
     "only line ends": (b"\n \n", r"is empty: name a log"),
+    "only a byte order mark": (b"\xef\xbb\xbf\r", r"is empty: name a log"),
     "only a header": (HEADER.encode(), r"has no event: name another"),
     "missing column": (b"uid,item,timestamp\na,b,1\n", r"no column 'user' \(it has uid, item, timestamp\): set"),
     "no header": (b"1,2,3\n4,5,6\n", r"no column 'user' \(it has 1, 2, 3\): .*header line"),
@@ -267,6 +269,57 @@ def test_any_ids_come_back_from_csv(tmp_path_factory: pytest.TempPathFactory, ro
     content = HEADER + "".join(f"{quoted(user)},{quoted(item)},{time}\n" for user, item, time in rows)
     log = read(tmp_path_factory.mktemp("any"), content)
     assert events(log) == rows
+
+
+pieces = st.sampled_from(["7", "8", "x", "", '"', '"a,b"', "é", "\0", ",", ",", ",", ",", "\n", "\n", "\r\n", "\r", "1",
+                          "2.5", "-3", "2020-01-02", "nan", "1e3"])  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    rows=st.lists(st.tuples(ids, ids, st.sampled_from(["1", "2", "30", "4.5", "x", "2020-01-02"])), max_size=8),
+    noise=st.lists(pieces, max_size=30), block=st.integers(1, 60), form=st.sampled_from(["csv", "inter"]),
+)  # fmt: skip
+def test_blocks_and_parsers_do_not_change_the_log(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, str]], noise: list[str], block: int, form: str
+) -> None:
+    """Small blocks with both parsers, against the whole file through pandas alone."""
+    path = tmp_path_factory.mktemp("blocks") / "log"
+    lines = "".join(",".join(row) + "\n" for row in rows)
+    path.write_bytes((HEADER + lines + "".join(noise) + "\n" + lines).encode())
+    config = DataConfig(path=str(path), format=form, category="item", max_bad_share=1)
+
+    def found(block_bytes: int) -> Any:
+        try:
+            log = read_log(config, block_bytes=block_bytes)
+        except DataError as error:
+            return str(error).split(":")[0]
+        return events(log), texts(log.categories), log.timestamps.dtype, log.report
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "pyarrow", None)
+        expected = found(1 << 20)
+    assert found(block) == expected
+
+
+def test_progress_ends_at_the_size_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_bytes(gzip.compress((HEADER + "".join(f"u{i},{i * i},{i}\n" for i in range(30_000))).encode()))
+    calls: list[tuple[int, int]] = []
+    progress = lambda done, total, note="": calls.append((done, total))  # noqa: E731
+    read_log(DataConfig(path=str(path)), block_bytes=1 << 16, progress=progress)
+    assert len(calls) > 3
+    assert sorted(calls) == calls
+    assert calls[-1] == (path.stat().st_size,) * 2
+
+
+@settings(max_examples=100, deadline=None)
+@given(log=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(-2, 2)), min_size=1),
+       scale=st.sampled_from([1, 2**40, 2**61]), floats=st.booleans())  # fmt: skip
+def test_count_of_duplicates(log: list[tuple[int, int, int]], scale: int, floats: bool) -> None:
+    users, items, times = (np.array(column) for column in zip(*log, strict=True))
+    times = times * (scale / 4 if floats else scale)
+    assert count_duplicates(users, items, times) == len(log) - len(set(log))
 
 
 @pytest.mark.real_data
