@@ -201,6 +201,11 @@ class ExportConfig:
 
     item_table: str = "int8"
     """int8 (rows with one scale each) or float32."""
+    item_bits: int = 8
+    """Bits of an entry of an int8 item table, 2 to 8: fewer take less to send, and no less memory."""
+    weight_bits: int = 8
+    """Bits of an entry of the GRU and FC kernels, 2 to 8 (one scale for each output), or 32 = float32. The device computes
+    in float32 with what they stand for; fewer take less to send."""
     batch: int = 8
     """Windows B of a device train step (static shape)."""
     full_softmax_limit: int = 20_000
@@ -210,6 +215,9 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         _one_of(self.item_table, ("int8", "float32"), "export", "item_table")
+        _require(2 <= self.item_bits <= 8, "export", "item_bits must lie between 2 and 8")
+        _require(2 <= self.weight_bits <= 8 or self.weight_bits == 32, "export",
+                 "weight_bits must lie between 2 and 8, or be 32")
         _at_least(1, self, "export", "batch", "negatives")
         _at_least(0, self, "export", "full_softmax_limit")
 

@@ -43,6 +43,8 @@ OK: Final = "ok"  # float32 []
 # --- files of a bundle ------------------------------------------------------------------------------------------
 MANIFEST_FILE: Final = "manifest.json"
 MODEL_FILE: Final = "model.tflite"
+SKELETON_FILE: Final = "model.skeleton"  # with the next, the transport form of the model file
+WEIGHTS_FILE: Final = "model.weights"
 ITEMS_FILE: Final = "items.txt"  # UTF-8, one external item id a line; line i (from 1) is item row i
 RECIPE_FILE: Final = "recipe.json"
 CARD_FILE: Final = "MODEL_CARD.md"

@@ -12,11 +12,13 @@ import keras
 import numpy as np
 
 from pocketrec.cloud.config import ExportConfig, ModelConfig
+from pocketrec.cloud.models import ITEM_EMBEDDING
 from pocketrec.device import contract
 from pocketrec.device.files import write_atomic
 from pocketrec.export.convert import convert
 from pocketrec.export.graph import GraphShape, PersonalGraph
 from pocketrec.export.item_table import ItemTable
+from pocketrec.export.quantise import pack, quantise_weights
 from pocketrec.export.weights import weights_of
 
 Array = np.ndarray[Any, Any]
@@ -37,15 +39,21 @@ class ExportedModel:
         tensors: facts for the manifest's ``tensors`` table: trainable, slots and frozen, each a list of
             ``{"name", "shape", "dtype"}``.
         item_embeddings: float32 (N + 1, E), the item table as the file holds it (dequantised).
+        weights: float32, the GRU and FC tensors as the file holds them (dequantised), by name.
+        skeleton, coded: the transport form of `content` (`pocketrec.device.packed`).
     """
 
     content: bytes
     model: dict[str, Any]
     tensors: dict[str, list[dict[str, Any]]]
     item_embeddings: Array
+    weights: dict[str, Array]
+    skeleton: bytes
+    coded: bytes
 
     def save(self, folder: Path, gate: Mapping[str, Any]) -> None:
-        """Write model.tflite, item_embeddings.npy (for evaluation; no device gets it) and facts.json into `folder`.
+        """Write model.tflite, its transport form (model.skeleton, model.weights), item_embeddings.npy (for evaluation;
+        no device gets it) and facts.json into `folder`.
 
         Args:
             folder: made where it is not there.
@@ -57,6 +65,8 @@ class ExportedModel:
         folder.mkdir(parents=True, exist_ok=True)
         facts = {"model": self.model, "tensors": self.tensors, "gate": dict(gate)}
         write_atomic(folder / contract.MODEL_FILE, self.content)
+        write_atomic(folder / contract.SKELETON_FILE, self.skeleton)
+        write_atomic(folder / contract.WEIGHTS_FILE, self.coded)
         write_atomic(folder / ITEM_EMBEDDINGS_FILE, lambda file: np.save(file, self.item_embeddings))
         write_atomic(folder / FACTS_FILE, (json.dumps(facts, indent=1) + "\n").encode())
 
@@ -84,7 +94,9 @@ def build_tflite(
         ConfigError: `way` is unknown.
     """
     weights, embeddings = weights_of(model)
-    table = ItemTable.quantise(embeddings, export_config.item_table)
+    quantised = quantise_weights(weights, export_config.weight_bits)
+    weights = {name: tensor.values for name, tensor in quantised.items()}
+    table = ItemTable.quantise(embeddings, export_config.item_table, export_config.item_bits)
     sampled = table.items > export_config.full_softmax_limit
     shape = GraphShape(export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0)
     graph = PersonalGraph(weights, table, way, optimizer, shape)
@@ -100,6 +112,8 @@ def build_tflite(
         "candidates": candidates,
         "items": table.items,
         "item_table": export_config.item_table,
+        "item_bits": export_config.item_bits,
+        "weight_bits": export_config.weight_bits,
         "loss": contract.SAMPLED_SOFTMAX if sampled else contract.FULL_SOFTMAX,
         "negatives": shape.negatives,
     }
@@ -107,9 +121,11 @@ def build_tflite(
     tensors = {
         "trainable": _specs({name: value.numpy() for name, value in graph.trainable.items()}),
         "slots": _specs({name: value.numpy() for name, value in graph.optimizer.slots.items()}),
-        "frozen": [*_specs(frozen), *_specs({"item_embedding": table.rows})],
+        "frozen": [*_specs(frozen), *_specs({ITEM_EMBEDDING: table.rows})],
     }
-    return ExportedModel(convert(graph), facts, tensors, table.embeddings())
+    content = convert(graph)
+    packed = pack(content, {**quantised, ITEM_EMBEDDING: table.quantised()})
+    return ExportedModel(content, facts, tensors, table.embeddings(), weights, *packed)
 
 
 def _specs(arrays: dict[str, Array]) -> list[dict[str, Any]]:

@@ -26,7 +26,8 @@ Array = np.ndarray[Any, Any]
 
 #: Largest difference of a score or an embedding from Keras with the same item table.
 SCORE_BOUND = 1e-4
-#: Largest difference of a score from Keras with the float table, as a share of the user's range of scores.
+#: Largest difference of a score from Keras with the float table and weights, as a share of the user's range of scores,
+#: where both have 8 bits; twice as much for each bit less.
 TABLE_BOUND = 0.02
 #: Largest relative difference of a train step's loss from Keras' over `STEPS` steps.
 LOSS_BOUND = 1e-4
@@ -154,7 +155,7 @@ def _inputs(exported: ExportedModel, seed: int) -> dict[str, Array]:
 
 def _expected(exported: ExportedModel, model: keras.Model, inputs: dict[str, Array]) -> dict[str, Array]:
     trainable = [spec["name"] for spec in exported.tensors["trainable"]]
-    exact = Reference(model, exported.item_embeddings, trainable, exported.model["optimizer"])
+    exact = Reference(model, exported.item_embeddings, trainable, exported.model["optimizer"], exported.weights)
     float_table = Reference(model, _float_table(model), trainable, exported.model["optimizer"])
     negatives = list(inputs["negatives"]) if exported.model["negatives"] else [None] * STEPS
     items, targets = inputs["items"], inputs["targets"]
@@ -207,7 +208,7 @@ def _compare(
     }
     for name, bound in (
         ("score", SCORE_BOUND),
-        ("table", TABLE_BOUND),
+        ("table", TABLE_BOUND * 2 ** (8 - min(8, exported.model["item_bits"], exported.model["weight_bits"]))),
         ("loss", LOSS_BOUND),
         ("train_loss", LOSS_BOUND),
         ("change", CHANGE_BOUND),

@@ -74,17 +74,17 @@ def forward(weights: GRUWeights, inputs: tf.Tensor, padding: tf.Tensor, steps: i
     for step, (zr_input, n_input) in enumerate(zip(zr_steps, n_steps, strict=True)):
         if step == 0:  # the product with the zero state left out; the converter would fold it into a constant a batch
             zr_state, n_state = tf.split(weights.bias[1:], [2 * hidden, hidden], axis=1)  # (1, 2H), (1, H)
-            n_state += state  # (B, H)
+            recurrents.append(n_state + state)  # (B, H)
         else:
             from_state = tf.matmul(state, recurrent, transpose_b=True) + weights.bias[1]  # (B, 3H)
             zr_state, n_state = tf.split(from_state, [2 * hidden, hidden], axis=1)
+            recurrents.append(n_state)
         gate = tf.sigmoid(zr_input + zr_state)  # (B, 2H)
         z, r = tf.split(gate, 2, axis=1)
         candidate = tf.tanh(n_input + r * n_state)
         state = candidate + z * (state - candidate)
         states.append(state)
         gates.append(gate)
-        recurrents.append(n_state)
         candidates.append(candidate)
     outputs = tf.concat(states, axis=0)
     previous = tf.concat([tf.zeros([batch, hidden]), *states[:-1]], axis=0)

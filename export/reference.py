@@ -6,6 +6,7 @@ trained model: the reference can hold the table as the file does (dequantised), 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -25,14 +26,24 @@ class Reference:
         table: item embeddings to use, float32 (N + 1, E).
         trainable: names of the tensors that train, such as ``gru_2_kernel``.
         optimizer: sgd, adagrad (accumulator from 0) or adam, otherwise with Keras' defaults.
+        weights: GRU and FC tensors to use, by name; None = the model's own.
     """
 
-    def __init__(self, model: keras.Model, table: Array, trainable: list[str], optimizer: str) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        table: Array,
+        trainable: list[str],
+        optimizer: str,
+        weights: Mapping[str, Array] | None = None,
+    ) -> None:
         self.model = keras.models.clone_model(model)
         self.model.set_weights(model.get_weights())
         self.model.get_layer(ITEM_EMBEDDING).set_weights([table])
         self.table = tf.constant(table)
         named = {f"{layer.name}_{variable.name}": variable for layer in self.model.layers for variable in layer.weights}
+        for name, value in (weights or {}).items():
+            named[name].assign(value)
         self.named = {name: named[name] for name in trainable}
         self.trainable = list(self.named.values())
         self.origin = [tf.constant(variable.numpy()) for variable in self.trainable]
