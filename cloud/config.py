@@ -204,8 +204,8 @@ class ExportConfig:
     item_bits: int = 8
     """Bits of an entry of an int8 item table, 2 to 8: fewer take less to send, and no less memory."""
     weight_bits: int = 8
-    """Bits of an entry of the GRU and FC kernels, 2 to 8 (one scale for each output), or 32 = float32. The device computes
-    in float32 with what they stand for; fewer take less to send."""
+    """Bits of an entry of the GRU and FC kernels, 2 to 8 (one scale for each output), or 32 = float32. The device
+    computes in float32 with what they stand for; fewer take less to send."""
     batch: int = 8
     """Windows B of a device train step (static shape)."""
     full_softmax_limit: int = 20_000

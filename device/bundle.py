@@ -25,6 +25,7 @@ from pocketrec.device.contract import (
 )
 from pocketrec.device.errors import BundleError, StorageError
 from pocketrec.device.files import sha256_file, storage_error, write_atomic
+from pocketrec.device.install import installed_model
 from pocketrec.device.manifest import Manifest
 from pocketrec.device.recipe import Recipe
 from pocketrec.device.vocabulary import Vocabulary
@@ -129,7 +130,7 @@ def shard_name(shard: int) -> str:
 
 
 def open_bundle(path: str | Path, cache: str | Path | None = None) -> Bundle:
-    """Open a bundle and verify it.
+    """Open a bundle and verify it; of a packed one, the first opening makes the model file.
 
     Args:
         path: a folder, or a .zip of one.
@@ -137,7 +138,7 @@ def open_bundle(path: str | Path, cache: str | Path | None = None) -> Bundle:
 
     Raises:
         BundleError: missing, of another format, cut short, altered, or with names that point outside.
-        StorageError: a .zip could not be unpacked.
+        StorageError: a .zip could not be unpacked, or a packed model not be written.
     """
     if Path(path).is_file():
         folder = _unpacked(Path(path), cache)
@@ -159,6 +160,7 @@ def _open(folder: Path, path: str | Path) -> Bundle:
         raise BundleError(f"no bundle at {path} ({MANIFEST_FILE} cannot be read): {hint}") from None
     manifest = Manifest.from_bytes(content, str(path))
     _verify(folder, manifest, hashlib.sha256(content).hexdigest())
+    installed_model(folder, manifest)
     try:
         recipe = json.loads((folder / RECIPE_FILE).read_bytes())
     except (OSError, ValueError):

@@ -9,10 +9,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from pocketrec.device.contract import FORMAT_VERSION, ITEMS_FILE, MANIFEST_FILE, MODEL_FILE, RECIPE_FILE
+from pocketrec.device.contract import (
+    FORMAT_VERSION,
+    ITEMS_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    RECIPE_FILE,
+    SKELETON_FILE,
+    WEIGHTS_FILE,
+)
 from pocketrec.device.errors import BundleError
 
-_REQUIRED: Final = (MODEL_FILE, ITEMS_FILE, RECIPE_FILE)
+_REQUIRED: Final = (ITEMS_FILE, RECIPE_FILE)
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Manifest:
     """``shards``: number of files under candidates/; ``per_user``: rows K of one user."""
     mask_seen: bool = False
     """Whether items that the user has had are left out of recommendations."""
+    packed: dict[str, int] = field(default_factory=dict)
+    """Where the bundle has skeleton and weights in place of model.tflite: ``bytes``, its size. Else empty."""
     versions: dict[str, Any] = field(default_factory=dict)
     """Versions of the tools that made the bundle."""
     gate: dict[str, Any] = field(default_factory=dict)
@@ -62,7 +72,10 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """The file's content; equal manifests give equal bytes."""
-        return (json.dumps(asdict(self), indent=1, sort_keys=True) + "\n").encode()
+        table = asdict(self)
+        if not self.packed:  # as before there were packed bundles, for readers of that time
+            del table["packed"]
+        return (json.dumps(table, indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod
     def from_bytes(cls, content: bytes, place: str) -> Manifest:
@@ -96,10 +109,12 @@ class Manifest:
 def _check(manifest: Manifest) -> None:
     for name in manifest.files:
         check_name(name)
-    for name in _REQUIRED:
+    for name in (*_REQUIRED, *((SKELETON_FILE, WEIGHTS_FILE) if manifest.packed else (MODEL_FILE,))):
         if name not in manifest.files:
             raise ValueError(f"it does not list {name}")
-    if manifest.files[MODEL_FILE].sha256 != manifest.model_id:
+    if manifest.packed and int(manifest.packed["bytes"]) < 1:
+        raise ValueError("the size of the model is none")
+    if not manifest.packed and manifest.files[MODEL_FILE].sha256 != manifest.model_id:
         raise ValueError(f"the model id is not the hash of {MODEL_FILE}")
     if int(manifest.vocabulary["items"]) < 1 or int(manifest.candidates["shards"]) < 0:
         raise ValueError("a count is out of range")

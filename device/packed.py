@@ -72,7 +72,7 @@ def encode(tensors: Mapping[str, Quantised]) -> bytes:
         if tensor.scales is not None:
             kinds[name]["scales"] = list(tensor.scales.shape)
             scales[f"{name}:scales"] = (tensor.scales.astype("<f4").reshape(-1).view("<u4") >> 16).astype("<u2")
-        if tensor.scales is not None and np.mean(flat == 0) > _SPARSE:
+        if tensor.scales is not None and np.count_nonzero(flat) < (1 - _SPARSE) * flat.size:
             masks[f"{name}:mask"] = np.packbits(flat != 0)
             numbers[f"{name}:numbers"] = flat[flat != 0]
         else:

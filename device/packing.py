@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,7 +15,15 @@ import numpy as np
 
 from pocketrec.device import tensorfile
 from pocketrec.device.bundle import KNOWN, ROWS, USERS, shard_name, shard_of
-from pocketrec.device.contract import CARD_FILE, ITEMS_FILE, MANIFEST_FILE, MODEL_FILE, RECIPE_FILE
+from pocketrec.device.contract import (
+    CARD_FILE,
+    ITEMS_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    RECIPE_FILE,
+    SKELETON_FILE,
+    WEIGHTS_FILE,
+)
 from pocketrec.device.errors import ExportError
 from pocketrec.device.files import storage_error, sync_folder
 from pocketrec.device.manifest import Manifest, check_name, entry_of
@@ -44,6 +53,7 @@ def write_bundle_files(
     created: str = "",
     shards: int | None = None,
     archive: str | Path | None = None,
+    packed: tuple[bytes, bytes] | None = None,
 ) -> Manifest:
     """Write a whole bundle, in one step: a bundle that was in `folder` stays until the new one is complete.
 
@@ -61,6 +71,7 @@ def write_bundle_files(
         created: ISO 8601 time; "" = now.
         shards: candidate files; None = as many as leave 256 users or more in each, at most 4096.
         archive: a .zip of the same files, if wanted.
+        packed: skeleton and weights of the model file (`pocketrec.device.packed`), to be written in its place.
 
     Returns:
         The manifest as written.
@@ -73,8 +84,11 @@ def write_bundle_files(
     if len(set(items)) != len(items) or not items or any("\n" in item for item in items):
         raise ExportError("item ids must be there, differ, and hold no line feed: change them in the log")
     checked = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe)
+    model_parts = {MODEL_FILE: model_file}
+    if packed is not None:
+        model_parts = dict(zip((SKELETON_FILE, WEIGHTS_FILE), packed, strict=True))
     content = {
-        MODEL_FILE: model_file,
+        **model_parts,
         ITEMS_FILE: "".join(f"{item}\n" for item in items).encode(),
         RECIPE_FILE: (json.dumps(checked.to_dict(), indent=1) + "\n").encode(),
         CARD_FILE: card.encode(),
@@ -86,7 +100,7 @@ def write_bundle_files(
     content.update(files)
     entries = entry_of(content)
     manifest = Manifest(
-        model_id=entries[MODEL_FILE].sha256,
+        model_id=hashlib.sha256(model_file).hexdigest(),
         created=created or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         files=entries,
         vocabulary={"items": len(items), "sha256": entries[ITEMS_FILE].sha256},
@@ -95,6 +109,7 @@ def write_bundle_files(
         cut_off=cut_off,
         candidates={"shards": len(files), "per_user": per_user},
         mask_seen=mask_seen,
+        packed={} if packed is None else {"bytes": len(model_file)},
         versions=dict(versions or {}),
         gate=dict(gate or {}),
     )

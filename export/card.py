@@ -44,7 +44,7 @@ def model_card(
             for runtime, found in facts["gate"]["runtimes"].items()
         }),
         "Largest differences from Keras: `score` of embeddings and scores with the same weights, `table` of "
-        "scores with those of full precision as a share of the user's range of scores, `loss` and `train_loss` relative.",
+        "scores with full precision as a share of the user's range of scores, `loss` and `train_loss` relative.",
         "## Intended use\n\nRanking a candidate set, or the whole catalogue, for one person on that person's own "
         "device, with personal training on events that stay there.",
         "## Limits\n\n- Items that came after the cut-off are unknown to the model and are ignored.\n"

@@ -33,6 +33,7 @@ def publish(
     versions: Mapping[str, Any],
     metrics: Mapping[str, Any] | None = None,
     archive: Path | None = None,
+    packed: bool = False,
 ) -> Manifest:
     """Write a bundle from what `ExportedModel.save` left in a folder.
 
@@ -50,6 +51,7 @@ def publish(
         versions: versions of the tools.
         metrics: metrics.json, for the model card; None before the fleet has run.
         archive: where a .zip of the bundle goes.
+        packed: the model as skeleton and weights, which a device makes the file of.
 
     Raises:
         ExportError: the exported files are missing, or do not fit the vocabulary.
@@ -57,6 +59,9 @@ def publish(
     """
     try:
         content = (exported / contract.MODEL_FILE).read_bytes()
+        parts = None
+        if packed:
+            parts = (exported / contract.SKELETON_FILE).read_bytes(), (exported / contract.WEIGHTS_FILE).read_bytes()
         facts = json.loads((exported / "facts.json").read_bytes())
     except (OSError, ValueError):
         raise ExportError(f"no exported model in {exported}: run `pocketrec export` first") from None
@@ -81,4 +86,5 @@ def publish(
         versions=versions,
         gate=facts["gate"],
         archive=archive,
+        packed=parts,
     )

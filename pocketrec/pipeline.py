@@ -110,7 +110,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("train", "candidates", "rehearse"),
         depends=lambda c: [*_plain(c.export, c.personalise), c.candidates.k, c.evaluate.naive, c.evaluate.mask_seen],
         work=_work("export"),
-        leaves=("export/model.tflite", "bundle", "bundle.zip"),
+        leaves=("export/model.tflite", "bundle", "bundle.zip", "packed", "packed.zip"),
         clears=("export",),
     ),
     Stage(

@@ -8,6 +8,7 @@ where it is asked for) and `fleet` open the later events; of what they make, the
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -165,9 +166,9 @@ def _publish(run: Run, metrics: dict[str, Any] | None) -> int:
 
     data = load_cloud(run.folder)
     sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
-    manifest = publish(
+    write = functools.partial(
+        publish,
         run.folder / "export",
-        run.folder / "bundle",
         items=data.vocabulary.ids,
         recipe=_recipe(run),
         candidates=(list(sets.users), sets.rows),
@@ -178,8 +179,9 @@ def _publish(run: Run, metrics: dict[str, Any] | None) -> int:
         summary=load_summary(run.folder),
         versions=versions(),
         metrics=metrics,
-        archive=run.folder / "bundle.zip",
     )
+    manifest = write(run.folder / "bundle", archive=run.folder / "bundle.zip")
+    write(run.folder / "packed", archive=run.folder / "packed.zip", packed=True)
     return manifest.files["model.tflite"].bytes
 
 

@@ -3,11 +3,13 @@
 FOLDER gets a bundle (int8 item table, 60 items, windows of 6, batches of 4, 10 candidates a call), model untrained;
 beside it lie FOLDER.zip, FOLDER.sampled.tflite (the same model with the sampled softmax as its training loss) and
 FOLDER.items.npy (the item embeddings of the file). The candidates are random, and the recipe makes training visible.
+FOLDER.packed is the same bundle packed.
 FOLDER.reference is a bundle with an untrained model of the reference configuration R, for the memory test.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,8 @@ def make_bundle(folder: Path) -> None:
     made = _export(model, config, ExportConfig(batch=BATCH), CANDIDATES)
     rng = np.random.default_rng(1)
     rows = np.stack([rng.permutation(ITEMS)[:25] + 1 for _ in range(USERS)])
-    write_bundle_files(
-        folder,
+    write = functools.partial(
+        write_bundle_files,
         model_file=made.content,
         items=[f"item {row}" for row in range(1, ITEMS)] + ['Ünïcode, "quoted"'],
         recipe={"learning_rate": 0.1, "passes": 4, "minimum_events": 2},
@@ -42,8 +44,10 @@ def make_bundle(folder: Path) -> None:
         candidates=([f"u{place}" for place in range(USERS)], rows),
         cut_off=CUT_OFF,
         shards=3,
-        archive=folder.with_name(folder.name + ".zip"),
+        created="2026-11-21T00:00:00Z",
     )
+    write(folder, archive=folder.with_name(folder.name + ".zip"))
+    write(folder.with_name(folder.name + ".packed"), packed=(made.skeleton, made.coded))
     np.save(folder.with_name(folder.name + ".items.npy"), made.item_embeddings)
     sampled = _export(model, config, ExportConfig(batch=BATCH, full_softmax_limit=10, negatives=16), CANDIDATES)
     write_atomic(folder.with_name(folder.name + ".sampled.tflite"), sampled.content)

@@ -1,0 +1,74 @@
+"""Installing a packed bundle: the model file made from its skeleton and weights, once, and checked.
+
+The file is written beside its place, flushed and renamed, so a full disk or a switched-off device leaves no part of a
+model; one that is there already is used if it is whole. This module knows nothing about what a model computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from pocketrec.device.contract import MODEL_FILE, SKELETON_FILE, WEIGHTS_FILE
+from pocketrec.device.errors import BundleError, StorageError
+from pocketrec.device.files import sha256_file, write_atomic
+from pocketrec.device.manifest import Manifest
+from pocketrec.device.packed import fill
+
+_MARKER = ".installed"  # size, time and inode of a model file whose hash was found right
+_AGAIN = "fetch or export the bundle again"
+
+
+def installed_model(folder: Path, manifest: Manifest) -> Path:
+    """The model file of a bundle; of a packed one it is made where it is not there.
+
+    Args:
+        folder: the bundle's, its files already verified.
+        manifest: what it holds.
+
+    Raises:
+        BundleError: skeleton and weights do not make the model that the manifest names.
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    model = folder / MODEL_FILE
+    if not manifest.packed or _is_whole(model, manifest):
+        return model
+    try:
+        content = fill((folder / SKELETON_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes())
+    except OSError as error:
+        raise BundleError(f"{folder}: {error.filename} cannot be read ({error.strerror}): {_AGAIN}") from None
+    except BundleError as error:
+        raise BundleError(f"{folder}: {error}") from None
+    if hashlib.sha256(content).hexdigest() != manifest.model_id:
+        raise BundleError(f"{folder}: skeleton and weights make another model than the manifest names: {_AGAIN}")
+    write_atomic(model, content)
+    _mark(model, manifest)
+    return model
+
+
+def _is_whole(model: Path, manifest: Manifest) -> bool:
+    try:
+        status = os.stat(model)
+    except OSError:
+        return False
+    if status.st_size != manifest.packed["bytes"]:
+        return False
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads(model.with_name(_MARKER).read_bytes()) == _note(status, manifest):
+            return True
+    if sha256_file(model) != manifest.model_id:
+        return False
+    _mark(model, manifest)
+    return True
+
+
+def _mark(model: Path, manifest: Manifest) -> None:
+    with contextlib.suppress(StorageError, OSError):  # read-only media: then every opening hashes
+        write_atomic(model.with_name(_MARKER), json.dumps(_note(os.stat(model), manifest)).encode())
+
+
+def _note(status: os.stat_result, manifest: Manifest) -> list[object]:
+    return [manifest.model_id, status.st_size, status.st_mtime_ns, status.st_ino]
