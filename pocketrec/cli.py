@@ -186,6 +186,12 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="change a value of the configuration, such as train.epochs=3 or data.path=clicks.csv; may be repeated",
     )  # fmt: skip
     parser.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: runs/NAME of the config)")
+    parser.add_argument(
+        "--engine", metavar="NAME", help="what runs prepare and candidates: local or spark (resources.engine)"
+    )
+    parser.add_argument(
+        "--master", metavar="URL", help="of the Spark cluster, such as spark://host:7077 or local[2] (resources.master)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
     parser.epilog = "All keys of the configuration: docs/configuration.md"
 
@@ -226,7 +232,7 @@ def _run_stages(options: argparse.Namespace) -> None:
     from pocketrec.cloud.runs import Pipeline, Run
     from pocketrec.pipeline import STAGES, TARGETS, results
 
-    config = load_config(options.config, options.overrides)
+    config = load_config(options.config, [*options.overrides, *_named_resources(options)])
     options.out = options.out or Path("runs", Path(options.config).stem)
     folder = options.out
     targets = None if options.command == "run" else TARGETS[options.command]
@@ -242,6 +248,12 @@ def _run_stages(options: argparse.Namespace) -> None:
         say(f"done in {time.monotonic() - started:.1f} s")
     if options.command in ("run", "fleet"):
         print(results(folder))
+
+
+def _named_resources(options: argparse.Namespace) -> list[str]:
+    """Options with a name of their own, as overrides of the configuration."""
+    named = {name: getattr(options, name) for name in ("engine", "master")}
+    return [f"resources.{name}='{value}'" for name, value in named.items() if value is not None]
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ STAGES: tuple[Stage, ...] = (
         "candidates",
         "make candidate sets",
         needs=("prepare",),
-        depends=lambda c: [c.seed, *_plain(c.candidates), c.evaluate.mask_seen],
+        depends=lambda c: [c.seed, *_plain(c.candidates), c.evaluate.mask_seen, c.resources.engine],
         work=_work("candidates"),
         leaves=("candidates/candidates.npz",),
         clears=("candidates",),

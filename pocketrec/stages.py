@@ -35,10 +35,18 @@ RECIPE, REHEARSAL = "rehearse/recipe.json", "rehearse/rehearsal.json"
 
 def prepare(run: Run) -> None:
     """Read and split the log: ``RUN/data``."""
-    from pocketrec.cloud.data.prepared import prepare
+    if run.config.resources.engine == "spark":
+        from pocketrec.cloud.spark.session import spark_session
 
-    with run.progress() as progress:
-        counts = prepare(run.config, run.folder, progress).summary
+        with spark_session(run.config.resources.master) as spark:
+            from pocketrec.cloud.spark.prepare import prepare as prepare_on_spark
+
+            counts = prepare_on_spark(spark, run.config, run.folder).summary
+    else:
+        from pocketrec.cloud.data.prepared import prepare
+
+        with run.progress() as progress:
+            counts = prepare(run.config, run.folder, progress).summary
     before, after = counts["events_before"], counts["events_after"]
     run.detail(f"before the cut-off: {before} events of {counts['users_before']} users, {counts['items']} items")
     run.detail(f"after it: {after} events of {counts['users_old']} old and {counts['users_new']} new users")
@@ -93,14 +101,25 @@ def candidates(run: Run) -> None:
 
     config, data = run.config.candidates, load_cloud(run.folder)
     items, threads = len(data.vocabulary), run.config.resources.threads
-    als = None
+    mask_seen = run.config.evaluate.mask_seen
+    als = sets = None
     if data.personal or config.method == "als":  # the baseline needs factors whatever the candidates come from
-        als = fit_als(config, data.before, items, run.config.seed, threads)
+        if run.config.resources.engine == "spark":
+            from pocketrec.cloud.spark.session import spark_session
+
+            with spark_session(run.config.resources.master) as spark:
+                from pocketrec.cloud.spark.candidates import als_candidates
+
+                als, sets = als_candidates(
+                    spark, config, data.before, items, seed=run.config.seed, mask_seen=mask_seen
+                )
+        else:
+            als = fit_als(config, data.before, items, run.config.seed, threads)
         als.save(run.path("candidates", "als.npz"))
-    sets = build(
-        config, data.before, items,
-        seed=run.config.seed, threads=threads, mask_seen=run.config.evaluate.mask_seen, als=als,
-    )  # fmt: skip
+    if sets is None or config.method != "als":
+        sets = build(
+            config, data.before, items, seed=run.config.seed, threads=threads, mask_seen=mask_seen, als=als
+        )
     sets.save(run.path("candidates", "candidates.npz"))
     run.detail(f"{config.method}: {sets.k} items for each of {len(sets.users)} users")
 

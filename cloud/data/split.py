@@ -20,7 +20,7 @@ from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.vocabulary import Vocabulary, build_vocabulary
 from pocketrec.device.errors import ConfigError, DataError
 
-_TINY = 1e-9  # so that .3 of 10 events is 3 and not 2.9999999999999996
+TINY = 1e-9  # so that .3 of 10 events is 3 and not 2.9999999999999996
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def quantile_time(timestamps: np.ndarray, quantile: float) -> int | float:
 
 def quantile_place(events: int, quantile: float) -> int:
     """Place of the cut-off among so many sorted times."""
-    return min(int(events * quantile + _TINY), events - 1)
+    return min(int(events * quantile + TINY), events - 1)
 
 
 def _early(log: Log, split: SplitConfig) -> tuple[np.ndarray, int | float | None]:
@@ -200,7 +200,7 @@ def _part(log: Log, rows: np.ndarray, chosen: np.ndarray) -> Sequences:
 
 def _share(lengths: np.ndarray, share: float) -> np.ndarray:
     """int64: the number that is this share of each length, rounded down."""
-    return np.floor(lengths * share + _TINY).astype(np.int64)
+    return np.floor(lengths * share + TINY).astype(np.int64)
 
 
 def _heads(lengths: np.ndarray, quantile: float) -> np.ndarray:
