@@ -23,6 +23,8 @@ FORMATS: Final = ("auto", "csv", "tsv", "parquet", "inter", "taobao", "yoochoose
 BACKBONES: Final = ("gru",)
 CANDIDATE_METHODS: Final = ("als", "popularity")
 OPTIMIZERS: Final = ("adagrad", "rmsprop", "adadelta", "adam", "sgd")
+LOSSES: Final = ("full_softmax", "sampled_softmax", "cross_entropy", "bpr", "top1", "bpr_max")
+SAMPLERS: Final = ("log_uniform", "uniform", "popularity", "rank")
 WAYS: Final = ("partial", "head", "whole")
 DEVICE_OPTIMIZERS: Final = ("sgd", "adagrad", "adam")
 ENGINES: Final = ("local", "spark")
@@ -111,9 +113,16 @@ class ModelConfig:
     embedding_std: float = 0.0
     """Standard deviation of the item embeddings at the start; 0 = 1 / sqrt(embedding). Larger ones suit logs on which
     people repeat themselves: an item's score for itself grows with its square."""
+    tied: bool = True
+    """One item table for inputs and scores; false: scores have a table of their own, ``output_embedding``, and there is
+    no export."""
+    implementation: str = "auto"
+    """How a GRU runs in training: unrolled (hand-written, over packed rows: for processors), keras (`keras.layers.GRU`
+    over one window a row, which cuDNN runs on a GPU) or auto (keras where there is a GPU)."""
 
     def __post_init__(self) -> None:
         _one_of(self.backbone, BACKBONES, "model", "backbone")
+        _one_of(self.implementation, ("auto", "unrolled", "keras"), "model", "implementation")
         _at_least(1, self, "model", "embedding", "hidden", "layers", "window")
         for name in ("dropout", "hidden_dropout"):
             _require(0 <= getattr(self, name) < 1, "model", f"{name} must lie in [0, 1)")
@@ -127,34 +136,64 @@ class TrainConfig:
     epochs: int = 30
     """Largest number of passes over the training windows."""
     batch: int = 64
-    """Windows a step."""
+    """Windows a step; with batching sessions, the sessions that are read side by side."""
+    batching: str = "windows"
+    """windows (of up to ``model.window`` events, shuffled) or sessions (session-parallel mini-batches: `batch` sessions
+    are read side by side, the model's state goes on from step to step and starts afresh with each session)."""
+    unroll: int = 8
+    """Batching sessions: events of each session between two updates, over which gradients flow back (1: GRU4Rec)."""
     optimizer: str = "adam"
     """adagrad, rmsprop, adadelta, adam or sgd."""
     learning_rate: float = 0.004
     """Rate at the first step."""
     decay: str = "none"
     """Learning-rate schedule: none, linear (to zero) or cosine (to zero)."""
+    warmup: float = 0.0
+    """Share of the training over which the rate rises from zero, in [0, 1)."""
     loss: str = "full_softmax"
-    """full_softmax (cross-entropy over the whole catalogue) or sampled_softmax (logQ-corrected)."""
+    """full_softmax (cross-entropy over the whole catalogue), sampled_softmax (over shared sampled negatives), or one
+    over the other targets of the batch and the sampled negatives: cross_entropy, bpr, top1 or bpr_max."""
     negatives: int = 2048
-    """Shared negatives a step, for sampled_softmax."""
+    """Shared sampled negatives a step; 0 = none, for losses over the targets of the batch."""
+    sampler: str = "log_uniform"
+    """What negatives are drawn from: log_uniform (over popularity ranks), uniform, popularity (count^sampler_alpha) or
+    rank (LambdaFM's static sampler, exp(-(rank + 1) / (sampler_rho N)))."""
+    sampler_alpha: float = 0.5
+    """Power of the counts, for sampler popularity: 0 = uniform, 1 = as often as in the log."""
+    sampler_rho: float = 0.1
+    """Share of the catalogue that the rank sampler dwells on; smaller draws more popular items."""
+    log_q: bool = True
+    """Scores of the sampled softmax and of cross_entropy are corrected by the log of the negatives' expected counts."""
+    score_penalty: float = 1.0
+    """Weight of bpr_max's penalty on the negatives' scores."""
+    recency_half_life: float = 0.0
+    """Share of the log's time span in which the weight of an event as a target halves, counted back from the latest
+    event (0.25: an event a quarter of the span earlier counts half); 0 = all events weigh the same."""
     clip_norm: float = 0.0
     """Global norm to which gradients are clipped; 0 = no clipping."""
     validation: float = 0.1
     """Share of the latest events before the cut-off kept for early stopping; 0 = fixed number of epochs."""
+    checkpoint_minutes: float = 10.0
+    """Minutes between checkpoints within an epoch (there is one after every epoch); 0 = none."""
     patience: int = 3
     """Epochs without a better validation MRR@20 before training stops."""
     refit: bool = True
     """After early stopping, train again on all events before the cut-off for the number of epochs found."""
 
     def __post_init__(self) -> None:
-        _at_least(1, self, "train", "epochs", "batch", "negatives", "patience")
+        _at_least(1, self, "train", "epochs", "batch", "unroll", "patience")
+        _one_of(self.batching, ("windows", "sessions"), "train", "batching")
+        _at_least(int(self.loss == "sampled_softmax"), self, "train", "negatives")
         _one_of(self.optimizer, OPTIMIZERS, "train", "optimizer")
-        _one_of(self.loss, ("full_softmax", "sampled_softmax"), "train", "loss")
+        _one_of(self.loss, LOSSES, "train", "loss")
+        _one_of(self.sampler, SAMPLERS, "train", "sampler")
+        _require(_rate(self.sampler_rho), "train", "sampler_rho must be above 0 and finite")
+        _require(0 <= self.warmup < 1, "train", "warmup must lie in [0, 1)")
         _one_of(self.decay, ("none", "linear", "cosine"), "train", "decay")
         _require(0 <= self.validation < 1, "train", "validation must lie in [0, 1)")
         _require(_rate(self.learning_rate), "train", "learning_rate must be above 0 and finite")
-        _at_least(0, self, "train", "clip_norm")
+        _at_least(0, self, "train", "clip_norm", "sampler_alpha", "score_penalty", "recency_half_life",
+                  "checkpoint_minutes")
 
 
 @dataclass(frozen=True)

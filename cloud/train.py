@@ -2,8 +2,9 @@
 
 With a validation slice: train on the earlier part until validation MRR@20 stops rising, then (`refit`) train again
 from scratch on everything before the cut-off for the number of epochs found. Without: a fixed number of epochs.
-A checkpoint is written after every epoch; a training that was killed and is started again with the same arguments
-ends with the same bits. This module knows nothing about the events after the cut-off: it is never given them.
+A checkpoint is written after every epoch, and within one after some minutes; a training that was killed and is started
+again with the same arguments ends with the same bits.
+This module knows nothing about the events after the cut-off: it is never given them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import keras
 import numpy as np
@@ -24,15 +25,18 @@ import tensorflow as tf
 
 from pocketrec.cloud.config import ModelConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.data.windows import training_windows
 from pocketrec.cloud.models import backbone, build_model, save_model
 from pocketrec.cloud.progress import Progress, no_progress
-from pocketrec.cloud.train_batches import Packer
-from pocketrec.cloud.train_checkpoint import Checkpoint
-from pocketrec.cloud.train_optimizers import learning_rate, make_optimizer
-from pocketrec.cloud.train_step import TrainStep
+from pocketrec.cloud.train_batches import Batch, Batches, WindowBatches, recency_weights
+from pocketrec.cloud.train_checkpoint import Checkpoint, load_weights, save_weights
+from pocketrec.cloud.train_objective import Objective
+from pocketrec.cloud.train_optimizers import learning_rate
+from pocketrec.cloud.train_sessions import SessionBatches
+from pocketrec.cloud.train_step import Step, TrainSteps, resolved
 from pocketrec.cloud.train_validation import Validation, validation_slice
 from pocketrec.device.errors import DataError
+
+_STEPS: Final = 32  # steps in one call of the graph
 
 Record = Callable[[dict[str, Any]], None]
 Watch = Callable[[keras.Model, dict[str, Any]], bool]
@@ -82,7 +86,7 @@ def train(
         record: called after every epoch with its history entry (`Trained.history`), ready for JSON.
         watch: called after every epoch, before anything of it is written, with the model as it is and the history
             entry, to which it may add figures; True ends the phase there. Its time does not count.
-        progress: called at every step with the steps done and planned in the phase.
+        progress: called after some steps each with the targets done and planned in the phase.
 
     Raises:
         DataError: no user has two known events, or the loss is no longer a number.
@@ -104,7 +108,7 @@ def _go_on(_model: keras.Model, _entry: dict[str, Any]) -> bool:
 
 
 class _Trainer:
-    """A training: what it was called with, and the model and step that all its phases share."""
+    """A training: what it was called with, and the model and graph that all its phases share."""
 
     def __init__(
         self,
@@ -120,84 +124,129 @@ class _Trainer:
         watch: Watch,
         progress: Progress,
     ) -> None:
-        self.model_config, self.config, self.sequences = model_config, config, sequences
+        model_config = resolved(model_config, config)
+        self.model_config, self.config, self.sequences, self.items = model_config, config, sequences, items
         self.seed, self.mask_seen, self.record, self.watch, self.progress = seed, mask_seen, record, watch, progress
         self.path = folder / f"{name}.keras"
-        self.checkpoint_path = folder / f"{name}.checkpoint.npz"
+        self.checkpoint_path, self.best_path = folder / f"{name}.checkpoint.npz", folder / f"{name}.best.npz"
         self.fingerprint = _fingerprint(model_config, config, sequences, items, seed, mask_seen)
-        self.started = time.perf_counter()
+        self.started = self.saved = time.perf_counter()
         self.model = build_model(model_config, items, seed)
-        self.step = TrainStep(
-            backbone(model_config.backbone), self.model, make_optimizer(config), model_config, config, seed
-        )
-        self.fresh = _values(self.model.variables), _values(self.step.optimizer.variables)
+        objective = Objective(config, np.bincount(sequences.items, minlength=items + 1))
+        self.steps = TrainSteps(backbone(model_config.backbone), self.model, model_config, config, objective, seed)
 
     def run(self) -> Trained:
-        state = Checkpoint.load(self.checkpoint_path, self.fingerprint) or self._begin()
+        state = self._restored() or self._begin()
         while not state.finished:
             self._phase(state)
-        _assign(self.model.variables, state.best_weights or state.weights)
         save_model(self.model, self.path)
         seconds = sum(entry["seconds"] for entry in state.history)
         return Trained(self.model, self.path, state.best_epoch or state.epoch, state.history, seconds)
 
     def _begin(self) -> Checkpoint:
-        phase = "search" if self.config.validation else "final"
-        return Checkpoint(self.fingerprint, phase, 0, 0, self.config.epochs)
+        return Checkpoint(self.fingerprint, "search" if self.config.validation else "final", self.config.epochs)
+
+    def _restored(self) -> Checkpoint | None:
+        """The state that an earlier call left, with model and optimizer as they were."""
+        found = Checkpoint.load(self.checkpoint_path, self.fingerprint)
+        if not found or (self._keeps_best(found[0]) and load_weights(self.best_path) is None):
+            return None
+        state, weights, slots = found
+        if weights:
+            _assign(self.model.variables, weights)
+        if slots:
+            _assign(self.steps.variables, slots)
+        return state
+
+    def _save(self, state: Checkpoint) -> None:
+        state.save(self.checkpoint_path, self.model.variables, self.steps.variables)
+        self.saved = time.perf_counter()
+
+    def _keeps_best(self, state: Checkpoint) -> bool:
+        return bool(state.best_epoch) and not self.config.refit
 
     def _phase(self, state: Checkpoint) -> None:
         """Run the phase that the checkpoint is in to its end, and set up the next."""
-        _assign(self.model.variables, state.weights or self.fresh[0])
-        _assign(self.step.optimizer.variables, state.slots or self.fresh[1])
         sequences, validation = self.sequences, None
         if state.phase == "search":
             sequences, validation = validation_slice(
                 self.model, self.sequences, self.config.validation, self.model_config.window, mask_seen=self.mask_seen
             )
-        windows = training_windows(sequences, self.model_config.window)
-        packer = Packer(*windows, self.config.batch, self.model_config.window)
-        if not packer.targets_total:
+        batches = make_batches(self.model_config, self.config, sequences)
+        if not batches.targets:
             raise DataError("no user has two known events before the cut-off: give a longer log or an earlier cut")
         while state.epoch < state.planned and not self._stale(state, validation):
-            entry = self._epoch(state, packer)
-            state.weights, state.slots = _values(self.model.variables), _values(self.step.optimizer.variables)
+            entry = self._epoch(state, batches)
             if validation:
                 entry |= validation.measure()
                 if entry["val_mrr@20"] > state.best:
                     state.best, state.best_epoch = entry["val_mrr@20"], state.epoch
-                    state.best_weights = [] if self.config.refit else state.weights
-            entry["seconds"] = time.perf_counter() - self.started
+                    if self._keeps_best(state):
+                        save_weights(self.best_path, self.model.variables)
+            entry["seconds"], state.seconds = state.seconds + time.perf_counter() - self.started, 0.0
             if self.watch(self.model, entry):
                 state.planned = state.epoch
             self.started = time.perf_counter()
             state.history.append(entry)
-            state.save(self.checkpoint_path)
+            self._save(state)
             self.record(entry)
         if validation and self.config.refit:
             state.phase, state.planned, state.epoch, state.step = "final", state.best_epoch, 0, 0
-            state.weights, state.slots = [], []
-        else:
-            state.finished = True
-        state.save(self.checkpoint_path)
+            _assign(self.model.variables, build_model(self.model_config, self.items, self.seed).variables)
+            self.steps.reset()
+            state.save(self.checkpoint_path, [], [])
+            return
+        if self._keeps_best(state):
+            _assign(self.model.variables, load_weights(self.best_path) or [])
+        state.finished = True
+        state.save(self.checkpoint_path, self.model.variables, [])
 
-    def _epoch(self, state: Checkpoint, packer: Packer) -> dict[str, Any]:
-        """One pass over the windows; the state's epoch and step move on."""
-        note = f"{state.phase} epoch {state.epoch + 1}"
-        batches = list(packer.epoch([self.seed, state.epoch]))
-        losses, rate = [], self.config.learning_rate
-        for i, batch in enumerate(batches):
-            rate = learning_rate(self.config, (state.epoch + i / len(batches)) / self.config.epochs)
-            losses.append(self.step(batch, state.step + i, rate))
-            self.progress(state.epoch * len(batches) + i + 1, state.planned * len(batches), note)
-        state.step += len(batches)
-        state.epoch += 1
-        loss = float(np.mean([float(value) for value in losses]))
+    def _epoch(self, state: Checkpoint, batches: Batches) -> dict[str, Any]:
+        """One pass over the log, or what is left of it; the state moves on with every call of the graph."""
+        rate = self.config.learning_rate
+        for block in batches.blocks([self.seed, state.epoch], state.block):
+            count = len(block.batches.items)
+            while state.place < count:
+                places = np.arange(state.place, min(count, state.place + _STEPS))
+                done = state.epoch + block.begin + (block.end - block.begin) * places / count
+                rates = [learning_rate(self.config, share) for share in (done / self.config.epochs).tolist()]
+                numbers = state.step + np.arange(len(places), dtype=np.int32)
+                part = Batch(*(array[places[0] : places[-1] + 1] for array in block.batches))
+                state.loss += self.steps(Step(part, numbers, np.array(rates, np.float32)))
+                state.place, rate = int(places[-1]) + 1, rates[-1]
+                state.step, state.steps = state.step + len(places), state.steps + len(places)
+                share = state.epoch + block.begin + (block.end - block.begin) * state.place / count
+                self.progress(
+                    round(share * batches.targets),
+                    state.planned * batches.targets,
+                    f"{state.phase} epoch {state.epoch + 1}",
+                )
+                self._save_at_times(state)
+            state.block, state.place = state.block + 1, 0
+        loss = state.loss / max(1, state.steps)
+        state.epoch, state.block, state.steps, state.loss = state.epoch + 1, 0, 0, 0.0
         if not math.isfinite(loss):
             raise DataError(f"the loss is {loss} in epoch {state.epoch}: lower train.learning_rate or set clip_norm")
         return {"phase": state.phase, "epoch": state.epoch, "loss": loss, "rate": rate}
 
+    def _save_at_times(self, state: Checkpoint) -> None:
+        """A checkpoint within an epoch, where the last one is old enough."""
+        now = time.perf_counter()
+        if self.config.checkpoint_minutes and now - self.saved >= 60 * self.config.checkpoint_minutes:
+            state.seconds, self.started = state.seconds + now - self.started, now
+            self._save(state)
+
     def _stale(self, state: Checkpoint, validation: Validation | None) -> bool:
         return validation is not None and state.epoch - state.best_epoch >= self.config.patience
+
+
+def make_batches(model_config: ModelConfig, config: TrainConfig, sequences: Sequences) -> Batches:
+    """The batches that the configuration asks for."""
+    weights = recency_weights(sequences.timestamps, config.recency_half_life)
+    if config.batching == "sessions":
+        return SessionBatches(sequences, weights, config.batch, config.unroll)
+    packed = resolved(model_config, config).implementation != "keras"
+    return WindowBatches(sequences, weights, model_config.window, config.batch, packed=packed)
 
 
 def _fingerprint(
@@ -211,10 +260,6 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _values(variables: list[Any]) -> list[np.ndarray]:
-    return [np.array(variable) for variable in variables]
-
-
-def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
+def _assign(variables: list[Any], values: list[Any]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

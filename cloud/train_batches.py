@@ -1,100 +1,156 @@
-"""Training windows packed into rows of one fixed shape, so that short sessions waste no work.
+"""Batches of training: fixed shapes, made from the flat events by index arithmetic, a block of steps at a time.
 
-Several windows share a row, one after the other; the model's state is cut where a window starts. Every target of
-every window appears exactly once in an epoch. This module knows nothing about models.
+An epoch is a sequence of blocks, each the stacked batches of some thousand steps or fewer; order and content follow
+from a seed, so any block can be made again. Two ways to fill the rows: `WindowBatches` here and `SessionBatches` in
+`train_sessions`. Neither knows anything about models.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-_OPEN_ROWS = 8  # rows that are kept open for a window that fits
+from pocketrec.cloud.data.sequences import Sequences, offsets_of
+from pocketrec.cloud.data.windows import training_windows
+
+_OPEN_ROWS: Final = 8  # rows that are kept open for a window that fits
+BLOCK: Final = 1 << 20  # positions in a block, about
+
+
+class Batch(NamedTuple):
+    """Rows for one training step, or, with a leading axis, for several."""
+
+    items: np.ndarray
+    """int32 [B, T]; 0 = padding."""
+    targets: np.ndarray
+    """int32 [B, T]; 0 = does not count."""
+    weights: np.ndarray
+    """float32 [B, T], weights of the targets, 1 on average; 0 where a target does not count."""
+    keep: np.ndarray
+    """float32 [B, T]; 0 where a window or session starts, else 1."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Rows for one training step."""
+class Block:
+    """Consecutive steps of an epoch."""
 
-    items: np.ndarray
-    """int32 [B, T]; 0 = padding, at row ends only."""
-    targets: np.ndarray
-    """int32 [B, T]; 0 = does not count."""
-    keep: np.ndarray
-    """float32 [B, T]; 0 where a window starts, else 1."""
+    batches: Batch
+    """Arrays [S, B, T]: S steps."""
+    begin: float
+    """Share of the epoch before the block, in [0, 1)."""
+    end: float
+    """Share of the epoch up to its end."""
 
 
-class Packer:
-    """Deals windows into batches, another way each epoch.
+class Batches(Protocol):
+    """Deals a log into batches, each epoch another way; every transition of a sequence is a target once an epoch."""
+
+    rows: int
+    """Rows B of a batch."""
+    width: int
+    """Steps T of a row."""
+    targets: int
+    """Targets in an epoch."""
+
+    def blocks(self, seed: list[int], first: int = 0) -> Iterator[Block]:
+        """The blocks of an epoch from number `first` on; equal seeds give equal blocks."""
+        ...
+
+
+class WindowBatches:
+    """Shuffled windows, several one after the other in a row, so that short sessions waste no work.
 
     Args:
-        items: int32 [n, T], right-padded with 0.
-        targets: int32 [n, T]; 0 = does not count.
+        sequences: the log.
+        weights: float32 (n,) of each event as a target.
+        window: T.
         batch: windows a step, on average.
-        width: length of a packed row; at least T.
+        packed: False: one window a row.
     """
 
-    def __init__(self, items: np.ndarray, targets: np.ndarray, batch: int, width: int) -> None:
-        lengths = (items != 0).sum(1)
-        keep = lengths > 0
-        self.lengths = lengths[keep].astype(np.int64)
-        inside = items != 0
-        self.items, self.targets = items[inside], targets[inside]  # (positions,)
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]) if len(self.lengths) else np.zeros(0, int)
-        self.width = width
-        mean = self.lengths.mean() if len(self.lengths) else 1.0
-        self.rows = max(1, round(batch * float(mean) / width))
-        self.targets_total = int((self.targets > 0).sum())
+    def __init__(
+        self, sequences: Sequences, weights: np.ndarray, window: int, batch: int, *, packed: bool = True
+    ) -> None:
+        self.items, self.weights, self.packed = sequences.items, weights, packed
+        self.windows = training_windows(sequences, window)
+        mean = float(self.windows.length.mean()) if len(self.windows) else 1.0
+        self.rows = max(1, round(batch * mean / window)) if packed else batch
+        self.width = window
+        self.targets = int((self.windows.length - self.windows.context).sum())
+        self._windows_in_block = max(1, round(BLOCK / mean))
 
-    def __len__(self) -> int:
-        """Number of windows."""
-        return len(self.lengths)
+    def blocks(self, seed: list[int], first: int = 0) -> Iterator[Block]:
+        """See `Batches`."""
+        count = len(self.windows)
+        order = np.random.default_rng(seed).permutation(count)
+        for begin in range(first * self._windows_in_block, count, self._windows_in_block):
+            end = min(count, begin + self._windows_in_block)
+            yield Block(self._batches(order[begin:end]), begin / count, end / count)
 
-    def epoch(self, seed: list[int]) -> Iterator[Batch]:
-        """The batches of one epoch; equal seeds give equal batches."""
-        order = np.random.default_rng(seed).permutation(len(self.lengths))
-        row, column, used = self._place(order)
-        items = np.zeros((used, self.width), np.int32)
-        targets = np.zeros_like(items)
-        keep = np.ones(items.shape, np.float32)
-        lengths = self.lengths[order]
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        to = (np.repeat(row, lengths), np.repeat(column, lengths) + within)
-        source = np.repeat(self.starts[order], lengths) + within
-        items[to], targets[to] = self.items[source], self.targets[source]
-        keep[row, column] = 0
+    def _batches(self, chosen: np.ndarray) -> Batch:
+        """Windows laid out in rows, dealt evenly to steps; a step that gets fewer rows is padded."""
+        lengths = self.windows.length[chosen]
+        row, column, used = _pack(lengths, self.width) if self.packed else _one_a_row(lengths)
         steps = -(-used // self.rows)
-        bounds = np.linspace(0, used, steps + 1).round().astype(int)
-        for start, end in itertools.pairwise(bounds):
-            yield Batch(*(_padded(array[start:end], self.rows) for array in (items, targets, keep)))
-
-    def _place(self, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
-        """Row and first column of each window, first fit over a few open rows; and the number of rows."""
-        row = np.empty(len(order), np.int64)
-        column = np.empty(len(order), np.int64)
-        open_rows: list[list[int]] = []  # [row, filled]
-        used = 0
-        for i, length in enumerate(self.lengths[order].tolist()):
-            for place in open_rows:
-                if place[1] + length <= self.width:
-                    break
-            else:
-                if len(open_rows) == _OPEN_ROWS:
-                    open_rows.remove(max(open_rows, key=lambda entry: entry[1]))
-                place = [used, 0]
-                open_rows.append(place)
-                used += 1
-            row[i], column[i] = place
-            place[1] += length
-            if place[1] == self.width:
-                open_rows.remove(place)
-        return row, column, used
+        bounds = np.linspace(0, used, steps + 1).round().astype(np.int64)
+        step = np.searchsorted(bounds, row, side="right") - 1
+        row += step * self.rows - bounds[step]  # row among the padded ones
+        place, within = np.repeat(row * self.width + column, lengths), _counted(lengths)
+        source = np.repeat(self.windows.start[chosen], lengths) + within
+        counts = within >= np.repeat(self.windows.context[chosen], lengths)
+        batches = _empty((steps, self.rows, self.width))
+        batches.items.reshape(-1)[place + within] = self.items[source]
+        batches.targets.reshape(-1)[place + within] = np.where(counts, self.items[source + 1], 0)
+        batches.weights.reshape(-1)[place + within] = np.where(counts, self.weights[source + 1], 0)
+        batches.keep.reshape(-1)[row * self.width + column] = 0
+        return batches
 
 
-def _padded(array: np.ndarray, rows: int) -> np.ndarray:
-    if len(array) == rows:
-        return array
-    return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])
+def _empty(shape: tuple[int, int, int]) -> Batch:
+    ints, floats = np.zeros((2, *shape), np.int32), np.zeros(shape, np.float32)
+    return Batch(ints[0], ints[1], floats, np.ones(shape, np.float32))
+
+
+def _counted(lengths: np.ndarray) -> np.ndarray:
+    """0, 1, .. length - 1 for each length."""
+    return np.arange(lengths.sum()) - np.repeat(offsets_of(lengths)[:-1], lengths)
+
+
+def _one_a_row(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    return np.arange(len(lengths)), np.zeros(len(lengths), np.int64), len(lengths)
+
+
+def _pack(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Row and first column of each window, first fit over a few open rows; and the number of rows."""
+    row = np.empty(len(lengths), np.int64)
+    column = np.empty(len(lengths), np.int64)
+    open_rows: list[list[int]] = []  # [row, filled]
+    used = 0
+    for i, length in enumerate(lengths.tolist()):
+        for place in open_rows:
+            if place[1] + length <= width:
+                break
+        else:
+            if len(open_rows) == _OPEN_ROWS:
+                open_rows.remove(max(open_rows, key=lambda entry: entry[1]))
+            place = [used, 0]
+            open_rows.append(place)
+            used += 1
+        row[i], column[i] = place
+        place[1] += length
+        if place[1] == width:
+            open_rows.remove(place)
+    return row, column, used
+
+
+def recency_weights(timestamps: np.ndarray, half_life: float) -> np.ndarray:
+    """Weight of each event as a target, float32 (n,), 1 on average: it halves with every `half_life` of the log's time
+    span that lies between the event and the latest one; 0 = all weigh the same."""
+    span = float(np.ptp(timestamps)) if len(timestamps) else 0.0
+    if not half_life or not span:
+        return np.ones(len(timestamps), np.float32)
+    weights = np.exp2((timestamps - timestamps.max()) / (span * half_life))
+    return (weights / weights.mean()).astype(np.float32)

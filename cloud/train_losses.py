@@ -1,29 +1,36 @@
-"""Losses of the next-item model: full softmax, and sampled softmax corrected for the sampling.
+"""Losses of the next-item model.
 
-Rows are ordered by popularity, so a log-uniform sampler over rows needs only the size of the catalogue.
-This module knows nothing about batches or optimisers.
+The full softmax has a fast path of its own. The others compare the target's score with those of some negatives,
+and know nothing about where these come from: the batch, a sampler, or both (`train_objective`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import tensorflow as tf
 
+#: A loss over negatives: the target's score [..., P], the negatives' [..., P, C], and whether each negative counts,
+#: bool [..., P, C] -> the loss of each position, float32 [..., P]. A position without a negative that counts has none
+#: (cross-entropy: zero, for its own score is the whole sum).
+NegativeLoss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-def full_softmax(embeddings: tf.Tensor, targets: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+_NEVER: Final = -1e9  # a score with no weight in a softmax
+
+
+def full_softmax(embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
     """Cross-entropy over the whole catalogue.
 
     Args:
         embeddings: user embeddings, float32 [P, E].
-        targets: int32 [P]; 0 = does not count.
+        targets: int32 [P].
+        weights: float32 [P]; 0 where a target does not count.
         table: item embeddings, float32 [N + 1, E]; row 0 (padding) takes no part.
 
     Returns:
-        float32 []: mean over the targets that count; 0 where there is none.
+        float32 []: sum of weight times cross-entropy.
     """
-    weights = tf.cast(targets > 0, tf.float32)
-    weights /= tf.maximum(tf.reduce_sum(weights), 1)
     return _weighted_cross_entropy(embeddings, tf.convert_to_tensor(table), targets, weights)
 
 
@@ -56,54 +63,37 @@ def _weighted_cross_entropy(
     return tf.reduce_sum(losses * weights), backward
 
 
-def sampled_softmax(embeddings: tf.Tensor, targets: tf.Tensor, table: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
-    """Cross-entropy over the target and shared negatives, each score less the log of its expected count.
-
-    The log-Q correction (Bengio and Senecal 2008; Yi et al. 2019) makes the estimate consistent with the full
-    softmax. A negative that is the position's own target is masked out.
-
-    Args:
-        embeddings: user embeddings, float32 [P, E].
-        targets: int32 [P]; 0 = does not count.
-        table: item embeddings, float32 [N + 1, E].
-        negatives: int32 [S], drawn by `log_uniform`.
-
-    Returns:
-        float32 []: mean over the targets that count; 0 where there is none.
-    """
-    items, count = tf.shape(table)[0] - 1, tf.shape(negatives)[0]
-    positive = tf.reduce_sum(embeddings * tf.gather(table, targets), 1)  # (P,)
-    positive -= log_expected(targets, items, count)
-    scores = tf.matmul(embeddings, tf.gather(table, negatives), transpose_b=True)  # (P, S)
-    scores -= log_expected(negatives, items, count)
-    scores = tf.where(targets[:, tf.newaxis] == negatives, -1e9, scores)
-    losses = tf.reduce_logsumexp(tf.concat([positive[:, tf.newaxis], scores], 1), 1) - positive
-    return _mean(losses, targets)
+def cross_entropy(positive: tf.Tensor, negatives: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """-log softmax of the target's score among itself and the negatives'."""
+    scores = tf.concat([positive[..., tf.newaxis], tf.where(counts, negatives, _NEVER)], -1)
+    return tf.reduce_logsumexp(scores, -1) - positive
 
 
-def log_uniform(count: int, items: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Rows 1..N drawn with replacement, P(row) = log((row + 1) / row) / log(N + 1).
-
-    Args:
-        count: number S of rows.
-        items: N, int32 [].
-        seed: int32 [2]; equal seeds give equal rows.
-
-    Returns:
-        int32 [S].
-    """
-    draw = tf.random.stateless_uniform([count], seed)
-    rows = tf.cast(tf.exp(draw * tf.math.log(tf.cast(items + 1, tf.float32))), tf.int32)
-    return tf.clip_by_value(rows, 1, items)
+def bpr(positive: tf.Tensor, negatives: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """Mean over negatives j of -log sigmoid(r_i - r_j) (Rendle et al. 2009; Hidasi et al. 2016, eq. 2)."""
+    return _mean(-tf.math.log_sigmoid(positive[..., tf.newaxis] - negatives), counts)
 
 
-def log_expected(rows: tf.Tensor, items: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Log of the expected number of times that `log_uniform` draws each row, float32 of the rows' shape."""
-    row = tf.cast(tf.maximum(rows, 1), tf.float32)
-    share = tf.math.log1p(1 / row) / tf.math.log(tf.cast(items + 1, tf.float32))
-    return tf.math.log(share) + tf.math.log(tf.cast(count, tf.float32))
+def top1(positive: tf.Tensor, negatives: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """Mean over negatives j of sigmoid(r_j - r_i) + sigmoid(r_j^2) (Hidasi et al. 2016, eq. 3)."""
+    return _mean(tf.sigmoid(negatives - positive[..., tf.newaxis]) + tf.sigmoid(negatives * negatives), counts)
 
 
-def _mean(losses: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    counts = tf.cast(targets > 0, tf.float32)
-    return tf.reduce_sum(losses * counts) / tf.maximum(tf.reduce_sum(counts), 1)
+def bpr_max(penalty: float) -> NegativeLoss:
+    """BPR-max: -log sum_j s_j sigmoid(r_i - r_j) + penalty sum_j s_j r_j^2, where s is the softmax of the negatives'
+    scores (Hidasi and Karatzoglou 2018, eq. 10)."""
+
+    def loss(positive: tf.Tensor, negatives: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+        log_s = tf.nn.log_softmax(tf.where(counts, negatives, _NEVER), -1)  # (..., P, C)
+        log_wins = tf.math.log_sigmoid(positive[..., tf.newaxis] - negatives)
+        squares = tf.reduce_sum(tf.exp(log_s) * negatives * negatives, -1)
+        losses = penalty * squares - tf.reduce_logsumexp(log_s + log_wins, -1)
+        return tf.where(tf.reduce_any(counts, -1), losses, 0.0)
+
+    return loss
+
+
+def _mean(values: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """Mean over the last axis of the values that count; 0 where there is none."""
+    counts = tf.cast(counts, tf.float32)
+    return tf.reduce_sum(values * counts, -1) / tf.maximum(tf.reduce_sum(counts, -1), 1)

@@ -12,8 +12,9 @@ import keras
 import numpy as np
 
 from pocketrec.cloud.config import ExportConfig, ModelConfig
-from pocketrec.cloud.models import ITEM_EMBEDDING
+from pocketrec.cloud.models import ITEM_EMBEDDING, is_tied
 from pocketrec.device import contract
+from pocketrec.device.errors import ConfigError
 from pocketrec.device.files import write_atomic
 from pocketrec.export.convert import convert
 from pocketrec.export.graph import GraphShape, PersonalGraph
@@ -91,8 +92,10 @@ def build_tflite(
         candidates: items C that one ``infer`` call scores.
 
     Raises:
-        ConfigError: `way` is unknown.
+        ConfigError: `way` is unknown, or scores have an item table of their own.
     """
+    if not is_tied(model):
+        raise ConfigError("a device holds one item table: set model.tied = true, or leave the export out")
     weights, embeddings = weights_of(model)
     quantised = quantise_weights(weights, export_config.weight_bits)
     weights = {name: tensor.values for name, tensor in quantised.items()}

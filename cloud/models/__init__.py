@@ -13,7 +13,16 @@ import keras
 import numpy as np
 
 from pocketrec.cloud.config import ModelConfig
-from pocketrec.cloud.models.backbone import FC, ITEM_EMBEDDING, MODEL_NAME, Backbone, item_table
+from pocketrec.cloud.models.backbone import (
+    FC,
+    ITEM_EMBEDDING,
+    MODEL_NAME,
+    OUTPUT_EMBEDDING,
+    Backbone,
+    input_table,
+    is_tied,
+    output_table,
+)
 from pocketrec.cloud.models.gru import GruBackbone
 from pocketrec.device.errors import ConfigError, DataError
 from pocketrec.device.files import storage_error, write_atomic
@@ -26,13 +35,17 @@ __all__ = [
     "FC",
     "ITEM_EMBEDDING",
     "MODEL_NAME",
+    "OUTPUT_EMBEDDING",
     "Backbone",
     "backbone",
     "build_model",
+    "input_embeddings",
+    "input_table",
+    "is_tied",
     "item_embeddings",
-    "item_table",
     "load_model",
     "logits",
+    "output_table",
     "save_model",
 ]
 
@@ -57,8 +70,13 @@ def build_model(config: ModelConfig, items: int, seed: int) -> keras.Model:
 
 
 def item_embeddings(model: keras.Model) -> np.ndarray:
-    """A copy of the item embeddings, float32 [N + 1, E]; row 0 is padding."""
-    return np.array(item_table(model), dtype=np.float32)
+    """A copy of the item embeddings that scores are made with, float32 [N + 1, E]; row 0 is padding."""
+    return np.array(output_table(model), dtype=np.float32)
+
+
+def input_embeddings(model: keras.Model) -> np.ndarray:
+    """A copy of the embeddings of items that enter the model, float32 [N + 1, E]; equal to the others where tied."""
+    return np.array(input_table(model), dtype=np.float32)
 
 
 def logits(model: keras.Model, embeddings: np.ndarray) -> np.ndarray:

@@ -7,7 +7,15 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.config import ModelConfig
-from pocketrec.cloud.models.backbone import FC, ITEM_EMBEDDING, MODEL_NAME, item_table
+from pocketrec.cloud.models.backbone import (
+    FC,
+    ITEM_EMBEDDING,
+    MODEL_NAME,
+    OUTPUT_EMBEDDING,
+    OutputEmbedding,
+    input_table,
+    output_table,
+)
 from pocketrec.cloud.models.gru_layer import gru
 
 
@@ -44,24 +52,53 @@ class GruBackbone:
         x = keras.layers.Dense(
             config.embedding, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), name=FC
         )(x)  # (B, T, E)
+        if not config.tied:
+            x = OutputEmbedding(items + 1, config.embedding, next(seeds), name=OUTPUT_EMBEDDING)(x)
         model = keras.Model(inputs, x, name=MODEL_NAME)
-        table = model.get_layer(ITEM_EMBEDDING).embeddings
-        table.assign(keras.ops.concatenate([keras.ops.zeros_like(table[:1]), table[1:]]))  # row 0 is padding
+        for table in (input_table(model), output_table(model)):
+            table[0].assign(tf.zeros([config.embedding]))  # row 0 is padding
         return model
 
     def train_embeddings(
-        self, model: keras.Model, config: ModelConfig, items: tf.Tensor, keep: tf.Tensor, seed: tf.Tensor
-    ) -> tf.Tensor:
+        self,
+        model: keras.Model,
+        config: ModelConfig,
+        items: tf.Tensor,
+        keep: tf.Tensor,
+        seed: tf.Tensor,
+        state: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Backbone.train_embeddings`."""
-        x = tf.gather(item_table(model), tf.transpose(items))  # (T, B, E)
+        if config.implementation == "keras":
+            return self._keras_embeddings(model, config, items, seed)
+        x = tf.gather(input_table(model), tf.transpose(items))  # (T, B, E)
         carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)
         x = _dropout(x, config.dropout, seed, 0)
+        after = []
         for layer in range(1, config.layers + 1):
             cell = model.get_layer(f"gru_{layer}").cell
-            x = gru(x, carry, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value)  # (T, B, H)
+            before = None if state is None else state[layer - 1]
+            x = gru(x, carry, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value, before)  # (T, B, H)
+            after.append(x[-1])
             x = _dropout(x, config.hidden_dropout, seed, layer)
         fc = model.get_layer(FC)
-        return tf.transpose(tf.matmul(x, fc.kernel.value) + fc.bias.value, [1, 0, 2])  # (B, T, E)
+        return tf.transpose(tf.matmul(x, fc.kernel.value) + fc.bias.value, [1, 0, 2]), tf.stack(after)  # (B, T, E)
+
+    def _keras_embeddings(
+        self, model: keras.Model, config: ModelConfig, items: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same with Keras's own layers, without masks: what comes after a window's end is not looked at."""
+        x = _dropout(tf.gather(input_table(model), items), config.dropout, seed, 0)  # (B, T, E)
+        after = []
+        for layer in range(1, config.layers + 1):
+            x = model.get_layer(f"gru_{layer}")(x, training=True)  # (B, T, H)
+            after.append(x[:, -1])
+            x = _dropout(x, config.hidden_dropout, seed, layer)
+        return model.get_layer(FC)(x), tf.stack(after)  # (B, T, E)
+
+    def state_shape(self, config: ModelConfig, rows: int) -> tuple[int, ...]:
+        """See `Backbone.state_shape`."""
+        return config.layers, rows, config.hidden
 
 
 def _dropout(x: tf.Tensor, rate: float, seed: tf.Tensor, layer: int) -> tf.Tensor:

@@ -13,7 +13,14 @@ from collections.abc import Callable
 import tensorflow as tf
 
 
-def gru(inputs: tf.Tensor, keep: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+def gru(
+    inputs: tf.Tensor,
+    keep: tf.Tensor,
+    kernel: tf.Tensor,
+    recurrent: tf.Tensor,
+    bias: tf.Tensor,
+    state: tf.Tensor | None = None,
+) -> tf.Tensor:
     """Outputs of a GRU layer at every step.
 
     Args:
@@ -22,29 +29,31 @@ def gru(inputs: tf.Tensor, keep: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Ten
         kernel: float32 [D, 3H].
         recurrent: float32 [H, 3H].
         bias: float32 [2, 3H]; input bias, then recurrent bias.
+        state: float32 [B, H] before the first step; no gradient goes to it. None = zeros.
 
     Returns:
         float32 [T, B, H].
     """
     projected = tf.matmul(inputs, kernel) + bias[0]  # (T, B, 3H)
-    return _recurrence(projected, keep, recurrent, bias[1])
+    if state is None:
+        state = tf.zeros([inputs.shape[1], recurrent.shape[0]])
+    return _recurrence(projected, keep, recurrent, bias[1], state)
 
 
 @tf.custom_gradient
 def _recurrence(
-    projected: tf.Tensor, keep: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor
+    projected: tf.Tensor, keep: tf.Tensor, recurrent: tf.Tensor, bias: tf.Tensor, state: tf.Tensor
 ) -> tuple[tf.Tensor, Callable[..., tuple[tf.Tensor | None, ...]]]:
     steps, units = projected.shape[0], recurrent.shape[0]
     inputs = tf.unstack(projected)  # T x (B, 3H)
     keeps = tf.unstack(keep)  # T x (B, 1)
-    state = tf.zeros_like(inputs[0][:, :units])  # (B, H)
     befores: list[tf.Tensor] = []
     gates: list[tf.Tensor] = []
     candidates: list[tf.Tensor] = []
     hiddens: list[tf.Tensor] = []
     states: list[tf.Tensor] = []
     for t in range(steps):
-        before = state if t == 0 else state * keeps[t]
+        before = state * keeps[t]  # (B, H)
         inner = tf.matmul(before, recurrent) + bias  # (B, 3H)
         gate = tf.sigmoid(inputs[t][:, : 2 * units] + inner[:, : 2 * units])  # (B, 2H): z, r
         hidden = inner[:, 2 * units :]
@@ -81,6 +90,6 @@ def _recurrence(
         d_inner = tf.concat([d_gates, d_candidate * r], 2)  # (T, B, 3H)
         flat = tf.reshape(d_inner, [-1, 3 * units])
         d_recurrent = tf.matmul(tf.reshape(before, [-1, units]), flat, transpose_a=True)
-        return tf.concat([d_gates, d_candidate], 2), None, d_recurrent, tf.reduce_sum(flat, 0)
+        return tf.concat([d_gates, d_candidate], 2), None, d_recurrent, tf.reduce_sum(flat, 0), None
 
     return tf.stack(states), backward

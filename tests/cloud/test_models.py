@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import keras
@@ -15,9 +16,13 @@ from pocketrec.cloud.models import (
     ITEM_EMBEDDING,
     backbone,
     build_model,
+    input_embeddings,
+    input_table,
+    is_tied,
     item_embeddings,
     load_model,
     logits,
+    output_table,
     save_model,
 )
 from pocketrec.cloud.models.gru_layer import gru
@@ -79,7 +84,7 @@ class BackboneContract:
         keep = np.ones((2, 8), np.float32)
         for row, column in ((0, 0), (0, 3), (0, 6), (1, 0), (1, 2)):
             keep[row, column] = 0
-        out = backbone(self.name).train_embeddings(model, config, tf.constant(packed), tf.constant(keep), SEED)
+        out, _ = backbone(self.name).train_embeddings(model, config, tf.constant(packed), tf.constant(keep), SEED)
         for row, begin, end in ((0, 0, 3), (0, 3, 6), (0, 6, 7), (1, 0, 2), (1, 2, 5)):
             alone = np.asarray(model(packed[row : row + 1, begin:end]))
             np.testing.assert_allclose(np.asarray(out)[row, begin:end], alone[0], atol=1e-6)
@@ -91,7 +96,8 @@ class BackboneContract:
         weights = tf.constant(np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32))
         variables = [variable.value for variable in model.trainable_variables]
         with tf.GradientTape() as tape:
-            fast = tf.reduce_sum(backbone(self.name).train_embeddings(model, config, items, keep, SEED) * weights)
+            out, _ = backbone(self.name).train_embeddings(model, config, items, keep, SEED)
+            fast = tf.reduce_sum(out * weights)
         fast_gradients = tape.gradient(fast, variables)
         with tf.GradientTape() as tape:
             slow = tf.reduce_sum(model(items, training=True) * weights)
@@ -103,9 +109,40 @@ class BackboneContract:
         model = build_model(config, ITEMS, 3)
         items, keep = tf.constant([[1, 2, 3]]), tf.constant([[0.0, 1, 1]])
         run = backbone(self.name).train_embeddings
-        one = run(model, config, items, keep, SEED)
-        np.testing.assert_array_equal(one, run(model, config, items, keep, SEED))
-        assert not np.allclose(one, run(model, config, items, keep, SEED + 1))
+        one, _ = run(model, config, items, keep, SEED)
+        np.testing.assert_array_equal(one, run(model, config, items, keep, SEED)[0])
+        assert not np.allclose(one, run(model, config, items, keep, SEED + 1)[0])
+
+    def test_state_goes_on_from_call_to_call(self) -> None:
+        """D7: a session in one call, and the same in three with the state handed on, beside one that starts later."""
+        model, config, run = self.model(), self.config(), backbone(self.name).train_embeddings
+        items, keep = tf.constant([[1, 2, 3, 4, 5, 6], [7, 8, 9, 1, 2, 3]]), np.ones((2, 6), np.float32)
+        keep[0, 0] = keep[1, 0] = keep[1, 3] = 0
+        whole, _ = run(model, config, items, tf.constant(keep), SEED)
+        state, parts = tf.zeros(backbone(self.name).state_shape(config, 2)), []
+        for begin in (0, 2, 4):
+            part, state = run(model, config, items[:, begin : begin + 2], keep[:, begin : begin + 2], SEED, state)
+            parts.append(part)
+        np.testing.assert_allclose(tf.concat(parts, 1), whole, atol=1e-6)
+
+    def test_two_tables_where_untied(self, tmp_path: Path) -> None:
+        tied, config = self.model(), dataclasses.replace(self.config(), tied=False)
+        model = build_model(config, ITEMS, seed=3)
+        assert is_tied(tied)
+        assert not is_tied(model)
+        assert output_table(tied) is input_table(tied)
+        assert output_table(model).shape == input_table(model).shape == (ITEMS + 1, 5)
+        assert not np.allclose(output_table(model)[1:], input_table(model)[1:])
+        assert not output_table(model)[0].numpy().any()
+        assert not input_table(model)[0].numpy().any()
+        items = np.array([[3, 1, 0, 0]], np.int32)
+        np.testing.assert_array_equal(model(items), tied(items))  # the second table is for scores alone
+        np.testing.assert_array_equal(item_embeddings(model), output_table(model))
+        np.testing.assert_array_equal(input_embeddings(model), input_table(model))
+        save_model(model, tmp_path / "model.keras")
+        again = load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(output_table(again), output_table(model))
+        np.testing.assert_array_equal(again(items), model(items))
 
     def test_saved_and_loaded_it_is_the_same(self, tmp_path: Path) -> None:
         model = self.model(dropout=0.5)
@@ -137,8 +174,8 @@ class TestGru(BackboneContract):
         model, config = self.model(), self.config()
         items = tf.constant([[1, 2, 3, 4, 1, 2, 3, 4]])
         run = backbone("gru").train_embeddings
-        cut = np.asarray(run(model, config, items, tf.constant([[0.0, 1, 1, 1, 0, 1, 1, 1]]), SEED))
-        whole = np.asarray(run(model, config, items, tf.constant([[0.0, 1, 1, 1, 1, 1, 1, 1]]), SEED))
+        cut = np.asarray(run(model, config, items, tf.constant([[0.0, 1, 1, 1, 0, 1, 1, 1]]), SEED)[0])
+        whole = np.asarray(run(model, config, items, tf.constant([[0.0, 1, 1, 1, 1, 1, 1, 1]]), SEED)[0])
         np.testing.assert_allclose(cut[:, :4], cut[:, 4:], atol=1e-6)
         assert not np.allclose(whole[:, :4], whole[:, 4:])
 

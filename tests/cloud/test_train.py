@@ -11,13 +11,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from pocketrec.cloud import train as training
+from pocketrec.cloud import train_batches, train_sessions
 from pocketrec.cloud.config import EvaluateConfig, ModelConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.evaluate_global import sequence_ranks
-from pocketrec.cloud.models import load_model
+from pocketrec.cloud.models import backbone, build_model, load_model
 from pocketrec.cloud.train import train
-from pocketrec.device.errors import DataError
+from pocketrec.cloud.train_batches import Batch, WindowBatches
+from pocketrec.cloud.train_objective import Objective
+from pocketrec.cloud.train_step import TrainSteps
+from pocketrec.device.errors import ConfigError, DataError
 
 ITEMS = 15
 MODEL = ModelConfig(embedding=8, hidden=12, layers=1, window=5, dropout=0.2, hidden_dropout=0.1)
@@ -53,14 +59,29 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return train(MODEL, CONFIG, cycles(), ITEMS, tmp_path_factory.mktemp("whole"), seed=5)
 
 
-@pytest.mark.parametrize("loss", ["full_softmax", "sampled_softmax"])
-def test_it_learns_what_can_be_known(tmp_path: Path, loss: str) -> None:
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("full_softmax", {}),
+        ("full_softmax", {"batching": "sessions", "unroll": 3}),
+        ("full_softmax", {"recency_half_life": 0.5, "warmup": 0.1, "tied": False}),
+        ("sampled_softmax", {"negatives": 10}),
+        ("cross_entropy", {"negatives": 0, "tied": False}),
+        ("cross_entropy", {"negatives": 4, "batching": "sessions", "unroll": 1, "sampler": "popularity"}),
+        ("full_softmax", {"implementation": "keras"}),
+        ("bpr", {"negatives": 4, "sampler": "rank"}),
+        ("top1", {"negatives": 4, "sampler": "uniform"}),
+        ("bpr_max", {"negatives": 4, "batching": "sessions", "clip_norm": 5.0}),
+    ],
+)
+def test_it_learns_what_can_be_known(tmp_path: Path, loss: str, options: dict[str, Any]) -> None:
     """D3: the loss falls and the model beats popularity on a log whose next item is certain."""
-    config = TrainConfig(epochs=15, batch=8, learning_rate=0.02, validation=0.0, loss=loss, negatives=10)
-    model, log = dataclasses.replace(MODEL, layers=2, dropout=0.0), cycles(120)
+    shape = {key: options.pop(key) for key in ("tied", "implementation") if key in options}
+    config = TrainConfig(epochs=15, batch=8, learning_rate=0.02, validation=0.0, loss=loss, **options)
+    model, log = dataclasses.replace(MODEL, dropout=0.0, embedding=16, hidden=16, **shape), cycles(120)
     trained = train(model, config, log, ITEMS, tmp_path)
     losses = [entry["loss"] for entry in trained.history]
-    assert losses[-1] < losses[0] / 3
+    assert losses[-1] < losses[0] * 0.75
     ranks = sequence_ranks(trained.model, log, MODEL.window, EvaluateConfig())
     ours, popular = (float((1 / np.concatenate(ranks[name])).mean()) for name in ("global", "popularity"))
     assert ours > 0.9
@@ -81,6 +102,33 @@ def test_who_watches_sees_the_model_of_the_epoch_adds_figures_and_may_end_it(tmp
     two = train(MODEL, dataclasses.replace(config, epochs=2), cycles(), ITEMS, tmp_path / "two", seed=5)
     assert same(weights(trained.model), weights(two.model))
     assert same(seen[1], weights(two.model))
+
+
+def test_both_implementations_have_the_same_loss_and_gradients() -> None:
+    """On the processor; on a GPU the Keras layer is cuDNN's."""
+    config, log = TrainConfig(batch=8), cycles(8)
+    found = []
+    for implementation in ("unrolled", "keras"):
+        shape = dataclasses.replace(MODEL, layers=2, dropout=0.0, hidden_dropout=0.0, implementation=implementation)
+        model = build_model(shape, ITEMS, 1)
+        objective = Objective(config, np.bincount(log.items, minlength=ITEMS + 1))
+        steps = TrainSteps(backbone("gru"), model, shape, config, objective, 1)
+        whole = WindowBatches(log, np.ones(log.events), 5, 99, packed=implementation == "unrolled")
+        batch = Batch(*(array[0] for array in next(whole.blocks([1])).batches))
+        with tf.GradientTape() as tape:
+            loss, _ = steps.loss(batch, tf.constant([1, 1]))
+        found.append((batch.items.shape, loss, tape.gradient(loss, steps.updater.sources)))
+    (one, loss, gradients), (two, other, others) = found
+    assert one != two  # packed rows, and a row for each window
+    assert float(loss) == pytest.approx(float(other), rel=1e-6)
+    for a, b in zip(gradients, others, strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(a), tf.convert_to_tensor(b), atol=1e-6)
+
+
+def test_keras_layers_cannot_carry_sessions(tmp_path: Path) -> None:
+    shape, config = dataclasses.replace(MODEL, implementation="keras"), dataclasses.replace(CONFIG, batching="sessions")
+    with pytest.raises(ConfigError, match=r"model\.implementation = \"unrolled\""):
+        train(shape, config, cycles(), ITEMS, tmp_path)
 
 
 def test_history_and_result(whole: Any) -> None:
@@ -109,7 +157,7 @@ def test_broken_off_and_resumed_it_ends_with_the_same_weights(whole: Any, tmp_pa
     def stop(done: int, total: int, note: str = "") -> None:
         nonlocal calls
         calls += 1
-        if len(seen) >= after and calls % 7 == 3:  # in the middle of an epoch
+        if len(seen) >= after and calls % 3 == 2:  # in the middle of an epoch
             raise StoppedError
 
     seen: list[dict[str, Any]] = []
@@ -118,6 +166,38 @@ def test_broken_off_and_resumed_it_ends_with_the_same_weights(whole: Any, tmp_pa
     resumed = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5, record=seen.append)
     assert same(weights(resumed.model), weights(whole.model))
     assert [e["loss"] for e in seen] == [e["loss"] for e in whole.history] == [e["loss"] for e in resumed.history]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"batching": "sessions", "unroll": 2, "loss": "cross_entropy", "negatives": 3}]
+)
+def test_broken_off_within_an_epoch_it_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """With blocks and calls of a few steps, and a checkpoint after each: the state of the sessions is in it, too."""
+    monkeypatch.setattr(training, "_STEPS", 2)
+    for module in (train_batches, train_sessions):
+        monkeypatch.setattr(module, "BLOCK", 100)
+    config = dataclasses.replace(CONFIG, epochs=2, validation=0.0, checkpoint_minutes=1e-9, **options)
+    places: list[int] = []
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        places.append(done)
+        if len(places) in (4, 9):
+            raise StoppedError
+
+    for _ in range(2):
+        with pytest.raises(StoppedError):
+            train(MODEL, config, cycles(), ITEMS, tmp_path / "broken", seed=5, progress=stop)
+    resumed = train(MODEL, config, cycles(), ITEMS, tmp_path / "broken", seed=5, progress=stop)
+    broken, places = places, []
+    undisturbed = train(
+        MODEL, config, cycles(), ITEMS, tmp_path / "whole", seed=5, progress=lambda done, *_: places.append(done)
+    )
+    assert same(weights(resumed.model), weights(undisturbed.model))
+    assert [e["loss"] for e in resumed.history] == [e["loss"] for e in undisturbed.history]
+    assert sorted(set(broken)) == places
+    assert len(broken) == len(places) + 2  # what the two calls that were broken off had begun was done again
 
 
 def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:

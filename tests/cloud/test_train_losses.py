@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pocketrec.cloud.train_losses import full_softmax, log_expected, log_uniform, sampled_softmax
+from pocketrec.cloud.train_losses import NegativeLoss, bpr, bpr_max, cross_entropy, full_softmax, top1
 
 
 def case(seed: int = 0) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -14,75 +14,72 @@ def case(seed: int = 0) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     return embeddings, tf.constant([3, 0, 7, 1, 3, 0]), table
 
 
-def by_definition(embeddings: tf.Tensor, targets: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+def by_definition(embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
     scores = tf.matmul(embeddings, table[1:], transpose_b=True)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets - 1, 0), scores)
-    return tf.reduce_mean(tf.boolean_mask(losses, targets > 0))
+    return tf.reduce_sum(losses * weights)
 
 
 def test_full_softmax_by_hand() -> None:
     table = tf.constant([[9.0], [1.0], [2.0]])  # row 0 would win if it took part
-    loss = full_softmax(tf.constant([[1.0], [0.5]]), tf.constant([2, 0]), table)
-    assert float(loss) == pytest.approx(np.log(np.exp(1) + np.exp(2)) - 2, rel=1e-6)
+    loss = full_softmax(tf.constant([[1.0], [0.5]]), tf.constant([2, 0]), tf.constant([0.25, 0]), table)
+    assert float(loss) == pytest.approx((np.log(np.exp(1) + np.exp(2)) - 2) / 4, rel=1e-6)
 
 
 @pytest.mark.parametrize("scale", [1.0, 60.0])
 def test_full_softmax_and_its_gradients_equal_the_definition(scale: float) -> None:
     embeddings, targets, table = case()
+    weights = tf.constant([0.3, 0, 0.5, 0.1, 0.2, 0])
     embeddings *= scale
     table = tf.concat([tf.zeros_like(table[:1]), table[1:]], 0)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([embeddings, table])
-        fast, slow = 3 * full_softmax(embeddings, targets, table), 3 * by_definition(embeddings, targets, table)
+        fast = 3 * full_softmax(embeddings, targets, weights, table)
+        slow = 3 * by_definition(embeddings, targets, weights, table)
     assert float(fast) == pytest.approx(float(slow), rel=1e-5)
     for source in (embeddings, table):
         np.testing.assert_allclose(tape.gradient(fast, source), tape.gradient(slow, source), atol=1e-5 * scale)
 
 
-@pytest.mark.parametrize("loss", ["full", "sampled"])
-def test_no_target_no_loss(loss: str) -> None:
-    embeddings, _, table = case()
-    none = tf.zeros(6, tf.int32)
-    value = (
-        full_softmax(embeddings, none, table)
-        if loss == "full"
-        else sampled_softmax(embeddings, none, table, tf.constant([1, 2]))
-    )
-    assert float(value) == 0
+def sigmoid(x: float) -> float:
+    return float(1 / (1 + np.exp(-x)))
 
 
-def test_sampled_softmax_by_hand() -> None:
-    table = tf.constant([[0.0], [1.0], [2.0], [3.0]])
-    negatives = tf.constant([1, 2, 1])  # 2 is the target: masked
-    loss = float(sampled_softmax(tf.constant([[1.0]]), tf.constant([2]), table, negatives))
-    q1, q2 = (3 * np.log((row + 1) / row) / np.log(4) for row in (1, 2))
-    positive, negative = 2 - np.log(q2), 1 - np.log(q1)
-    assert loss == pytest.approx(np.log(np.exp(positive) + 2 * np.exp(negative)) - positive, rel=1e-5)
+# One position whose target scores 1; of the negatives' scores 0, 2 and 5 the last does not count.
+BY_HAND = {
+    "cross_entropy": (cross_entropy, np.log(np.exp(1) + np.exp(0) + np.exp(2)) - 1),
+    "bpr": (bpr, -(np.log(sigmoid(1)) + np.log(sigmoid(-1))) / 2),
+    "top1": (top1, (sigmoid(-1) + sigmoid(0) + sigmoid(1) + sigmoid(4)) / 2),
+    "bpr_max": (
+        bpr_max(0.5),
+        -np.log((sigmoid(1) + np.exp(2) * sigmoid(-1)) / (1 + np.exp(2))) + 0.5 * 4 * np.exp(2) / (1 + np.exp(2)),
+    ),
+}
 
 
-def test_many_negatives_approach_the_full_softmax() -> None:
-    """The log-Q correction makes the estimate consistent, up to the target's own share of the sum."""
-    rng = np.random.default_rng(1)
-    embeddings = tf.constant(rng.normal(size=(20, 4)).astype(np.float32))
-    table = tf.constant(rng.normal(size=(301, 4)).astype(np.float32) / 2)
-    targets = tf.constant(rng.integers(1, 301, 20).astype(np.int32))
-    negatives = log_uniform(100_000, tf.constant(300), tf.constant([1, 2]))
-    # The target enters with its own corrected score; to compare, take the sum over the others from both.
-    scores = tf.matmul(embeddings, tf.gather(table, negatives), transpose_b=True) - log_expected(
-        negatives, 300, 100_000
-    )
-    estimate = tf.reduce_logsumexp(scores, 1)
-    exact = tf.reduce_logsumexp(tf.matmul(embeddings, table[1:], transpose_b=True), 1)
-    np.testing.assert_allclose(estimate, exact, atol=0.03)
-    assert np.isfinite(float(sampled_softmax(embeddings, targets, table, negatives)))
+@pytest.mark.parametrize("name", BY_HAND)
+def test_losses_over_negatives_by_hand(name: str) -> None:
+    """D4, with the numbers written out."""
+    loss, expected = BY_HAND[name]
+    got = loss(tf.constant([1.0]), tf.constant([[0.0, 2.0, 5.0]]), tf.constant([[True, True, False]]))
+    assert float(got[0]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_sampler_follows_its_distribution() -> None:
-    rows = log_uniform(200_000, tf.constant(9), tf.constant([4, 5])).numpy()
-    assert rows.min() == 1
-    assert rows.max() == 9
-    shares = np.bincount(rows, minlength=10)[1:] / len(rows)
-    expected = np.exp(log_expected(tf.range(1, 10), 9, 1).numpy())
-    assert expected.sum() == pytest.approx(1, abs=1e-5)
-    np.testing.assert_allclose(shares, expected, atol=0.005)
-    np.testing.assert_array_equal(rows, log_uniform(200_000, tf.constant(9), tf.constant([4, 5])))
+@pytest.mark.parametrize("loss", [cross_entropy, bpr, top1, bpr_max(1.0)])
+def test_without_a_negative_there_is_nothing_to_learn(loss: NegativeLoss) -> None:
+    positive = tf.constant([1.5])
+    with tf.GradientTape() as tape:
+        tape.watch(positive)
+        value = loss(positive, tf.constant([[3.0, -3.0]]), tf.constant([[False, False]]))
+    assert float(value[0]) == 0
+    assert float(tape.gradient(value, positive)[0]) == 0
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, bpr, top1, bpr_max(1.0)])
+def test_extreme_scores_stay_finite(loss: NegativeLoss) -> None:
+    positive, negatives = tf.constant([-500.0, 500.0]), tf.constant([[500.0, 499.0], [-500.0, -499.0]])
+    with tf.GradientTape() as tape:
+        tape.watch([positive, negatives])
+        value = loss(positive, negatives, tf.fill([2, 2], True))
+    for part in (value, *tape.gradient(value, [positive, negatives])):
+        assert np.isfinite(part).all()
