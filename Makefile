@@ -37,7 +37,7 @@ unexport PYTHONPATH PYTHONHOME
 help: ## list the tasks
 	@echo "PocketRec: recommendation trained in the cloud and made personal on the device."
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
 	@echo
 	@echo "Python: $(if $(VERSION),$(PYTHON) ($(VERSION)),none found; set PYTHON=/path/to/python3.11)"
 
@@ -116,7 +116,7 @@ $(BUNDLE)/manifest.json: .venv/.wheel tests/make_bundle.py
 	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/make_bundle.py bundle 2>bundle.log || { cat bundle.log; exit 1; }
 
 .PHONY: test
-test: test-tflite test-litert test-cloud ## every test, against the built wheel; the device's also without TensorFlow
+test: test-tflite test-litert test-cloud test-android ## every test, against the built wheel; the device's also without TensorFlow
 
 .PHONY: test-tflite
 ifneq ($(PYTHON_TFLITE),)
@@ -137,6 +137,28 @@ test-litert: $(BUNDLE)/manifest.json .venv-litert/.wheel
 test-cloud: $(BUNDLE)/manifest.json
 	@echo "all other tests: Python $(VERSION), TensorFlow"
 	$(call pytest,.venv) $(SPREAD) --ignore ../../tests/device ../../tests
+
+# Java: compiled and tested by Maven against the same bundles, and against the Python runner itself.
+MAVEN := $(shell command -v javac >/dev/null 2>&1 && command -v mvn 2>/dev/null)
+REFERENCE := build/android/reference
+
+.PHONY: test-android
+ifneq ($(MAVEN),)
+test-android: $(REFERENCE)/users.json ## the Java core and its desktop harness, compared with the Python runner
+	@echo "Java tests: core and desktop, LiteRT through its C API"
+	@$(MAVEN) -q -B -f android_harness/pom.xml -Dstyle.color=never -Dbuild.root=$(abspath build/android) \
+		-Dpocketrec.reference=$(abspath $(REFERENCE)) -Dpocketrec.python=$(abspath $(BIN))/python package
+	@sed -n 's/^Tests run: \([0-9]*\), Failures: \([0-9]*\).* in \(.*\)/\1 passed, \2 failed: \3/p' \
+		build/android/target/*/surefire-reports/*.txt
+else
+test-android:
+	@echo "Java tests: skipped, for there is no JDK with Maven here"
+endif
+
+$(REFERENCE)/users.json: $(BUNDLE)/manifest.json android_harness/reference.py
+	@rm -rf $(REFERENCE) && mkdir -p $(REFERENCE)
+	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../android_harness/reference.py bundle $(abspath $(REFERENCE)) \
+		2>../android/reference.log || { cat ../android/reference.log; exit 1; }
 
 .PHONY: lint
 lint: .venv/.locked-$(VERSION)

@@ -1,0 +1,275 @@
+package pocketrec.core;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A bundle: the folder that the cloud publishes and a device opens.
+ *
+ * <p>Opening checks format, size and SHA-256 of every file; a later opening of the same untouched
+ * files skips the hashing. A candidate shard is read only when a user of it is asked for. This
+ * class knows nothing about training.
+ */
+public final class Bundle {
+    private static final String AGAIN = ": fetch or export the bundle again";
+    private static final String ROWS = "rows"; // tensor of a shard: unsigned [U, K], 0 padded
+    private static final String KNOWN =
+            "known"; // optional tensor of a shard: unsigned [U], events that the cloud knows
+    private static final String USERS = "users"; // metadata of a shard: JSON list of U user ids
+    private static final String MARKER =
+            ".verified.java"; // sizes and times of files whose hashes were found right
+
+    /** Where the files lie. */
+    public final File folder;
+
+    /** What the bundle holds. */
+    public final Manifest manifest;
+
+    /** How a device makes the model personal. */
+    public final Recipe recipe;
+
+    /** Item ids and rows. */
+    public final Vocabulary vocabulary;
+
+    private Bundle(File folder, Manifest manifest, Recipe recipe) throws BundleException {
+        this.folder = folder;
+        this.manifest = manifest;
+        this.recipe = recipe;
+        this.vocabulary = new Vocabulary(new File(folder, Contract.ITEMS_FILE), manifest.items);
+    }
+
+    /**
+     * Opens a bundle and verifies it.
+     *
+     * @param folder the bundle's folder
+     * @throws BundleException missing, of another format, cut short, altered, or with names that
+     *     point outside
+     */
+    public static Bundle open(File folder) throws BundleException {
+        byte[] content;
+        try {
+            content = Storage.read(new File(folder, Contract.MANIFEST_FILE));
+        } catch (IOException error) {
+            throw new BundleException(
+                    "no bundle at "
+                            + folder
+                            + " ("
+                            + Contract.MANIFEST_FILE
+                            + " cannot be read): name the folder of a bundle",
+                    error);
+        }
+        Manifest manifest = Manifest.parse(content, folder.toString());
+        verify(folder, manifest, Storage.hex(Storage.sha256().digest(content)));
+        try {
+            return new Bundle(
+                    folder,
+                    manifest,
+                    Recipe.parse(Storage.read(new File(folder, Contract.RECIPE_FILE))));
+        } catch (IOException error) {
+            throw unreadable(folder, Contract.RECIPE_FILE, Storage.reason(error));
+        }
+    }
+
+    /** The .tflite file. */
+    public File modelFile() {
+        return new File(folder, Contract.MODEL_FILE);
+    }
+
+    /**
+     * Opens the model file and compares its signatures with the manifest; its variables are the
+     * global weights.
+     *
+     * @throws BundleException the runtime cannot read the file, or it is not what the manifest says
+     * @throws RuntimeMissingException the runtime cannot be loaded
+     */
+    public Model loadModel(ModelRuntime runtime, int threads) throws PocketRecException {
+        Model model = new Model(modelFile(), runtime, threads, manifest.items);
+        boolean good = false;
+        try {
+            compare("batch", model.batch);
+            compare("window", model.window);
+            compare("embedding", model.embedding);
+            compare("candidates", model.candidates);
+            compare("negatives", model.negatives);
+            List<TensorSpec> promised = new ArrayList<>(manifest.trainable);
+            promised.addAll(manifest.slots);
+            for (TensorSpec spec : promised) {
+                TensorSpec found = model.variables.get(spec.name);
+                if (found == null || !found.is(spec.dtype, spec.shape())) {
+                    throw new BundleException(
+                            folder
+                                    + ": the model's "
+                                    + spec.name
+                                    + " is "
+                                    + found
+                                    + " and the manifest says "
+                                    + spec
+                                    + AGAIN);
+                }
+            }
+            if (promised.size() != model.variables.size()) {
+                throw new BundleException(
+                        folder
+                                + ": the model has variables that the manifest does not list"
+                                + AGAIN);
+            }
+            good = true;
+            return model;
+        } finally {
+            if (!good) {
+                model.close();
+            }
+        }
+    }
+
+    /**
+     * Candidate rows of a user, int [at most K], best first; null where the bundle has none for
+     * this user.
+     *
+     * @throws BundleException the shard is missing, cut short or altered
+     */
+    public int[] candidatesOf(String user) throws BundleException {
+        int[] rows = ofUser(user, ROWS);
+        return rows == null
+                ? null
+                : java.util.Arrays.stream(rows).filter(row -> row != Contract.PADDING).toArray();
+    }
+
+    /**
+     * Events of a user that the cloud knows; 0 where it knows none, and where nothing was shipped.
+     *
+     * @throws BundleException the shard is missing, cut short or altered
+     */
+    public int knownOf(String user) throws BundleException {
+        int[] known = ofUser(user, KNOWN);
+        return known == null ? 0 : known[0];
+    }
+
+    /** The most popular rows, as many as a user has candidates, most popular first. */
+    public int[] popular() {
+        int count =
+                manifest.perUser > 0 ? manifest.perUser : Math.max(1, manifest.fact("candidates"));
+        int[] rows = new int[Math.min(count, manifest.items)];
+        for (int place = 0; place < rows.length; place++) {
+            rows[place] = place + 1;
+        }
+        return rows;
+    }
+
+    /**
+     * Shard of a user: the first eight bytes of the SHA-256 of the id (UTF-8), big-endian, modulo
+     * {@code shards}.
+     */
+    static int shardOf(String user, int shards) {
+        byte[] digest = Storage.sha256().digest(user.getBytes(StandardCharsets.UTF_8));
+        return (int) Long.remainderUnsigned(ByteBuffer.wrap(digest).getLong(), shards);
+    }
+
+    /** The user's part of a tensor of the shard, int; null where there is none. */
+    private int[] ofUser(String user, String tensor) throws BundleException {
+        if (manifest.shards == 0) {
+            return null;
+        }
+        String name =
+                String.format(
+                        "%s/%04d", Contract.CANDIDATES_FOLDER, shardOf(user, manifest.shards));
+        try {
+            TensorFile shard = TensorFile.load(new File(folder, name));
+            Object users = Json.parse(String.valueOf(shard.metadata.get(USERS)));
+            Tensor values = shard.tensors.get(tensor);
+            int place = users instanceof List ? ((List<?>) users).indexOf(user) : -1;
+            if (place < 0 || values == null) {
+                return null;
+            }
+            int width = values.shape.length > 1 ? values.shape[1] : 1;
+            if (values.shape.length == 0 || values.shape[0] != ((List<?>) users).size()) {
+                throw unreadable(folder, name, "it has another number of users than rows");
+            }
+            return values.ints(place * width, width);
+        } catch (IOException error) {
+            throw unreadable(folder, name, Storage.reason(error));
+        } catch (TensorFileException | JsonException error) {
+            throw unreadable(folder, name, error.getMessage());
+        }
+    }
+
+    private void compare(String fact, int found) throws BundleException {
+        if (manifest.fact(fact) != found) {
+            throw new BundleException(
+                    folder
+                            + ": the model's "
+                            + fact
+                            + " is "
+                            + found
+                            + " and the manifest says "
+                            + manifest.model.get(fact)
+                            + AGAIN);
+        }
+    }
+
+    /**
+     * Checks size and hash of every file, or that nothing was touched since they were found right.
+     */
+    private static void verify(File folder, Manifest manifest, String manifestSha256)
+            throws BundleException {
+        Map<String, Object> seen = new LinkedHashMap<>();
+        seen.put(Contract.MANIFEST_FILE, manifestSha256);
+        for (Map.Entry<String, Manifest.FileEntry> entry : manifest.files.entrySet()) {
+            File file = new File(folder, entry.getKey());
+            if (!file.isFile()) {
+                throw new BundleException(folder + ": " + entry.getKey() + " is missing" + AGAIN);
+            }
+            if (file.length() != entry.getValue().bytes) {
+                throw new BundleException(
+                        folder
+                                + ": "
+                                + entry.getKey()
+                                + " is cut short or altered, it has "
+                                + file.length()
+                                + " bytes and not "
+                                + entry.getValue().bytes
+                                + AGAIN);
+            }
+            seen.put(entry.getKey(), file.lastModified());
+        }
+        File marker = new File(folder, MARKER);
+        try {
+            if (seen.equals(Json.parse(Storage.read(marker)))) {
+                return;
+            }
+        } catch (IOException | JsonException error) {
+            // no marker, or a damaged one: hash
+        }
+        for (Map.Entry<String, Manifest.FileEntry> entry : manifest.files.entrySet()) {
+            try {
+                if (!Storage.sha256(new File(folder, entry.getKey()))
+                        .equals(entry.getValue().sha256)) {
+                    throw new BundleException(
+                            folder
+                                    + ": "
+                                    + entry.getKey()
+                                    + " is altered, its SHA-256 does not match"
+                                    + AGAIN);
+                }
+            } catch (IOException error) {
+                throw unreadable(folder, entry.getKey(), Storage.reason(error));
+            }
+        }
+        try {
+            Storage.writeAtomic(marker, Json.write(seen).getBytes(StandardCharsets.US_ASCII), null);
+        } catch (StorageException error) {
+            // read-only media: then every opening hashes
+        }
+    }
+
+    private static BundleException unreadable(File folder, String name, String reason) {
+        return new BundleException(
+                folder + ": " + name + " cannot be read (" + reason + ")" + AGAIN);
+    }
+}

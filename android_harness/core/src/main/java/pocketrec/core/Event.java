@@ -1,0 +1,39 @@
+package pocketrec.core;
+
+/** One event of the user: an item, and when. */
+public final class Event {
+    /** Item id. */
+    public final String item;
+
+    /**
+     * Time in the log's unit (larger is later); null = none is known, and the event counts as the
+     * latest.
+     */
+    public final Double time;
+
+    /**
+     * An event with a time.
+     *
+     * @throws IllegalArgumentException the item is null, or the time is not finite
+     */
+    public Event(String item, double time) {
+        if (item == null || Double.isNaN(time) || Double.isInfinite(time)) {
+            throw new IllegalArgumentException("an event needs an item id and a finite time");
+        }
+        this.item = item;
+        this.time = time + 0.0; // no -0
+    }
+
+    /**
+     * An event without a time.
+     *
+     * @throws IllegalArgumentException the item is null
+     */
+    public Event(String item) {
+        if (item == null) {
+            throw new IllegalArgumentException("an event needs an item id");
+        }
+        this.item = item;
+        this.time = null;
+    }
+}

@@ -1,0 +1,197 @@
+package pocketrec.core;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+
+/**
+ * The guard: is this user better served by the personal weights, by the global ones, or by
+ * something between?
+ *
+ * <p>The rules and the formula are those of device/guard.py. The user's latest events are held
+ * back, the rest is trained on, and what is seen on the held-back ones corrects what the rehearsal
+ * expects (empirical-Bayes shrinkage).
+ */
+public final class Guard {
+    /** The personal weights. */
+    public static final String PERSONAL = "personal";
+
+    /** Half the way from the global to the personal weights. */
+    public static final String BLEND = "blend";
+
+    /** The global weights. */
+    public static final String GLOBAL = "global";
+
+    /** Share of the personal weights in a blend. */
+    static final double BLEND_SHARE = 0.5;
+
+    private Guard() {}
+
+    /** Share of the personal weights, and of the bonus for repeats, in a choice: 1, .5 or 0. */
+    static double shareOf(String choice) {
+        return PERSONAL.equals(choice) ? 1.0 : BLEND.equals(choice) ? BLEND_SHARE : 0.0;
+    }
+
+    /**
+     * Expected gain in reciprocal rank; the prior's where nothing was held back or observed (null).
+     */
+    static double posteriorGain(Prior prior, int events, int heldback, Observed observed) {
+        double gain = prior.gain.at(events);
+        if (observed == null || heldback <= 0) {
+            return gain;
+        }
+        gain += prior.loglik.correction(observed.loglik, heldback, events);
+        return gain + prior.rr.correction(observed.rr, heldback, events);
+    }
+
+    /**
+     * Chooses from what was seen and expected. Equal posteriors go to the milder choice: global,
+     * blend, personal.
+     */
+    static Decision decide(GuardRecipe guard, Judgement judgement) {
+        if (judgement.diverged) {
+            return new Decision(GLOBAL, "the training diverged", Collections.emptyMap(), judgement);
+        }
+        if (!guard.enabled) {
+            return new Decision(PERSONAL, "the guard is off", Collections.emptyMap(), judgement);
+        }
+        Map<String, Double> posterior = new LinkedHashMap<>();
+        String best = GLOBAL;
+        double gain = guard.threshold;
+        for (String choice : new String[] {BLEND, PERSONAL}) {
+            double value =
+                    posteriorGain(
+                            guard.priorOf(choice),
+                            judgement.events,
+                            judgement.heldback,
+                            judgement.observed.get(choice));
+            posterior.put(choice, value);
+            if (value > gain) {
+                best = choice;
+                gain = value;
+            }
+        }
+        String reason;
+        if (judgement.heldback == 0) {
+            reason = "too few events to hold any back, so the rehearsal's mean decides";
+        } else if (best.equals(GLOBAL)) {
+            reason = "no gain is expected from personal weights";
+        } else {
+            reason =
+                    String.format(
+                            Locale.ROOT, "a gain of %+.4f in reciprocal rank is expected", gain);
+        }
+        return new Decision(best, reason, posterior, judgement);
+    }
+
+    /**
+     * Events of a history to learn from, n: those from {@code since} on; the very first event is
+     * only context.
+     */
+    static int eventsToLearn(int[] rows, int since) {
+        return Math.max(0, rows.length - Math.max(1, since));
+    }
+
+    /**
+     * Trains on all but the latest events and compares with the global weights on those.
+     *
+     * <p>The model's variables are left in an undefined state: the caller imports the weights that
+     * it wants.
+     *
+     * @param rows int [n], the history, oldest first, no 0
+     * @param start weights and slots to train from
+     * @param reference the global weights and slots
+     */
+    static Judgement judge(
+            Model model,
+            int[] rows,
+            Start start,
+            Recipe recipe,
+            Weights reference,
+            TrainingOptions options)
+            throws PocketRecException {
+        int targets = eventsToLearn(rows, start.since);
+        int heldback = recipe.guard.heldbackCount(targets);
+        if (heldback == 0) {
+            return new Judgement(start.events, 0, Collections.emptyMap(), false);
+        }
+        int split = rows.length - heldback;
+        model.importWeights(start.weights);
+        Training.fineTune(
+                model,
+                java.util.Arrays.copyOf(rows, split),
+                start.firstTarget,
+                recipe,
+                start.step,
+                options);
+        Weights personal = model.exportWeights();
+        if (!personal.finite()) {
+            return new Judgement(start.events, heldback, Collections.emptyMap(), true);
+        }
+        Training.Judged global = judged(model, reference, rows, split, recipe, 0.0, options);
+        Map<String, Observed> observed = new LinkedHashMap<>();
+        for (String choice : new String[] {PERSONAL, BLEND}) {
+            double share = shareOf(choice);
+            Weights weights = Weights.blend(reference, personal, share);
+            Observed seen =
+                    difference(global, judged(model, weights, rows, split, recipe, share, options));
+            if (!seen.finite()) {
+                return new Judgement(start.events, heldback, Collections.emptyMap(), true);
+            }
+            observed.put(choice, seen);
+        }
+        return new Judgement(start.events, heldback, observed, false);
+    }
+
+    private static Training.Judged judged(
+            Model model,
+            Weights weights,
+            int[] rows,
+            int split,
+            Recipe recipe,
+            double share,
+            TrainingOptions options)
+            throws PocketRecException {
+        model.importWeights(weights);
+        Repeats repeats = recipe.repeats.strength == 0 ? null : recipe.repeats.times(share);
+        return Training.evaluateTargets(model, rows, split, repeats, options.cancellation);
+    }
+
+    private static Observed difference(Training.Judged global, Training.Judged choice) {
+        int targets = global.loss.length;
+        double loglik = 0;
+        double rr = 0;
+        for (int place = 0; place < targets; place++) {
+            loglik += global.loss[place] - choice.loss[place];
+            rr += 1 / choice.rank[place] - 1 / global.rank[place];
+        }
+        return new Observed(loglik / targets, rr / targets);
+    }
+
+    /** Where a training starts from. */
+    static final class Start {
+        /** Index of the first event that the global model has not seen. */
+        final int since;
+
+        /** Index of the first event to train on. */
+        final int firstTarget;
+
+        /** Number of events that the prior is asked about. */
+        final int events;
+
+        /** Weights and slots. */
+        final Weights weights;
+
+        /** Train steps already behind them. */
+        final int step;
+
+        Start(int since, int firstTarget, int events, Weights weights, int step) {
+            this.since = since;
+            this.firstTarget = firstTarget;
+            this.events = events;
+            this.weights = weights;
+            this.step = step;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+package pocketrec.core;
+
+import java.util.HashMap;
+import java.util.Map;
+
+/** Settings of the guard; the table {@code guard} of recipe.json. */
+public final class GuardRecipe {
+    /** Off: the personal weights are always kept (naive fine-tuning). */
+    public final boolean enabled;
+
+    /** Share of the events to learn from that is held back, the latest ones, in (0, 1). */
+    public final double holdback;
+
+    /** With fewer held-back targets nothing is judged, and the prior's gain alone decides. */
+    public final int minimumHeldback;
+
+    /** Posterior gain in reciprocal rank above which personal (or blended) weights are used. */
+    public final double threshold;
+
+    private final Map<String, Prior> priors = new HashMap<>();
+
+    private GuardRecipe(Table table) throws JsonException {
+        enabled = table.flag("enabled", true);
+        holdback = table.number("holdback", 0.3);
+        minimumHeldback = table.whole("minimum_heldback", 1, 2);
+        threshold = table.number("threshold", 0.0);
+        Table prior = table.table("prior");
+        for (String choice : prior.names()) {
+            priors.put(choice, Prior.of(prior.table(choice)));
+        }
+        table.end("guard");
+        if (!(holdback > 0 && holdback < 1)) {
+            throw new JsonException("guard: holdback must lie in (0, 1)");
+        }
+    }
+
+    static GuardRecipe of(Table table) throws JsonException {
+        return new GuardRecipe(table);
+    }
+
+    Prior priorOf(String choice) {
+        return priors.getOrDefault(choice, Prior.NEUTRAL);
+    }
+
+    /**
+     * How many of {@code events} targets are held back; 0 where fewer than the minimum would be, or
+     * none be left.
+     */
+    int heldbackCount(int events) {
+        int count =
+                Math.max(
+                        minimumHeldback,
+                        (int) Math.rint(holdback * events)); // halves to even, as in Python
+        return enabled && events - count >= 1 ? count : 0;
+    }
+}

@@ -1,0 +1,71 @@
+package pocketrec.core;
+
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Merging of events into a history: the rules of Recommender.add in device/recommender.py. */
+final class History {
+    private History() {}
+
+    /**
+     * The state with new events merged in by time; events of equal time keep their order, the old
+     * ones first.
+     *
+     * <p>An event that has the item and the time of one in the history is the same event and is
+     * left out, as often as the history has it. Items that the vocabulary lacks (row 0) are left
+     * out.
+     *
+     * @param old the state
+     * @param events the events
+     * @param rows their item rows; 0 = unknown
+     * @param cutOff of the manifest; null = none
+     */
+    static PersonalState merged(PersonalState old, List<Event> events, int[] rows, Double cutOff) {
+        int[] oldRows = old.rawRows();
+        double[] oldTimes = old.rawTimes();
+        Map<String, Integer> known = new HashMap<>();
+        for (int place = 0; place < oldRows.length; place++) {
+            known.merge(key(oldRows[place], oldTimes[place]), 1, Integer::sum);
+        }
+        double floor = cutOff == null ? 0.0 : cutOff;
+        double latest =
+                oldTimes.length > 0
+                        ? oldTimes[oldTimes.length - 1]
+                        : cutOff == null ? Double.NEGATIVE_INFINITY : cutOff;
+        int[] allRows = Arrays.copyOf(oldRows, oldRows.length + rows.length);
+        double[] allTimes = Arrays.copyOf(oldTimes, oldRows.length + rows.length);
+        int count = oldRows.length;
+        for (int place = 0; place < rows.length; place++) {
+            Double given = events.get(place).time;
+            double time = given == null ? Math.max(latest, floor) : given;
+            if (given != null && known.getOrDefault(key(rows[place], time), 0) > 0) {
+                known.merge(key(rows[place], time), -1, Integer::sum);
+                continue;
+            }
+            latest = Math.max(latest, time);
+            if (rows[place] != Contract.PADDING) {
+                allRows[count] = rows[place];
+                allTimes[count++] = time;
+            }
+        }
+        Integer[] order = new Integer[count];
+        Arrays.setAll(order, place -> place);
+        Arrays.sort(order, Comparator.comparingDouble(place -> allTimes[place])); // stable
+        int[] mergedRows = new int[count];
+        double[] mergedTimes = new double[count];
+        int seen = 0; // how many of the first events count as trained on
+        for (int place = 0; place < count; place++) {
+            mergedRows[place] = allRows[order[place]];
+            mergedTimes[place] = allTimes[order[place]];
+            seen = order[place] < old.trained ? place + 1 : seen;
+        }
+        return old.withHistory(mergedRows, mergedTimes, seen);
+    }
+
+    private static String key(int row, double time) {
+        return row + " " + (time + 0.0);
+    }
+}

@@ -1,0 +1,202 @@
+package pocketrec.core;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * manifest.json: what a bundle holds, with the hash of every file. The only class that knows its
+ * keys.
+ */
+public final class Manifest {
+    private static final String AGAIN = "fetch or export the bundle again";
+
+    /** SHA-256 of model.tflite; a personal state is bound to it. */
+    public final String modelId;
+
+    /** When the bundle was made, ISO 8601, UTC. */
+    public final String created;
+
+    /** Every other file, by its path inside the bundle (with /). */
+    public final Map<String, FileEntry> files;
+
+    /** Number N of items. */
+    public final int items;
+
+    /** SHA-256 of items.txt. */
+    public final String vocabularySha256;
+
+    /**
+     * Facts about the model: backbone, way, optimizer, window, batch, embedding and so on, as JSON
+     * values.
+     */
+    public final Map<String, Object> model;
+
+    /** Trainable tensors, in the exporter's order. */
+    public final List<TensorSpec> trainable;
+
+    /** Optimiser slots. */
+    public final List<TensorSpec> slots;
+
+    /** Frozen tensors. */
+    public final List<TensorSpec> frozen;
+
+    /**
+     * Time of the log's cut-off: events at or after it are for the device to learn from; null = all
+     * are.
+     */
+    public final Double cutOff;
+
+    /** Number of files under candidates/. */
+    public final int shards;
+
+    /** Candidate rows K of one user; 0 where there are none. */
+    public final int perUser;
+
+    /** Whether items that the user has had are left out of recommendations. */
+    public final boolean maskSeen;
+
+    /**
+     * SHA-256 of the trainable tensors' and slots' names, shapes and dtypes; a personal state is
+     * bound to it.
+     */
+    public final String specsSha256;
+
+    private Manifest(Table table) throws JsonException {
+        modelId = table.text("model_id");
+        created = table.text("created");
+        Map<String, FileEntry> entries = new LinkedHashMap<>();
+        Table listed = table.table("files");
+        for (String name : listed.names()) {
+            checkName(name);
+            Table entry = listed.table(name);
+            entries.put(name, new FileEntry(entry.wholeLong("bytes", 0), entry.text("sha256")));
+        }
+        files = Collections.unmodifiableMap(entries);
+        Table vocabulary = table.table("vocabulary");
+        items = vocabulary.whole("items", 1);
+        vocabularySha256 = vocabulary.text("sha256");
+        model = table.table("model").map();
+        Table tensors = table.table("tensors");
+        trainable = specs(tensors, "trainable");
+        slots = specs(tensors, "slots");
+        frozen = specs(tensors, "frozen");
+        Map<String, Object> bound = new LinkedHashMap<>();
+        bound.put("trainable", tensors.list("trainable"));
+        bound.put("slots", tensors.list("slots"));
+        specsSha256 =
+                Storage.hex(
+                        Storage.sha256()
+                                .digest(Json.canonical(bound).getBytes(StandardCharsets.US_ASCII)));
+        cutOff = table.optionalNumber("cut_off");
+        Table candidates = table.table("candidates");
+        shards = candidates.whole("shards", 0, 0);
+        perUser = candidates.whole("per_user", 0, 0);
+        maskSeen = table.flag("mask_seen", false);
+        for (String name :
+                Arrays.asList(Contract.MODEL_FILE, Contract.ITEMS_FILE, Contract.RECIPE_FILE)) {
+            if (!files.containsKey(name)) {
+                throw new JsonException("it does not list " + name);
+            }
+        }
+        if (!files.get(Contract.MODEL_FILE).sha256.equals(modelId)) {
+            throw new JsonException("the model id is not the hash of " + Contract.MODEL_FILE);
+        }
+    }
+
+    /**
+     * Reads and checks the content of manifest.json.
+     *
+     * @param content the bytes
+     * @param place the bundle, for messages
+     * @throws BundleException not JSON, of another format, a key is missing, or a file's name
+     *     points outside the bundle
+     */
+    public static Manifest parse(byte[] content, String place) throws BundleException {
+        Table table;
+        try {
+            table = Table.of(Json.parse(content), "it");
+        } catch (JsonException error) {
+            throw new BundleException(
+                    place + ": " + Contract.MANIFEST_FILE + " is cut short or altered: " + AGAIN);
+        }
+        Object version = table.map().get("format_version");
+        if (!Long.valueOf(Contract.FORMAT_VERSION).equals(version)) {
+            throw new BundleException(
+                    place
+                            + " is of bundle format "
+                            + version
+                            + " and this version of pocketrec reads "
+                            + Contract.FORMAT_VERSION
+                            + ": update pocketrec, or use another bundle");
+        }
+        try {
+            return new Manifest(table);
+        } catch (JsonException error) {
+            throw new BundleException(
+                    place
+                            + ": "
+                            + Contract.MANIFEST_FILE
+                            + " is wrong ("
+                            + error.getMessage()
+                            + "): "
+                            + AGAIN);
+        }
+    }
+
+    /** A whole number among the facts about the model; -1 where it is not there. */
+    int fact(String name) {
+        Object value = model.get(name);
+        return value instanceof Long ? (int) Math.min((Long) value, Integer.MAX_VALUE) : -1;
+    }
+
+    /** Refuses a file name that is absolute or points outside the bundle. */
+    static void checkName(String name) throws JsonException {
+        boolean good =
+                !name.isEmpty()
+                        && name.indexOf('\\') < 0
+                        && name.indexOf(':') < 0
+                        && name.indexOf('\0') < 0;
+        for (String part : name.split("/", -1)) {
+            good &= !part.isEmpty() && !part.equals(".") && !part.equals("..");
+        }
+        if (!good) {
+            throw new JsonException("'" + name + "' is not a name inside a bundle");
+        }
+    }
+
+    private static List<TensorSpec> specs(Table tensors, String kind) throws JsonException {
+        List<TensorSpec> specs = new ArrayList<>();
+        for (Object one : tensors.list(kind)) {
+            Table entry = Table.of(one, "a tensor");
+            List<?> sizes = entry.list("shape");
+            int[] shape = new int[sizes.size()];
+            for (int place = 0; place < shape.length; place++) {
+                if (!(sizes.get(place) instanceof Long)) {
+                    throw new JsonException("a shape is not made of whole numbers");
+                }
+                shape[place] = (int) (long) (Long) sizes.get(place);
+            }
+            specs.add(new TensorSpec(entry.text("name"), entry.text("dtype"), shape));
+        }
+        return Collections.unmodifiableList(specs);
+    }
+
+    /** One file of a bundle. */
+    public static final class FileEntry {
+        /** Its size. */
+        public final long bytes;
+
+        /** SHA-256 of its content, 64 lower-case hexadecimal digits. */
+        public final String sha256;
+
+        FileEntry(long bytes, String sha256) {
+            this.bytes = bytes;
+            this.sha256 = sha256;
+        }
+    }
+}

@@ -1,0 +1,42 @@
+package pocketrec.core;
+
+/**
+ * What the rehearsal knows of one choice (personal, or blend) before a user's own events are
+ * judged.
+ */
+final class Prior {
+    /**
+     * Used where no rehearsal was made: nothing is expected, and the sign of the log-likelihood
+     * decides.
+     */
+    static final Prior NEUTRAL =
+            new Prior(
+                    new Line(0, 0),
+                    new Signal(new Line(0, 0), 0.1, 10.0),
+                    new Signal(new Line(0, 0), 0.0, 10.0));
+
+    /** Mean gain in reciprocal rank on the users' real future. */
+    final Line gain;
+
+    /** Gain in mean log-likelihood of the held-back targets, in nats. */
+    final Signal loglik;
+
+    /** Gain in mean reciprocal rank of the held-back targets. */
+    final Signal rr;
+
+    Prior(Line gain, Signal loglik, Signal rr) {
+        this.gain = gain;
+        this.loglik = loglik;
+        this.rr = rr;
+    }
+
+    static Prior of(Table table) throws JsonException {
+        Prior prior =
+                new Prior(
+                        Line.of(table.table("gain")),
+                        Signal.of(table.table("loglik")),
+                        Signal.of(table.table("rr")));
+        table.end("a prior of the guard");
+        return prior;
+    }
+}

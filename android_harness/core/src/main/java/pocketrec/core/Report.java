@@ -1,0 +1,63 @@
+package pocketrec.core;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** What {@link Recommender#personalise} did. */
+public final class Report {
+    /** Weights used from now on: personal, blend or global. */
+    public final String choice;
+
+    /** Why, in a few words. */
+    public final String reason;
+
+    /** Events of the history, without unknown items. */
+    public final int history;
+
+    /** Events given that were left out, because the vocabulary lacks their item. */
+    public final int unknown;
+
+    /** Events to learn from. */
+    public final int events;
+
+    /** Of these, events that the guard held back for its judgement. */
+    public final int heldback;
+
+    /** Expected gain in reciprocal rank of blend and personal, where they were weighed. */
+    public final Map<String, Double> expectedGain;
+
+    /** Mean loss of each pass, in nats. */
+    public final List<Double> losses;
+
+    /** Train steps since the global weights; 0 where the global weights are used. */
+    public final int steps;
+
+    Report(Personalise outcome, String choice, int history, int unknown, int stepsBefore) {
+        this.choice = choice;
+        reason = outcome.decision.reason;
+        this.history = history;
+        this.unknown = unknown;
+        events = outcome.events;
+        heldback = outcome.decision.judgement == null ? 0 : outcome.decision.judgement.heldback;
+        expectedGain = outcome.decision.posterior;
+        losses = Collections.unmodifiableList(outcome.losses);
+        steps = Guard.GLOBAL.equals(choice) ? 0 : stepsBefore + outcome.steps;
+    }
+
+    /** Values for JSON, under the Python runner's names. */
+    public Map<String, Object> toMap() {
+        Map<String, Object> map = new LinkedHashMap<>();
+        map.put("choice", choice);
+        map.put("reason", reason);
+        map.put("history", (long) history);
+        map.put("unknown", (long) unknown);
+        map.put("events", (long) events);
+        map.put("heldback", (long) heldback);
+        map.put("expected_gain", expectedGain);
+        map.put("losses", losses);
+        map.put("steps", (long) steps);
+        return map;
+    }
+}

@@ -1,0 +1,47 @@
+package pocketrec.core;
+
+/** Arithmetic on the scores of a whole catalogue. */
+final class Scores {
+    private Scores() {}
+
+    /**
+     * Inner products, float [N], of item embeddings, float [N][E], with a user embedding, float
+     * [E].
+     */
+    static float[] of(float[][] table, float[] user) {
+        float[] scores = new float[table.length];
+        for (int row = 0; row < table.length; row++) {
+            float[] item = table[row];
+            double sum = 0;
+            for (int place = 0; place < user.length; place++) {
+                sum += item[place] * user[place];
+            }
+            scores[row] = (float) sum;
+        }
+        return scores;
+    }
+
+    /** log of the sum of exp of scores[from:], in nats. */
+    static double logSumExp(float[] scores, int from) {
+        double most = Double.NEGATIVE_INFINITY;
+        for (int place = from; place < scores.length; place++) {
+            most = Math.max(most, scores[place]);
+        }
+        double sum = 0;
+        for (int place = from; place < scores.length; place++) {
+            sum += Math.exp(scores[place] - most);
+        }
+        return most + Math.log(sum);
+    }
+
+    /** How many of scores[from:] are at least {@code own}: the rank, ties against it. */
+    static int atLeast(float[] scores, int from, float own) {
+        int count = 0;
+        for (int place = from; place < scores.length; place++) {
+            if (scores[place] >= own) {
+                count++;
+            }
+        }
+        return count;
+    }
+}

@@ -1,0 +1,134 @@
+package pocketrec.core;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Typed reading of a JSON object: what is missing or of another type is a {@link JsonException}
+ * that names it.
+ */
+final class Table {
+    private final Map<String, Object> map;
+    private final Set<String> read = new LinkedHashSet<>();
+
+    private Table(Map<String, Object> map) {
+        this.map = map;
+    }
+
+    /** Takes a parsed value that has to be an object; {@code what} names it in messages. */
+    @SuppressWarnings("unchecked")
+    static Table of(Object value, String what) throws JsonException {
+        if (!(value instanceof Map)) {
+            throw new JsonException(what + " is not a table");
+        }
+        return new Table((Map<String, Object>) value);
+    }
+
+    /** The table under a name; an empty one where it is absent. */
+    Table table(String name) throws JsonException {
+        Object value = get(name);
+        return of(value == null ? new LinkedHashMap<String, Object>() : value, name);
+    }
+
+    /** The list under a name; an empty one where it is absent. */
+    List<?> list(String name) throws JsonException {
+        Object value = get(name);
+        if (value != null && !(value instanceof List)) {
+            throw new JsonException(name + " is not a list");
+        }
+        return value == null ? Collections.emptyList() : (List<?>) value;
+    }
+
+    String text(String name) throws JsonException {
+        return text(name, null);
+    }
+
+    String text(String name, String otherwise) throws JsonException {
+        Object value = present(name, otherwise);
+        if (!(value instanceof String)) {
+            throw new JsonException(name + " is not a text");
+        }
+        return (String) value;
+    }
+
+    boolean flag(String name, boolean otherwise) throws JsonException {
+        Object value = present(name, otherwise);
+        if (!(value instanceof Boolean)) {
+            throw new JsonException(name + " is not true or false");
+        }
+        return (Boolean) value;
+    }
+
+    double number(String name, double otherwise) throws JsonException {
+        Object value = present(name, otherwise);
+        if (!(value instanceof Number)) {
+            throw new JsonException(name + " is not a number");
+        }
+        return ((Number) value).doubleValue();
+    }
+
+    /** A number, or null where it is absent or null. */
+    Double optionalNumber(String name) throws JsonException {
+        return get(name) == null ? null : Double.valueOf(number(name, 0));
+    }
+
+    /** A whole number in {@code least}..2^31 - 1. */
+    int whole(String name, int least) throws JsonException {
+        long value = wholeLong(name, least);
+        if (value > Integer.MAX_VALUE) {
+            throw new JsonException(name + " is too large");
+        }
+        return (int) value;
+    }
+
+    int whole(String name, int least, int otherwise) throws JsonException {
+        return get(name) == null ? otherwise : whole(name, least);
+    }
+
+    long wholeLong(String name, long least) throws JsonException {
+        Object value = present(name, null);
+        if (!(value instanceof Long) || (Long) value < least) {
+            throw new JsonException(name + " is not a whole number from " + least);
+        }
+        return (Long) value;
+    }
+
+    /** Names in the order read. */
+    Set<String> names() {
+        return map.keySet();
+    }
+
+    Map<String, Object> map() {
+        return Collections.unmodifiableMap(map);
+    }
+
+    boolean has(String name) {
+        return map.containsKey(name);
+    }
+
+    /** Refuses names that nobody has asked for. */
+    void end(String what) throws JsonException {
+        for (String name : map.keySet()) {
+            if (!read.contains(name)) {
+                throw new JsonException(what + " has an unknown key " + name);
+            }
+        }
+    }
+
+    private Object get(String name) {
+        read.add(name);
+        return map.get(name);
+    }
+
+    private Object present(String name, Object otherwise) throws JsonException {
+        Object value = get(name);
+        if (value == null && otherwise == null) {
+            throw new JsonException(name + " is missing");
+        }
+        return value == null ? otherwise : value;
+    }
+}

@@ -1,0 +1,50 @@
+package pocketrec.core;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import org.junit.jupiter.api.Test;
+
+import java.util.Arrays;
+import java.util.Collections;
+
+class HistoryTest {
+    private static final PersonalState OLD =
+            new PersonalState(
+                    "u",
+                    new int[] {1, 2, 2, 3},
+                    new double[] {10, 20, 20, 30},
+                    null,
+                    3,
+                    0,
+                    Collections.emptyMap(),
+                    1);
+
+    private static PersonalState merged(PersonalState old, int[] rows, Double... times) {
+        Event[] events = new Event[rows.length];
+        Arrays.setAll(
+                events,
+                place -> times[place] == null ? new Event("x") : new Event("x", times[place]));
+        return History.merged(old, Arrays.asList(events), rows, 5.0);
+    }
+
+    @Test
+    void eventsGoInByTimeAndEqualOnesOnlyOnce() {
+        PersonalState state = merged(OLD, new int[] {2, 2, 2, 4, 0}, 20.0, 20.0, 20.0, 15.0, 16.0);
+        assertArrayEquals(new int[] {1, 4, 2, 2, 2, 3}, state.rows());
+        assertArrayEquals(new double[] {10, 15, 20, 20, 20, 30}, state.times());
+        assertEquals(4, state.trained, "what training has seen ends after the third old event");
+    }
+
+    @Test
+    void anEventWithoutATimeIsTheLatest() {
+        assertArrayEquals(
+                new double[] {10, 20, 20, 30, 30, 40, 40},
+                merged(OLD, new int[] {5, 6, 7}, null, 40.0, null).times());
+        PersonalState empty = PersonalState.empty("u", 0);
+        assertArrayEquals(
+                new double[] {5},
+                merged(empty, new int[] {5}, (Double) null).times(),
+                "not before the cut-off");
+    }
+}

@@ -1,0 +1,34 @@
+package pocketrec.core;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import org.junit.jupiter.api.Test;
+
+class RepeatsTest {
+    @Test
+    void bonusFollowsTheFormula() {
+        Repeats repeats = new Repeats(2, 0.5);
+        float[] scores = {1f, 1f, 1f};
+        repeats.addTo(scores, new int[] {7, 9, 8}, new int[] {7, 8, 7});
+        float seven = (float) (1 + 2 * Math.log(1 + 100 * 1.25));
+        float eight = (float) (1 + 2 * Math.log(1 + 100 * 0.5));
+        assertArrayEquals(new float[] {seven, 1f, eight}, scores, 1e-6f);
+    }
+
+    @Test
+    void offWithoutStrengthOrHistory() {
+        float[] scores = {1f};
+        new Repeats(0, 0.5).addTo(scores, new int[] {7}, new int[] {7});
+        new Repeats(2, 0.5).addTo(scores, new int[] {7}, new int[0]);
+        assertEquals(1f, scores[0]);
+    }
+
+    @Test
+    void servedSetsKeepTheirOrder() {
+        int[] candidates = {3, 0, 1, 5};
+        assertArrayEquals(
+                new int[] {3, 1, 5, 9, 7}, Served.set(candidates, new int[] {7, 1, 9}, false));
+        assertArrayEquals(new int[] {3, 5}, Served.set(candidates, new int[] {7, 1, 9}, true));
+    }
+}

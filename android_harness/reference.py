@@ -1,0 +1,155 @@
+"""Write what the Java tests compare with: ``python android_harness/reference.py BUNDLE FOLDER``.
+
+BUNDLE is what tests/make_bundle.py has written. FOLDER gets bundles around the same model files, and what the Python
+runner makes of them: numbers.json (embeddings, scores, losses, draws), users.json (histories of the synthetic log,
+reports, recommendations) and states that Python has saved. Needs pocketrec.cloud.data; no TensorFlow.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketrec.cloud.data.synthetic import simulate
+from pocketrec.device.bundle import Bundle, open_bundle
+from pocketrec.device.packing import write_bundle_files
+from pocketrec.device.recommender import Recommender
+from pocketrec.device.windows import context, log_uniform
+
+USERS, EVENTS, STEPS = 50, 90, 20
+
+# The model of the tiny bundle is untrained, so everybody would gain; these priors make all three choices come up.
+_PRIOR = {
+    "personal": {
+        "gain": {"intercept": -0.1, "slope": 0.02},
+        "loglik": {"expected": {"intercept": 0.1, "slope": 0.05}, "weight": 0.15, "strength": 6.0},
+        "rr": {"expected": {"intercept": 0.02}, "weight": 0.5, "strength": 12.0},
+    },
+    "blend": {
+        "gain": {"intercept": -0.03, "slope": 0.01},
+        "loglik": {"expected": {"intercept": 0.05, "slope": 0.02}, "weight": 0.1, "strength": 6.0},
+        "rr": {"weight": 0.3, "strength": 12.0},
+    },
+}
+RECIPES: dict[str, dict[str, Any]] = {
+    "plain": {"learning_rate": 0.1, "passes": 4, "minimum_events": 2, "proximal": 0.01, "guard": {"prior": _PRIOR}},
+    "raised": {
+        "learning_rate": 0.05, "passes": 3, "targets": "all", "repeats": {"strength": 1.0, "decay": 0.8},
+        "guard": {"prior": _PRIOR, "threshold": 0.02},
+    },
+    "sampled": {"learning_rate": 0.1, "passes": 2, "guard": {"prior": _PRIOR}},
+}  # fmt: skip
+
+
+def main(made: Path, folder: Path) -> None:
+    """Write everything."""
+    histories, cut_off = _histories(len(open_bundle(made).vocabulary))
+    bundles = {}
+    for name, recipe in RECIPES.items():
+        model_file = made.with_name(made.name + ".sampled.tflite") if name == "sampled" else made / "model.tflite"
+        bundles[name] = _bundle(folder / name, made, model_file, recipe, list(histories), cut_off)
+    numbers = {name: _numbers(bundle) for name, bundle in bundles.items() if name != "raised"}
+    shutil.copytree(made.with_name(made.name + ".reference"), folder / "reference", dirs_exist_ok=True)
+    numbers["reference"] = _numbers(open_bundle(folder / "reference"))
+    users = {name: _users(bundle, histories, folder) for name, bundle in bundles.items()}
+    draws = []
+    for count, items, seed, step in ((9, 60, 20210419, 0), (99, 1_000_000, 20210419, 12345), (9, 7, 0, 2**31 - 1)):
+        rows = log_uniform(count, items, seed, step).tolist()
+        draws.append({"count": count, "items": items, "seed": seed, "step": step, "rows": rows})
+    _write(folder / "numbers.json", {"models": numbers, "draws": draws})
+    _write(folder / "users.json", {"histories": histories, "users": users})
+
+
+def _histories(items: int) -> tuple[dict[str, list[tuple[str, float]]], float]:
+    """Events of each user of a small synthetic log, and its cut-off; the most frequent item is row 1 of the bundle."""
+    log = simulate(seed=3, users=USERS, items=items, events=EVENTS, categories=6).log
+    ranks = np.empty(items, np.int64)
+    ranks[np.argsort(-np.bincount(log.items.codes, minlength=items), kind="stable")] = np.arange(1, items + 1)
+    histories: dict[str, list[tuple[str, float]]] = {f"u{user}": [] for user in range(USERS)}
+    for user, row, time in zip(log.users.codes, ranks[log.items.codes], log.timestamps, strict=True):
+        histories[f"u{user}"].append((f"item {row}", float(time)))  # the last row has another id: an unknown item
+    return histories, float(np.quantile(log.timestamps, 0.6))
+
+
+def _bundle(
+    folder: Path, made: Path, model_file: Path, recipe: dict[str, Any], users: list[str], cut_off: float
+) -> Bundle:
+    origin = open_bundle(made)
+    sampled = model_file.name.endswith(".sampled.tflite")
+    model = {**origin.manifest.model, **({"loss": "sampled_softmax", "negatives": 16} if sampled else {})}
+    rows = np.random.default_rng(7).permuted(np.tile(np.arange(1, len(origin.vocabulary) + 1), (len(users), 1)), axis=1)
+    write_bundle_files(
+        folder,
+        model_file=model_file.read_bytes(),
+        items=origin.vocabulary.ids(range(1, len(origin.vocabulary) + 1)),
+        recipe=recipe,
+        card="# A bundle for the Java tests\n",
+        model=model,
+        tensors=origin.manifest.tensors,
+        candidates=(users[: len(users) * 4 // 5], rows[: len(users) * 4 // 5, :25]),
+        cut_off=cut_off,
+        shards=3,
+        archive=folder.with_name(folder.name + ".zip"),
+    )
+    return open_bundle(folder)
+
+
+def _numbers(bundle: Bundle) -> dict[str, Any]:
+    """Embedding and scores before and after 20 train steps, and the steps' losses."""
+    model = bundle.load_model()
+    rng = np.random.default_rng(5)
+    rows = rng.integers(1, model.items + 1, (model.batch, model.window + 1), dtype=np.int32)
+    rows[0, 3:] = 0
+    items, targets = rows[:, :-1].copy(), rows[:, 1:].copy()
+    one = context(rows[1, :-2], model.window)
+    candidates = rng.integers(1, model.items + 1, model.candidates, dtype=np.int32)
+    negatives = [log_uniform(model.negatives, model.items, 1, step) if model.sampled else None for step in range(STEPS)]
+    loss, rank = model.evaluate(items, targets, negatives[0])
+    before = {"embedding": model.embed(one).tolist(), "scores": model.infer(one, candidates).tolist()}
+    losses = [model.train(items, targets, 0.05, 0.1, drawn) for drawn in negatives]
+    return {
+        "items": items.ravel().tolist(),
+        "targets": targets.ravel().tolist(),
+        "context": one.ravel().tolist(),
+        "candidates": candidates.tolist(),
+        "loss": loss.ravel().tolist(),
+        "rank": rank.ravel().tolist(),
+        "before": before,
+        "losses": losses,
+        "after": {"embedding": model.embed(one).tolist(), "scores": model.infer(one, candidates).tolist()},
+    }
+
+
+def _users(bundle: Bundle, histories: dict[str, list[tuple[str, float]]], folder: Path) -> dict[str, Any]:
+    """Each user personalised with all events; the first ones saved after two thirds of them, and then resumed."""
+    outcomes = {}
+    for place, (user, events) in enumerate(histories.items()):
+        recommender = Recommender(bundle, user=user)
+        report = recommender.personalise(events).to_dict()
+        outcomes[user] = {"report": report, "recommended": recommender.recommend(10),
+                          "embedding": recommender.embed().tolist()}  # fmt: skip
+        if place < 8:
+            outcomes[user]["resumed"] = _resumed(bundle, user, events, folder / f"{bundle.folder.name}.{user}.state")
+    return outcomes
+
+
+def _resumed(bundle: Bundle, user: str, events: list[tuple[str, float]], path: Path) -> dict[str, Any]:
+    cut = len(events) * 2 // 3
+    recommender = Recommender(bundle, user=user, state=path)
+    recommender.personalise(events[:cut])
+    recommender.save()
+    report = recommender.personalise(events[cut:], resume=True).to_dict()
+    return {"cut": cut, "report": report, "recommended": recommender.recommend(10)}
+
+
+def _write(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
