@@ -119,6 +119,9 @@ class ModelConfig:
     implementation: str = "auto"
     """How a GRU runs in training: unrolled (hand-written, over packed rows: for processors), keras (`keras.layers.GRU`
     over one window a row, which cuDNN runs on a GPU) or auto (keras where there is a GPU)."""
+    start: str = "random"
+    """Weights of the GRU at the start: random, or copy: the untrained model scores items by how lately the user had
+    them (`pocketrec.cloud.models.gru_start`), for logs on which people repeat themselves."""
 
     def __post_init__(self) -> None:
         _one_of(self.backbone, BACKBONES, "model", "backbone")
@@ -127,6 +130,7 @@ class ModelConfig:
         for name in ("dropout", "hidden_dropout"):
             _require(0 <= getattr(self, name) < 1, "model", f"{name} must lie in [0, 1)")
         _at_least(0, self, "model", "embedding_std")
+        _one_of(self.start, ("random", "copy"), "model", "start")
 
 
 @dataclass(frozen=True)

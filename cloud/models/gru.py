@@ -17,6 +17,7 @@ from pocketrec.cloud.models.backbone import (
     output_table,
 )
 from pocketrec.cloud.models.gru_layer import gru
+from pocketrec.cloud.models.gru_start import start_by_copying
 
 
 class GruBackbone:
@@ -55,6 +56,9 @@ class GruBackbone:
         if not config.tied:
             x = OutputEmbedding(items + 1, config.embedding, next(seeds), name=OUTPUT_EMBEDDING)(x)
         model = keras.Model(inputs, x, name=MODEL_NAME)
+        if config.start == "copy":
+            layers = [model.get_layer(f"gru_{layer}") for layer in range(1, config.layers + 1)]
+            start_by_copying(layers, model.get_layer(FC), config, seed)
         for table in (input_table(model), output_table(model)):
             table[0].assign(tf.zeros([config.embedding]))  # row 0 is padding
         return model
