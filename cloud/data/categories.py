@@ -14,6 +14,8 @@ import numpy as np
 from pocketrec.cloud.arrays import pack_texts, save_arrays, unpack_texts
 from pocketrec.device.errors import DataError
 
+_PART = 1 << 22  # events looked at at a time
+
 
 @dataclass(frozen=True)
 class Categories:
@@ -74,14 +76,22 @@ def build_categories(
         timestamps: (n,), times of the events.
         counts: int64 (N+1,), events by item row; decides the numbers of the categories.
     """
-    named = np.fromiter((bool(text) for text in ids), bool, len(ids))
-    known = (rows > 0) & (codes >= 0) & np.append(named, False)[codes]
+    named = np.append([bool(text) for text in ids], False)
+    parts = [slice(begin, begin + _PART) for begin in range(0, len(rows), _PART)]
+
+    def known(part: slice) -> np.ndarray:
+        return part.start + np.flatnonzero((rows[part] > 0) & named[codes[part]])
+
     chosen = np.full(len(counts), -1, np.int64)
-    chosen[rows[known]] = codes[known]
+    for part in parts:
+        chosen[rows[known(part)]] = codes[known(part)]
     several = np.zeros(len(counts), bool)
-    several[rows[known & (chosen[rows] != codes)]] = True
-    events = np.flatnonzero(known & several[rows])  # as a rule few: nearly every item has one category
-    if len(events):
+    for part in parts:
+        place = known(part)
+        several[rows[place][chosen[rows[place]] != codes[place]]] = True
+    several_of = (known(part) for part in parts)
+    events = np.concatenate([place[several[rows[place]]] for place in several_of]) if parts else np.zeros(0, np.int64)
+    if len(events):  # as a rule few: nearly every item has one category
         keys, place, number = np.unique(rows[events] * np.int64(len(ids)) + codes[events], return_inverse=True,
                                         return_counts=True)  # fmt: skip
         first = np.full(len(keys), timestamps[events].max())

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 
 import numpy as np
@@ -217,7 +217,7 @@ class _Coder:
     def codes(self, values: list[bytes]) -> np.ndarray:
         """int32 (len(values) + 1,): the number of each; the last, for place -1, is -1."""
         numbers = self._codes
-        return np.fromiter((*(numbers[value] for value in values), -1), np.int32, len(values) + 1)
+        return np.fromiter(chain(map(numbers.__getitem__, values), [-1]), np.int32, len(values) + 1)
 
     def values(self) -> np.ndarray:
         """object (V,): the texts by number; empty where they are not UTF-8."""

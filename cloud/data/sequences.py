@@ -16,6 +16,8 @@ import numpy as np
 from pocketrec.cloud.arrays import pack_texts, save_arrays, unpack_texts
 from pocketrec.device.errors import DataError
 
+_PART = 1 << 22  # events looked at at a time
+
 
 @dataclass(frozen=True)
 class Sequences:
@@ -47,8 +49,7 @@ class Sequences:
         place[present] = np.arange(len(present))
         places = place[codes]  # (n,) of each event's user, in the order of the ids
         by = stable_order(places)
-        later = timestamps[by[1:]] >= timestamps[by[:-1]]
-        if not np.all(later | (places[by[1:]] != places[by[:-1]])):  # the source is not in the order of time
+        if not _in_order_of_time(by, places, timestamps):
             by = stable_order(timestamps)
             by = by[stable_order(places[by])]
         users = np.asarray(ids, dtype=object)[present]
@@ -153,6 +154,16 @@ class Sequences:
         if len(result.offsets) != len(users) + 1 or result.offsets[-1] != len(result.items):
             raise DataError(f"{path} does not fit together: run `pocketrec prepare` again")
         return result
+
+
+def _in_order_of_time(by: np.ndarray, users: np.ndarray, timestamps: np.ndarray) -> bool:
+    """Whether events in the order `by` ascend in time within each user, looked at in parts of bounded memory."""
+    for begin in range(0, len(by), _PART):
+        part = by[begin : begin + _PART + 1]
+        earlier = timestamps[part[1:]] < timestamps[part[:-1]]
+        if np.any(earlier & (users[part[1:]] == users[part[:-1]])):
+            return False
+    return True
 
 
 def stable_order(keys: np.ndarray) -> np.ndarray:

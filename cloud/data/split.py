@@ -74,10 +74,8 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
     after = _part(log, rows, ~early & (rows > 0))
     categories = None
     if log.categories is not None:
-        seen = np.flatnonzero(early)
-        categories = build_categories(
-            log.categories.values, log.categories.codes[seen], rows[seen], log.timestamps[seen], counts
-        )
+        past = np.where(early, rows, 0)
+        categories = build_categories(log.categories.values, log.categories.codes, past, log.timestamps, counts)
     unknown = np.flatnonzero(~early & (rows == 0))
     return assemble(
         vocabulary, counts, before, after, categories, split,
