@@ -216,11 +216,14 @@ class CandidatesConfig:
     """ALS: weight of an observed count (Hu, Koren, Volinsky 2008, c = 1 + alpha r)."""
     iterations: int = 15
     """ALS: number of alternations."""
+    head: int = 100_000
+    """ALS: sets are taken from so many of the most popular items, for of an item of few events ALS knows little and
+    ranking costs users x items; 0 = from all."""
 
     def __post_init__(self) -> None:
         _one_of(self.method, CANDIDATE_METHODS, "candidates", "method")
         _at_least(1, self, "candidates", "k", "factors", "iterations")
-        _at_least(0, self, "candidates", "regularization", "alpha")
+        _at_least(0, self, "candidates", "regularization", "alpha", "head")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ A new source is one module with a class that follows `CandidateSource`, one line
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from pocketrec.cloud.candidates.als import AlsCandidates, AlsModel, fit_als
@@ -13,6 +14,7 @@ from pocketrec.cloud.candidates.popularity import PopularityCandidates
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows, recall_ceiling
 from pocketrec.cloud.config import CandidatesConfig
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.progress import Progress, no_progress
 
 __all__ = [
     "SOURCES",
@@ -41,6 +43,8 @@ class CandidateSource(Protocol):
         threads: int = 1,
         mask_seen: bool = False,
         als: AlsModel | None = None,
+        unfinished: Path | None = None,
+        progress: Progress = no_progress,
     ) -> Candidates:
         """One set for each user of `before`; equal seeds give equal sets.
 
@@ -52,6 +56,8 @@ class CandidateSource(Protocol):
             threads: 0 = one for each core; does not change the sets.
             mask_seen: leave out what the user has had (for logs that never repeat).
             als: an ALS model of the same events that is fitted already, for sources that use one.
+            unfinished: file in which an interrupted call's sets may be kept; see `AlsModel.top`.
+            progress: called with the users done.
         """
         ...
 
@@ -69,6 +75,11 @@ def build(
     threads: int = 1,
     mask_seen: bool = False,
     als: AlsModel | None = None,
+    unfinished: Path | None = None,
+    progress: Progress = no_progress,
 ) -> Candidates:
     """Candidate sets by the method that the configuration names (see `CandidateSource.build`)."""
-    return SOURCES[config.method].build(config, before, items, seed=seed, threads=threads, mask_seen=mask_seen, als=als)
+    return SOURCES[config.method].build(
+        config, before, items, seed=seed, threads=threads, mask_seen=mask_seen, als=als, unfinished=unfinished,
+        progress=progress,
+    )  # fmt: skip

@@ -25,8 +25,11 @@ from pocketrec.cloud.candidates.sets import (
 )
 from pocketrec.cloud.config import CandidatesConfig
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.progress import Progress, no_progress
+from pocketrec.device.files import storage_error
 
-_SCORES = 1 << 22  # scores held at a time
+_BLOCK = 4096  # users ranked at a time
+_GONE = float(np.finfo(np.float32).min)  # topk's score of an item that is left out
 
 
 @dataclass(frozen=True)
@@ -45,27 +48,46 @@ class AlsModel:
         place = int(np.searchsorted(self.users, user))
         return self.user_factors[place] if place < len(self.users) and self.users[place] == user else None
 
-    def top(self, k: int, seen: list[np.ndarray] | None = None) -> np.ndarray:
+    def top(
+        self,
+        k: int,
+        *,
+        head: int = 0,
+        seen: Sequences | None = None,
+        threads: int = 1,
+        unfinished: Path | None = None,
+        progress: Progress = no_progress,
+    ) -> np.ndarray:
         """int32 (U, k): the best rows of each user, best first (equal scores: more popular first), padded with 0.
+
+        Which of several items get in that share the score of the last place is not said.
 
         Args:
             k: size of a set.
-            seen: for each user, rows that are left out; None leaves out none.
+            head: rank the rows 1 to `head`, the most popular items, alone; 0 = all.
+            seen: the same users' events, whose items are left out; None leaves out none.
+            threads: 0 = one for each core; does not change the sets.
+            unfinished: file in which sets are kept as they are made, so that an interrupted call with equal arguments
+                goes on where it was; removed by whoever has saved them. None keeps nothing.
+            progress: called with the users done.
         """
-        items = len(self.item_factors) - 1
+        from implicit.cpu.topk import topk
+
+        items = self.item_factors[1 : head + 1 if head else None]
         best = np.zeros((len(self.users), k), np.int32)
-        step = max(1, _SCORES // (items + 1))
-        for begin in range(0, len(self.users), step):
-            scores = self.user_factors[begin : begin + step] @ self.item_factors[1:].T  # (u, N)
-            if seen is not None:
-                for row, gone in zip(scores, seen[begin : begin + step], strict=True):
-                    row[gone - 1] = -np.inf
-            count = min(k, items)
-            chosen = np.sort(np.argpartition(-scores, count - 1, axis=1)[:, :count], axis=1)
-            values = np.take_along_axis(scores, chosen, 1)
-            order = np.argsort(-values, axis=1, kind="stable")
-            chosen, values = np.take_along_axis(chosen, order, 1), np.take_along_axis(values, order, 1)
-            best[begin : begin + step, :count] = np.where(np.isfinite(values), chosen + 1, 0)
+        done = _read_unfinished(unfinished, best)
+        for begin in range(done, len(best), _BLOCK):
+            users = slice(begin, begin + _BLOCK)
+            gone = None if seen is None else _counts(seen, users, len(items))
+            with threadpool_limits(1, "blas"):  # the threads are topk's own
+                chosen, scores = topk(items, self.user_factors[users], min(k, len(items)), filter_query_items=gone,
+                                      num_threads=threads)  # fmt: skip
+            order = np.lexsort((chosen, -scores))
+            chosen, scores = np.take_along_axis(chosen, order, 1), np.take_along_axis(scores, order, 1)
+            best[users, : chosen.shape[1]] = np.where(scores > _GONE, chosen + 1, 0)
+            if unfinished is not None:
+                _append(unfinished, best[users])
+            progress(min(begin + _BLOCK, len(best)), len(best), "users")
         return best
 
     def save(self, path: str | Path) -> None:
@@ -91,7 +113,14 @@ class AlsModel:
             raise damaged(path, error) from None
 
 
-def fit_als(config: CandidatesConfig, before: Sequences, items: int, seed: int, threads: int = 1) -> AlsModel:
+def fit_als(
+    config: CandidatesConfig,
+    before: Sequences,
+    items: int,
+    seed: int,
+    threads: int = 1,
+    progress: Progress = no_progress,
+) -> AlsModel:
     """Fit ALS to the events before the cut-off. The number of threads does not change the factors.
 
     Args:
@@ -100,13 +129,11 @@ def fit_als(config: CandidatesConfig, before: Sequences, items: int, seed: int, 
         items: N.
         seed: of the factors at the start.
         threads: of the solver; 0 = one for each core.
+        progress: called with the alternations done.
     """
     from implicit.cpu.als import AlternatingLeastSquares
 
-    known = before.items > 0
-    users, rows = before.event_users()[known], before.items[known] - 1
-    counts = csr_matrix((np.ones(len(rows), np.float32), (users, rows)), shape=(len(before), items))
-    counts.sum_duplicates()
+    counts = _counts(before, slice(0, len(before)), items)
     counts.data = 1 + config.alpha * counts.data
     with threadpool_limits(1, "blas"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="implicit")
@@ -118,9 +145,43 @@ def fit_als(config: CandidatesConfig, before: Sequences, items: int, seed: int, 
             num_threads=threads,
             random_state=seed,
         )
-        model.fit(counts, show_progress=False)
+        model.fit(counts, show_progress=False, callback=lambda done, *_: progress(done + 1, config.iterations, "ALS"))
     padded = np.concatenate([np.zeros((1, config.factors), np.float32), np.asarray(model.item_factors)])
     return AlsModel(before.users, np.asarray(model.user_factors), padded)
+
+
+def _counts(sequences: Sequences, users: slice, items: int) -> csr_matrix:
+    """float32 (u, items): how often each of some users has had each of the rows 1 to `items`."""
+    offsets = sequences.offsets[users.start : min(users.stop, len(sequences)) + 1]
+    rows = sequences.items[offsets[0] : offsets[-1]]
+    known = (rows > 0) & (rows <= items)
+    ends = np.concatenate([[0], np.cumsum(known, dtype=np.int64)])[offsets - offsets[0]]
+    counts = csr_matrix((np.ones(int(ends[-1]), np.float32), rows[known] - 1, ends), shape=(len(offsets) - 1, items))
+    counts.sum_duplicates()
+    return counts
+
+
+def _read_unfinished(path: Path | None, best: np.ndarray) -> int:
+    """Fill in what an interrupted call has left, and cut a half-written block off; the number of users done."""
+    if path is None or not path.exists():
+        return 0
+    width = best.shape[1] * best.itemsize
+    done = min(path.stat().st_size // (width * _BLOCK) * _BLOCK, len(best))
+    try:
+        with open(path, "r+b") as file:
+            file.truncate(done * width)
+        best[:done] = np.fromfile(path, np.int32).reshape(done, best.shape[1])
+    except OSError as error:
+        raise storage_error(path, error) from None
+    return done
+
+
+def _append(path: Path, rows: np.ndarray) -> None:
+    try:
+        with open(path, "ab") as file:
+            file.write(rows.tobytes())
+    except OSError as error:
+        raise storage_error(path, error) from None
 
 
 class AlsCandidates:
@@ -138,8 +199,13 @@ class AlsCandidates:
         threads: int = 1,
         mask_seen: bool = False,
         als: AlsModel | None = None,
+        unfinished: Path | None = None,
+        progress: Progress = no_progress,
     ) -> Candidates:
         """See `CandidateSource.build`."""
         model = als or fit_als(config, before, items, seed, threads)
-        seen = [np.unique(before.of(user)[0]) for user in range(len(before))] if mask_seen else None
-        return Candidates(model.users, model.top(config.k, seen), popular_rows(items, config.k))
+        rows = model.top(
+            config.k, head=config.head, seen=before if mask_seen else None, threads=threads, unfinished=unfinished,
+            progress=progress,
+        )  # fmt: skip
+        return Candidates(model.users, rows, popular_rows(items, config.k))

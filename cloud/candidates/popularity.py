@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from pocketrec.cloud.candidates.als import AlsModel
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows
 from pocketrec.cloud.config import CandidatesConfig
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.progress import Progress, no_progress
 
 
 class PopularityCandidates:
@@ -25,6 +28,8 @@ class PopularityCandidates:
         threads: int = 1,
         mask_seen: bool = False,
         als: AlsModel | None = None,
+        unfinished: Path | None = None,
+        progress: Progress = no_progress,
     ) -> Candidates:
         """See `CandidateSource.build`."""
         popular = popular_rows(items, config.k)

@@ -15,6 +15,8 @@ from pocketrec.cloud.arrays import pack_texts, save_arrays, unpack_texts
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.device.errors import DataError
 
+_EVENTS = 1 << 18  # events looked at at a time
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -80,17 +82,24 @@ def recall_ceiling(candidates: Candidates, after: Sequences, first: np.ndarray |
         ``all``, ``old`` and ``new`` (users that candidates know or do not): recall over events, NaN where there
         is none.
     """
-    old = np.isin(after.users, candidates.users)
-    hits, counts = np.zeros(len(after)), np.zeros(len(after))
-    for user in range(len(after)):
-        targets = after.of(user)[0][0 if first is None else int(first[user]) :]
-        targets = targets[targets > 0]
-        hits[user], counts[user] = np.isin(targets, candidates.of(after.users[user])).sum(), len(targets)
-    groups = {"all": np.ones(len(after), bool), "old": old, "new": ~old}
-    return {
-        name: float(hits[chosen].sum() / counts[chosen].sum()) if counts[chosen].sum() else float("nan")
-        for name, chosen in groups.items()
-    }
+    places = {user: place for place, user in enumerate(candidates.users)}
+    place = np.fromiter((places.get(user, -1) for user in after.users), np.int64, len(after))
+    hits, counts = dict.fromkeys(("all", "old", "new"), 0), dict.fromkeys(("all", "old", "new"), 0)
+    for begin in range(0, after.events, _EVENTS):
+        events = slice(begin, begin + _EVENTS)
+        users = np.searchsorted(after.offsets, np.arange(begin, min(begin + _EVENTS, after.events)), "right") - 1
+        targets = after.items[events]
+        counted = targets > 0
+        if first is not None:
+            counted &= np.arange(begin, begin + len(targets)) - after.offsets[users] >= first[users]
+        users, targets = users[counted], targets[counted]
+        known = place[users] >= 0
+        sets = np.where(known[:, None], candidates.rows[place[users]], candidates.popular)  # (n, K)
+        hit = (sets == targets[:, None]).any(axis=1)
+        for name, chosen in (("all", known | ~known), ("old", known), ("new", ~known)):
+            hits[name] += int(hit[chosen].sum())
+            counts[name] += int(chosen.sum())
+    return {name: hits[name] / counts[name] if counts[name] else float("nan") for name in hits}
 
 
 def pack_users(users: np.ndarray) -> dict[str, np.ndarray]:

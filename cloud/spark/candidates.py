@@ -18,7 +18,7 @@ from pyspark.sql import DataFrame, SparkSession, functions
 from pocketrec.cloud.candidates.als import AlsModel
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows
 from pocketrec.cloud.config import CandidatesConfig
-from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.data.sequences import Sequences, offsets_of
 
 _BLOCK = 4096  # users ranked at a time
 
@@ -58,7 +58,8 @@ def als_candidates(
     ).fit(pairs)
     item_factors = _factors(model.itemFactors, items + 1, config.factors)
     user_factors = _factors(model.userFactors, len(before), config.factors)
-    best = _top(spark, model.userFactors, item_factors, pairs if mask_seen else None, config.k)
+    ranked = item_factors[: config.head + 1] if config.head else item_factors
+    best = _top(spark, model.userFactors, ranked, pairs if mask_seen else None, config.k)
     rows = np.zeros((len(before), config.k), np.int32)
     rows[best.column("id").to_numpy()] = np.frombuffer(b"".join(best.column("rows").to_pylist()), "<i4").reshape(
         -1, config.k
@@ -131,9 +132,12 @@ def _rank(
                 block = batch.slice(begin, _BLOCK)
                 factors = block.column("features").flatten().to_numpy().reshape(-1, items.shape[1])
                 lists = block.column("seen")
-                seen = None if lists.null_count else [np.asarray(rows, np.int64) for rows in lists.to_pylist()]
-                best = AlsModel(np.arange(len(factors)), factors, items).top(k, seen)
-                rows = pa.array([row.astype("<i4").tobytes() for row in best], pa.binary())
-                yield pa.RecordBatch.from_arrays([block.column("id"), rows], names=["id", "rows"])
+                users, seen = np.arange(len(factors)), None
+                if not lists.null_count:
+                    rows, offsets = lists.flatten().to_numpy(), offsets_of(lists.value_lengths().to_numpy())
+                    seen = Sequences(users, offsets, rows, np.zeros(len(rows), np.int64))
+                best = AlsModel(users, factors, items).top(k, seen=seen)
+                sets = pa.array([row.astype("<i4").tobytes() for row in best], pa.binary())
+                yield pa.RecordBatch.from_arrays([block.column("id"), sets], names=["id", "rows"])
 
     return rank

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -92,6 +93,39 @@ class TestAls(CandidateContract):
         scores = model.user_factors @ model.item_factors.T
         scores[:, 0] = -np.inf
         np.testing.assert_array_equal(sets.rows, np.argsort(-scores, 1, kind="stable")[:, :5])
+
+    def test_ranking_goes_on_where_it_was_interrupted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pocketrec.cloud.candidates.als._BLOCK", 8)
+        model = fit_als(self.config(), two_tastes(), ITEMS, seed=1)
+        whole, file = model.top(5), tmp_path / "unfinished"
+
+        def stop(done: int, total: int, note: str = "") -> None:
+            if done == 24:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            model.top(5, unfinished=file, progress=stop)
+        with open(file, "ab") as half:
+            half.write(b"half a block")
+        ranked: list[int] = []
+        again = model.top(5, unfinished=file, progress=lambda done, total, note="": ranked.append(done))
+        np.testing.assert_array_equal(again, whole)
+        assert ranked == [32, 40]
+        np.testing.assert_array_equal(model.top(5, unfinished=file), whole)  # all of it is there
+
+    def test_sets_come_from_the_popular_head(self) -> None:
+        config = dataclasses.replace(self.config(), head=7)
+        sets = build(config, two_tastes(), ITEMS, mask_seen=True)
+        assert sets.rows.max() <= 7
+        whole = fit_als(config, two_tastes(), ITEMS, seed=1).top(ITEMS)
+        ranked = build(dataclasses.replace(config, k=7), two_tastes(), ITEMS).rows
+        assert all(row.tolist() == full[full <= 7].tolist() for row, full in zip(ranked, whole, strict=True))
+
+    def test_equal_scores_are_in_the_order_of_popularity(self) -> None:
+        factors = np.array([[0, 0], [1, 0], [2, 0], [1, 0], [2, 0], [1, 0], [2, 0]], np.float32)
+        model = AlsModel(np.array(["a", "b"], object), np.array([[1, 0], [0, 1]], np.float32), factors)
+        assert model.top(6).tolist() == [[2, 4, 6, 1, 3, 5], [1, 2, 3, 4, 5, 6]]
+        assert model.top(4)[1].tolist() == [1, 2, 3, 4]
 
     def test_factors_saved_and_loaded_are_the_same(self, tmp_path: Path) -> None:
         model = fit_als(self.config(), two_tastes(), ITEMS, seed=1)
