@@ -374,7 +374,8 @@ class SearchConfig:
     """Users that judge (all, where there are fewer); 0 = all."""
     space: dict[str, Any] = field(default_factory=dict)
     """What is tried: key -> list of choices, or a range such as ``{low = 0.1, high = 0.7}``, with ``log = true`` for
-    one that is uniform in the logarithm. Empty = a space of model and training (`pocketrec.cloud.search_space`)."""
+    one that is uniform in the logarithm. Keys of model and train are for the global model, of candidates for ALS, of
+    knn for item-kNN; a system without any has a space that comes with it (`pocketrec.cloud.search_space`)."""
 
     def __post_init__(self) -> None:
         _require(0 < self.quantile < 1, "search", "quantile must lie in (0, 1)")

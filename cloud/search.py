@@ -28,7 +28,7 @@ from pocketrec.cloud.data.split import rehearsal_split
 from pocketrec.cloud.neighbours import fit_neighbours
 from pocketrec.cloud.progress import Progress, no_progress
 from pocketrec.cloud.ranking import Places, ScoresOf
-from pocketrec.cloud.search_space import SPACES, check_space, draw, with_values
+from pocketrec.cloud.search_space import draw, space_of, with_values
 from pocketrec.device.errors import ConfigError, DataError
 from pocketrec.device.files import write_atomic
 
@@ -132,8 +132,7 @@ def search(
         ConfigError: the space does not fit, or the folder holds another search.
         DataError: the past is too short to be cut again.
     """
-    space = config.search.space or SPACES[system]
-    check_space(config, space)
+    space = space_of(config, system)
     key = _fingerprint(config, data.before, system, seed, space)
     done = _load(folder / SEARCH_FILE, key)
     judge = Slice(config, data)

@@ -42,6 +42,26 @@ SPACES: Final[dict[str, dict[str, Any]]] = {
 }
 
 
+#: Tables of the configuration that shape each system.
+TABLES: Final = {"global": ("model", "train"), "als": ("candidates",), "item_knn": ("knn",)}
+
+
+def space_of(config: RunConfig, system: str) -> dict[str, Any]:
+    """What ``[search.space]`` says of a system's tables; where that is nothing, the space that comes with it.
+
+    Raises:
+        ConfigError: the space names a key that does not exist or shapes no system, or an entry cannot be drawn from.
+    """
+    check_space(config, config.search.space)
+    for key in config.search.space:
+        if not any(key.partition(".")[0] in tables for tables in TABLES.values()):
+            raise ConfigError(
+                f"search.space.{key} changes no system: name a key of [model], [train], [candidates] or [knn]"
+            )
+    own = {key: entry for key, entry in config.search.space.items() if key.partition(".")[0] in TABLES[system]}
+    return own or SPACES[system]
+
+
 def check_space(config: RunConfig, space: Mapping[str, Any]) -> None:
     """See that every key exists and every entry can be drawn from.
 

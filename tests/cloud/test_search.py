@@ -17,7 +17,7 @@ from pocketrec.cloud.config_toml import to_toml
 from pocketrec.cloud.data.prepared import DEVICES_FOLDER
 from pocketrec.cloud.search import Trial, best_of, is_behind
 from pocketrec.cloud.search import search as try_all
-from pocketrec.cloud.search_space import SPACES, check_space, draw, with_values
+from pocketrec.cloud.search_space import SPACES, check_space, draw, space_of, with_values
 from pocketrec.device.errors import ConfigError, DataError
 from pocketrec.searching import search
 
@@ -154,6 +154,15 @@ def test_draws_follow_from_the_seed_and_lie_in_the_space(seed: int, number: int)
 def test_a_wrong_space_is_refused(space: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         check_space(RunConfig(), space)
+
+
+def test_each_system_has_the_keys_that_shape_it() -> None:
+    config = config_from_dict({"search": {"space": {"knn.decay": [0.5], "train.batch": [4, 8]}}})
+    assert space_of(config, "item_knn") == {"knn.decay": [0.5]}
+    assert space_of(config, "global") == {"train.batch": [4, 8]}
+    assert space_of(config, "als") == SPACES["als"]
+    with pytest.raises(ConfigError, match="no system"):
+        space_of(config_from_dict({"search": {"space": {"evaluate.ties": ["best"]}}}), "global")
 
 
 def test_the_spaces_that_come_with_it_fit() -> None:
