@@ -1,0 +1,222 @@
+"""What a device fetches, form by form, and what each form costs in Recall@20.
+
+    python benchmarks/bytes_ledger.py RUN [--pruned RUN] [--bits 8 5 4] [--item-bits 5] [--users 200]
+
+RUN is a run directory whose model is trained (`pocketrec run` or `pocketrec train`); --pruned names another of the
+same log and configuration, trained with pruning. The denominator is the dense float32 model: all item embeddings, GRU
+and FC tensors of RUN, four bytes each; item ids are left out of every row, for each form needs them.
+
+Forms: the model file as it is and zipped; packed (`pocketrec.device.packed`) with kernels and item rows of so many
+bits, first install (skeleton and weights) and update (weights alone: the skeleton is the same for every model of one
+configuration); and, on logs with personal devices, the rows alone that a device needs (DeepRec's sparse embeddings, feature
+D9): its user's candidates, the items of the user's own past, and the most popular, the mean over users.
+
+Recall@20 is the model's, nothing trained on the device, on the run's own test part: `full` ranks the whole catalogue;
+`offered` ranks what a device offers (candidates, the popular, own items up to then), where a target outside is a
+miss. Where only some rows are there, an event of another item is not in the context, and another target is a miss.
+Prints a table, and one JSON document as the last line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketrec.cloud.config import RunConfig, config_from_dict
+from pocketrec.device.packed import Quantised, encode
+from pocketrec.export.quantise import quantise, quantise_weights
+
+Array = np.ndarray[Any, Any]
+
+_TOP = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Tests:
+    """Test events of the run, by user or session."""
+
+    items: list[Array]
+    """int32, all known events of each, oldest first."""
+    first: list[int]
+    """Place of the first test event in `items`."""
+    own: list[Array]
+    """int32: candidates of each user; empty on a log without devices."""
+    past: list[Array]
+    """int32: items of each user before the cut-off."""
+    personal: bool
+    """Whether there are devices; else every event of a session but the first is a test."""
+
+
+def load_tests(run: Path, config: RunConfig, limit: int) -> Tests:
+    """The test part, or of a log with devices a seeded sample of `limit` users (0 = all)."""
+    from pocketrec.cloud.candidates import Candidates
+    from pocketrec.cloud.data.prepared import load_cloud, load_devices
+    from pocketrec.cloud.fleet import device_users
+
+    data, devices = load_cloud(run), load_devices(run)
+    if not data.personal:
+        items = [part[part > 0] for part in (devices.after.of(place)[0] for place in range(len(devices.after)))]
+        items = [part for part in items if len(part) > 1]
+        none = [np.zeros(0, np.int32)] * len(items)
+        return Tests(items, [1] * len(items), none, none, personal=False)
+    sets = Candidates.load(run / "candidates" / "candidates.npz")
+    users, _ = device_users(data.before, devices.after, devices.learn, sets, None, limit=limit, seed=config.seed)
+    known = [np.concatenate([user.before, user.learn, user.test]) for user in users]
+    first = [int((np.concatenate([user.before, user.learn]) > 0).sum()) for user in users]
+    return Tests([part[part > 0] for part in known], first, [user.candidates for user in users],
+                 [user.before for user in users], personal=True)  # fmt: skip
+
+
+def recalls(
+    model: Any, table: Array, weights: Mapping[str, Array], tests: Tests, window: int, head: int,
+    held: Sequence[Array] | None = None,
+) -> dict[str, float]:  # fmt: skip
+    """Recall@20 over the whole catalogue and within what a device offers.
+
+    Args:
+        model: the Keras model.
+        table: float32 [N + 1, E], item embeddings to use.
+        weights: GRU and FC tensors to use.
+        tests: the test part.
+        window: T.
+        head: popular items that every device offers and holds, beside its own.
+        held: bool [N + 1] for each user, the rows that the device has; None = all.
+    """
+    from pocketrec.cloud.data.sequences import Sequences, offsets_of
+    from pocketrec.cloud.scoring import embed_positions, positions
+    from pocketrec.export.reference import Reference
+
+    keras_model = Reference(model, table, [], "sgd", weights).model
+    kept = [np.ones(len(items), bool) if held is None else held[user][items] for user, items in enumerate(tests.items)]
+    items = [part[mask] for part, mask in zip(tests.items, kept, strict=True)]
+    first = np.array([int(mask[:at].sum()) for mask, at in zip(kept, tests.first, strict=True)])
+    names = np.array([str(number) for number in range(len(items))], object)
+    flat = np.concatenate(items).astype(np.int32)
+    sequences = Sequences(names, offsets_of(np.array([len(part) for part in items])), flat, np.arange(len(flat)))
+    where = positions(sequences, window, first)
+    embedded = embed_positions(keras_model, where)
+    full, offered = [np.zeros(0)] * len(items), [np.zeros(0)] * len(items)
+    for user in range(len(items)):
+        at = np.flatnonzero(where.user == user)
+        targets = where.targets[at]
+        scores = embedded[at] @ table.T  # (p, N + 1)
+        scores[:, 0] = -np.inf
+        if held is not None:
+            scores[:, ~held[user]] = -np.inf
+        own = scores[np.arange(len(at)), targets][:, None]
+        full[user] = (scores >= own).sum(1) <= _TOP
+        inside = np.zeros(scores.shape, bool)
+        inside[:, 1 : head + 1] = True
+        inside[:, tests.own[user]] = True
+        for row, place in zip(inside, where.place[at], strict=True):
+            row[items[user][:place]] = True
+        reached = inside[np.arange(len(at)), targets]
+        offered[user] = ((scores >= own) & inside).sum(1) <= _TOP
+        offered[user] &= reached
+    counts = [len(part) - at for part, at in zip(tests.items, tests.first, strict=True)]
+    return {"full": _mean(full, counts, tests.personal), "offered": _mean(offered, counts, tests.personal)}
+
+
+def _mean(hits: list[Array], counts: list[int], by_user: bool) -> float:
+    """Hits over all test events (those that could not be ranked are misses): mean of users, or of events."""
+    sums = np.array([part.sum() for part in hits])
+    return float(np.mean(sums / counts)) if by_user else float(sums.sum() / sum(counts))
+
+
+def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, head: int, limit: int) -> list[Any]:
+    """The rows of the table."""
+    from pocketrec.cloud.models import load_model
+    from pocketrec.export.build import build_tflite
+    from pocketrec.export.weights import weights_of
+
+    config = config_from_dict(json.loads((run / "config.json").read_text(encoding="utf-8")))
+    recipe = json.loads((run / "export" / "facts.json").read_text()) if (run / "export" / "facts.json").exists() else {}
+    way = recipe.get("model", {}).get("way", config.personalise.way)
+    tests = load_tests(run, config, limit)
+    window = config.model.window
+    dense_model = load_model(run / "train" / "model.keras")
+    weights, table = weights_of(dense_model)
+    dense = 4 * (table[1:].size + sum(value.size for value in weights.values()))
+    base = recalls(dense_model, table, weights, tests, window, head)
+    rows: list[dict[str, Any]] = []
+
+    def add(form: str, size: float, recall: Mapping[str, float], **more: Any) -> None:
+        change = {f"{kind}_change": recall[kind] / base[kind] - 1 for kind in recall if base.get(kind)}
+        rows.append({"form": form, "bytes": round(size), "ratio": dense / size, **recall, **change, **more})
+        print(_line(rows[-1], tests.personal), flush=True)
+
+    print(f"{'form':<52}{'bytes':>11}{'ratio':>8}{'full':>9}{'change':>9}" + ("  offered   change" if tests.personal else ""))
+    add("dense float32", dense, base)
+    models = [("", dense_model)] + ([("pruned, ", load_model(pruned / "train" / "model.keras"))] if pruned else [])
+    for name, model in models:
+        weights, table = weights_of(model)
+        zeros = np.mean(np.concatenate([v.ravel() for k, v in weights.items() if "gru" in k and "kernel" in k]) == 0)
+        for number, (weight_bits, row_bits) in enumerate([(8, 8), *((b, item_bits) for b in bits if b < 8)]):
+            export = dataclasses.replace(config.export, weight_bits=weight_bits, item_bits=row_bits, item_table="int8")
+            made = build_tflite(model, config.model, export, way=way, optimizer=config.personalise.optimizer,
+                                candidates=config.candidates.k)  # fmt: skip
+            recall = recalls(model, made.item_embeddings, made.weights, tests, window, head)
+            label = f"{name}kernels {weight_bits} bits, rows {row_bits}"
+            if not number and not name:
+                add("model.tflite", len(made.content), recall)
+                add("model.tflite, zipped", len(zlib.compress(made.content, 9)), recall)
+            add(f"{label}: first install", len(made.skeleton) + len(made.coded), recall, zeros=float(zeros))
+            add(f"{label}: update", len(made.coded), recall, zeros=float(zeros))
+            if tests.personal:
+                quantised = quantise_weights(weights, weight_bits)
+                size, held, count = own_rows(quantised, quantise(_padded(table), row_bits, axis=1), tests, head)
+                recall = recalls(model, made.item_embeddings, made.weights, tests, window, head, held)
+                add(f"{label}, own rows: first install", size + len(made.skeleton), recall, rows=count)
+                add(f"{label}, own rows: update", size, recall, rows=count)
+    return rows
+
+
+def own_rows(weights: dict[str, Quantised], table: Quantised, tests: Tests, head: int) -> tuple[float, list[Array], float]:
+    """Mean bytes of weights with the rows of one device, the rows of each, and their mean number."""
+    assert table.scales is not None
+    held, sizes = [], []
+    popular = np.arange(1, head + 1)
+    for candidates, past in zip(tests.own, tests.past, strict=True):
+        mask = np.zeros(len(table.numbers), bool)
+        for rows in (popular, candidates, past):
+            mask[rows] = True
+        mask[0] = False
+        held.append(mask)
+        sizes.append(len(encode({**weights, "rows": Quantised(table.numbers[mask], table.scales[mask])})))
+    return float(np.mean(sizes)), held, float(np.mean([mask.sum() for mask in held]))
+
+
+def _padded(table: Array) -> Array:
+    table = table.copy()
+    table[0] = 0.0
+    return table
+
+
+def _line(row: Mapping[str, Any], personal: bool) -> str:
+    text = f"{row['form']:<52}{row['bytes']:>11,}{row['ratio']:>7.1f}x{row['full']:>9.4f}{row['full_change']:>+9.2%}"
+    return text + (f"{row['offered']:>9.4f}{row['offered_change']:>+9.2%}" if personal else "")
+
+
+def main() -> None:
+    """Print the ledger of a run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("--pruned", type=Path, metavar="RUN")
+    parser.add_argument("--bits", type=int, nargs="*", default=[5, 4], help="bits of a kernel's entry, besides 8")
+    parser.add_argument("--item-bits", type=int, default=5, help="bits of an item row's entry where kernels have fewer")
+    parser.add_argument("--head", type=int, default=100, help="popular items that every device holds and offers")
+    parser.add_argument("--users", type=int, default=200, help="devices in the sample; 0 = all")
+    args = parser.parse_args()
+    rows = ledger(args.run, args.pruned, args.bits, args.item_bits, args.head, args.users)
+    print(json.dumps({"run": str(args.run), "head": args.head, "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()
