@@ -270,6 +270,22 @@ class ExportConfig:
 
 
 @dataclass(frozen=True)
+class LeanConfig:
+    """A second bundle for catalogues too large for a phone (`pocketrec.device.lean`)."""
+
+    enabled: bool = False
+    """Also write ``RUN/lean``: rows of the popular head, a row for each category of the other items (`data.category`),
+    and in each candidate shard the rows of its users' candidates and latest items."""
+    head: int = 50_000
+    """Popular items with rows of their own on every device."""
+    shard_items: int = 40_000
+    """Most further items that a candidate shard brings; of more, the most popular."""
+
+    def __post_init__(self) -> None:
+        _at_least(1, self, "lean", "head", "shard_items")
+
+
+@dataclass(frozen=True)
 class PersonaliseConfig:
     """The recipe followed where rehearsal is off, and by the column ``naive`` of every evaluation."""
 
@@ -419,6 +435,7 @@ class RunConfig:
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
     knn: KnnConfig = field(default_factory=KnnConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
+    lean: LeanConfig = field(default_factory=LeanConfig)
     personalise: PersonaliseConfig = field(default_factory=PersonaliseConfig)
     rehearse: RehearseConfig = field(default_factory=RehearseConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)

@@ -25,7 +25,8 @@ from pocketrec.device.contract import (
 )
 from pocketrec.device.errors import BundleError, StorageError
 from pocketrec.device.files import sha256_file, storage_error, write_atomic
-from pocketrec.device.install import installed_model
+from pocketrec.device.install import installed_model, shard_model
+from pocketrec.device.lean import LeanVocabulary, ShardItems
 from pocketrec.device.manifest import Manifest
 from pocketrec.device.recipe import Recipe
 from pocketrec.device.vocabulary import Vocabulary
@@ -48,7 +49,11 @@ class Bundle:
         self.folder = folder
         self.manifest = manifest
         self.recipe = recipe
-        self.vocabulary = Vocabulary(folder / ITEMS_FILE, int(manifest.vocabulary["items"]))
+        lines = int(manifest.vocabulary["items"])
+        self.vocabulary = Vocabulary(folder / ITEMS_FILE, lines)
+        if manifest.lean:
+            self.vocabulary = LeanVocabulary(folder / ITEMS_FILE, lines, int(manifest.lean["head"]))
+        self._model = folder / MODEL_FILE
 
     folder: Path
     """Where the files lie."""
@@ -62,7 +67,25 @@ class Bundle:
     @property
     def model_path(self) -> Path:
         """The .tflite file."""
-        return self.folder / MODEL_FILE
+        return self._model
+
+    def for_user(self, user: str | None) -> Bundle:
+        """The bundle as this user's device has it: itself, or of a lean one the table with the shard's items filled in.
+
+        Raises:
+            BundleError: the shard is missing, cut short or altered.
+            StorageError: the model file cannot be written.
+        """
+        shards = self.manifest.candidates["shards"]
+        if not self.manifest.lean or not shards or user is None:
+            return self
+        name = shard_name(shard_of(user, shards))
+        items = ShardItems.of(self._shard(name), int(self.manifest.model["embedding"]))
+        own = Bundle(self.folder, self.manifest, self.recipe)
+        head, lines = int(self.manifest.lean["head"]), int(self.manifest.vocabulary["items"])
+        own.vocabulary = LeanVocabulary(self.folder / ITEMS_FILE, lines, head, items.ids)
+        own._model = shard_model(self.folder, self.manifest, name, lines + 1, items)
+        return own
 
     def load_model(self, runtime: str = "auto", threads: int = 1) -> Model:
         """Open the model file; its variables are the global weights.
@@ -102,21 +125,28 @@ class Bundle:
         if not shards:
             return None
         name = shard_name(shard_of(user, shards))
+        shard = self._shard(name)
         try:
-            shard = tensorfile.load(self.folder / name)
             users = json.loads(shard.metadata[USERS])
             if user not in users or tensor not in shard.tensors:
                 return None
             return np.asarray(shard.tensors[tensor][users.index(user)])
+        except (ValueError, KeyError, IndexError, AttributeError) as error:
+            raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
+
+    def _shard(self, name: str) -> tensorfile.TensorFile:
+        try:
+            return tensorfile.load(self.folder / name)
         except OSError as error:
             raise BundleError(f"{self.folder}: {name} cannot be read ({error.strerror}): {_AGAIN}") from None
-        except (tensorfile.TensorFileError, ValueError, KeyError, IndexError, AttributeError) as error:
+        except tensorfile.TensorFileError as error:
             raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
 
     def popular(self, count: int | None = None) -> np.ndarray[Any, Any]:
         """The `count` most popular rows (None: as many as a user has candidates), int32, most popular first."""
         count = count or self.manifest.candidates["per_user"] or self.manifest.model["candidates"]
-        return np.arange(1, min(count, len(self.vocabulary)) + 1, dtype=np.int32)
+        items = int(self.manifest.lean.get("head", len(self.vocabulary)))
+        return np.arange(1, min(count, items) + 1, dtype=np.int32)
 
 
 def shard_of(user: str, shards: int) -> int:

@@ -279,6 +279,7 @@ def read(args: argparse.Namespace) -> Events:
         user_column=args.user_column,
         item_column=args.item_column,
         time_column=args.timestamp_column,
+        category_column=args.category_column,
     )
 
 
@@ -315,6 +316,8 @@ def events_options(parser: argparse.ArgumentParser, *, required: bool, purpose: 
     parser.add_argument("--user-column", metavar="NAME", help="column of the user id (default: user, where there is "
                         "one)")  # fmt: skip
     parser.add_argument("--item-column", metavar="NAME", default="item", help="column of the item id (default: item)")
+    parser.add_argument("--category-column", metavar="NAME", help="column of the item's category, which a lean bundle "
+                        "uses (default: category, where there is one)")  # fmt: skip
     parser.add_argument("--timestamp-column", metavar="NAME", help="column of the time, a number or an ISO 8601 date "
                         "(default: timestamp, where there is one)")  # fmt: skip
 

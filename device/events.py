@@ -17,7 +17,8 @@ from typing import IO, TypeAlias
 from pocketrec.device.errors import DataError
 
 #: An event as an application gives it: an item id, or an item id and a time (a number; larger is later).
-Event: TypeAlias = "str | tuple[str, float | None]"
+#: or, for a lean bundle, an item id, a time and the item's category.
+Event: TypeAlias = "str | tuple[str, float | None] | tuple[str, float | None, str]"
 
 _SHOWN = 5  # line numbers of bad rows that are kept
 
@@ -30,6 +31,8 @@ class Events:
     """Item ids."""
     times: list[float | None] = field(default_factory=list)
     """Their times; None where the source has none."""
+    categories: list[str] = field(default_factory=list)
+    """Categories of the items, for a lean bundle; empty where the source has none."""
     rows: int = 0
     """Rows of the file, all users, without the header."""
     bad: int = 0
@@ -49,9 +52,10 @@ def gather(events: Iterable[Event]) -> Events:
     """
     gathered = Events()
     for event in events:
-        item, time = (event, None) if isinstance(event, str) else _pair(event)
+        item, time, category = (event, None, "") if isinstance(event, str) else _triple(event)
         gathered.items.append(item)
         gathered.times.append(time)
+        gathered.categories.append(category)
     gathered.rows = len(gathered.items)
     return gathered
 
@@ -63,6 +67,7 @@ def read_events(
     user_column: str | None = None,
     item_column: str = "item",
     time_column: str | None = None,
+    category_column: str | None = None,
 ) -> Events:
     """Read the events of one user from a file with a header line, such as ``user,item,timestamp``.
 
@@ -73,6 +78,8 @@ def read_events(
         item_column: column of the item id.
         time_column: column of the time, a number or an ISO 8601 date; None = ``timestamp`` where there is one, else
             the rows are in the order of time.
+        category_column: column of the item's category, which a lean bundle uses; None = ``category`` where there is
+            one.
 
     Raises:
         DataError: the file is missing or unreadable, a column is missing, there is no row, no row of the user, or
@@ -81,7 +88,7 @@ def read_events(
     path = Path(path)
     try:
         with _open(path) as file:
-            found = _read(path, file, user, user_column, item_column, time_column)
+            found = _read(path, file, user, user_column, item_column, time_column, category_column)
     except OSError as error:
         raise DataError(f"cannot read {path} ({error.strerror or error}): name a CSV or TSV file") from None
     except (UnicodeDecodeError, csv.Error, EOFError, zlib.error) as error:
@@ -95,11 +102,13 @@ def read_events(
         order = sorted(range(len(found)), key=lambda place: found.times[place] or 0.0)
         found.items = [found.items[place] for place in order]
         found.times = [found.times[place] for place in order]
+        found.categories = [found.categories[place] for place in order] if found.categories else []
     return found
 
 
 def _read(
-    path: Path, file: IO[str], user: str | None, user_column: str | None, item_column: str, time_column: str | None
+    path: Path, file: IO[str], user: str | None, user_column: str | None, item_column: str, time_column: str | None,
+    category_column: str | None,
 ) -> Events:
     header_line = file.readline()
     tabs = ".tsv" in path.suffixes or (".csv" not in path.suffixes and "\t" in header_line)
@@ -110,6 +119,9 @@ def _read(
     of_item = _place(path, header, item_column, "item")
     of_user = _place(path, header, user_column, "user") if user_column or "user" in header else None
     of_time = _place(path, header, time_column, "timestamp") if time_column or "timestamp" in header else None
+    of_category = None
+    if category_column or "category" in header:
+        of_category = _place(path, header, category_column, "category")
     if of_user is not None and user is None:
         raise DataError(f"{path} has a user column {header[of_user]}: say which user with --user")
     found = Events()
@@ -126,6 +138,8 @@ def _read(
             continue
         found.items.append(item)
         found.times.append(time)
+        if of_category is not None:
+            found.categories.append(row[of_category] if of_category < len(row) else "")
     return found
 
 
@@ -159,11 +173,11 @@ def _time(text: str) -> float:
     return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
 
 
-def _pair(event: object) -> tuple[str, float | None]:
-    if isinstance(event, tuple) and len(event) == 2 and isinstance(event[0], str):
-        time = event[1]
-        if time is None or (isinstance(time, int | float) and math.isfinite(time)):
-            return event[0], None if time is None else float(time)
+def _triple(event: object) -> tuple[str, float | None, str]:
+    if isinstance(event, tuple) and len(event) in (2, 3) and isinstance(event[0], str):
+        time, category = event[1], event[2] if len(event) == 3 else ""
+        if isinstance(category, str) and (time is None or (isinstance(time, int | float) and math.isfinite(time))):
+            return event[0], None if time is None else float(time), category
     raise DataError(f"{event!r} is not an event: give an item id (a string), or a pair of item id and time")
 
 

@@ -15,10 +15,12 @@ from pathlib import Path
 from pocketrec.device.contract import MODEL_FILE, SKELETON_FILE, WEIGHTS_FILE
 from pocketrec.device.errors import BundleError, StorageError
 from pocketrec.device.files import sha256_file, write_atomic
+from pocketrec.device.lean import ShardItems
 from pocketrec.device.manifest import Manifest
 from pocketrec.device.packed import fill
 
 _MARKER = ".installed"  # size, time and inode of a model file whose hash was found right
+_TABLE = "item_embedding"  # name of the item table among the packed tensors
 _AGAIN = "fetch or export the bundle again"
 
 
@@ -46,6 +48,36 @@ def installed_model(folder: Path, manifest: Manifest) -> Path:
         raise BundleError(f"{folder}: skeleton and weights make another model than the manifest names: {_AGAIN}")
     write_atomic(model, content)
     _mark(model, manifest)
+    return model
+
+
+def shard_model(folder: Path, manifest: Manifest, shard: str, first: int, items: ShardItems) -> Path:
+    """The model file of a lean bundle with a shard's items in its reserved rows, made where it is not there.
+
+    Args:
+        folder, manifest: the bundle's.
+        shard: the shard's name, whose hash the manifest lists.
+        first: row of the first item.
+        items: their rows.
+
+    Raises:
+        BundleError: the items do not fit.
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    model = folder / f"model.{shard.rsplit('/', 1)[-1]}.tflite"
+    note = model.with_name(f".{model.name}")
+    parts = [manifest.model_id, manifest.files[shard].sha256]
+    with contextlib.suppress(OSError, ValueError):
+        status = os.stat(model)
+        if json.loads(note.read_bytes()) == [*parts, status.st_size, status.st_mtime_ns, status.st_ino]:
+            return model
+    try:
+        skeleton, weights = (folder / SKELETON_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder}: {error.filename} cannot be read ({error.strerror}): {_AGAIN}") from None
+    write_atomic(model, fill(skeleton, weights, (_TABLE, first, items.numbers, items.scales)))
+    status = os.stat(model)
+    write_atomic(note, json.dumps([*parts, status.st_size, status.st_mtime_ns, status.st_ino]).encode())
     return model
 
 

@@ -57,6 +57,9 @@ class Manifest:
     """Whether items that the user has had are left out of recommendations."""
     packed: dict[str, int] = field(default_factory=dict)
     """Where the bundle has skeleton and weights in place of model.tflite: ``bytes``, its size. Else empty."""
+    lean: dict[str, Any] = field(default_factory=dict)
+    """Where the item table is lean (`pocketrec.device.lean`): ``head``, ``buckets`` and ``reserved`` rows, and
+    ``category``, the log's column that tells an event's bucket. Else empty."""
     versions: dict[str, Any] = field(default_factory=dict)
     """Versions of the tools that made the bundle."""
     gate: dict[str, Any] = field(default_factory=dict)
@@ -73,8 +76,9 @@ class Manifest:
     def to_bytes(self) -> bytes:
         """The file's content; equal manifests give equal bytes."""
         table = asdict(self)
-        if not self.packed:  # as before there were packed bundles, for readers of that time
-            del table["packed"]
+        for name in ("packed", "lean"):  # as before there were such bundles, for readers of that time
+            if not table[name]:
+                del table[name]
         return (json.dumps(table, indent=1, sort_keys=True) + "\n").encode()
 
     @classmethod
@@ -112,6 +116,10 @@ def _check(manifest: Manifest) -> None:
     for name in (*_REQUIRED, *((SKELETON_FILE, WEIGHTS_FILE) if manifest.packed else (MODEL_FILE,))):
         if name not in manifest.files:
             raise ValueError(f"it does not list {name}")
+    if manifest.lean:
+        counts = [int(manifest.lean[name]) for name in ("head", "buckets", "reserved")]
+        if min(counts) < 0 or counts[0] + counts[1] != manifest.vocabulary["items"] or not manifest.packed:
+            raise ValueError("the counts of the lean table do not fit")
     if manifest.packed and int(manifest.packed["bytes"]) < 1:
         raise ValueError("the size of the model is none")
     if not manifest.packed and manifest.files[MODEL_FILE].sha256 != manifest.model_id:

@@ -57,7 +57,7 @@ class Range:
     length: int
     """How many."""
     source: str
-    """A name in `sources`."""
+    """A name that `source` knows."""
     start: int
     """Where they begin in the source's bytes."""
 
@@ -109,22 +109,28 @@ def _decoded(tensors: Mapping[str, Array], name: str, kind: Mapping[str, Any]) -
     return Quantised(numbers.reshape(shape), scales)
 
 
-def sources(tensors: Mapping[str, Quantised]) -> dict[str, bytes]:
-    """Bytes that a model file may hold of each tensor, by name.
+def source(tensors: Mapping[str, Quantised], name: str) -> bytes:
+    """Bytes that a model file may hold of a tensor; empty where there are none of this name.
 
-    ``NAME``: float32 values; ``NAME'``: transposed, where it has two axes; ``NAME:numbers`` and ``NAME:scales``: as
-    they are, where it has scales.
+    Args:
+        tensors: by name.
+        name: ``NAME``: float32 values; ``NAME'``: transposed, where it has two axes; ``NAME:numbers`` and
+            ``NAME:scales``: as they are, where it has scales.
     """
-    found: dict[str, bytes] = {}
-    for name, tensor in tensors.items():
-        if tensor.scales is not None:
-            found[f"{name}:numbers"] = tensor.numbers.tobytes()
-            found[f"{name}:scales"] = tensor.scales.astype("<f4").tobytes()
-        values = tensor.values.astype("<f4")
-        found[name] = values.tobytes()
-        if values.ndim == 2:
-            found[f"{name}'"] = np.ascontiguousarray(values.T).tobytes()
-    return found
+    tensor = tensors.get(name.removesuffix("'").removesuffix(":numbers").removesuffix(":scales"))
+    if tensor is None or (":" in name and tensor.scales is None) or ("'" in name and tensor.numbers.ndim != 2):
+        return b""
+    if name.endswith(":numbers"):
+        return tensor.numbers.tobytes()
+    if name.endswith(":scales") and tensor.scales is not None:
+        return tensor.scales.astype("<f4").tobytes()
+    values = tensor.values.astype("<f4")
+    return (np.ascontiguousarray(values.T) if name.endswith("'") else values).tobytes()
+
+
+def source_names(tensors: Mapping[str, Quantised]) -> list[str]:
+    """Every name that `source` knows."""
+    return [name + suffix for name in tensors for suffix in ("", "'", ":numbers", ":scales")]
 
 
 def pack_skeleton(content: bytes, ranges: list[Range]) -> bytes:
@@ -140,24 +146,40 @@ def pack_skeleton(content: bytes, ranges: list[Range]) -> bytes:
     return zlib.compress(struct.pack("<I", len(header)) + header + planes.tobytes(), _LEVEL)
 
 
-def fill(skeleton: bytes, weights: bytes) -> bytes:
+def fill(skeleton: bytes, weights: bytes, rows: tuple[str, int, Array, Array] | None = None) -> bytes:
     """The model file.
 
     Args:
         skeleton: from `pack_skeleton`.
         weights: from `encode`.
+        rows: rows of one tensor that others replace: its name, the first row, their numbers int8 [n, E] and scales
+            float32 [n].
 
     Raises:
         BundleError: one of them is cut short or altered, or they do not fit together.
     """
     content, ranges = unpack_skeleton(skeleton)
-    parts = sources(decode(weights))
+    tensors = decode(weights)
+    if rows is not None:
+        _replace(tensors, *rows)
+    parts: dict[str, bytes] = {}
     for part in ranges:
-        data = parts.get(part.source, b"")[part.start : part.start + part.length]
+        if part.source not in parts:
+            parts[part.source] = source(tensors, part.source)
+        data = parts[part.source][part.start : part.start + part.length]
         if len(data) != part.length or part.offset + part.length > len(content):
             raise BundleError(f"the weights do not fit the skeleton at {part.source}: {_AGAIN}")
         content[part.offset : part.offset + part.length] = data
     return bytes(content)
+
+
+def _replace(tensors: Mapping[str, Quantised], name: str, first: int, numbers: Array, scales: Array) -> None:
+    tensor = tensors.get(name)
+    end = first + len(numbers)
+    if tensor is None or tensor.scales is None or end > len(tensor.numbers):
+        raise BundleError(f"{len(numbers)} more rows do not fit into {name}: {_AGAIN}")
+    tensor.numbers[first:end] = numbers
+    tensor.scales[first:end, 0] = scales
 
 
 def unpack_skeleton(skeleton: bytes) -> tuple[bytearray, list[Range]]:

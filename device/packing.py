@@ -26,6 +26,7 @@ from pocketrec.device.contract import (
 )
 from pocketrec.device.errors import ExportError
 from pocketrec.device.files import storage_error, sync_folder
+from pocketrec.device.lean import ITEM_IDS, ShardItems
 from pocketrec.device.manifest import Manifest, check_name, entry_of
 from pocketrec.device.recipe import Recipe
 
@@ -54,6 +55,8 @@ def write_bundle_files(
     shards: int | None = None,
     archive: str | Path | None = None,
     packed: tuple[bytes, bytes] | None = None,
+    lean: Mapping[str, Any] | None = None,
+    shard_items: Sequence[ShardItems] | None = None,
 ) -> Manifest:
     """Write a whole bundle, in one step: a bundle that was in `folder` stays until the new one is complete.
 
@@ -72,6 +75,8 @@ def write_bundle_files(
         shards: candidate files; None = as many as leave 256 users or more in each, at most 4096.
         archive: a .zip of the same files, if wanted.
         packed: skeleton and weights of the model file (`pocketrec.device.packed`), to be written in its place.
+        lean: counts of a lean table, see `Manifest`; candidates then name rows of that table, reserved ones included.
+        shard_items: with `lean`, the items of each candidate shard.
 
     Returns:
         The manifest as written.
@@ -96,7 +101,10 @@ def write_bundle_files(
     files: dict[str, bytes] = {}
     per_user = 0
     if candidates is not None:
-        files, per_user = candidate_files(*candidates, len(items), shards, known if cut_off is None else None)
+        files, per_user = candidate_files(
+            *candidates, len(items) + (int(lean["reserved"]) if lean else 0), shards,
+            known if cut_off is None else None, shard_items,
+        )  # fmt: skip
     content.update(files)
     entries = entry_of(content)
     manifest = Manifest(
@@ -109,6 +117,7 @@ def write_bundle_files(
         cut_off=cut_off,
         candidates={"shards": len(files), "per_user": per_user},
         mask_seen=mask_seen,
+        lean=dict(lean or {}),
         packed={} if packed is None else {"bytes": len(model_file)},
         versions=dict(versions or {}),
         gate=dict(gate or {}),
@@ -121,7 +130,8 @@ def write_bundle_files(
 
 
 def candidate_files(
-    users: Sequence[str], rows: Array, items: int, shards: int | None = None, known: Array | None = None
+    users: Sequence[str], rows: Array, items: int, shards: int | None = None, known: Array | None = None,
+    shard_items: Sequence[ShardItems] | None = None,
 ) -> tuple[dict[str, bytes], int]:
     """Candidate shards by their path inside the bundle, and the number K of rows of a user.
 
@@ -131,6 +141,7 @@ def candidate_files(
         items: number N of items.
         shards: number of files; None = as many as leave 256 users or more in each, at most 4096.
         known: integers [U], events of each user that the cloud knows; None = not written.
+        shard_items: for each shard, the items that it brings to a lean table.
 
     Raises:
         ExportError: the shapes or numbers do not fit.
@@ -146,18 +157,25 @@ def candidate_files(
         if known.shape != (len(users),) or (known.size and int(known.min()) < 0):
             raise ExportError("the numbers of known events must be one for each user: build the candidates again")
         tensors[KNOWN] = known.astype(np.min_scalar_type(int(known.max(initial=0))))
-    shards = max(1, min(4096, len(users) // USERS_A_SHARD)) if shards is None else shards
+    shards = shards_for(len(users)) if shards is None else shards
     members: list[list[int]] = [[] for _ in range(shards)]
     for place, user in enumerate(users):
         members[shard_of(user, shards)].append(place)
+    own = list(shard_items or [])
     files = {
         shard_name(shard): tensorfile.dump(
-            {name: tensor[places] for name, tensor in tensors.items()},
-            {USERS: json.dumps([users[place] for place in places])},
+            {name: tensor[places] for name, tensor in tensors.items()} | (own[shard].tensors() if own else {}),
+            {USERS: json.dumps([users[place] for place in places])}
+            | ({ITEM_IDS: json.dumps(own[shard].ids)} if own else {}),
         )
         for shard, places in enumerate(members)
     }
     return files, int(rows.shape[1])
+
+
+def shards_for(users: int) -> int:
+    """Candidate files for so many users: as many as leave 256 users or more in each, at most 4096."""
+    return max(1, min(4096, users // USERS_A_SHARD))
 
 
 def _write(folder: Path, content: Mapping[str, bytes]) -> None:

@@ -61,7 +61,7 @@ class Recommender:
         runtime: str = "auto",
         threads: int = 1,
     ) -> None:
-        self.bundle = bundle if isinstance(bundle, Bundle) else open_bundle(bundle)
+        self.bundle = (bundle if isinstance(bundle, Bundle) else open_bundle(bundle)).for_user(user)
         self.user = user
         self.path = None if state is None else Path(state)
         self._runtime, self._threads = runtime, threads
@@ -119,6 +119,8 @@ class Recommender:
             StorageError, StoreError: the store cannot take them, and has none of them.
         """
         new = events if isinstance(events, Events) else gather(events)
+        if new.categories:
+            self.bundle.vocabulary.learn(new.items, new.categories)
         rows = self.bundle.vocabulary.rows(new.items)
         if self.store is None:
             self._state = extended(self._state, rows, new.times, self.bundle.manifest.cut_off)
@@ -207,6 +209,7 @@ class Recommender:
         rows = self._candidate_rows(candidates)
         if mask or candidates is None:
             rows = served_set(rows, self._state.rows, mask)
+        rows = rows[self.bundle.vocabulary.are_items(rows)]
         if len(self._state.rows):
             scores = self._scores(rows)  # (n,)
             order = np.lexsort((rows, -scores))[:k]
@@ -256,7 +259,10 @@ class Recommender:
             self.outdated = "it was of another model"
         if self.user is not None and state.user not in ("", self.user):
             raise StateError(f"{path} is the state of user {state.user}: name that user, or another --state file")
-        self.user = self.user or state.user or None
+        if self.user is None and state.user:
+            own = self.bundle.for_user(state.user)
+            self._opened = self._opened if own is self.bundle else None
+            self.user, self.bundle = state.user, own
         if self.store is None and state.store:
             raise StateError(f"the history of {path} lies in an event store: name it with --store, or reset the state")
         if self.store is not None:

@@ -38,6 +38,13 @@ class Vocabulary:
     def __len__(self) -> int:
         return len(self._ends)
 
+    def learn(self, items: Iterable[str], categories: Iterable[str]) -> None:
+        """Nothing to do: every item has a row of its own, or none. See `pocketrec.device.lean.LeanVocabulary`."""
+
+    def are_items(self, rows: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """bool: whether each row is an item's own; always."""
+        return np.ones(len(rows), bool)
+
     def rows(self, ids: Iterable[str]) -> np.ndarray[Any, Any]:
         """int32: row of each id, 0 where it is unknown. One pass over the file, whatever the number of ids."""
         keys = [item.encode(errors="surrogatepass") for item in ids]  # what is not UTF-8 is no item, and no error
@@ -59,8 +66,8 @@ class Vocabulary:
         """
         texts = []
         for row in rows:
-            if not 1 <= row <= len(self):
-                raise IndexError(f"row {row} is not in 1..{len(self)}")
+            if not 1 <= row <= len(self._ends):
+                raise IndexError(f"row {row} is not in 1..{len(self._ends)}")
             start = int(self._ends[row - 2]) + 1 if row > 1 else 0
             texts.append(self._text[start : int(self._ends[row - 1])].decode())
         return texts

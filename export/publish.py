@@ -11,6 +11,7 @@ import numpy as np
 
 from pocketrec.device import contract
 from pocketrec.device.errors import ExportError
+from pocketrec.device.lean import ShardItems
 from pocketrec.device.manifest import Manifest
 from pocketrec.device.packing import write_bundle_files
 from pocketrec.export.card import model_card
@@ -34,6 +35,9 @@ def publish(
     metrics: Mapping[str, Any] | None = None,
     archive: Path | None = None,
     packed: bool = False,
+    lean: Mapping[str, Any] | None = None,
+    shard_items: Sequence[ShardItems] | None = None,
+    shards: int | None = None,
 ) -> Manifest:
     """Write a bundle from what `ExportedModel.save` left in a folder.
 
@@ -52,6 +56,7 @@ def publish(
         metrics: metrics.json, for the model card; None before the fleet has run.
         archive: where a .zip of the bundle goes.
         packed: the model as skeleton and weights, which a device makes the file of.
+        lean, shard_items, shards: of a lean bundle, see `pocketrec.device.packing.write_bundle_files`.
 
     Raises:
         ExportError: the exported files are missing, or do not fit the vocabulary.
@@ -65,7 +70,7 @@ def publish(
         facts = json.loads((exported / "facts.json").read_bytes())
     except (OSError, ValueError):
         raise ExportError(f"no exported model in {exported}: run `pocketrec export` first") from None
-    if facts["model"]["items"] != len(items):
+    if facts["model"]["items"] != len(items) + (lean["reserved"] if lean else 0):
         raise ExportError(
             f"the exported model has {facts['model']['items']} items and the vocabulary {len(items)}: "
             "run `pocketrec export` again"
@@ -87,4 +92,7 @@ def publish(
         gate=facts["gate"],
         archive=archive,
         packed=parts,
+        lean=lean,
+        shard_items=shard_items,
+        shards=shards,
     )

@@ -12,7 +12,7 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 from pocketrec.device.errors import ExportError
-from pocketrec.device.packed import Array, Quantised, Range, encode, fill, pack_skeleton, sources
+from pocketrec.device.packed import Array, Quantised, Range, encode, fill, pack_skeleton, source, source_names
 
 _SHORTEST = 16  # bytes; what is shorter cannot be told from anything else, and stays in the skeleton
 
@@ -54,7 +54,8 @@ def pack(content: bytes, tensors: Mapping[str, Quantised]) -> tuple[bytes, bytes
     Raises:
         ExportError: the file does not come back bit by bit.
     """
-    skeleton, weights = pack_skeleton(content, find_ranges(content, sources(tensors))), encode(tensors)
+    known = {name: data for name in source_names(tensors) if (data := source(tensors, name))}
+    skeleton, weights = pack_skeleton(content, find_ranges(content, known)), encode(tensors)
     if fill(skeleton, weights) != content:
         raise ExportError("the packed model does not unpack to the file that was checked: report this as a bug")
     return skeleton, weights
@@ -74,8 +75,8 @@ def find_ranges(content: bytes, known: Mapping[str, bytes]) -> list[Range]:
         if not any(data):
             continue
         # The whole of a source first: a part of another might be equal by chance.
-        for name, source in sorted(known.items(), key=lambda entry: len(entry[1]) != length):
-            start = source.find(data)
+        for name, values in sorted(known.items(), key=lambda entry: len(entry[1]) != length):
+            start = values.find(data)
             if start >= 0:
                 found.append(Range(offset, length, name, start))
                 break

@@ -108,7 +108,9 @@ STAGES: tuple[Stage, ...] = (
         "export",
         "write the TensorFlow Lite file, check it on every runtime, write the bundle",
         needs=("train", "candidates", "rehearse"),
-        depends=lambda c: [*_plain(c.export, c.personalise), c.candidates.k, c.evaluate.naive, c.evaluate.mask_seen],
+        depends=lambda c: [
+            *_plain(c.export, c.lean, c.personalise), c.candidates.k, c.evaluate.naive, c.evaluate.mask_seen,
+        ],
         work=_work("export"),
         leaves=("export/model.tflite", "bundle", "bundle.zip", "packed", "packed.zip"),
         clears=("export",),

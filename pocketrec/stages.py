@@ -211,7 +211,48 @@ def _publish(run: Run, metrics: dict[str, Any] | None) -> int:
     )
     manifest = write(run.folder / "bundle", archive=run.folder / "bundle.zip")
     write(run.folder / "packed", archive=run.folder / "packed.zip", packed=True)
+    if run.config.lean.enabled:
+        _publish_lean(run, write.keywords)
     return manifest.files["model.tflite"].bytes
+
+
+def _publish_lean(run: Run, common: dict[str, Any]) -> None:
+    """Write ``RUN/lean``, from the model of ``RUN/export/lean``, which is made where it is not there."""
+    from pocketrec.cloud.candidates import Candidates
+    from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.cloud.models import item_embeddings, load_model
+    from pocketrec.device.packing import shards_for
+    from pocketrec.export.build import build_tflite
+    from pocketrec.export.gate import check
+    from pocketrec.export.lean import lean_model, lean_shards, lean_table
+    from pocketrec.export.publish import publish
+
+    config, data = run.config, load_cloud(run.folder)
+    sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
+    model = load_model(run.folder / "train" / "model.keras")
+    embeddings = item_embeddings(model)
+    categories = None if data.categories is None else (list(data.categories.ids), data.categories.of_row)
+    table = lean_table(embeddings, data.counts, config.lean.head, categories)
+    shards, window = shards_for(len(sets.users)), config.model.window
+    places = data.before.find_all(sets.users)
+    latest = [data.before.of(place)[0][-window:] for place in places]
+    own, rows = lean_shards(
+        list(sets.users), sets.rows, latest, table, embeddings, data.vocabulary.ids, shards, config.lean.shard_items,
+        config.export.item_bits,
+    )  # fmt: skip
+    reserved = max(len(items.ids) for items in own)
+    folder, recipe = run.folder / "export" / "lean", _recipe(run)
+    if not (folder / "facts.json").exists():
+        small = lean_model(model, config.model, table, reserved)
+        made = build_tflite(small, config.model, config.export, way=recipe["way"], optimizer=recipe["optimizer"],
+                            candidates=config.candidates.k)  # fmt: skip
+        made.save(folder, check(made, small, config.seed).to_dict())
+    counts = {"head": table.head, "buckets": len(table.labels), "reserved": reserved, "category": config.data.category}
+    ids = [*data.vocabulary.ids[: table.head], *table.labels]
+    publish(folder, run.folder / "lean", **{
+        **common, "items": ids, "candidates": (list(sets.users), rows), "packed": True, "lean": counts,
+        "shard_items": own, "shards": shards,
+    })  # fmt: skip
 
 
 def fleet(run: Run) -> None:

@@ -3,7 +3,8 @@
 FOLDER gets a bundle (int8 item table, 60 items, windows of 6, batches of 4, 10 candidates a call), model untrained;
 beside it lie FOLDER.zip, FOLDER.sampled.tflite (the same model with the sampled softmax as its training loss) and
 FOLDER.items.npy (the item embeddings of the file). The candidates are random, and the recipe makes training visible.
-FOLDER.packed is the same bundle packed.
+FOLDER.packed is the same bundle packed, and FOLDER.lean a lean one of the same model: a head of 20 items, and four
+categories (row modulo 4, as letters) for the others.
 FOLDER.reference is a bundle with an untrained model of the reference configuration R, for the memory test.
 """
 
@@ -17,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from pocketrec.cloud.config import ExportConfig, ModelConfig
-from pocketrec.cloud.models import build_model
+from pocketrec.cloud.models import build_model, item_embeddings
 from pocketrec.device.files import write_atomic
 from pocketrec.device.packing import write_bundle_files
 from pocketrec.export.build import build_tflite
+from pocketrec.export.lean import lean_model, lean_shards, lean_table
 
 ITEMS, USERS, WINDOW, BATCH, CANDIDATES = 60, 20, 6, 4, 10
 CUT_OFF = 1000
@@ -52,6 +54,7 @@ def make_bundle(folder: Path) -> None:
     sampled = _export(model, config, ExportConfig(batch=BATCH, full_softmax_limit=10, negatives=16), CANDIDATES)
     write_atomic(folder.with_name(folder.name + ".sampled.tflite"), sampled.content)
 
+    _make_lean(folder.with_name(folder.name + ".lean"), model, config, rows)
     config = ModelConfig(embedding=64, hidden=96, layers=2, window=20)
     made = _export(build_model(config, 3706, 1), config, ExportConfig(batch=16), 100)
     write_bundle_files(
@@ -62,6 +65,33 @@ def make_bundle(folder: Path) -> None:
         card="# The reference configuration R, untrained\n",
         model=made.model,
         tensors=made.tensors,
+    )
+
+
+def _make_lean(folder: Path, model: Any, config: ModelConfig, rows: Any) -> None:
+    users, ids = [f"u{place}" for place in range(USERS)], [f"item {row}" for row in range(1, ITEMS + 1)]
+    embeddings = item_embeddings(model)
+    of_row = np.arange(ITEMS + 1) % 4 + 1
+    of_row[0] = 0
+    table = lean_table(embeddings, np.arange(ITEMS + 1)[::-1], 20, (list("abcd"), of_row))
+    own, places = lean_shards(users, rows[:, :10], [row[10:14] for row in rows], table, embeddings, ids, 3, ITEMS)
+    reserved = max(len(items.ids) for items in own)
+    small = lean_model(model, config, table, reserved)
+    made = _export(small, config, ExportConfig(batch=BATCH), CANDIDATES)
+    write_bundle_files(
+        folder,
+        model_file=made.content,
+        items=[*ids[:20], *table.labels],
+        recipe={"learning_rate": 0.1, "passes": 4, "minimum_events": 2},
+        card="# A lean bundle for tests\n",
+        model=made.model,
+        tensors=made.tensors,
+        candidates=(users, places),
+        cut_off=CUT_OFF,
+        shards=3,
+        packed=(made.skeleton, made.coded),
+        lean={"head": 20, "buckets": len(table.labels), "reserved": reserved, "category": "category"},
+        shard_items=own,
     )
 
 
