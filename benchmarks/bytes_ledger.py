@@ -8,8 +8,8 @@ and FC tensors of RUN, four bytes each; item ids are left out of every row, for 
 
 Forms: the model file as it is and zipped; packed (`pocketrec.device.packed`) with kernels and item rows of so many
 bits, first install (skeleton and weights) and update (weights alone: the skeleton is the same for every model of one
-configuration); and, on logs with personal devices, the rows alone that a device needs (DeepRec's sparse embeddings, feature
-D9): its user's candidates, the items of the user's own past, and the most popular, the mean over users.
+configuration); and, on logs with personal devices, the rows alone that a device needs (DeepRec's sparse embeddings,
+feature D9): its user's candidates, the items of the user's own past, and the most popular, the mean over users.
 
 Recall@20 is the model's, nothing trained on the device, on the run's own test part: `full` ranks the whole catalogue;
 `offered` ranks what a device offers (candidates, the popular, own items up to then), where a target outside is a
@@ -152,7 +152,8 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
         rows.append({"form": form, "bytes": round(size), "ratio": dense / size, **recall, **change, **more})
         print(_line(rows[-1], tests.personal), flush=True)
 
-    print(f"{'form':<52}{'bytes':>11}{'ratio':>8}{'full':>9}{'change':>9}" + ("  offered   change" if tests.personal else ""))
+    more = "  offered   change" if tests.personal else ""
+    print(f"{'form':<52}{'bytes':>11}{'ratio':>8}{'full':>9}{'change':>9}{more}")
     add("dense float32", dense, base)
     models = [("", dense_model)] + ([("pruned, ", load_model(pruned / "train" / "model.keras"))] if pruned else [])
     for name, model in models:
@@ -178,7 +179,9 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
     return rows
 
 
-def own_rows(weights: dict[str, Quantised], table: Quantised, tests: Tests, head: int) -> tuple[float, list[Array], float]:
+def own_rows(
+    weights: dict[str, Quantised], table: Quantised, tests: Tests, head: int
+) -> tuple[float, list[Array], float]:
     """Mean bytes of weights with the rows of one device, the rows of each, and their mean number."""
     assert table.scales is not None
     held, sizes = [], []

@@ -34,7 +34,8 @@ def test_the_shards_items_have_the_full_tables_rows(lean: Path, table: np.ndarra
     assert isinstance(vocabulary, LeanVocabulary)
     rows = bundle.load_model().catalogue()
     own = vocabulary.ids(range(HEAD + len(LETTERS) + 2, len(vocabulary) + 1))
-    assert own and len(rows) == len(vocabulary) + 1
+    assert own
+    assert len(rows) == len(vocabulary) + 1
     for item in [f"item {row}" for row in range(1, HEAD + 1)] + own:
         (row,) = vocabulary.rows([item])
         np.testing.assert_array_equal(rows[row], table[int(item.split()[1])], err_msg=item)
@@ -45,7 +46,8 @@ def test_every_candidate_has_a_row_of_its_own(lean: Path) -> None:
     for number in range(20):
         own = bundle.for_user(f"u{number}")
         rows = own.candidates_of(f"u{number}")
-        assert rows is not None and len(rows) == 10
+        assert rows is not None
+        assert len(rows) == 10
         assert own.vocabulary.are_items(rows).all()
         assert len(set(own.vocabulary.ids(rows.tolist()))) == 10
 
@@ -67,14 +69,17 @@ def test_an_installed_lean_bundle_learns_and_recommends(lean: Path, tmp_path: Pa
     recommender = Recommender(lean, user="u3", state=state)
     items = [f"item {row}" for row in (55, 3, 41, 3, 55, 3)]
     report = recommender.personalise([(item, 1001.0 + at, _category(item)) for at, item in enumerate(items)])
-    assert report.unknown == 0 and report.history == 6
+    assert report.unknown == 0
+    assert report.history == 6
     best = recommender.recommend(30)
-    assert best and not any(item.startswith(BUCKET) for item, _ in best), "a bucket is no item"
+    assert best
+    assert not any(item.startswith(BUCKET) for item, _ in best), "a bucket is no item"
     recommender.save()
     again = Recommender(lean, user="u3", state=state)
     assert again.recommend(30) == best
     unnamed = Recommender(lean, state=state)
-    assert unnamed.user == "u3" and unnamed.recommend(30) == best
+    assert unnamed.user == "u3"
+    assert unnamed.recommend(30) == best
 
 
 def test_an_unnamed_user_gets_the_head(lean: Path) -> None:
