@@ -148,12 +148,23 @@ test-android: $(REFERENCE)/users.json ## the Java core and its desktop harness, 
 	@echo "Java tests: core and desktop, LiteRT through its C API"
 	@$(MAVEN) -q -B -f android_harness/pom.xml -Dstyle.color=never -Dbuild.root=$(abspath build/android) \
 		-Dpocketrec.reference=$(abspath $(REFERENCE)) -Dpocketrec.python=$(abspath $(BIN))/python package
+	@$(BIN)/python android_harness/apk.py --compile-only --out build/android/apk && echo "compiled: app, against Android 14"
 	@sed -n 's/^Tests run: \([0-9]*\), Failures: \([0-9]*\).* in \(.*\)/\1 passed, \2 failed: \3/p' \
 		build/android/target/*/surefire-reports/*.txt
 else
 test-android:
 	@echo "Java tests: skipped, for there is no JDK with Maven here"
 endif
+
+APK_BUNDLE ?= build/android/reference.zip
+
+.PHONY: apk
+apk: $(APK_BUNDLE) ## the Android app, signed with a debug key, with a bundle inside: needs Maven, aapt, zipalign, apksigner
+	@$(BIN)/python android_harness/apk.py --bundle "$(APK_BUNDLE)" --out build/android/apk
+
+build/android/reference.zip: $(BUNDLE)/manifest.json
+	@mkdir -p build/android && rm -f $@ && cd $(BUNDLE).reference && \
+		../../../$(BIN)/python -m zipfile -c ../../android/reference.zip manifest.json model.tflite items.txt recipe.json MODEL_CARD.md
 
 $(REFERENCE)/users.json: $(BUNDLE)/manifest.json android_harness/reference.py
 	@rm -rf $(REFERENCE) && mkdir -p $(REFERENCE)

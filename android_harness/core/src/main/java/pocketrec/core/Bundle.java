@@ -76,6 +76,17 @@ public final class Bundle {
         }
     }
 
+    /**
+     * Unpacks the .zip of a bundle and verifies it; to be opened with {@link #open} afterwards. A
+     * bundle that was in {@code folder} stays until the new one is there and good.
+     *
+     * @throws BundleException the archive is missing, cut short, altered, or no bundle
+     * @throws StorageException full storage, or no permission
+     */
+    public static void unpack(File archive, File folder) throws PocketRecException {
+        Archive.unpack(archive, folder);
+    }
+
     /** The .tflite file. */
     public File modelFile() {
         return new File(folder, Contract.MODEL_FILE);

@@ -215,6 +215,34 @@ public final class Recommender implements Closeable {
         return Collections.unmodifiableList(best);
     }
 
+    /**
+     * How well the present weights foresee events that would follow the history; nothing is
+     * changed.
+     *
+     * @param next later events, oldest first; those whose item is unknown are left out
+     * @return loss and rank in the full catalogue of each, oldest first
+     */
+    public synchronized Training.Judged evaluate(List<Event> next) throws PocketRecException {
+        List<String> ids = new ArrayList<>();
+        for (Event event : next) {
+            ids.add(event.item);
+        }
+        int[] history = state.rawRows();
+        int[] later =
+                Arrays.stream(bundle.vocabulary.rows(ids))
+                        .filter(row -> row != Contract.PADDING)
+                        .toArray();
+        int[] rows = Arrays.copyOf(history, history.length + later.length);
+        System.arraycopy(later, 0, rows, history.length, later.length);
+        Repeats repeats = bundle.recipe.repeats.times(share());
+        return Training.evaluateTargets(
+                open(),
+                rows,
+                history.length,
+                repeats.strength == 0 ? null : repeats,
+                new Cancellation());
+    }
+
     /** The user embedding after the history, float [E]; it never leaves the device by itself. */
     public synchronized float[] embed() throws PocketRecException {
         Model model = open();
@@ -346,8 +374,15 @@ public final class Recommender implements Closeable {
                     Arrays.copyOf(Arrays.copyOfRange(rows, start, start + count), model.candidates);
             System.arraycopy(model.infer(items, part), 0, scores, start, count);
         }
-        double share = Guard.shareOf(String.valueOf(state.report.get("choice")));
-        bundle.recipe.repeats.times(share).addTo(scores, rows, state.rawRows());
+        bundle.recipe.repeats.times(share()).addTo(scores, rows, state.rawRows());
         return scores;
+    }
+
+    /**
+     * Share of the personal weights, and of the bonus for repeats, that the guard lets this user
+     * have.
+     */
+    private double share() {
+        return Guard.shareOf(String.valueOf(state.report.get("choice")));
     }
 }

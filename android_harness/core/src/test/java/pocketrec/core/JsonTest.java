@@ -19,7 +19,7 @@ class JsonTest {
                 (Map<?, ?>)
                         Json.parse(
                                 " {\"a\": [1, -2.5e1, true, false, null], \"\\u00fc\\n"
-                                    + "\\\"\": {}, \"big\": 9223372036854775807} ");
+                                        + "\\\"\": {}, \"big\": 9223372036854775807} ");
         assertEquals(Arrays.asList(1L, -25.0, true, false, null), map.get("a"));
         assertEquals("[a, \u00fc\n\", big]", map.keySet().toString());
         assertEquals(Long.MAX_VALUE, map.get("big"));

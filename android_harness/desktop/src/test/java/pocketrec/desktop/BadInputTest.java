@@ -29,6 +29,7 @@ import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
@@ -184,7 +185,7 @@ class BadInputTest {
         Bundle opened = Bundle.open(bundle);
         refused(StateException.class, "is damaged", () -> States.load(state, opened));
         assertArrayEquals(altered, Files.readAllBytes(state.toPath()), "nothing was overwritten");
-        Files.write(state.toPath(), java.util.Arrays.copyOf(good, good.length / 3));
+        Files.write(state.toPath(), Arrays.copyOf(good, good.length / 3));
         refused(
                 StateException.class,
                 "is damaged",
@@ -279,6 +280,45 @@ class BadInputTest {
             } catch (StorageException error) {
                 System.out.println("StorageException " + error.getMessage());
             }
+        }
+    }
+
+    @Test
+    void damagedArchivesLeaveTheBundleThatIsThere() throws Exception {
+        File archive = folder.resolve("new.zip").toFile();
+        byte[] good = Files.readAllBytes(new File(Reference.folder(), "raised.zip").toPath());
+        String before = Bundle.open(bundle).recipe.targets;
+        for (int length : new int[] {0, 100, good.length / 2, good.length - 1}) {
+            Files.write(archive.toPath(), Arrays.copyOf(good, length));
+            refused(
+                    BundleException.class,
+                    "new.zip is cut short or altered",
+                    () -> Bundle.unpack(archive, bundle));
+        }
+        for (int place = 60; place < good.length; place += 997) {
+            byte[] altered = good.clone();
+            altered[place] ^= 4;
+            Files.write(archive.toPath(), altered);
+            try {
+                Bundle.unpack(archive, folder.resolve("elsewhere").toFile());
+            } catch (BundleException error) {
+                assertFalse(error.getMessage().contains("\n"), error.getMessage());
+            }
+            assertTrue(
+                    !folder.resolve("elsewhere").toFile().exists()
+                            || Bundle.open(folder.resolve("elsewhere").toFile())
+                                    .recipe
+                                    .targets
+                                    .equals("all"));
+        }
+        assertEquals(before, Bundle.open(bundle).recipe.targets, "the old bundle is still there");
+        Files.write(archive.toPath(), good);
+        Bundle.unpack(archive, bundle);
+        assertEquals("all", Bundle.open(bundle).recipe.targets);
+        File inTheWay = new File(archive, "bundle");
+        refused(StorageException.class, "cannot write", () -> Bundle.unpack(archive, inTheWay));
+        for (String name : folder.toFile().list()) {
+            assertFalse(name.startsWith("."), name + " stays");
         }
     }
 

@@ -254,6 +254,34 @@ class RecommenderTest {
     }
 
     @Test
+    void evaluateGivesThePlaceInTheWholeCatalogue() throws Exception {
+        Bundle bundle = Reference.bundle("raised");
+        List<Event> events = Reference.events(histories().get("u3"));
+        List<String> everything = new ArrayList<>();
+        for (int row = 1; row <= bundle.vocabulary.size(); row++) {
+            everything.add(bundle.vocabulary.id(row));
+        }
+        try (Recommender recommender =
+                new Recommender(bundle, Reference.runtime(), "u3", null, 1)) {
+            recommender.personalise(events.subList(0, 70));
+            for (String item : Arrays.asList("item 1", "item 7", "item 30")) {
+                List<Recommendation> ranked = recommender.recommend(60, everything, false);
+                int place = 0;
+                while (!ranked.get(place).item.equals(item)) {
+                    place++;
+                }
+                double[] rank =
+                        recommender.evaluate(Collections.singletonList(new Event(item))).rank;
+                assertEquals(1, rank.length);
+                assertEquals(place + 1, rank[0], item);
+                recommender.add(Collections.singletonList(new Event(item)));
+            }
+            assertEquals(
+                    0, recommender.evaluate(Collections.singletonList(new Event("?"))).rank.length);
+        }
+    }
+
+    @Test
     void edges() throws Exception {
         Bundle bundle = Reference.bundle("plain");
         try (Recommender recommender =

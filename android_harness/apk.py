@@ -1,0 +1,173 @@
+"""Build the Android app without Android Studio: ``python android_harness/apk.py --bundle BUNDLE.zip --out FOLDER``.
+
+Maven fetches Android's classes, TensorFlow Lite and the dexer; javac compiles core and app against them; Debian's aapt,
+zipalign and apksigner make, sign and verify pocketrec.apk with the bundle inside. With --compile-only it stops after
+javac, for which a JDK and Maven suffice. Only the standard library is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+APP = HERE / "app"
+MIN_API, TARGET_API = 26, 34
+_PACKAGES = {"aapt": "aapt", "zipalign": "zipalign", "apksigner": "apksigner"}
+# A key that everybody knows, as Android Studio's debug key: who publishes an app signs it with an own one.
+_KEY = ("debug.keystore", "android", "androiddebugkey")
+
+
+def main() -> int:
+    """Entry point; exit status 2 and one line for what the user can mend."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path, help="the .zip of a bundle, put inside")
+    parser.add_argument("--out", type=Path, required=True, help="folder for everything that is made")
+    parser.add_argument("--compile-only", action="store_true", help="stop after javac")
+    arguments = parser.parse_args()
+    try:
+        out: Path = arguments.out
+        out.mkdir(parents=True, exist_ok=True)
+        classes, libraries = compile_java(out)
+        if not arguments.compile_only:
+            print(describe(build(out, classes, libraries, arguments.bundle)))
+    except (BuildError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+class BuildError(Exception):
+    """A step failed; the message says what to do."""
+
+
+def compile_java(out: Path) -> tuple[Path, Path]:
+    """Compile core and app; gives the folder of classes and that of the fetched libraries."""
+    libraries = out / "libraries"
+    _need("mvn", "install a JDK and Maven")
+    _run(["mvn", "-q", "-B", "-N", "-f", str(APP / "pom.xml"), "dependency:copy-dependencies",
+          f"-DoutputDirectory={libraries.resolve()}", f"-Dbuild.root={out.resolve()}"],
+         "see whether Maven Central can be reached")  # fmt: skip
+    for archive in libraries.glob("*.aar"):
+        with zipfile.ZipFile(archive) as opened:
+            for name in opened.namelist():
+                if name == "classes.jar":
+                    (libraries / f"{archive.stem}.jar").write_bytes(opened.read(name))
+                elif name.startswith("jni/") and name.endswith(".so"):
+                    opened.extract(name, libraries)
+    generated = _resources(out, _android(libraries))
+    classes = out / "classes"
+    shutil.rmtree(classes, ignore_errors=True)
+    classes.mkdir()
+    sources = [*_java(HERE / "core/src/main/java"), *_java(APP / "src/main/java"), generated]
+    runtime = [str(jar) for jar in sorted(libraries.glob("tensorflow-lite*.jar"))]
+    _run(["javac", "--release", "8", "-Werror", "-Xlint:all,-options,-serial,-processing,-try,-classfile,-deprecation",
+          "-cp", ":".join([str(_android(libraries)), *runtime]), "-d", str(classes), *map(str, sources)],
+         "mend the sources")  # fmt: skip
+    return classes, libraries
+
+
+def build(out: Path, classes: Path, libraries: Path, bundle: Path | None) -> Path:
+    """Dex, package, align, sign, verify; gives the APK."""
+    for tool, package in _PACKAGES.items():
+        _need(tool, f"install it (on Debian: apt-get install {package})")
+    if bundle is None or not bundle.is_file():
+        raise BuildError(f"no bundle {bundle}: name the .zip of one with --bundle")
+    assets = out / "assets"
+    shutil.rmtree(assets, ignore_errors=True)
+    assets.mkdir()
+    shutil.copyfile(bundle, assets / "bundle.zip")
+    android = _android(libraries)
+    dexed = out / "dex"
+    shutil.rmtree(dexed, ignore_errors=True)
+    dexed.mkdir()
+    (dexer,) = libraries.glob("r8-*.jar")
+    jars = sorted(libraries.glob("tensorflow-lite*.jar"))
+    compiled = [str(file) for file in (*sorted(classes.rglob("*.class")), *jars)]
+    _run(["java", "-cp", str(dexer), "com.android.tools.r8.D8", "--release", "--min-api", str(MIN_API),
+          "--lib", _java_home(), "--lib", str(android), "--output", str(dexed), *compiled],
+         "mend the sources")  # fmt: skip
+    unaligned, aligned, signed = out / "unaligned.apk", out / "aligned.apk", out / "pocketrec.apk"
+    _run(["aapt", "package", "-f", "-M", str(APP / "src/main/AndroidManifest.xml"), "-S", str(APP / "src/main/res"),
+          "-A", str(assets), "-0", "zip", "-I", str(android), "-F", str(unaligned)], "mend the resources")  # fmt: skip
+    with zipfile.ZipFile(unaligned, "a", zipfile.ZIP_DEFLATED) as package:
+        for dex in sorted(dexed.glob("*.dex")):
+            package.write(dex, dex.name)
+        for library in sorted((libraries / "jni").rglob("*.so")):
+            package.write(library, f"lib/{library.parent.name}/{library.name}")
+    _run(["zipalign", "-f", "4", str(unaligned), str(aligned)], "free some space")
+    keystore = out / _KEY[0]
+    if not keystore.exists():
+        _run(["keytool", "-genkeypair", "-keystore", str(keystore), "-storepass", _KEY[1], "-keypass", _KEY[1],
+              "-alias", _KEY[2], "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000",
+              "-dname", "CN=Android Debug"], "install a JDK")  # fmt: skip
+    _run(["apksigner", "sign", "--ks", str(keystore), "--ks-pass", f"pass:{_KEY[1]}", "--out", str(signed),
+          str(aligned)], "delete the keystore and build again")  # fmt: skip
+    _run(["apksigner", "verify", "--min-sdk-version", str(MIN_API), str(signed)], "build again")
+    unaligned.unlink()
+    aligned.unlink()
+    return signed
+
+
+def describe(apk: Path) -> str:
+    """What the finished file is, read back from it."""
+    badging = _run(["aapt", "dump", "badging", str(apk)], "build again")
+    with zipfile.ZipFile(apk) as opened:
+        libraries = sum(entry.compress_size for entry in opened.infolist() if entry.filename.startswith("lib/"))
+        bundle = opened.getinfo("assets/bundle.zip").file_size
+    kept = ("package:", "sdkVersion:", "targetSdkVersion:", "native-code:", "launchable-activity:", "uses-permission:")
+    lines = [line for line in badging.splitlines() if line.startswith(kept)]
+    lines.append(f"{apk}: signed and verified, {apk.stat().st_size:,} bytes, of which TensorFlow Lite {libraries:,} "
+                 f"and the bundle {bundle:,}")  # fmt: skip
+    return "\n".join(lines)
+
+
+def _resources(out: Path, android: Path) -> Path:
+    """R.java by aapt; where there is none, one with the same names, which is enough to compile."""
+    generated = out / "generated"
+    target = generated / "pocketrec/app/R.java"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if shutil.which("aapt"):
+        _run(["aapt", "package", "-f", "-m", "-J", str(generated), "-M", str(APP / "src/main/AndroidManifest.xml"),
+              "-S", str(APP / "src/main/res"), "-I", str(android)], "mend the resources")  # fmt: skip
+        return target
+    entries = ElementTree.parse(APP / "src/main/res/values/strings.xml").getroot()
+    names = "".join(f"public static final int {entry.get('name')} = 0; " for entry in entries)
+    target.write_text(f"package pocketrec.app; final class R {{ static final class string {{ {names}}} }}\n")
+    return target
+
+
+def _java_home() -> str:
+    """Folder of the JDK: the dexer wants the classes of java.lang, which the jar of Android's lacks."""
+    said = subprocess.run(["java", "-XshowSettings:properties", "-version"], capture_output=True, text=True).stderr
+    return next(line.split("=", 1)[1].strip() for line in said.splitlines() if line.strip().startswith("java.home ="))
+
+
+def _java(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.java"))
+
+
+def _android(libraries: Path) -> Path:
+    (jar,) = libraries.glob("android-all-*.jar")
+    return jar
+
+
+def _need(tool: str, way: str) -> None:
+    if shutil.which(tool) is None:
+        raise BuildError(f"there is no {tool}: {way}")
+
+
+def _run(command: list[str], way: str) -> str:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BuildError(f"{command[0]} failed: {way}\n{(done.stdout + done.stderr)[-3000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(main())
