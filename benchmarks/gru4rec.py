@@ -107,8 +107,8 @@ def ours(config: RunConfig, exam: Exam, folder: Path) -> tuple[dict[str, float],
         curve.append(((curve[-1][0] if curve else 0.0) + entry["seconds"], figures["recall@20"]))
         return False
 
-    trained = train(config.model, config.train, exam.train, exam.items, folder, seed=config.seed,
-                    mask_seen=config.evaluate.mask_seen, watch=watch)  # fmt: skip
+    trained = train(config.model, config.train, exam.train, exam.items, folder, prune=config.prune,
+                    seed=config.seed, mask_seen=config.evaluate.mask_seen, watch=watch)  # fmt: skip
     scores = places.by_embedding(embed_positions(trained.model, places.where), item_embeddings(trained.model))
     return exam.figures(places, scores, config), trained.seconds, curve
 

@@ -60,7 +60,8 @@ def measure(items: int, options: argparse.Namespace) -> dict[str, Any]:
         count = len(part.items)
         if count < options.steps:
             break
-        step = Step(part, np.arange(count, dtype=np.int32), np.full(count, 1e-3, np.float32))
+        rates, kept = np.full(count, 1e-3, np.float32), np.full(count, -1, np.float32)
+        step = Step(part, np.arange(count, dtype=np.int32), rates, kept)
         started = time.perf_counter()
         run(step)
         took = time.perf_counter() - started

@@ -24,6 +24,7 @@ BACKBONES: Final = ("gru",)
 CANDIDATE_METHODS: Final = ("als", "popularity")
 OPTIMIZERS: Final = ("adagrad", "rmsprop", "adadelta", "adam", "sgd")
 LOSSES: Final = ("full_softmax", "sampled_softmax", "cross_entropy", "bpr", "top1", "bpr_max")
+PRUNED: Final = ("kernel", "recurrent_kernel", "fc")
 SAMPLERS: Final = ("log_uniform", "uniform", "popularity", "rank")
 WAYS: Final = ("partial", "head", "whole")
 DEVICE_OPTIMIZERS: Final = ("sgd", "adagrad", "adam")
@@ -198,6 +199,34 @@ class TrainConfig:
         _require(_rate(self.learning_rate), "train", "learning_rate must be above 0 and finite")
         _at_least(0, self, "train", "clip_norm", "sampler_alpha", "score_penalty", "recency_half_life",
                   "checkpoint_minutes")
+
+
+@dataclass(frozen=True)
+class PruneConfig:
+    """Automated gradual pruning of the global model (Zhu and Gupta 2017), for a smaller file."""
+
+    enabled: bool = False
+    """Prune while training; with early stopping, while training again (`refit`)."""
+    initial: float = 0.05
+    """Sparsity at `begin`: share of each tensor's weights that are zero."""
+    final: float = 0.7
+    """Sparsity from `end` on."""
+    begin: float = 0.0
+    """Share of the training after which pruning begins."""
+    end: float = 0.7
+    """Share of the training at which the final sparsity is reached; the rest mends what was lost."""
+    every: int = 20
+    """Steps between two choices of the weights to prune."""
+    tensors: list[str] = field(default_factory=lambda: ["kernel", "recurrent_kernel"])
+    """Tensors pruned, each by itself: kernel and recurrent_kernel (of every GRU layer), fc."""
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.initial <= self.final < 1, "prune", "initial must be at least 0, at most final, below 1")
+        _require(0 <= self.begin < self.end <= 1, "prune", "begin must be at least 0 and below end, and end at most 1")
+        _at_least(1, self, "prune", "every")
+        _require(bool(self.tensors), "prune", "tensors must not be empty")
+        for name in self.tensors:
+            _one_of(name, PRUNED, "prune", "tensors")
 
 
 @dataclass(frozen=True)
@@ -432,6 +461,7 @@ class RunConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
     knn: KnnConfig = field(default_factory=KnnConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

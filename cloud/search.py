@@ -229,7 +229,7 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
 
     trained = train(
         config.model, fixed, judge.earlier, judge.items, folder,
-        seed=config.seed, mask_seen=config.evaluate.mask_seen, watch=watch, progress=progress,
+        prune=config.prune, seed=config.seed, mask_seen=config.evaluate.mask_seen, watch=watch, progress=progress,
     )  # fmt: skip
     trial.seconds = round(trained.seconds, 2)
 

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.config import ModelConfig, TrainConfig
+from pocketrec.cloud.config import ModelConfig, PruneConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.models import backbone, build_model, save_model
 from pocketrec.cloud.progress import Progress, no_progress
@@ -31,10 +31,14 @@ from pocketrec.cloud.train_batches import Batch, Batches, WindowBatches, recency
 from pocketrec.cloud.train_checkpoint import Checkpoint, load_weights, save_weights
 from pocketrec.cloud.train_objective import Objective
 from pocketrec.cloud.train_optimizers import learning_rate
+from pocketrec.cloud.train_pruning import Pruner, is_due, pruned_tensors, sparsity
 from pocketrec.cloud.train_sessions import SessionBatches
 from pocketrec.cloud.train_step import Step, TrainSteps, resolved
 from pocketrec.cloud.train_validation import Validation, validation_slice
-from pocketrec.device.errors import DataError
+from pocketrec.device.errors import ConfigError, DataError
+
+#: The default of `train`.
+NO_PRUNING: Final = PruneConfig()
 
 _STEPS: Final = 32  # steps in one call of the graph
 
@@ -65,6 +69,7 @@ def train(
     items: int,
     folder: Path,
     *,
+    prune: PruneConfig = NO_PRUNING,
     seed: int = 1,
     name: str = "model",
     mask_seen: bool = False,
@@ -80,6 +85,7 @@ def train(
         sequences: events before the cut-off; row 0 is an unknown item.
         items: N, items in the vocabulary.
         folder: where the model and the checkpoint (``name.checkpoint.npz``) lie.
+        prune: pruning; [prune] of a configuration.
         seed: equal seeds give equal weights (one machine, CPU, equal number of threads).
         name: of the model file.
         mask_seen: validation ranks leave out items that the user has had.
@@ -93,7 +99,7 @@ def train(
         StorageError: the folder cannot be written.
     """
     return _Trainer(
-        model_config, config, sequences, items, folder, seed, name, mask_seen,
+        model_config, config, prune, sequences, items, folder, seed, name, mask_seen,
         record or _ignore, watch or _go_on, progress,
     ).run()  # fmt: skip
 
@@ -114,6 +120,7 @@ class _Trainer:
         self,
         model_config: ModelConfig,
         config: TrainConfig,
+        prune: PruneConfig,
         sequences: Sequences,
         items: int,
         folder: Path,
@@ -126,14 +133,20 @@ class _Trainer:
     ) -> None:
         model_config = resolved(model_config, config)
         self.model_config, self.config, self.sequences, self.items = model_config, config, sequences, items
-        self.seed, self.mask_seen, self.record, self.watch, self.progress = seed, mask_seen, record, watch, progress
+        if prune.enabled and config.validation and not config.refit:
+            raise ConfigError("pruning wants a known number of epochs: set train.refit = true or train.validation = 0")
+        self.prune, self.seed, self.mask_seen = prune, seed, mask_seen
+        self.record, self.watch, self.progress = record, watch, progress
         self.path = folder / f"{name}.keras"
         self.checkpoint_path, self.best_path = folder / f"{name}.checkpoint.npz", folder / f"{name}.best.npz"
-        self.fingerprint = _fingerprint(model_config, config, sequences, items, seed, mask_seen)
+        self.fingerprint = _fingerprint(model_config, config, prune, sequences, items, seed, mask_seen)
         self.started = self.saved = time.perf_counter()
         self.model = build_model(model_config, items, seed)
         objective = Objective(config, np.bincount(sequences.items, minlength=items + 1))
-        self.steps = TrainSteps(backbone(model_config.backbone), self.model, model_config, config, objective, seed)
+        self.pruner = Pruner(pruned_tensors(self.model, prune) if prune.enabled else [])
+        self.steps = TrainSteps(
+            backbone(model_config.backbone), self.model, model_config, config, objective, seed, self.pruner
+        )
 
     def run(self) -> Trained:
         state = self._restored() or self._begin()
@@ -196,6 +209,8 @@ class _Trainer:
             self.steps.reset()
             state.save(self.checkpoint_path, [], [])
             return
+        if self.prune.enabled:
+            self.pruner.after_step(tf.constant(self.prune.final))
         if self._keeps_best(state):
             _assign(self.model.variables, load_weights(self.best_path) or [])
         state.finished = True
@@ -212,7 +227,8 @@ class _Trainer:
                 rates = [learning_rate(self.config, share) for share in (done / self.config.epochs).tolist()]
                 numbers = state.step + np.arange(len(places), dtype=np.int32)
                 part = Batch(*(array[places[0] : places[-1] + 1] for array in block.batches))
-                state.loss += self.steps(Step(part, numbers, np.array(rates, np.float32)))
+                shares = self._sparsities(state, numbers.tolist(), (done / state.planned).tolist())
+                state.loss += self.steps(Step(part, numbers, np.array(rates, np.float32), shares))
                 state.place, rate = int(places[-1]) + 1, rates[-1]
                 state.step, state.steps = state.step + len(places), state.steps + len(places)
                 share = state.epoch + block.begin + (block.end - block.begin) * state.place / count
@@ -228,6 +244,13 @@ class _Trainer:
         if not math.isfinite(loss):
             raise DataError(f"the loss is {loss} in epoch {state.epoch}: lower train.learning_rate or set clip_norm")
         return {"phase": state.phase, "epoch": state.epoch, "loss": loss, "rate": rate}
+
+    def _sparsities(self, state: Checkpoint, numbers: list[int], done: list[float]) -> np.ndarray:
+        """What each step prunes, float32 [S]; -1 where it leaves the masks alone, as all do in a search."""
+        prunes = self.prune.enabled and state.phase == "final"
+        due = [prunes and is_due(self.prune, number, share) for number, share in zip(numbers, done, strict=True)]
+        shares = [sparsity(self.prune, share) if now else -1.0 for now, share in zip(due, done, strict=True)]
+        return np.array(shares, np.float32)
 
     def _save_at_times(self, state: Checkpoint) -> None:
         """A checkpoint within an epoch, where the last one is old enough."""
@@ -250,10 +273,17 @@ def make_batches(model_config: ModelConfig, config: TrainConfig, sequences: Sequ
 
 
 def _fingerprint(
-    model_config: ModelConfig, config: TrainConfig, sequences: Sequences, items: int, seed: int, mask_seen: bool
+    model_config: ModelConfig,
+    config: TrainConfig,
+    prune: PruneConfig,
+    sequences: Sequences,
+    items: int,
+    seed: int,
+    mask_seen: bool,
 ) -> str:
     """Equal for two calls that must end with the same weights."""
-    plain = [dataclasses.asdict(model_config), dataclasses.asdict(config), items, seed, mask_seen]
+    configs = [dataclasses.asdict(part) for part in (model_config, config, prune)]
+    plain = [*configs, items, seed, mask_seen]
     digest = hashlib.sha256(json.dumps([*plain, keras.__version__, tf.__version__], sort_keys=True).encode())
     for array in (sequences.offsets, sequences.items, sequences.timestamps):
         digest.update(np.ascontiguousarray(array).tobytes())

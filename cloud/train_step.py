@@ -20,6 +20,7 @@ from pocketrec.cloud.models import Backbone, input_table, output_table
 from pocketrec.cloud.train_batches import Batch
 from pocketrec.cloud.train_objective import Objective
 from pocketrec.cloud.train_optimizers import Updater
+from pocketrec.cloud.train_pruning import Pruner
 from pocketrec.device.errors import ConfigError
 
 _NEGATIVES = 1000  # the dropout layers' seeds lie below
@@ -47,6 +48,8 @@ class Step(NamedTuple):
     """int32 []: of the step, from 0; dropout and negatives follow from it."""
     rate: np.ndarray
     """float32 []: learning rate."""
+    sparsity: np.ndarray
+    """float32 []: share of the weights to prune after the step; -1 = the masks stay as they are."""
 
 
 class TrainSteps:
@@ -59,6 +62,7 @@ class TrainSteps:
         config: how it is trained.
         objective: the loss.
         seed: of dropout and negatives.
+        pruner: of the model's tensors; None = nothing is pruned.
     """
 
     def __init__(
@@ -69,9 +73,10 @@ class TrainSteps:
         config: TrainConfig,
         objective: Objective,
         seed: int,
+        pruner: Pruner | None = None,
     ) -> None:
         self.backbone, self.model, self.model_config = backbone, model, resolved(model_config, config)
-        self.objective, self.seed = objective, seed
+        self.objective, self.seed, self.pruner = objective, seed, pruner or Pruner([])
         tables = _different([input_table(model), output_table(model)]) if objective.sparse else []
         self.updater = Updater(config, model.trainable_variables, tables)
         self.state: tf.Variable | None = None
@@ -82,11 +87,12 @@ class TrainSteps:
     @property
     def variables(self) -> list[Any]:
         """All state beside the model's weights."""
-        return [*self.updater.variables, *([] if self.state is None else [self.state])]
+        return [*self.updater.variables, *self.pruner.masks, *([] if self.state is None else [self.state])]
 
     def reset(self) -> None:
         """State as at the start of a training."""
         self.updater.reset()
+        self.pruner.reset()
         if self.state is not None:
             self.state.assign(tf.zeros_like(self.state))
 
@@ -121,6 +127,7 @@ class TrainSteps:
                 with tf.GradientTape() as tape:
                     loss, after = self.loss(step.batch, seed)
                 self.updater.apply(tape.gradient(loss, sources), step.rate)
+                self.pruner.after_step(step.sparsity)
                 if self.state is not None:
                     self.state.assign(after)
                 total += tf.cast(loss, tf.float64)

@@ -87,7 +87,7 @@ def _train(run: Run, name: str, sequences: Sequences, items: int, folder: str = 
     with run.progress() as progress:
         trained = train(
             run.config.model, run.config.train, sequences, items, run.path(folder),
-            seed=run.config.seed, name=name, mask_seen=run.config.evaluate.mask_seen,
+            prune=run.config.prune, seed=run.config.seed, name=name, mask_seen=run.config.evaluate.mask_seen,
             record=lambda entry: run.record([entry]), progress=progress,
         )  # fmt: skip
     run.record(trained.history, replace=True)
