@@ -7,6 +7,7 @@ hashing. A candidate shard is read only when a user of it is asked for. This mod
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pocketrec.device import tensorfile
+from pocketrec.device import tensorfile, versions
 from pocketrec.device.contract import (
     CANDIDATES_FOLDER,
     ITEMS_FILE,
@@ -38,6 +39,7 @@ ROWS = "rows"  # tensor of a candidate shard: unsigned [U, K], 0 padded
 KNOWN = "known"  # optional tensor of a candidate shard: unsigned [U], events of each user that the cloud knows
 USERS = "users"  # metadata of a candidate shard: JSON list of U user ids
 
+_MANIFEST_LIMIT = 1 << 24  # bytes of a manifest in a .zip
 _MARKER = ".verified"  # sizes and times of files whose hashes were found right
 _AGAIN = "fetch or export the bundle again"
 
@@ -125,6 +127,9 @@ class Bundle:
         if not shards:
             return None
         name = shard_name(shard_of(user, shards))
+        held = versions.held_shards(self.folder)
+        if held is not None and shard_of(user, shards) not in held:
+            raise BundleError(f"{self.folder} was pulled without the candidates of user {user}: pull again with --user")
         shard = self._shard(name)
         try:
             users = json.loads(shard.metadata[USERS])
@@ -163,7 +168,7 @@ def open_bundle(path: str | Path, cache: str | Path | None = None) -> Bundle:
     """Open a bundle and verify it; of a packed one, the first opening makes the model file.
 
     Args:
-        path: a folder, or a .zip of one.
+        path: a folder, a .zip of one, or a folder that bundles are pulled into.
         cache: folder into which a .zip is unpacked (once for each content); None = the folder in which it lies.
 
     Raises:
@@ -179,7 +184,7 @@ def open_bundle(path: str | Path, cache: str | Path | None = None) -> Bundle:
 
             shutil.rmtree(folder, ignore_errors=True)
             return _open(_unpacked(Path(path), cache), path)
-    return _open(Path(path), path)
+    return _open(versions.resolve(Path(path)), path)
 
 
 def _open(folder: Path, path: str | Path) -> Bundle:
@@ -201,7 +206,11 @@ def _open(folder: Path, path: str | Path) -> Bundle:
 def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> None:
     """Check size and hash of every file, or that nothing was touched since they were found right."""
     seen: dict[str, Any] = {MANIFEST_FILE: manifest_sha256}
-    for name, entry in manifest.files.items():
+    held = versions.held_shards(folder)
+    absent = set() if held is None else {name for name in manifest.files if name.startswith(f"{CANDIDATES_FOLDER}/")}
+    absent -= {shard_name(shard) for shard in held or ()}
+    files = {name: entry for name, entry in manifest.files.items() if name not in absent}
+    for name, entry in files.items():
         try:
             status = os.stat(folder / name)
         except OSError:
@@ -213,7 +222,7 @@ def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> None:
     with contextlib.suppress(OSError, ValueError):
         if json.loads((folder / _MARKER).read_bytes()) == seen:
             return
-    for name, entry in manifest.files.items():
+    for name, entry in files.items():
         try:
             digest = sha256_file(folder / name)
         except OSError as error:
@@ -237,8 +246,14 @@ def _unpacked(archive: Path, cache: str | Path | None) -> Path:
         temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
         try:
             with zipfile.ZipFile(archive) as opened:
+                if opened.getinfo(MANIFEST_FILE).file_size > _MANIFEST_LIMIT:
+                    raise BundleError(f"{archive}: its manifest is larger than {_MANIFEST_LIMIT} bytes: {_AGAIN}")
                 content = opened.read(MANIFEST_FILE)
                 manifest = Manifest.from_bytes(content, str(archive))
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                total = sum(entry.bytes for entry in manifest.files.values())
+                if total > shutil.disk_usage(folder.parent).free:
+                    raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, {total} bytes are needed")
                 for name, entry in manifest.files.items():
                     if opened.getinfo(name).file_size != entry.bytes:
                         raise BundleError(f"{archive}: {name} is not of the size in its manifest: {_AGAIN}")

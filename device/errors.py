@@ -30,6 +30,10 @@ class StoreError(PocketRecError):
     """An event store is damaged, in use, encrypted, or not a store."""
 
 
+class FetchError(PocketRecError):
+    """A bundle could not be fetched, or what was fetched is not to be trusted."""
+
+
 class RuntimeMissingError(PocketRecError):
     """No usable TensorFlow Lite runtime is installed."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
@@ -96,7 +97,7 @@ class Manifest:
         try:
             table: dict[str, Any] = json.loads(content)
             version = table.get("format_version")
-        except (ValueError, AttributeError):
+        except (ValueError, AttributeError, RecursionError):
             raise BundleError(f"{place}: {MANIFEST_FILE} is cut short or altered: {again}") from None
         if version != FORMAT_VERSION:
             raise BundleError(f"{place} is of bundle format {version} and this version of pocketrec reads "
@@ -111,8 +112,10 @@ class Manifest:
 
 
 def _check(manifest: Manifest) -> None:
-    for name in manifest.files:
+    for name, entry in manifest.files.items():
         check_name(name)
+        if not 0 <= entry.bytes < 1 << 53 or not re.fullmatch("[0-9a-f]{64}", entry.sha256):
+            raise ValueError(f"size or hash of {name} is none")
     for name in (*_REQUIRED, *((SKELETON_FILE, WEIGHTS_FILE) if manifest.packed else (MODEL_FILE,))):
         if name not in manifest.files:
             raise ValueError(f"it does not list {name}")
@@ -124,7 +127,8 @@ def _check(manifest: Manifest) -> None:
         raise ValueError("the size of the model is none")
     if not manifest.packed and manifest.files[MODEL_FILE].sha256 != manifest.model_id:
         raise ValueError(f"the model id is not the hash of {MODEL_FILE}")
-    if int(manifest.vocabulary["items"]) < 1 or int(manifest.candidates["shards"]) < 0:
+    counts = (manifest.vocabulary["items"], manifest.candidates["shards"], manifest.candidates["per_user"])
+    if any(type(count) is not int or count < least for count, least in zip(counts, (1, 0, 0), strict=True)):
         raise ValueError("a count is out of range")
     cut_off: object = manifest.cut_off
     if not (cut_off is None or isinstance(cut_off, int | float)):
@@ -132,13 +136,14 @@ def _check(manifest: Manifest) -> None:
 
 
 def check_name(name: str) -> None:
-    """Refuse a file name that is absolute or points outside the bundle.
+    """Refuse a file name that is absolute, points outside the bundle, or is hidden, as our own notes in it are.
 
     Raises:
         ValueError: it is, or it does.
     """
     parts = PurePosixPath(name).parts
-    if not parts or name != "/".join(parts) or ".." in parts or "\\" in name or ":" in name or "\0" in name:
+    odd = any(letter in "\\:" or ord(letter) < 32 for letter in name)
+    if not parts or name != "/".join(parts) or odd or any(part.startswith(".") for part in parts) or len(name) > 200:
         raise ValueError(f"{name!r} is not a name inside a bundle")
 
 

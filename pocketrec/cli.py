@@ -23,7 +23,7 @@ from typing import Any, NoReturn, TextIO
 
 from pocketrec import __version__
 from pocketrec.device import cli as device
-from pocketrec.device import cli_store
+from pocketrec.device import cli_bundles, cli_store
 from pocketrec.device.errors import ConfigError, PocketRecError
 
 LOG_FILE = "log.txt"
@@ -370,6 +370,7 @@ def _on_device(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.N
 _DEVICE = {
     "personalise": "make a bundle's model personal with a user's events",
     "recommend": "print the items to recommend",
+    "pull": "fetch a published bundle and switch to it",
     "record": "append events to a user's event store",
     "forget": "delete a user's events of some items, and what was trained on them",
     "wipe": "delete everything personal of a user",
@@ -379,13 +380,14 @@ _DEVICE = {
     "state": "show, reset or restore a personal state",
 }
 
-_DEVICE_ARGUMENTS = {**device.ARGUMENTS, **cli_store.ARGUMENTS}
-_DEVICE_RUN = {**device.RUN, **cli_store.RUN}
+_DEVICE_ARGUMENTS = {**device.ARGUMENTS, **cli_store.ARGUMENTS, **cli_bundles.ARGUMENTS}
+_DEVICE_RUN = {**device.RUN, **cli_store.RUN, **cli_bundles.RUN}
 
 _GROUPS = {
     "everything": ("run",),
     "before a run": ("search",),
     "one stage of a run": tuple(_STAGES),
+    "for a server": ("publish",),
     "on a device (no TensorFlow needed)": tuple(_DEVICE),
     "help": ("doctor", "events"),
 }
@@ -394,6 +396,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("do everything: from a log to a bundle, an evaluation and a report", _run_arguments, _run_stages),
     "search": Command("try configurations on events before the cut-off", _search_arguments, _search),
     **{name: Command(text[0], _stage_arguments(name), _run_stages) for name, text in _STAGES.items()},
+    "publish": Command("write a bundle for a static server", _DEVICE_ARGUMENTS["publish"], _DEVICE_RUN["publish"]),
     "events": Command("write one user's events of a run as a device would hold them", _events_arguments, _events),
     "doctor": Command("say whether this installation works, and what to do", _doctor_arguments, _doctor),
     **{name: Command(text, _DEVICE_ARGUMENTS[name], _on_device(_DEVICE_RUN[name])) for name, text in _DEVICE.items()},

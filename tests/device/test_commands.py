@@ -310,11 +310,14 @@ def test_bench_ends_with_json(folder: Path, capsys: pytest.CaptureFixture[str]) 
     assert result["machine"]["cores"] >= 1  # type: ignore[index]
 
 
-@pytest.mark.parametrize("command", ["personalise", "recommend", "bench", "state"])
+DEVICE = ["personalise", "recommend", "bench", "state", "record", "forget", "wipe", "export-data", "store", "pull"]
+
+
+@pytest.mark.parametrize("command", [*DEVICE, "publish"])
 def test_help_is_complete(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, "--help") == 0
     text = capsys.readouterr().out
-    assert "--bundle" in text
+    assert "bundle" in text
     assert "JSON" in text
     assert "None" not in text
 
