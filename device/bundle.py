@@ -127,9 +127,6 @@ class Bundle:
         if not shards:
             return None
         name = shard_name(shard_of(user, shards))
-        held = versions.held_shards(self.folder)
-        if held is not None and shard_of(user, shards) not in held:
-            raise BundleError(f"{self.folder} was pulled without the candidates of user {user}: pull again with --user")
         shard = self._shard(name)
         try:
             users = json.loads(shard.metadata[USERS])
@@ -140,6 +137,9 @@ class Bundle:
             raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
 
     def _shard(self, name: str) -> tensorfile.TensorFile:
+        held = versions.held_shards(self.folder)
+        if held is not None and name not in map(shard_name, held):
+            raise BundleError(f"{self.folder} was pulled without the candidates of this user: pull again with --user")
         try:
             return tensorfile.load(self.folder / name)
         except OSError as error:

@@ -19,6 +19,7 @@ from pocketrec.device.lean import ShardItems
 from pocketrec.device.manifest import Manifest
 from pocketrec.device.packed import fill
 
+_SLACK = 1 << 20  # bytes for the names in a small model's files
 _MARKER = ".installed"  # size, time and inode of a model file whose hash was found right
 _TABLE = "item_embedding"  # name of the item table among the packed tensors
 _AGAIN = "fetch or export the bundle again"
@@ -39,7 +40,8 @@ def installed_model(folder: Path, manifest: Manifest) -> Path:
     if not manifest.packed or _is_whole(model, manifest):
         return model
     try:
-        content = fill((folder / SKELETON_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes())
+        parts = (folder / SKELETON_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes()
+        content = fill(*parts, limit=_limit(manifest))
     except OSError as error:
         raise BundleError(f"{folder}: {error.filename} cannot be read ({error.strerror}): {_AGAIN}") from None
     except BundleError as error:
@@ -75,10 +77,16 @@ def shard_model(folder: Path, manifest: Manifest, shard: str, first: int, items:
         skeleton, weights = (folder / SKELETON_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes()
     except OSError as error:
         raise BundleError(f"{folder}: {error.filename} cannot be read ({error.strerror}): {_AGAIN}") from None
-    write_atomic(model, fill(skeleton, weights, (_TABLE, first, items.numbers, items.scales)))
+    rows = (_TABLE, first, items.numbers, items.scales)
+    write_atomic(model, fill(skeleton, weights, rows, _limit(manifest)))
     status = os.stat(model)
     write_atomic(note, json.dumps([*parts, status.st_size, status.st_mtime_ns, status.st_ino]).encode())
     return model
+
+
+def _limit(manifest: Manifest) -> int:
+    """Bytes that skeleton or weights may unpack to: against files that blow up."""
+    return 4 * int(manifest.packed["bytes"]) + _SLACK
 
 
 def _is_whole(model: Path, manifest: Manifest) -> bool:

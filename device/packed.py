@@ -28,6 +28,7 @@ Array = np.ndarray[Any, Any]
 
 _SPARSE: Final = 0.2  # share of zeros from which a mask and the other values take less than all values
 _LEVEL: Final = 9  # of zlib
+_LIMIT: Final = 1 << 31  # bytes; no model file is larger
 _AGAIN: Final = "fetch or export the bundle again"
 
 
@@ -81,14 +82,14 @@ def encode(tensors: Mapping[str, Quantised]) -> bytes:
     return zlib.compress(whole, _LEVEL)
 
 
-def decode(content: bytes) -> dict[str, Quantised]:
-    """The weights by name.
+def decode(content: bytes, limit: int = _LIMIT) -> dict[str, Quantised]:
+    """The weights by name; more than `limit` bytes of them are refused while they are unpacked.
 
     Raises:
         BundleError: the bytes are cut short, altered, or of another kind.
     """
     try:
-        file = tensorfile.parse(zlib.decompress(content))
+        file = tensorfile.parse(_inflated(content, limit))
         kinds = json.loads(file.metadata["tensors"])
         return {name: _decoded(file.tensors, name, kind) for name, kind in kinds.items()}
     except (zlib.error, tensorfile.TensorFileError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -146,7 +147,9 @@ def pack_skeleton(content: bytes, ranges: list[Range]) -> bytes:
     return zlib.compress(struct.pack("<I", len(header)) + header + planes.tobytes(), _LEVEL)
 
 
-def fill(skeleton: bytes, weights: bytes, rows: tuple[str, int, Array, Array] | None = None) -> bytes:
+def fill(
+    skeleton: bytes, weights: bytes, rows: tuple[str, int, Array, Array] | None = None, limit: int = _LIMIT
+) -> bytes:
     """The model file.
 
     Args:
@@ -154,12 +157,13 @@ def fill(skeleton: bytes, weights: bytes, rows: tuple[str, int, Array, Array] | 
         weights: from `encode`.
         rows: rows of one tensor that others replace: its name, the first row, their numbers int8 [n, E] and scales
             float32 [n].
+        limit: bytes that either may hold.
 
     Raises:
-        BundleError: one of them is cut short or altered, or they do not fit together.
+        BundleError: one of them is cut short, altered or larger than that, or they do not fit together.
     """
-    content, ranges = unpack_skeleton(skeleton)
-    tensors = decode(weights)
+    content, ranges = unpack_skeleton(skeleton, limit)
+    tensors = decode(weights, limit)
     if rows is not None:
         _replace(tensors, *rows)
     parts: dict[str, bytes] = {}
@@ -182,14 +186,14 @@ def _replace(tensors: Mapping[str, Quantised], name: str, first: int, numbers: A
     tensor.scales[first:end, 0] = scales
 
 
-def unpack_skeleton(skeleton: bytes) -> tuple[bytearray, list[Range]]:
+def unpack_skeleton(skeleton: bytes, limit: int = _LIMIT) -> tuple[bytearray, list[Range]]:
     """The model file without its weights, and where they belong.
 
     Raises:
         BundleError: the bytes are cut short or altered.
     """
     try:
-        plain = zlib.decompress(skeleton)
+        plain = _inflated(skeleton, limit)
         (length,) = struct.unpack_from("<I", plain)
         header = json.loads(plain[4 : 4 + length])
         planes = np.frombuffer(plain, np.uint8, offset=4 + length).reshape(4, -1)
@@ -199,3 +203,16 @@ def unpack_skeleton(skeleton: bytes) -> tuple[bytearray, list[Range]]:
         return content, [Range(*entry) for entry in header["ranges"]]
     except (zlib.error, struct.error, KeyError, ValueError, TypeError) as error:
         raise BundleError(f"the skeleton cannot be unpacked ({error}): {_AGAIN}") from None
+
+
+def _inflated(content: bytes, limit: int) -> bytes:
+    """The inverse of zlib.compress for up to `limit` bytes, so that a few kilobytes cannot fill the memory.
+
+    Raises:
+        zlib.error: cut short, altered, or more than that.
+    """
+    stream = zlib.decompressobj()
+    plain = stream.decompress(content, limit)
+    if not stream.eof:
+        raise zlib.error(f"it is cut short, or holds more than {limit} bytes")
+    return plain

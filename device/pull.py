@@ -239,7 +239,7 @@ def _install(
     entries = _entries(manifest, shards, base, limits)
     staging = target if target.exists() else folder / VERSIONS / f".{name}.new"
     sources = [version_folder(folder, other) for other in (wanted.current, wanted.previous) if other not in ("", name)]
-    _check_space(folder, staging, partial, entries)
+    _check_space(folder, staging, partial, entries, _made(manifest))
     for path, entry in entries.items():
         _placed(staging / path, path, entry, sources, partial, base, fetcher)
     with _writing(staging):
@@ -268,16 +268,21 @@ def _entries(manifest: Manifest, shards: set[int], base: str, limits: Limits) ->
     entries = {name: entry for name, entry in manifest.files.items() if not name.startswith(own) or name in wanted}
     for shard in sorted(wanted - set(entries)):
         raise FetchError(f"{base} lists no {shard}, which its manifest promises: ask the publisher")
-    total = sum(entry.bytes for entry in entries.values())
+    total = sum(entry.bytes for entry in entries.values()) + _made(manifest)
     if total > limits.total:
         raise FetchError(f"{base} asks for {total} bytes, over {limits.total}: ask the publisher, or raise --max-bytes")
     return entries
 
 
-def _check_space(folder: Path, staging: Path, partial: Path, entries: dict[str, FileEntry]) -> None:
+def _made(manifest: Manifest) -> int:
+    """Bytes of what the device makes of a packed bundle, and of a lean one for a user."""
+    return int(manifest.packed.get("bytes", 0)) * (2 if manifest.lean else 1)
+
+
+def _check_space(folder: Path, staging: Path, partial: Path, entries: dict[str, FileEntry], made: int) -> None:
     here = [staging / name for name in entries] + [partial / entry.sha256 for entry in entries.values()]
     have = sum(path.stat().st_size for path in here if path.is_file())
-    needed = sum(entry.bytes for entry in entries.values()) - have
+    needed = sum(entry.bytes for entry in entries.values()) + made - have
     free = shutil.disk_usage(folder).free
     if needed + _SPARE > free:
         raise StorageError(f"cannot write {folder}: {needed} bytes are needed and {free} are free: free some space, or "

@@ -130,6 +130,17 @@ def test_parts_of_two_models_do_not_make_a_third() -> None:
             packed.fill(skeleton, junk)
 
 
+def test_files_that_blow_up_are_refused_while_they_are_unpacked() -> None:
+    skeleton = packed.pack_skeleton(bytes(10_000_000), [])
+    assert len(skeleton) < 20_000
+    assert packed.fill(skeleton, packed.encode({})) == bytes(10_000_000)
+    with pytest.raises(BundleError, match="holds more than 1000000 bytes"):
+        packed.fill(skeleton, packed.encode({}), limit=1_000_000)
+    many = packed.encode({"w": Quantised(np.ones((1000, 1000), np.int8), _scales((1, 1000), 0))})
+    with pytest.raises(BundleError, match="holds more than 100000 bytes"):
+        packed.decode(many, 100_000)
+
+
 def test_a_full_disk_leaves_no_part_of_a_model(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, *_: object, **__: object) -> None:
         raise StorageError(f"cannot write {path}: No space left on device: free some space")
