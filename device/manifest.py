@@ -127,8 +127,8 @@ def _check(manifest: Manifest) -> None:
         raise ValueError("the size of the model is none")
     if not manifest.packed and manifest.files[MODEL_FILE].sha256 != manifest.model_id:
         raise ValueError(f"the model id is not the hash of {MODEL_FILE}")
-    counts = (manifest.vocabulary["items"], manifest.candidates["shards"], manifest.candidates["per_user"])
-    if any(type(count) is not int or count < least for count, least in zip(counts, (1, 0, 0), strict=True)):
+    told = (manifest.vocabulary["items"], manifest.candidates["shards"], manifest.candidates["per_user"])
+    if any(type(count) is not int or count < least for count, least in zip(told, (1, 0, 0), strict=True)):
         raise ValueError("a count is out of range")
     cut_off: object = manifest.cut_off
     if not (cut_off is None or isinstance(cut_off, int | float)):

@@ -117,6 +117,16 @@ def test_a_packed_bundle_is_installed_before_it_is_used(made: Path, site: Server
         get(site, here.with_name("small"), limits=Limits(total=pulled.received + 1000))
 
 
+def test_a_lean_bundle_becomes_the_users_own(made: Path, site: Server, here: Path) -> None:
+    lean = made.with_name(made.name + ".lean")
+    publish(lean, site.root)
+    assert get(site, here, users=["u3"]).new
+    assert Recommender(here, user="u3").recommend(5) == Recommender(lean, user="u3").recommend(5)
+    other = next(f"u{n}" for n in range(20) if shard_of(f"u{n}", 3) != shard_of("u3", 3))
+    with pytest.raises(BundleError, match="pull again with --user"):
+        Recommender(here, user=other)
+
+
 def test_nothing_of_the_user_is_sent(folder: Path, site: Server, here: Path) -> None:
     publish(folder, site.root)
     get(site, here, users=["u3", "somebody by name"])
