@@ -9,7 +9,8 @@ and FC tensors of RUN, four bytes each; item ids are left out of every row, for 
 Forms: the model file as it is and zipped; packed (`pocketrec.device.packed`) with kernels and item rows of so many
 bits, first install (skeleton and weights) and update (weights alone: the skeleton is the same for every model of one
 configuration); and, on logs with personal devices, the rows alone that a device needs (DeepRec's sparse embeddings,
-feature D9): its user's candidates, the items of the user's own past, and the most popular, the mean over users.
+feature D9): its user's candidates, the items of the user's own past, and the most popular, the mean over users; and
+lean bundles (`pocketrec.device.lean`), where an event of an item without a row counts as its category's.
 
 Recall@20 is the model's, nothing trained on the device, on the run's own test part: `full` ranks the whole catalogue;
 `offered` ranks what a device offers (candidates, the popular, own items up to then), where a target outside is a
@@ -23,7 +24,7 @@ import argparse
 import dataclasses
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ class Tests:
     """int32: candidates of each user; empty on a log without devices."""
     past: list[Array]
     """int32: items of each user before the cut-off."""
+    users: list[str]
+    """Ids of the users; empty on a log without devices."""
     personal: bool
     """Whether there are devices; else every event of a session but the first is a test."""
 
@@ -65,18 +68,18 @@ def load_tests(run: Path, config: RunConfig, limit: int) -> Tests:
         items = [part[part > 0] for part in (devices.after.of(place)[0] for place in range(len(devices.after)))]
         items = [part for part in items if len(part) > 1]
         none = [np.zeros(0, np.int32)] * len(items)
-        return Tests(items, [1] * len(items), none, none, personal=False)
+        return Tests(items, [1] * len(items), none, none, [], personal=False)
     sets = Candidates.load(run / "candidates" / "candidates.npz")
     users, _ = device_users(data.before, devices.after, devices.learn, sets, None, limit=limit, seed=config.seed)
     known = [np.concatenate([user.before, user.learn, user.test]) for user in users]
     first = [int((np.concatenate([user.before, user.learn]) > 0).sum()) for user in users]
     return Tests([part[part > 0] for part in known], first, [user.candidates for user in users],
-                 [user.before for user in users], personal=True)  # fmt: skip
+                 [user.before for user in users], [user.user for user in users], personal=True)  # fmt: skip
 
 
 def recalls(
     model: Any, table: Array, weights: Mapping[str, Array], tests: Tests, window: int, head: int,
-    held: Sequence[Array] | None = None,
+    held: Sequence[Array] | None = None, stand_in: bool = False,
 ) -> dict[str, float]:  # fmt: skip
     """Recall@20 over the whole catalogue and within what a device offers.
 
@@ -88,13 +91,15 @@ def recalls(
         window: T.
         head: popular items that every device offers and holds, beside its own.
         held: bool [N + 1] for each user, the rows that the device has; None = all.
+        stand_in: the other rows of `table` stand for something too (a bucket) and stay in the contexts.
     """
     from pocketrec.cloud.data.sequences import Sequences, offsets_of
     from pocketrec.cloud.scoring import embed_positions, positions
     from pocketrec.export.reference import Reference
 
     keras_model = Reference(model, table, [], "sgd", weights).model
-    kept = [np.ones(len(items), bool) if held is None else held[user][items] for user, items in enumerate(tests.items)]
+    drop = held is not None and not stand_in
+    kept = [held[user][part] if held is not None and drop else part > 0 for user, part in enumerate(tests.items)]
     items = [part[mask] for part, mask in zip(tests.items, kept, strict=True)]
     first = np.array([int(mask[:at].sum()) for mask, at in zip(kept, tests.first, strict=True)])
     names = np.array([str(number) for number in range(len(items))], object)
@@ -130,7 +135,8 @@ def _mean(hits: list[Array], counts: list[int], by_user: bool) -> float:
     return float(np.mean(sums / counts)) if by_user else float(sums.sum() / sum(counts))
 
 
-def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, head: int, limit: int) -> list[Any]:
+def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, head: int, limit: int,
+           lean: Sequence[int] = (), prune: Sequence[float] = ()) -> list[Any]:  # fmt: skip
     """The rows of the table."""
     from pocketrec.cloud.models import load_model
     from pocketrec.export.build import build_tflite
@@ -156,6 +162,7 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
     print(f"{'form':<52}{'bytes':>11}{'ratio':>8}{'full':>9}{'change':>9}{more}")
     add("dense float32", dense, base)
     models = [("", dense_model)] + ([("pruned, ", load_model(pruned / "train" / "model.keras"))] if pruned else [])
+    models += [(f"cut to {1 - share:.0%}, ", cut(dense_model, share)) for share in prune]
     for name, model in models:
         weights, table = weights_of(model)
         zeros = np.mean(np.concatenate([v.ravel() for k, v in weights.items() if "gru" in k and "kernel" in k]) == 0)
@@ -176,7 +183,66 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
                 recall = recalls(model, made.item_embeddings, made.weights, tests, window, head, held)
                 add(f"{label}, own rows: first install", size + len(made.skeleton), recall, rows=count)
                 add(f"{label}, own rows: update", size, recall, rows=count)
+    for head_rows in lean:
+        lean_rows(run, config, dense_model, weights_of(dense_model)[1], tests, head_rows, add)
     return rows
+
+
+def lean_rows(
+    run: Path, config: RunConfig, model: Any, embeddings: Array, tests: Tests, head: int, add: Callable[..., None]
+) -> None:
+    """A lean bundle of a head of so many items, in 8 bits: mean bytes of a device, and Recall@20."""
+    from pocketrec.cloud.candidates import Candidates
+    from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.device.bundle import shard_of
+    from pocketrec.device.packing import shards_for
+    from pocketrec.export.lean import lean_shards, lean_table
+    from pocketrec.export.weights import weights_of
+
+    data, sets = load_cloud(run), Candidates.load(run / "candidates" / "candidates.npz")
+    categories = None if data.categories is None else (list(data.categories.ids), data.categories.of_row)
+    table = lean_table(embeddings, data.counts, head, categories)
+    shards, users = shards_for(len(sets.users)), list(sets.users)
+    latest = [data.before.of(place)[0][-config.model.window :] for place in data.before.find_all(users)]
+    most, ids = config.lean.shard_items, data.vocabulary.ids
+    own, _ = lean_shards(users, sets.rows, latest, table, embeddings, ids, shards, most)
+    weights = quantise_weights(weights_of(model)[0], 8)
+    small = quantise(table.embeddings, 8, axis=1)
+    fixed = len(encode({**weights, "rows": small}))
+    exact = quantise(_padded(embeddings), 8, axis=1).values
+    rows = {item: row for row, item in enumerate(data.vocabulary.ids, start=1)}
+    sizes, parts = [], []
+    for shard, items in enumerate(own):
+        mine = [place for place, user in enumerate(tests.users) if shard_of(user, shards) == shard]
+        held = np.arange(len(embeddings)) <= table.head
+        held[[rows[item] for item in items.ids]] = True
+        held[0] = False
+        effective = np.where(held[:, None], exact, small.values[table.row_of])
+        effective[0] = 0.0
+        some = Tests(*([column[place] for place in mine] for column in (tests.items, tests.first, tests.own, tests.past,
+                                                                        tests.users)), personal=True)  # fmt: skip
+        found = recalls(model, effective, {name: w.values for name, w in weights.items()}, some, config.model.window,
+                        min(100, head), [held] * len(mine), stand_in=True)  # fmt: skip
+        parts.append((len(mine), found))
+        sizes.append((len(mine), len(zlib.compress(b"".join(t.tobytes() for t in items.tensors().values()), 9))))
+    total = sum(count for count, _ in parts)
+    recall = {kind: sum(count * found[kind] for count, found in parts) / total for kind in ("full", "offered")}
+    size = fixed + sum(count * size for count, size in sizes) / total
+    add(f"lean, head {head}, {len(table.labels)} buckets, 8 bits: update", size, recall, rows=table.rows,
+        shard_items=[len(items.ids) for items in own])  # fmt: skip
+
+
+def cut(model: Any, share: float) -> Any:
+    """A copy of the model in which the smallest entries of each GRU kernel are zero, nothing trained after it."""
+    import keras
+
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    for layer in copy.layers:
+        if layer.name.startswith("gru_"):
+            *kernels, bias = layer.get_weights()
+            layer.set_weights([*(np.where(np.abs(k) < np.quantile(np.abs(k), share), 0, k) for k in kernels), bias])
+    return copy
 
 
 def own_rows(
@@ -216,8 +282,11 @@ def main() -> None:
     parser.add_argument("--item-bits", type=int, default=5, help="bits of an item row's entry where kernels have fewer")
     parser.add_argument("--head", type=int, default=100, help="popular items that every device holds and offers")
     parser.add_argument("--users", type=int, default=200, help="devices in the sample; 0 = all")
+    parser.add_argument("--prune", type=float, nargs="*", default=[], metavar="SHARE",
+                        help="share of the GRU kernels' smallest entries set to zero, without training after it")
+    parser.add_argument("--lean", type=int, nargs="*", default=[], metavar="HEAD", help="lean bundles with such heads")
     args = parser.parse_args()
-    rows = ledger(args.run, args.pruned, args.bits, args.item_bits, args.head, args.users)
+    rows = ledger(args.run, args.pruned, args.bits, args.item_bits, args.head, args.users, args.lean, args.prune)
     print(json.dumps({"run": str(args.run), "head": args.head, "rows": rows}))
 
 

@@ -282,6 +282,8 @@ class ExportConfig:
     weight_bits: int = 8
     """Bits of an entry of the GRU and FC kernels, 2 to 8 (one scale for each output), or 32 = float32. The device
     computes in float32 with what they stand for; fewer take less to send."""
+    keep_pruned: bool = True
+    """Weights that pruning made zero stay zero in the devices' training; off: training fills them again."""
     batch: int = 8
     """Windows B of a device train step (static shape)."""
     full_softmax_limit: int = 20_000

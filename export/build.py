@@ -20,7 +20,7 @@ from pocketrec.export.convert import convert
 from pocketrec.export.graph import GraphShape, PersonalGraph
 from pocketrec.export.item_table import ItemTable
 from pocketrec.export.quantise import pack, quantise_weights
-from pocketrec.export.weights import weights_of
+from pocketrec.export.weights import pruned_names, weights_of
 
 Array = np.ndarray[Any, Any]
 
@@ -97,12 +97,13 @@ def build_tflite(
     if not is_tied(model):
         raise ConfigError("a device holds one item table: set model.tied = true, or leave the export out")
     weights, embeddings = weights_of(model)
+    pruned = pruned_names(weights) if export_config.keep_pruned else []
     quantised = quantise_weights(weights, export_config.weight_bits)
     weights = {name: tensor.values for name, tensor in quantised.items()}
     table = ItemTable.quantise(embeddings, export_config.item_table, export_config.item_bits)
     sampled = table.items > export_config.full_softmax_limit
     shape = GraphShape(export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0)
-    graph = PersonalGraph(weights, table, way, optimizer, shape)
+    graph = PersonalGraph(weights, table, way, optimizer, shape, pruned)
     facts = {
         "backbone": model_config.backbone,
         "way": way,
@@ -119,6 +120,7 @@ def build_tflite(
         "weight_bits": export_config.weight_bits,
         "loss": contract.SAMPLED_SOFTMAX if sampled else contract.FULL_SOFTMAX,
         "negatives": shape.negatives,
+        "pruned": pruned,
     }
     frozen = {name: value for name, value in weights.items() if name not in graph.trainable}
     tensors = {

@@ -7,7 +7,7 @@ op has a TensorFlow Lite builtin. The module knows nothing about files or conver
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,14 +61,22 @@ class PersonalGraph(tf.Module):
         way: which tensors train (`trainable_names`).
         optimizer: sgd, adagrad or adam.
         shape: static sizes.
+        pruned: tensors whose zeros stay zero in training (`pocketrec.export.weights.pruned_names`).
     """
 
     def __init__(
-        self, weights: dict[str, Array], table: ItemTable, way: str, optimizer: str, shape: GraphShape
+        self,
+        weights: dict[str, Array],
+        table: ItemTable,
+        way: str,
+        optimizer: str,
+        shape: GraphShape,
+        pruned: Sequence[str] = (),
     ) -> None:
         super().__init__()
         self.shape = shape
         self.table = table
+        self.pruned = frozenset(pruned)
         self.layers = gru_layers(weights)
         self.global_weights = weights
         self.trainable = {name: tf.Variable(weights[name], name=name) for name in trainable_names(way, weights)}
@@ -125,7 +133,10 @@ class PersonalGraph(tf.Module):
         for name, variable in self.trainable.items():
             value = variable.read_value()
             pull = proximal * (value - tf.constant(self.global_weights[name]))
-            variable.assign(self.optimizer.apply(name, value, gradients[name] + pull, learning_rate))
+            gradient = gradients[name] + pull
+            if name in self.pruned:  # read off the variable: a mask of its own would be as large as the tensor
+                gradient *= tf.cast(tf.not_equal(value, 0.0), tf.float32)
+            variable.assign(self.optimizer.apply(name, value, gradient, learning_rate))
         return {contract.LOSS: tf.reduce_sum(loss * share)}
 
     def evaluate(

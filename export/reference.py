@@ -6,7 +6,7 @@ trained model: the reference can hold the table as the file does (dequantised), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -27,6 +27,7 @@ class Reference:
         trainable: names of the tensors that train, such as ``gru_2_kernel``.
         optimizer: sgd, adagrad (accumulator from 0) or adam, otherwise with Keras' defaults.
         weights: GRU and FC tensors to use, by name; None = the model's own.
+        pruned: tensors whose zeros stay zero in training.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Reference:
         trainable: list[str],
         optimizer: str,
         weights: Mapping[str, Array] | None = None,
+        pruned: Sequence[str] = (),
     ) -> None:
         self.model = keras.models.clone_model(model)
         self.model.set_weights(model.get_weights())
@@ -46,6 +48,10 @@ class Reference:
             named[name].assign(value)
         self.named = {name: named[name] for name in trainable}
         self.trainable = list(self.named.values())
+        self.kept = [
+            tf.constant((variable.numpy() != 0) | (name not in pruned), tf.float32)
+            for name, variable in self.named.items()
+        ]
         self.origin = [tf.constant(variable.numpy()) for variable in self.trainable]
         self.optimizer = {
             "sgd": lambda: keras.optimizers.SGD(),
@@ -105,7 +111,8 @@ class Reference:
             )
             objective = loss + 0.5 * proximal * distance
         values = [variable.value for variable in self.trainable]
-        self.optimizer.apply(tape.gradient(objective, values), self.trainable)
+        gradients = [g * kept for g, kept in zip(tape.gradient(objective, values), self.kept, strict=True)]
+        self.optimizer.apply(gradients, self.trainable)
         return loss
 
     def _losses(self, items: tf.Tensor, targets: tf.Tensor, negatives: Array | None) -> tf.Tensor:

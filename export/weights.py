@@ -7,6 +7,7 @@ The names (``gru_2_kernel``, ``fc_bias``) are those of the Keras layers; they na
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -16,6 +17,9 @@ from pocketrec.cloud.models import FC, item_embeddings
 from pocketrec.device.errors import ConfigError
 
 Array = np.ndarray[Any, Any]
+
+#: Share of exact zeros from which a kernel counts as pruned; training leaves none by chance.
+PRUNED_SHARE = 0.02
 
 GRU_TENSORS = ("kernel", "recurrent_kernel", "bias")
 
@@ -34,6 +38,13 @@ def weights_of(model: keras.Model) -> tuple[dict[str, Array], Array]:
     kernel, bias = model.get_layer(FC).get_weights()
     weights[f"{FC}_kernel"], weights[f"{FC}_bias"] = kernel, bias
     return weights, item_embeddings(model)
+
+
+def pruned_names(weights: Mapping[str, Array]) -> list[str]:
+    """Names of the kernels that were pruned: those of which `PRUNED_SHARE` or more is exactly zero."""
+    return [
+        name for name, value in weights.items() if name.endswith("kernel") and np.mean(value == 0) >= PRUNED_SHARE
+    ]
 
 
 def gru_layers(weights: dict[str, Array]) -> list[str]:

@@ -44,7 +44,7 @@ def _export(
     ("layers", "way", "optimizer", "options"),
     [
         (2, "partial", "adagrad", {}),
-        (2, "partial", "adagrad", {"item_table": "float32"}),
+        (2, "partial", "adagrad", {"item_table": "float32", "weight_bits": 32}),
         (1, "head", "sgd", {}),
         (3, "whole", "adam", {}),
         (2, "partial", "adam", {"full_softmax_limit": 10, "negatives": 16}),

@@ -8,6 +8,7 @@ import pytest
 from pocketrec.cloud.config import ExportConfig, ModelConfig
 from pocketrec.cloud.models import build_model
 from pocketrec.device import packed
+from pocketrec.device.model import Model
 from pocketrec.export import gate
 from pocketrec.export.build import build_tflite
 from pocketrec.export.quantise import quantise
@@ -55,6 +56,30 @@ def test_gate_passes_with_few_bits_and_pruned_weights():
     kernel = exported.weights["gru_1_recurrent_kernel"]
     assert (kernel == 0).mean() >= 0.7
     assert len(np.unique(kernel[:, 0])) <= 15
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_pruned_zeros_stay_zero_in_device_training_or_are_filled(tmp_path, keep, optimizer):
+    """Feature D14: whichever is asked for, on the device's own code, after a state was brought in as well."""
+    exported = build_tflite(_model(1), CONFIG, ExportConfig(batch=2, keep_pruned=keep), way="partial",
+                            optimizer=optimizer, candidates=5)  # fmt: skip
+    assert exported.model["pruned"] == (["gru_1_kernel", "gru_1_recurrent_kernel", "gru_2_kernel",
+                                         "gru_2_recurrent_kernel"] if keep else [])  # fmt: skip
+    (tmp_path / "model.tflite").write_bytes(exported.content)
+    model = Model(tmp_path / "model.tflite", "ai_edge_litert")
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        model.import_weights(model.export_weights())
+        model.train(*(rng.integers(1, ITEMS + 1, (2, 6), dtype=np.int32) for _ in range(2)), 0.05, 0.1)
+    before, after = exported.weights, model.export_weights()
+    for name in ("gru_2_kernel", "gru_2_recurrent_kernel"):
+        zero = before[name] == 0
+        assert bool(after[name][zero].any()) is not keep
+        assert (after[name] != before[name])[~zero].mean() > 0.9
+    assert (after["gru_2_bias"] != before["gru_2_bias"]).any()
+    if keep:
+        gate.check(exported, _model(1), seed=1)
 
 
 def test_an_update_needs_no_new_skeleton():
