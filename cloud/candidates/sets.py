@@ -94,7 +94,8 @@ def recall_ceiling(candidates: Candidates, after: Sequences, first: np.ndarray |
             counted &= np.arange(begin, begin + len(targets)) - after.offsets[users] >= first[users]
         users, targets = users[counted], targets[counted]
         known = place[users] >= 0
-        sets = np.where(known[:, None], candidates.rows[place[users]], candidates.popular)  # (n, K)
+        sets = np.tile(candidates.popular, (len(users), 1))  # (n, K)
+        sets[known] = candidates.rows[place[users[known]]]
         hit = (sets == targets[:, None]).any(axis=1)
         for name, chosen in (("all", known | ~known), ("old", known), ("new", ~known)):
             hits[name] += int(hit[chosen].sum())

@@ -167,6 +167,8 @@ def test_recall_ceiling_by_hand() -> None:
     after = sequences_of({"a": [1, 5, 2, 1], "b": [5], "z": [1, 3]})
     ceiling = recall_ceiling(sets, after)
     assert ceiling == {"all": 4 / 7, "old": 3 / 5, "new": 1 / 2}
+    nobody = Candidates(sets.users[:0], sets.rows[:0], sets.popular)
+    assert recall_ceiling(nobody, after)["all"] == 4 / 7
     late = recall_ceiling(sets, after, np.array([2, 1, 0]))
     assert late["all"] == 3 / 4
     assert late["old"] == 1

@@ -1,0 +1,209 @@
+"""The cloud side on one machine at 1, 10 and 100 million events: time, events a second, and peak memory of each stage.
+
+    python benchmarks/scale.py --events 100150807 [--keep DIR] [--stages prepare als candidates train] [--share 0.02]
+
+A log of UserBehavior's shape is made (`scale_log.py`), then each stage works on it in a process of its own: prepare
+(read, split, write), ALS, candidates for all users, and one training epoch with sampled softmax on a stated share of
+the users. With --keep the log and what stages made stay in DIR, and the next call does again only the stages that it
+names; without, all is removed. At 100,150,807 events DIR takes 8 GB. Prints a table, and one JSON document as the
+last line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+LOG, SHAPE = "UserBehavior.csv", "shape.json"
+Figures = dict[str, Any]
+
+
+def generate(folder: Path, options: argparse.Namespace) -> Figures:
+    """The log, unless it is there."""
+    from scale_log import write_log
+
+    wanted = {"events": options.events, "seed": options.seed}
+    if (folder / SHAPE).exists():
+        made: Figures = json.loads((folder / SHAPE).read_text())
+        if {name: made["shape"][name] for name in wanted} != wanted:
+            sys.exit(f"error: {folder} holds another log ({made['shape']}): name another folder with --keep")
+        return made
+    started = time.perf_counter()
+    shape = write_log(folder / LOG, options.events, options.seed)
+    seconds = time.perf_counter() - started
+    size = (folder / LOG).stat().st_size
+    made = {"seconds": seconds, "events": shape.events, "bytes": size, "shape": {**asdict(shape), **wanted}}
+    (folder / SHAPE).write_text(json.dumps(made))
+    return made
+
+
+def prepare(folder: Path, options: argparse.Namespace) -> Figures:
+    """``pocketrec prepare``."""
+    from pocketrec.cloud.config import DataConfig, RunConfig
+    from pocketrec.cloud.data.prepared import prepare
+
+    config = RunConfig(data=DataConfig(path=str(folder / LOG), format="taobao", category="category"))
+    with _progress("prepare") as progress:
+        counts = prepare(config, folder, progress).summary
+    return {"events": counts["events_before"] + counts["events_after"] + counts["unknown_after"], "summary": counts}
+
+
+def als(folder: Path, options: argparse.Namespace) -> Figures:
+    """ALS on all events before the cut-off."""
+    from pocketrec.cloud.candidates import fit_als
+    from pocketrec.cloud.data.prepared import load_cloud
+
+    data, config = load_cloud(folder), _candidates(options)
+    with _progress("als") as progress:
+        model = fit_als(config, data.before, len(data.vocabulary), options.seed, options.threads, progress)
+    model.save(folder / "als.npz")
+    return {"events": data.before.events, "factors": options.factors, "iterations": options.iterations}
+
+
+def candidates(folder: Path, options: argparse.Namespace) -> Figures:
+    """Candidate sets of all users, and what share of their later events they hold (that is not timed)."""
+    from pocketrec.cloud.candidates import AlsModel, Candidates, build, popular_rows, recall_ceiling
+    from pocketrec.cloud.data.prepared import load_cloud, load_devices
+
+    started = time.perf_counter()
+    data, model = load_cloud(folder), AlsModel.load(folder / "als.npz")
+    config, items = _candidates(options), len(data.vocabulary)
+    unfinished = folder / "unfinished.rows"
+    with _progress("candidates") as progress:
+        sets = build(config, data.before, items, seed=options.seed, threads=options.threads, als=model,
+                     unfinished=unfinished, progress=progress)  # fmt: skip
+    sets.save(folder / "candidates.npz")
+    unfinished.unlink()
+    seconds = time.perf_counter() - started
+    after = load_devices(folder).after
+    popular = Candidates(sets.users[:0], sets.rows[:0], popular_rows(items, config.k))
+    return {
+        "seconds": seconds, "events": data.before.events, "users": len(sets.users), "k": config.k, "head": config.head,
+        "head_events": round(float(data.counts[1 : (config.head or items) + 1].sum() / data.counts.sum()), 4),
+        "ceiling": recall_ceiling(sets, after)["old"], "ceiling_popular": recall_ceiling(popular, after)["all"],
+    }  # fmt: skip
+
+
+def train(folder: Path, options: argparse.Namespace) -> Figures:
+    """One epoch over a share of the users, the item table whole."""
+    import numpy as np
+
+    from pocketrec.cloud.config import ModelConfig, TrainConfig
+    from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.cloud.train import train
+
+    if options.threads:
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+        tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    data = load_cloud(folder)
+    chosen = np.random.default_rng(options.seed).random(len(data.before)) < options.share
+    part = data.before.select(chosen)
+    config = TrainConfig(epochs=1, batch=128, loss="sampled_softmax", validation=0.0, refit=False, optimizer="adagrad",
+                         learning_rate=0.05)  # fmt: skip
+    for left in folder.glob("model.*"):
+        left.unlink()
+    with _progress("train") as progress:
+        trained = train(ModelConfig(), config, part, len(data.vocabulary), folder, seed=options.seed, progress=progress)
+    (entry,) = trained.history
+    return {
+        "events": part.events, "seconds": trained.seconds, "share": options.share, "loss": entry["loss"],
+        "items": len(data.vocabulary), "negatives": config.negatives,
+    }  # fmt: skip
+
+
+STAGES: dict[str, Callable[[Path, argparse.Namespace], Figures]] = {
+    "generate": generate, "prepare": prepare, "als": als, "candidates": candidates, "train": train,
+}  # fmt: skip
+
+
+def _candidates(options: argparse.Namespace) -> Any:
+    from pocketrec.cloud.config import CandidatesConfig
+
+    return CandidatesConfig(factors=options.factors, iterations=options.iterations, head=options.head)
+
+
+def _progress(label: str) -> Any:
+    from pocketrec.cloud.progress import TerminalProgress
+
+    return TerminalProgress(label)
+
+
+def measure(name: str, folder: Path, options: argparse.Namespace) -> Figures:
+    """Work of one stage in this process."""
+    from pocketrec.device.memory import peak_resident_mb
+
+    started = time.perf_counter()
+    figures = STAGES[name](folder, options)
+    figures.setdefault("seconds", time.perf_counter() - started)
+    figures["seconds"] = round(figures["seconds"], 2)
+    figures["events_per_s"] = round(figures["events"] / max(figures["seconds"], 1e-3))
+    return {"stage": name, **figures, "peak_gib": round(peak_resident_mb() * 1e6 / 2**30, 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--keep", type=Path, help="folder that stays, and is gone on with")
+    parser.add_argument("--stages", nargs="+", choices=list(STAGES)[1:], default=list(STAGES)[1:])
+    parser.add_argument("--share", type=float, default=0.02, help="of the users, for training")
+    parser.add_argument("--factors", type=int, default=64)
+    parser.add_argument("--iterations", type=int, default=15)
+    parser.add_argument("--head", type=int, default=100_000, help="popular items that candidates come from; 0 = all")
+    parser.add_argument("--threads", type=int, default=0, help="0 = one for each core")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--work", nargs=2, metavar=("STAGE", "FOLDER"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        print(json.dumps(measure(options.work[0], Path(options.work[1]), options)))
+        return
+    if options.keep:
+        options.keep.mkdir(parents=True, exist_ok=True)
+        run(options.keep, options)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            run(Path(folder), options)
+
+
+def run(folder: Path, options: argparse.Namespace) -> None:
+    """The stages one after the other, a process each."""
+    rows = []
+    print(f"{'stage':<11}{'events':>12}{'seconds':>10}{'events/s':>12}{'peak':>11}", flush=True)
+    for name in ("generate", *options.stages):
+        command = [sys.executable, __file__, *sys.argv[1:], "--work", name, str(folder)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            sys.exit(f"error: stage {name} ended with status {done.returncode}: see above")
+        row = json.loads(done.stdout.splitlines()[-1])
+        rows.append(row)
+        figures = f"{row['events']:>12,}{row['seconds']:>10.1f}{row['events_per_s']:>12,}{row['peak_gib']:>7.2f} GiB"
+        print(f"{name:<11}{figures}  {_remark(row)}".rstrip(), flush=True)
+    machine = {"cores": len(os.sched_getaffinity(0)), "threads": options.threads}
+    print(json.dumps({"benchmark": "scale", **machine, "rows": rows}))
+
+
+def _remark(row: Figures) -> str:
+    if row["stage"] == "candidates":
+        return (f"{row['users']:,} users, ceiling {row['ceiling']:.4f} (popular items: {row['ceiling_popular']:.4f}), "
+                f"from {row['head']:,} items with {row['head_events']:.1%} of the events")  # fmt: skip
+    if row["stage"] == "train":
+        return f"{row['share']:.2%} of the users, {row['items']:,} items, loss {row['loss']:.3f}"
+    if row["stage"] == "als":
+        return f"{row['factors']} factors, {row['iterations']} alternations"
+    return f"{row['bytes'] / 1e6:,.0f} MB" if row["stage"] == "generate" else ""
+
+
+if __name__ == "__main__":
+    main()
