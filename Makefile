@@ -85,10 +85,13 @@ build/.wheel: $(SOURCES) .venv/.locked-$(VERSION)
 .PHONY: install
 install: .venv/.wheel ## make the environment; afterwards .venv/bin/pocketrec is there
 
+# All but spark, of whose 480 MB only `make test-distributed` has need: it has an environment of its own.
+LOCKED := device cloud parquet secure dev
+
 .PHONY: lock
 lock: .venv/.locked-$(VERSION) ## bring requirements.txt up to date with pyproject.toml
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
-		--all-extras --no-annotate pyproject.toml -o requirements.txt
+		$(LOCKED:%=--extra %) --no-annotate pyproject.toml -o requirements.txt
 
 # --- tasks ------------------------------------------------------------------------------------------------------
 
@@ -116,7 +119,7 @@ $(BUNDLE)/manifest.json: .venv/.wheel tests/make_bundle.py
 	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/make_bundle.py bundle 2>bundle.log || { cat bundle.log; exit 1; }
 
 .PHONY: test
-test: test-tflite test-litert test-cloud test-android ## every test, against the built wheel; the device's also without TensorFlow
+test: test-tflite test-litert test-cloud test-distributed test-android ## every test, against the built wheel; the device's also without TensorFlow
 
 .PHONY: test-tflite
 ifneq ($(PYTHON_TFLITE),)
@@ -136,7 +139,27 @@ test-litert: $(BUNDLE)/manifest.json .venv-litert/.wheel
 .PHONY: test-cloud
 test-cloud: $(BUNDLE)/manifest.json
 	@echo "all other tests: Python $(VERSION), TensorFlow"
-	$(call pytest,.venv) $(SPREAD) --ignore ../../tests/device ../../tests
+	$(call pytest,.venv) $(SPREAD) --ignore ../../tests/device --ignore ../../tests/distributed ../../tests
+
+# Several processes: a Spark cluster, TensorFlow workers. pyspark lies over .venv, in an environment of its own.
+JAVA := $(shell command -v java)
+ifneq ($(JAVA),)
+DISTRIBUTED := .venv-spark
+else
+DISTRIBUTED := .venv
+endif
+
+.venv-spark/.pyspark-$(VERSION): .venv/.wheel
+	@test -e $@ || { echo "installing pyspark into .venv-spark"; \
+		rm -rf .venv-spark && "$(PYTHON)" -m venv .venv-spark && $(call install,.venv-spark,pyspark==4.3.0); }
+	@site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+		$(BIN)/python -c "$$site" > "$$(.venv-spark/bin/python -c "$$site")/under.pth" && touch $@
+
+.PHONY: test-distributed
+test-distributed: .venv/.wheel $(if $(JAVA),.venv-spark/.pyspark-$(VERSION)) ## a Spark cluster and TensorFlow workers, started, compared, stopped
+	@echo "distributed tests: $(if $(JAVA),Spark cluster (master and two workers),Spark skipped: no Java)"
+	@mkdir -p build/test
+	$(call pytest,$(DISTRIBUTED)) ../../tests/distributed
 
 # Java: compiled and tested by Maven against the same bundles, and against the Python runner itself.
 MAVEN := $(shell command -v javac >/dev/null 2>&1 && command -v mvn 2>/dev/null)
@@ -181,7 +204,7 @@ lint: .venv/.locked-$(VERSION)
 .PHONY: check
 check: lint $(BUNDLE)/manifest.json .venv-litert/.wheel ## ruff, mypy and the fast tests: under two minutes
 	$(call pytest,.venv-litert) -m "not slow and not real_data" ../../tests/device
-	$(call pytest,.venv) $(SPREAD) -m "not slow and not real_data" --ignore ../../tests/device ../../tests
+	$(call pytest,.venv) $(SPREAD) -m "not slow and not real_data" --ignore ../../tests/device --ignore ../../tests/distributed ../../tests
 
 .PHONY: bench
 bench: $(BUNDLE)/manifest.json .venv-litert/.wheel $(if $(PYTHON_TFLITE),.venv-tflite/.wheel) ## latency and memory of the reference model on each runtime here
@@ -190,5 +213,5 @@ bench: $(BUNDLE)/manifest.json .venv-litert/.wheel $(if $(PYTHON_TFLITE),.venv-t
 
 .PHONY: clean
 clean: ## remove environments, builds and caches (runs/ stays)
-	@rm -rf .venv .venv-tflite .venv-litert build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-tflite .venv-litert .venv-spark build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -36,17 +36,17 @@ def spark_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
         "SPARK_DAEMON_MEMORY": "256m", "SPARK_LOCAL_DIRS": str(folder / "scratch"), "PYSPARK_PYTHON": sys.executable,
     }  # fmt: skip
     with process_group() as environment:
-        command = [str(home / "bin" / "spark-class"), "org.apache.spark.deploy"]
+        java, package = str(home / "bin" / "spark-class"), "org.apache.spark.deploy"
         where = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
         environment |= local
         log = folder / "master.log"
-        master = start([command[0], f"{command[1]}.master.Master", *where], environment, log)
+        master = start([java, f"{package}.master.Master", *where], environment, log)
         url = wait_for(master, log, r"Starting Spark master at (spark://\S+)")
         size = ["--cores", "1", "--memory", "1g", "--work-dir", str(folder / "work")]
         started = []
         for number in range(workers):
             log = folder / f"worker{number}.log"
-            started.append((start([command[0], f"{command[1]}.worker.Worker", *where, *size, url], environment, log), log))
+            started.append((start([java, f"{package}.worker.Worker", *where, *size, url], environment, log), log))
         for worker, log in started:
             wait_for(worker, log, "(Successfully registered) with master")
         before = {name: os.environ.get(name) for name in local}
