@@ -167,8 +167,7 @@ def test_als_recall_is_that_of_one_machine(spark: Any, tmp_path: Path, mask_seen
     there = recall_ceiling(sets, log.after)["old"]
     print(f"mask_seen {mask_seen}: implicit {here}, Spark {there}")
     assert abs(there / np.mean(here) - 1) < 0.02
-    seen = [np.unique(log.before.of(user)[0]) for user in range(len(log.before))] if mask_seen else None
-    np.testing.assert_array_equal(sets.rows, als.top(config.k, seen))
+    np.testing.assert_array_equal(sets.rows, als.top(config.k, seen=log.before if mask_seen else None))
     sets.save(tmp_path / "candidates.npz")
     np.testing.assert_array_equal(Candidates.load(tmp_path / "candidates.npz").rows, sets.rows)
 
