@@ -54,7 +54,8 @@ def main(made: Path, folder: Path) -> None:
         model_file = made.with_name(made.name + ".sampled.tflite") if name == "sampled" else made / "model.tflite"
         bundles[name] = _bundle(folder / name, made, model_file, recipe, list(histories), cut_off)
     numbers = {name: _numbers(bundle) for name, bundle in bundles.items() if name != "raised"}
-    shutil.copytree(made.with_name(made.name + ".reference"), folder / "reference", dirs_exist_ok=True)
+    for name in ("reference", "packed", "lean"):
+        shutil.copytree(made.with_name(f"{made.name}.{name}"), folder / name, dirs_exist_ok=True)
     numbers["reference"] = _numbers(open_bundle(folder / "reference"))
     users = {name: _users(bundle, histories, folder) for name, bundle in bundles.items()}
     draws = []

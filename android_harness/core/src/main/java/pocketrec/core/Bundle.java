@@ -45,13 +45,14 @@ public final class Bundle {
     }
 
     /**
-     * Opens a bundle and verifies it.
+     * Opens a bundle and verifies it; of a packed one, the first opening makes the model file.
      *
      * @param folder the bundle's folder
      * @throws BundleException missing, of another format, cut short, altered, or with names that
      *     point outside
+     * @throws StorageException the model of a packed bundle could not be written
      */
-    public static Bundle open(File folder) throws BundleException {
+    public static Bundle open(File folder) throws PocketRecException {
         byte[] content;
         try {
             content = Storage.read(new File(folder, Contract.MANIFEST_FILE));
@@ -66,6 +67,7 @@ public final class Bundle {
         }
         Manifest manifest = Manifest.parse(content, folder.toString());
         verify(folder, manifest, Storage.hex(Storage.sha256().digest(content)));
+        Packed.install(folder, manifest);
         try {
             return new Bundle(
                     folder,

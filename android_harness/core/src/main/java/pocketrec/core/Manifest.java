@@ -57,6 +57,12 @@ public final class Manifest {
     /** Candidate rows K of one user; 0 where there are none. */
     public final int perUser;
 
+    /**
+     * Size in bytes of the model that skeleton and weights make; 0 where the model file itself is
+     * listed.
+     */
+    public final long packedBytes;
+
     /** Whether items that the user has had are left out of recommendations. */
     public final boolean maskSeen;
 
@@ -97,13 +103,19 @@ public final class Manifest {
         shards = candidates.whole("shards", 0, 0);
         perUser = candidates.whole("per_user", 0, 0);
         maskSeen = table.flag("mask_seen", false);
-        for (String name :
-                Arrays.asList(Contract.MODEL_FILE, Contract.ITEMS_FILE, Contract.RECIPE_FILE)) {
+        packedBytes = table.has("packed") ? table.table("packed").wholeLong("bytes", 1) : 0;
+        List<String> required =
+                new ArrayList<>(Arrays.asList(Contract.ITEMS_FILE, Contract.RECIPE_FILE));
+        required.addAll(
+                packedBytes > 0
+                        ? Arrays.asList(Contract.SKELETON_FILE, Contract.WEIGHTS_FILE)
+                        : Arrays.asList(Contract.MODEL_FILE));
+        for (String name : required) {
             if (!files.containsKey(name)) {
                 throw new JsonException("it does not list " + name);
             }
         }
-        if (!files.get(Contract.MODEL_FILE).sha256.equals(modelId)) {
+        if (packedBytes == 0 && !files.get(Contract.MODEL_FILE).sha256.equals(modelId)) {
             throw new JsonException("the model id is not the hash of " + Contract.MODEL_FILE);
         }
     }
@@ -135,6 +147,12 @@ public final class Manifest {
                             + ": update pocketrec, or use another bundle");
         }
         try {
+            if (!table.table("lean").names().isEmpty()) {
+                throw new BundleException(
+                        place
+                                + " is a lean bundle, which this runner does not read: use the full"
+                                + " one");
+            }
             return new Manifest(table);
         } catch (JsonException error) {
             throw new BundleException(

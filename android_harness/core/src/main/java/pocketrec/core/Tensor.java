@@ -79,6 +79,32 @@ final class Tensor {
         return values;
     }
 
+    /** Content of type F16 or F32, or of a whole-number type, as float32. */
+    float[] values() throws TensorFileException {
+        if (dtype.equals("F32")) {
+            return floats();
+        }
+        float[] values = new float[elements()];
+        for (int place = 0; place < values.length; place++) {
+            values[place] =
+                    dtype.equals("F16") ? half(data.getShort(2 * place)) : (float) whole(place);
+        }
+        return values;
+    }
+
+    /** The number that 16 bits of IEEE 754 stand for. */
+    private static float half(short bits) {
+        int exponent = bits >> 10 & 31;
+        int fraction = bits & 1023;
+        float sign = bits < 0 ? -1f : 1f;
+        if (exponent == 31) {
+            return fraction == 0 ? sign * Float.POSITIVE_INFINITY : Float.NaN;
+        }
+        return exponent == 0
+                ? sign * fraction * 0x1p-24f
+                : sign * (1024 + fraction) * (float) Math.pow(2, exponent - 25);
+    }
+
     /** Float64 content. */
     double[] doubles() throws TensorFileException {
         require("F64");

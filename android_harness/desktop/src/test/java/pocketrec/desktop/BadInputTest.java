@@ -228,7 +228,7 @@ class BadInputTest {
                 () -> States.load(folder.resolve("none").toFile(), nowhere(bundle)));
     }
 
-    private static Bundle nowhere(File bundle) throws BundleException {
+    private static Bundle nowhere(File bundle) throws PocketRecException {
         return Bundle.open(bundle);
     }
 
@@ -320,6 +320,24 @@ class BadInputTest {
         for (String name : folder.toFile().list()) {
             assertFalse(name.startsWith("."), name + " stays");
         }
+    }
+
+    @Test
+    void packedBundlesThatDoNotFit() throws Exception {
+        File packed = Reference.copy("packed", folder.resolve("packed"));
+        Path weights = packed.toPath().resolve("model.weights");
+        byte[] good = Files.readAllBytes(weights);
+        Files.write(weights, Arrays.copyOf(good, good.length - 20));
+        refused(BundleException.class, "model.weights is cut short", () -> Bundle.open(packed));
+        bundle = packed;
+        Files.write(weights, good);
+        change("manifest.json", "\"model_id\": \"", "\"model_id\": \"f");
+        refused(BundleException.class, "make another model", () -> Bundle.open(packed));
+        assertFalse(new File(packed, "model.tflite").exists());
+        refused(
+                BundleException.class,
+                "is a lean bundle",
+                () -> Bundle.open(Reference.copy("lean", folder.resolve("lean"))));
     }
 
     @Test

@@ -36,9 +36,8 @@ class ExampleTest {
                                 (done, total, loss) -> System.out.println(done + "/" + total));
         List<Event> events =
                 Arrays.asList(
-                        new Event(
-                                "item 3"), // or with the log's time: new Event("item 3",
-                                           // 1795258285)
+                        new Event("item 3"), // or with the log's time: new Event("item 3",
+                        // 1795258285)
                         new Event("item 7"),
                         new Event("item 3"),
                         new Event("item 7"));

@@ -3,8 +3,10 @@ package pocketrec.desktop;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -14,12 +16,16 @@ import pocketrec.core.TensorSpec;
 import pocketrec.core.Weights;
 import pocketrec.core.Windows;
 
+import java.io.File;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
 /** The same numbers as the Python runner, on the same model files. */
 class ModelTest {
+    @TempDir Path folder;
+
     private static final double CLOSE = 1e-5;
 
     private static void close(Object expected, float[] found) {
@@ -63,6 +69,23 @@ class ModelTest {
         return model.negatives == 0
                 ? null
                 : Windows.logUniform(model.negatives, model.items, 1, step);
+    }
+
+    @Test
+    void aPackedBundleGivesTheExportersFile() throws Exception {
+        File packed = Reference.copy("packed", folder.resolve("packed"));
+        File model = new File(packed, "model.tflite");
+        for (int round = 0; round < 2; round++) {
+            Bundle bundle =
+                    Bundle.open(packed); // makes the file, and compares it with the model id
+            assertEquals(bundle.manifest.packedBytes, model.length());
+            try (Model opened = bundle.loadModel(Reference.runtime(), 1)) {
+                assertEquals(bundle.manifest.items, opened.items);
+            }
+            java.nio.file.Files.write(
+                    model.toPath(), new byte[(int) model.length()]); // damaged: is made again
+            assertTrue(model.setLastModified(1_000_000_000_000L + round));
+        }
     }
 
     @Test
