@@ -16,7 +16,7 @@ from typing import IO, TypeAlias
 
 from pocketrec.device.errors import DataError
 
-#: An event as an application gives it: an item id, or an item id and a time (a number; larger is later).
+#: An event as an application gives it: an item id, or an item id and a time (a number; larger is later),
 #: or, for a lean bundle, an item id, a time and the item's category.
 Event: TypeAlias = "str | tuple[str, float | None] | tuple[str, float | None, str]"
 

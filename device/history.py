@@ -69,6 +69,7 @@ def replayed(
         after: number of the last event that the history has.
     """
     found = store.replay(after)
+    vocabulary.learn(found.events.items, found.events.categories)
     rows, times = vocabulary.rows(found.events.items), found.events.times
     seen = bisect_right(found.ids, state.through)  # of these, training has seen so many
     if seen:

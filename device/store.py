@@ -44,8 +44,9 @@ _CHECK: Final = b"pocketrec event store"  # sealed in `meta`, so that a wrong ke
 _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
-        # value is JSON [item, time, nth], sealed where there is a key; mark its checksum, by which equal events are
-        # known: nth counts the equal events of one batch. The id says in which order they came.
+        # value is JSON [item, time, nth] or [item, time, nth, category], sealed where there is a key; mark the checksum
+        # of the first three, by which equal events are known: nth counts the equal events of one batch. The id says in
+        # which order they came.
         "CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, mark BLOB NOT NULL UNIQUE, value NOT NULL)",
     ),
 )
@@ -105,12 +106,13 @@ class EventStore:
         given = events if isinstance(events, Events) else gather(events)
         seen: Counter[tuple[str, float]] = Counter()
         rows = []
-        for item, time in zip(given.items, given.times, strict=True):
+        categories = given.categories or [""] * len(given)
+        for item, time, category in zip(given.items, given.times, categories, strict=True):
             nth: int | str = os.urandom(8).hex()
             if time is not None:
                 seen[item, time] += 1
                 nth = seen[item, time]
-            rows.append(self._encoded(item, time, nth))
+            rows.append(self._encoded(item, time, nth, category))
         with self._transaction() as database:
             before = database.total_changes
             database.executemany("INSERT INTO events (mark, value) VALUES (?, ?) ON CONFLICT DO NOTHING", rows)
@@ -128,10 +130,11 @@ class EventStore:
         with self._database() as database:
             rows = database.execute("SELECT id, mark, value FROM events WHERE id > ? ORDER BY id", (after,)).fetchall()
         for number, mark, value in rows:
-            item, time = self._decoded(mark, value)
+            item, time, category = self._decoded(mark, value)
             replayed.ids.append(number)
             replayed.events.items.append(item)
             replayed.events.times.append(time)
+            replayed.events.categories.append(category)
         replayed.events.rows = len(rows)
         return replayed
 
@@ -250,16 +253,17 @@ class EventStore:
 
     # --- one event ----------------------------------------------------------------------------------------------
 
-    def _encoded(self, item: str, time: float | None, nth: int | str) -> tuple[bytes, str | bytes]:
+    def _encoded(self, item: str, time: float | None, nth: int | str, category: str) -> tuple[bytes, str | bytes]:
         """Mark and value of an event."""
-        text = json.dumps([item, time, nth], separators=(",", ":"))
+        fields = [item, time, nth]
+        marked, text = _text(fields), _text([*fields, category] if category else fields)
         if self._seal is None:
-            return _checksum(text), text
-        mark = self._seal.mark(text.encode())
+            return _checksum(marked), text
+        mark = self._seal.mark(marked.encode())
         return mark, self._seal.seal((text + " " * (-len(text) % _PADDING)).encode(), mark)
 
-    def _decoded(self, mark: bytes, value: str | bytes) -> tuple[str, float | None]:
-        """Item and time of an event.
+    def _decoded(self, mark: bytes, value: str | bytes) -> tuple[str, float | None, str]:
+        """Item, time and category of an event.
 
         Raises:
             StoreError: its checksum is wrong.
@@ -267,10 +271,11 @@ class EventStore:
         try:
             if self._seal is not None:
                 value = self._seal.open(bytes(value), mark)  # type: ignore[arg-type]
-            elif not isinstance(value, str) or _checksum(value) != mark:
+            fields = json.loads(value)
+            if self._seal is None and _checksum(_text(fields[:3])) != mark:
                 raise ValueError
-            item, time, _ = json.loads(value)
-            return str(item), None if time is None else float(time)
+            item, time, _, *category = fields
+            return str(item), None if time is None else float(time), str(*category)
         except (SealError, ValueError, TypeError):
             raise _damaged(self.path, "an event has a wrong checksum") from None
 
@@ -426,8 +431,9 @@ def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
 
 
 def export_events(path: str | Path, events: Events) -> int:
-    """Write events to a CSV file, ``item,timestamp``, by time, readable by its owner only; gives their number.
+    """Write events to a CSV file, readable by its owner only, by time: ``item,timestamp``; gives their number.
 
+    A column ``category`` follows where one is known.
     An event without a time gets the latest one before it. Where none has a time there is no such column, and the
     order is that in which they came.
 
@@ -439,17 +445,20 @@ def export_events(path: str | Path, events: Events) -> int:
 
     given = [time for time in events.times if time is not None]
     latest = min(given, default=0.0)
-    rows = []
-    for item, time in zip(events.items, events.times, strict=True):
+    categories = events.categories if any(events.categories) else []
+    rows: list[tuple[float, str, str]] = []
+    for place, (item, time) in enumerate(zip(events.items, events.times, strict=True)):
         latest = max(latest, latest if time is None else time)
-        rows.append((latest if time is None else time, item))
+        rows.append((latest if time is None else time, item, categories[place] if categories else ""))
     rows.sort(key=lambda row: row[0])
 
     def write(file: BinaryIO) -> None:
         text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogatepass", newline="")
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["item", "timestamp"] if given or not rows else ["item"])
-        writer.writerows((item, _number(time)) if given else (item,) for time, item in rows)
+        timed = bool(given) or not rows
+        writer.writerow(["item", *["timestamp"] * timed, *["category"] * bool(categories)])
+        for time, item, category in rows:
+            writer.writerow([item, *[_number(time)] * timed, *[category] * bool(categories)])
         text.flush()
         text.detach()
 
@@ -515,6 +524,10 @@ def _migrate(database: sqlite3.Connection) -> None:
         for statement in statements:
             database.execute(statement)
     database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _text(fields: list[Any]) -> str:
+    return json.dumps(fields, separators=(",", ":"))
 
 
 def _checksum(text: str) -> bytes:

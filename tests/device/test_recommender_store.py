@@ -100,6 +100,17 @@ def test_a_state_with_its_own_history_hands_it_over_once(unguarded: Bundle, tmp_
         Recommender(unguarded, user="u1", state=tmp_path / "s")
 
 
+def test_a_store_keeps_the_categories_that_a_lean_bundle_needs(made: Path, tmp_path: Path) -> None:
+    paths = {"state": tmp_path / "s", "store": tmp_path / "e"}
+    first = Recommender(made.with_name(made.name + ".lean"), user="u3", **paths)
+    first.add([(f"never seen {n}", 2000 + n, "abcd"[n % 4]) for n in range(8)])
+    assert len(set(first.history)) == 4
+    again = Recommender(first.bundle, user="u3", **paths)
+    assert again.history == first.history
+    afresh = Recommender(made.with_name(made.name + ".lean"), user="u3", **paths)
+    assert afresh.history == first.history
+
+
 @pytest.mark.parametrize("with_store", [True, False])
 def test_forgetting_an_item_leaves_what_never_having_seen_it_would(
     unguarded: Bundle, tmp_path: Path, with_store: bool

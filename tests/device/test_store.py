@@ -67,6 +67,16 @@ def test_equal_events_are_kept_as_often_as_they_are_known(path: Path, key: bytes
     assert len(store) == 6
 
 
+def test_categories_are_kept_and_tell_no_events_apart(path: Path, key: bytes | None, tmp_path: Path) -> None:
+    store = EventStore(path, key=key)
+    assert store.append([("a", 1, "shoes"), ("b", 2), ("c", None, "hats")]) == 3
+    assert store.append([("a", 1), ("b", 2, "late")]) == 0
+    assert store.replay().events.categories == ["shoes", "", "hats"]
+    store.export(tmp_path / "x.csv")
+    assert (tmp_path / "x.csv").read_text() == "item,timestamp,category\na,1,shoes\nb,2,\nc,2,hats\n"
+    assert read_events(tmp_path / "x.csv").categories == ["shoes", "", "hats"]
+
+
 def test_files_are_their_owners_alone(path: Path) -> None:
     store = EventStore(path)
     store.append(["a"])
