@@ -23,6 +23,6 @@ def test_names_in_java_are_those_of_the_contract() -> None:
 
 def test_example_in_the_documentation_is_the_one_that_is_run() -> None:
     test = (HARNESS / "desktop/src/test/java/pocketrec/desktop/ExampleTest.java").read_text(encoding="utf-8")
-    example = textwrap.dedent(test.split("    // example begins\n")[1].split("    // example ends")[0])
+    example = textwrap.dedent(test.split("    // example begins\n")[1].split("    // example ends")[0]).strip()
     documentation = (HARNESS.parent / "docs" / "android.md").read_text(encoding="utf-8")
-    assert f"```java\n{example}```" in documentation
+    assert f"```java\n{example}\n```" in documentation

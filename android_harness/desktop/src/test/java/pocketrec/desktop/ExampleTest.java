@@ -34,10 +34,10 @@ class ExampleTest {
                         .withCancellation(cancellation)
                         .withProgress(
                                 (done, total, loss) -> System.out.println(done + "/" + total));
+        // With the log's time: new Event("item 3", 1795258285).
         List<Event> events =
                 Arrays.asList(
-                        new Event("item 3"), // or with the log's time: new Event("item 3",
-                        // 1795258285)
+                        new Event("item 3"),
                         new Event("item 7"),
                         new Event("item 3"),
                         new Event("item 7"));
