@@ -4,7 +4,7 @@
 
 A bundle is written as a run writes it (`export.lean`, packed, one candidate shard of 256 users) and opened, and its
 files are counted. Item rows are random numbers, which compress worse than trained ones; item ids are seven digits; a
-user has 100 candidates and 20 latest items, drawn by popularity (Zipf, exponent 1, as is usual for such logs). The item rows
+user has 100 candidates and 20 latest items, drawn by popularity (Zipf, exponent 1, as is usual for such logs). The rows
 outside head and shard are never made: their number does not matter. The manifest is that of all shards. Prints a
 table, and one JSON document as the last line.
 """
