@@ -17,6 +17,7 @@ import numpy as np
 
 from pocketrec.cloud.data.synthetic import simulate
 from pocketrec.device.bundle import Bundle, open_bundle
+from pocketrec.device.packed import Quantised, Range, encode, pack_skeleton, source, source_names
 from pocketrec.device.packing import write_bundle_files
 from pocketrec.device.recommender import Recommender
 from pocketrec.device.windows import context, log_uniform
@@ -57,6 +58,7 @@ def main(made: Path, folder: Path) -> None:
     for name in ("reference", "packed", "lean"):
         shutil.copytree(made.with_name(f"{made.name}.{name}"), folder / name, dirs_exist_ok=True)
     numbers["reference"] = _numbers(open_bundle(folder / "reference"))
+    _packed(folder / "coded", open_bundle(made))
     users = {name: _users(bundle, histories, folder) for name, bundle in bundles.items()}
     draws = []
     for count, items, seed, step in ((9, 60, 20210419, 0), (99, 1_000_000, 20210419, 12345), (9, 7, 0, 2**31 - 1)):
@@ -98,6 +100,37 @@ def _bundle(
         archive=folder.with_name(folder.name + ".zip"),
     )
     return open_bundle(folder)
+
+
+def _packed(folder: Path, origin: Bundle) -> None:
+    """A packed bundle whose model file is no model, but has weights of every coding in it."""
+    rng = np.random.default_rng(11)
+    sparse = (rng.integers(-127, 128, (24, 10)) * (rng.random((24, 10)) < 0.3)).astype(np.int8)
+    upper = (rng.random(34).astype("<f4").view("<u4") & 0xFFFF0000).view("<f4")
+    tensors = {
+        "a": Quantised(sparse, upper[:24].reshape(24, 1)),
+        "b": Quantised(rng.integers(-127, 128, (24, 10)).astype(np.int8), upper[24:].reshape(1, 10)),
+        "c": Quantised(np.array([1.5, -2.0, 6e-8, 0.1, 65504.0, -0.0], np.float16), None),
+        "d": Quantised(rng.normal(size=(3, 5)).astype(np.float32), None),
+    }
+    content, ranges = bytearray(rng.bytes(501)), []
+    for name in source_names(tensors):
+        data = source(tensors, name)
+        if data:
+            ranges.append(Range(len(content) + 3, len(data), name, 0))
+            content += rng.bytes(3) + data + rng.bytes(5)
+    ranges.append(Range(40, 16, "a", 8))
+    content[40:56] = source(tensors, "a")[8:24]
+    write_bundle_files(
+        folder,
+        model_file=bytes(content),
+        items=["item"],
+        recipe={},
+        card="# Not a model\n",
+        model=origin.manifest.model,
+        tensors=origin.manifest.tensors,
+        packed=(pack_skeleton(bytes(content), ranges), encode(tensors)),
+    )
 
 
 def _numbers(bundle: Bundle) -> dict[str, Any]:

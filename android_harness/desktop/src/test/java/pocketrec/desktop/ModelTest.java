@@ -88,6 +88,14 @@ class ModelTest {
         }
     }
 
+    /** Sparse and dense integers, scales by row and by column, float16 and float32. */
+    @Test
+    void weightsOfEveryCodingAreUnpacked() throws Exception {
+        File coded = Reference.copy("coded", folder.resolve("coded"));
+        Bundle bundle = Bundle.open(coded); // refused if one byte differs from what Python packed
+        assertEquals(bundle.manifest.packedBytes, bundle.modelFile().length());
+    }
+
     @Test
     void drawsEqualPythons() throws Exception {
         for (Object one : (List<?>) Reference.read("numbers").get("draws")) {
