@@ -39,6 +39,10 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the state's weights and optimiser slots, "
                         "with the new events only; implies --append")  # fmt: skip
     parser.add_argument("--passes", type=int, metavar="N", help="passes over the events (default: the recipe's)")
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="stop the training after so many seconds; the "
+                        "same command goes on with it")  # fmt: skip
+    parser.add_argument("--max-celsius", type=float, metavar="C", help="stop the training, or do not begin it, at this "
+                        "temperature of the hottest thermal zone")  # fmt: skip
     _runtime(parser)
 
 
@@ -96,17 +100,19 @@ def default_store(bundle: str | Path, user: str | None) -> Path:
 
 def run_personalise(args: argparse.Namespace) -> int:
     """`pocketrec personalise`; 0, or a `PocketRecError`."""
+    from pocketrec.device.budget import Budget
     from pocketrec.device.events import Events
 
     if args.passes is not None and args.passes < 1:
         raise DataError("--passes must be at least 1: give a larger number")
     if args.events is None and store_path(args) is None:
         raise DataError("there are no events to learn from: give --events, or record some with `pocketrec record`")
+    budget = Budget(args.max_seconds, args.max_celsius)
     recommender = _recommender(args)
     events = read(args) if args.events is not None else Events()
     if not (args.append or args.resume or recommender.store):
-        recommender.reset()
-    report = recommender.personalise(events, resume=args.resume, passes=args.passes)
+        recommender.clear_history()
+    report = recommender.personalise(events, resume=args.resume, passes=args.passes, budget=budget)
     path = recommender.save()
     table: dict[str, Any] = {
         "user": args.user or "",
@@ -117,10 +123,11 @@ def run_personalise(args: argparse.Namespace) -> int:
         "state": str(path),
     }
     gains = ", ".join(f"{choice} {gain:+.4f}" for choice, gain in report.expected_gain.items())
+    paused = "the training is not at its end, the same command goes on: " if report.paused else ""
     losses = f"{report.losses[0]:.4f} to {report.losses[-1]:.4f}" if report.losses else "-"
     print_table(
         [
-            ("weights", f"{report.choice}: {report.reason}"),
+            ("weights", f"{report.choice}: {paused}{report.reason}"),
             ("history", f"{report.history} events; {report.unknown} left out, whose items the model does not know"),
             ("learned from", f"{report.events} events, {report.heldback} of them held back for the guard"),
             ("expected gain", f"{gains} in reciprocal rank" if gains else "-"),

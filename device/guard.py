@@ -20,7 +20,7 @@ This module knows nothing about files, nor about how a recipe was chosen.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,7 +31,7 @@ from pocketrec.device.training import evaluate_targets, fine_tune
 if TYPE_CHECKING:
     from pocketrec.device.model import Array, Model
     from pocketrec.device.recipe import Recipe
-    from pocketrec.device.training import Progress
+    from pocketrec.device.training import Course, Progress
 
 PERSONAL: Final = "personal"
 BLEND: Final = "blend"
@@ -241,6 +241,9 @@ def judge(
     events: int | None = None,
     passes: int | None = None,
     first_target: int | None = None,
+    replay_from: int | None = None,
+    course: Course | None = None,
+    stop: Callable[[], str] | None = None,
 ) -> Judgement:
     """Train on all but the latest events and compare with the global weights on those.
 
@@ -259,6 +262,11 @@ def judge(
         events: number of events that the prior is asked about; None = those to learn from.
         passes: passes of the training; None = the recipe's.
         first_target: index of the first event to train on; None = as the recipe's ``targets`` say.
+        replay_from, stop: see `fine_tune`.
+        course: where an interrupted judgement's training goes on, from the weights `start`.
+
+    Raises:
+        StoppedError: `stop` said so.
     """
     targets = events_to_learn(rows, since)
     events = targets if events is None else events
@@ -269,7 +277,10 @@ def judge(
     model.import_weights(start)
     if first_target is None:
         first_target = recipe.first_target(since)
-    fine_tune(model, rows[:split], first_target, recipe, progress=progress, step=step, passes=passes)
+    fine_tune(
+        model, rows[:split], first_target, recipe, progress=progress, step=step, passes=passes,
+        replay_from=replay_from, course=course, stop=stop,
+    )  # fmt: skip
     personal = model.export_weights()
     if not finite(personal):
         return Judgement(events, heldback, diverged=True)

@@ -6,12 +6,12 @@ knows nothing about bundles, states and files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from pocketrec.device.guard import GLOBAL, Decision, blend, decide, events_to_learn, finite, judge
-from pocketrec.device.training import fine_tune, steps_of
+from pocketrec.device.guard import GLOBAL, Decision, Judgement, blend, decide, events_to_learn, finite, judge
+from pocketrec.device.training import Course, StoppedError, fine_tune, steps_of
 
 if TYPE_CHECKING:
     from pocketrec.device.model import Array, Model
@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 
 #: Choice of a training that went on from earlier weights and found nothing to do.
 UNCHANGED: Final = "unchanged"
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Where a training was stopped. With the same arguments and this it goes on to the same bits."""
+
+    course: Course
+    """Steps of the guard's training, or of the final one."""
+    weights: dict[str, Array]
+    """Tensors and slots of that training."""
+    judgement: Judgement | None = None
+    """The guard's; None while its training is not done."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,8 @@ class Outcome:
     """Mean loss of each pass of the final training, in nats; empty where nothing was trained."""
     steps: int = 0
     """Train steps of the final training."""
+    paused: Paused | None = None
+    """Where it was stopped; then nothing is decided, and `weights` are those of the start."""
 
 
 def personalise(
@@ -50,7 +64,10 @@ def personalise(
     events: int | None = None,
     passes: int | None = None,
     first_target: int | None = None,
+    replay_from: int | None = None,
     progress: Progress | None = None,
+    stop: Callable[[], str] | None = None,
+    paused: Paused | None = None,
 ) -> Outcome:
     """Follow a recipe on one history: judge, decide, and train on all events where the guard allows it.
 
@@ -68,7 +85,10 @@ def personalise(
         events: number of events that the prior is asked about; None = those to learn from.
         passes: passes of the final training and of the guard's; None = the recipe's.
         first_target: index of the first event to train on; None = as the recipe's ``targets`` say.
+        replay_from: index of the first older event that may be replayed; None = none are.
         progress: called after each train step, with the total of the guard's and the final training.
+        stop: asked before each train step; anything but "" stops there.
+        paused: where a training with the same arguments was stopped.
     """
     if first_target is None:
         first_target = recipe.first_target(since)
@@ -79,22 +99,36 @@ def personalise(
         model.import_weights(weights)
         return Outcome(Decision(GLOBAL if start is None else UNCHANGED, reason), weights, targets)
     start = reference if start is None else start
-    judgement = judge(
-        model, rows, since, recipe, start, reference,
-        progress=progress, step=step, events=events, passes=passes, first_target=first_target,
-    )  # fmt: skip
-    decision = decide(recipe.guard, judgement)
+    course = Course() if paused is None else replace(paused.course, losses=list(paused.course.losses))
+    begin = start if paused is None else paused.weights
+    judgement = None if paused is None else paused.judgement
     losses: list[float] = []
     weights = dict(reference)
-    if decision.choice != GLOBAL:
+    try:
+        if judgement is None:
+            judgement = judge(
+                model, rows, since, recipe, begin, reference, progress=progress, step=step, events=events,
+                passes=passes, first_target=first_target, replay_from=replay_from, course=course, stop=stop,
+            )  # fmt: skip
+            course, begin = Course(), start
+        decision = decide(recipe.guard, judgement)
+        if decision.choice != GLOBAL:
+            model.import_weights(begin)
+            losses = fine_tune(
+                model, rows, first_target, recipe, progress=progress, step=step, passes=passes,
+                replay_from=replay_from, course=course, stop=stop,
+            )  # fmt: skip
+    except StoppedError as reason:
+        halted = Paused(course, model.export_weights(), judgement)
         model.import_weights(start)
-        losses = fine_tune(model, rows, first_target, recipe, progress=progress, step=step, passes=passes)
+        return Outcome(Decision(UNCHANGED, str(reason)), dict(start), targets, paused=halted)
+    if decision.choice != GLOBAL:
         weights = blend(reference, model.export_weights(), decision.share)
         if not finite(weights):
             decision = Decision(GLOBAL, "the training diverged", judgement=judgement)
             weights, losses = dict(reference), []
     model.import_weights(weights)
-    made = steps_of(model, rows, first_target, len(losses))
+    made = steps_of(model, rows, first_target, len(losses), recipe.replay, replay_from)
     return Outcome(decision, weights, targets, losses, made)
 
 

@@ -32,6 +32,8 @@ class Recipe:
     """Strength of the pull to the global weights, at least 0."""
     targets: str = "later"
     """Events trained on: later (those at or after the manifest's cut-off) or all."""
+    replay: float = 1.0
+    """Where training goes on from personal weights: older windows replayed for each new one, at least 0."""
     minimum_events: int = 1
     """With fewer events to learn from, the global model is left alone."""
     repeats: Repeats = field(default_factory=Repeats)
@@ -42,8 +44,9 @@ class Recipe:
     """Gain that the rehearsal expects; for reports, the device does not read it."""
 
     def __post_init__(self) -> None:
-        if not (self.learning_rate > 0 and self.passes >= 0 and self.proximal >= 0 and self.minimum_events >= 0):
-            raise ValueError("learning_rate, passes, proximal or minimum_events is out of range")
+        least = min(self.passes, self.proximal, self.replay, self.minimum_events)
+        if not (self.learning_rate > 0 and least >= 0):
+            raise ValueError("learning_rate, passes, proximal, replay or minimum_events is out of range")
         if self.targets not in ("later", "all"):
             raise ValueError(f"targets must be later or all, not {self.targets!r}")
 

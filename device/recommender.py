@@ -17,8 +17,9 @@ from pocketrec.device import state as states
 from pocketrec.device.bundle import Bundle, open_bundle
 from pocketrec.device.errors import DataError, StateError
 from pocketrec.device.events import Event, Events, gather
-from pocketrec.device.guard import GLOBAL, events_to_learn, share_of
+from pocketrec.device.guard import GLOBAL, share_of
 from pocketrec.device.history import extended, replayed
+from pocketrec.device.pending import Pending, Plan
 from pocketrec.device.personalise import UNCHANGED, personalise
 from pocketrec.device.repeats import Repeats
 from pocketrec.device.report import Report, report_of
@@ -26,6 +27,7 @@ from pocketrec.device.served import served_set
 from pocketrec.device.windows import context
 
 if TYPE_CHECKING:
+    from pocketrec.device.budget import Budget
     from pocketrec.device.model import Array, Model
     from pocketrec.device.sealing import Seal
     from pocketrec.device.store import EventStore
@@ -136,19 +138,26 @@ class Recommender:
         resume: bool = False,
         passes: int | None = None,
         progress: Progress | None = None,
+        budget: Budget | None = None,
     ) -> Report:
         """Make the model personal, as the bundle's recipe says, with all events of the history.
 
         By default the training starts from the global weights, which is what the rehearsal measured. With `resume` it
         goes on from the present weights and optimiser slots, with the events that training has not seen yet; without
-        `events` and with none unseen, it makes further passes over all. The result is the same whether or not the
-        state was saved and loaded in between.
+        `events` and with none unseen, it makes further passes over all. Among windows of new events older ones are
+        replayed, as many as the recipe's ``replay`` says. The result is the same whether or not the state was saved and
+        loaded in between.
+
+        A training that its `budget` stops leaves the present weights in use; the next call with the same arguments goes
+        on with it, after `save` in another process too, and comes to the same bits. Events that came since wait for the
+        call after that.
 
         Args:
             events: added to the history first; see `add`.
             resume: go on from the present weights.
             passes: passes over the events; None = the recipe's.
             progress: called after each train step.
+            budget: how long, and up to which temperature, it may train.
 
         Returns:
             What was done; with too few events nothing is, and that is no error.
@@ -159,28 +168,39 @@ class Recommender:
         """
         given = events if isinstance(events, Events) else gather(events)
         unknown = self.add(given)
+        stop = None if budget is None else budget.start()
         model, reference = self._open()
-        old = self._state
-        since, first, learn = self._since(), None, None
-        start, step = None, 0
-        if resume and old.weights:
-            learn = events_to_learn(old.rows, since)
-            if old.trained < len(old.rows) or len(given):
-                since = first = max(self.bundle.recipe.first_target(since), old.trained)
-            start, step = old.weights, old.steps
+        old, recipe, pending = self._state, self.bundle.recipe, self._state.pending
+        plan = None
+        if pending is not None:  # what was begun is brought to its end, if it is the same still
+            plan = Plan.of(old, recipe, self._since(), pending.length, resume, passes, pending.fresh)
+            plan = plan if plan.key(old, recipe) == pending.key else None
+        if plan is None:
+            pending = None
+            plan = Plan.of(old, recipe, self._since(), len(old.rows), resume, passes, len(given) > 0)
+        through = self._stored if pending is None else pending.through
+        start = old.weights if plan.resumed else None
         outcome = personalise(
-            model, old.rows, since, self.bundle.recipe, reference,
-            start=start, step=step, events=learn, passes=passes, first_target=first, progress=progress,
+            model, old.rows[: plan.length], plan.since, recipe, reference, start=start, step=plan.step,
+            events=plan.events, passes=passes, first_target=plan.first_target, replay_from=plan.replay_from,
+            progress=progress, stop=stop, paused=None if pending is None else pending.paused,
         )  # fmt: skip
+        if outcome.paused is not None:
+            fresh = len(given) > 0 if pending is None else pending.fresh
+            halted = Pending(plan.key(old, recipe), plan.length, through, fresh, outcome.paused)
+            self._state = dataclasses.replace(old, pending=halted)
+            model.import_weights(old.weights or reference)
+            return report_of(outcome, str(old.report.get("choice", GLOBAL)), len(old.rows), unknown, old.steps)
         choice = str(old.report.get("choice")) if outcome.decision.choice == UNCHANGED else outcome.decision.choice
-        report = report_of(outcome, choice, len(old.rows), unknown, step)
+        report = report_of(outcome, choice, len(old.rows), unknown, plan.step)
         self._state = dataclasses.replace(
             old,
             weights={} if choice == GLOBAL else outcome.weights,
-            trained=len(old.rows) if outcome.losses else old.trained if start is not None else 0,
-            through=self._stored if outcome.losses else old.through if start is not None else 0,
+            trained=plan.length if outcome.losses else old.trained if plan.resumed else 0,
+            through=through if outcome.losses else old.through if plan.resumed else 0,
             steps=report.steps,
             report=report.to_dict(),
+            pending=None,
         )
         return report
 
@@ -271,6 +291,12 @@ class Recommender:
             self._opened[0].import_weights(state.weights or self._opened[1])
         self._state = state
         self._refresh()
+
+    def clear_history(self) -> None:
+        """Begin the history anew, in memory; the weights stay in use until `personalise` has others."""
+        if self.store is None:
+            empty = self._empty()
+            self._state = dataclasses.replace(self._state, rows=empty.rows, times=empty.times, trained=0)
 
     def reset(self) -> None:
         """Forget personal weights and history in memory; a store keeps its events, and `state.reset_state` deletes

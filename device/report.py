@@ -34,6 +34,8 @@ class Report:
     """Mean loss of each pass, in nats."""
     steps: int = 0
     """Train steps since the global weights; 0 where the global weights are used."""
+    paused: int = 0
+    """Train steps made of a training that was stopped for its budget; 0 = it came to its end. `reason` says why."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -53,4 +55,5 @@ def report_of(outcome: Outcome, choice: str, history: int, unknown: int, steps_b
         expected_gain=dict(decision.posterior),
         losses=outcome.losses,
         steps=0 if choice == GLOBAL else steps_before + outcome.steps,
+        paused=0 if outcome.paused is None else max(1, outcome.paused.course.done),
     )

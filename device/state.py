@@ -25,11 +25,13 @@ from pocketrec.device.files import storage_error, sweep, sync_folder, write_atom
 from pocketrec.device.manifest import Manifest
 
 if TYPE_CHECKING:
+    from pocketrec.device.pending import Pending
     from pocketrec.device.sealing import Seal
 
 Array = np.ndarray[Any, Any]
 
 _WEIGHTS: Final = "weights/"  # prefix of trainable tensors and slots in the file
+_PENDING: Final = "pending/"  # of those of a training that was stopped
 _ROWS: Final = "history/rows"
 _TIMES: Final = "history/times"
 _KIND: Final = "pocketrec personal state"
@@ -64,6 +66,8 @@ class PersonalState:
     """Identity of the event store that holds the history; "" = `rows` and `times` do."""
     through: int = 0
     """Number of the store's last event that training has seen."""
+    pending: Pending | None = None
+    """A training that was stopped for its budget."""
 
 
 class ForeignStateError(StateError):
@@ -125,6 +129,9 @@ def save_state(
     tensors: dict[str, Array] = {_ROWS: state.rows[:count].astype(np.int32)}
     tensors |= {_TIMES: state.times[:count].astype(np.float64)}
     tensors |= {_WEIGHTS + name: value for name, value in state.weights.items()}
+    if state.pending is not None:
+        metadata["pending"] = state.pending.to_json()
+        tensors |= {_PENDING + name: value for name, value in state.pending.paused.weights.items()}
     content = tensorfile.dump(tensors, metadata)
     if seal is not None:
         content = sealed_file(seal, content)
@@ -182,9 +189,19 @@ def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | 
             generation=int(metadata["generation"]),
             store=metadata.get("store", ""),
             through=int(metadata.get("through", 0)),
+            pending=_pending(metadata, tensors),
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError) as error:
         raise StateError(f"{path} lacks {error}: {_way_out(path)}") from None
+
+
+def _pending(metadata: Mapping[str, str], tensors: Mapping[str, Array]) -> Pending | None:
+    if "pending" not in metadata:
+        return None
+    from pocketrec.device.pending import Pending
+
+    weights = {name[len(_PENDING) :]: value for name, value in tensors.items() if name.startswith(_PENDING)}
+    return Pending.from_json(metadata["pending"], weights)
 
 
 def reset_state(path: str | Path, *, ours: bool = False) -> list[Path]:

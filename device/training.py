@@ -7,11 +7,13 @@ This module knows nothing about bundles, states or the guard.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pocketrec.device.windows import context, log_uniform, training_windows
+from pocketrec.device.windows import context, log_uniform, replay_windows, replayed_count, training_windows
 
 if TYPE_CHECKING:
     from pocketrec.device.model import Array, Model
@@ -19,6 +21,22 @@ if TYPE_CHECKING:
     from pocketrec.device.repeats import Repeats
 
 _SEED = 20210419  # of the negatives; fixed, so that rehearsal and devices draw alike
+
+
+@dataclass
+class Course:
+    """How far a training has come. With this and the model's weights it goes on to the same bits."""
+
+    done: int = 0
+    """Steps made."""
+    total: float = 0.0
+    """Sum of the losses of the present pass."""
+    losses: list[float] = field(default_factory=list)
+    """Mean loss of each finished pass."""
+
+
+class StoppedError(Exception):
+    """The training was asked to stop between two steps; its `Course` says where."""
 
 
 class Progress(Protocol):
@@ -37,6 +55,9 @@ def fine_tune(
     progress: Progress | None = None,
     step: int = 0,
     passes: int | None = None,
+    replay_from: int | None = None,
+    course: Course | None = None,
+    stop: Callable[[], str] | None = None,
 ) -> list[float]:
     """Train the model's present weights on a history.
 
@@ -48,30 +69,50 @@ def fine_tune(
         progress: called after each step.
         step: train steps already made from the global weights.
         passes: passes over the windows; None = the recipe's.
+        replay_from: index of the first of the older events that may be replayed among the new ones, as far as the
+            recipe's ``replay`` says; None = none are.
+        course: where to go on; it is kept up to date. None = from the beginning.
+        stop: asked before each step; anything but "" stops there.
 
     Returns:
         The mean loss of each pass, in nats a step's target; empty where there is nothing to learn from.
+
+    Raises:
+        StoppedError: `stop` said so; its text is the reason.
     """
     passes = recipe.passes if passes is None else passes
-    items, targets = training_windows(rows, first_target, model.window, model.batch)  # (S, B, T) each
-    steps = len(items)
-    losses = []
-    for done in range(passes if steps else 0):
-        total = 0.0
-        for at in range(steps):
-            number = step + done * steps + at
-            negatives = _negatives(model, number)
-            total += model.train(items[at], targets[at], recipe.learning_rate, recipe.proximal, negatives)
-            if progress is not None:
-                progress(done * steps + at + 1, passes * steps)
-        losses.append(total / steps)
-    return losses
+    course = Course() if course is None else course
+    share = 0.0 if replay_from is None else recipe.replay
+    steps = steps_of(model, rows, first_target, 1, share, replay_from)
+    made, items, targets = -1, rows[:0], rows[:0]
+    while course.done < passes * steps:
+        finished, at = divmod(course.done, steps)
+        if made < 0 or (share and made != finished):  # each pass replays other windows
+            made = finished
+            items, targets = replay_windows(
+                rows, first_target, replay_from, share, model.window, model.batch, (_SEED, step, finished)
+            )  # (S, B, T) each
+        if stop is not None and (reason := stop()):
+            raise StoppedError(reason)
+        negatives = _negatives(model, step + course.done)
+        course.total += model.train(items[at], targets[at], recipe.learning_rate, recipe.proximal, negatives)
+        course.done += 1
+        if progress is not None:
+            progress(course.done, passes * steps)
+        if at == steps - 1:
+            course.losses.append(course.total / steps)
+            course.total = 0.0
+    return course.losses
 
 
-def steps_of(model: Model, rows: Array, first_target: int, passes: int) -> int:
-    """Train steps that `fine_tune` makes."""
+def steps_of(
+    model: Model, rows: Array, first_target: int, passes: int, share: float = 0.0, replay_from: int | None = None
+) -> int:
+    """Train steps that `fine_tune` makes; `share` is the recipe's ``replay`` where older events are replayed."""
     targets = max(0, len(rows) - max(1, first_target))
     windows = -(-targets // model.window)
+    if replay_from is not None:
+        windows += replayed_count(windows, first_target, replay_from, share, model.window)
     return -(-windows // model.batch) * passes
 
 

@@ -52,6 +52,48 @@ def training_windows(
     return items, targets
 
 
+def replay_windows(
+    rows: Array,
+    first_target: int,
+    replay_from: int | None,
+    share: float,
+    window: int,
+    batch: int,
+    seed: tuple[int, ...],
+) -> tuple[Array, Array]:
+    """As `training_windows`, with windows of older targets drawn at random among the new ones.
+
+    Args:
+        rows, first_target, window, batch: see there.
+        replay_from: index of the first older event that may be a target; None = no replay.
+        share: windows replayed for each new one, as far as there are so many.
+        seed: of the draw and of the order in which old and new windows are mixed.
+    """
+    count = 0
+    items, targets = training_windows(rows, first_target, window, 1)  # (n, 1, T) each
+    if replay_from is not None:
+        count = replayed_count(len(items), first_target, replay_from, share, window)
+    if count == 0:
+        return training_windows(rows, first_target, window, batch)
+    old_items, old_targets = training_windows(rows[:first_target], replay_from or 0, window, 1)
+    generator = np.random.default_rng(seed)
+    drawn = generator.permutation(len(old_items))[:count]
+    order = generator.permutation(len(items) + count)
+    items = np.concatenate([items, old_items[drawn]])[order, 0]  # (n + count, T)
+    targets = np.concatenate([targets, old_targets[drawn]])[order, 0]
+    steps = -(-len(items) // batch)
+    both = np.zeros((2, steps, batch, window), np.int32)
+    for step, places in enumerate(np.array_split(np.arange(len(items)), steps)):
+        both[0, step, : len(places)], both[1, step, : len(places)] = items[places], targets[places]
+    return both[0], both[1]
+
+
+def replayed_count(new: int, first_target: int, replay_from: int, share: float, window: int) -> int:
+    """How many windows of older targets `replay_windows` draws for `new` new ones."""
+    old = -(-max(0, first_target - max(1, replay_from)) // window)
+    return min(old, round(share * new))
+
+
 def context(rows: Array, window: int) -> Array:
     """The latest `window` events of a history as int32 [1, T], right-padded with 0."""
     latest = rows[max(0, len(rows) - window) :]
