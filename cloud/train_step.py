@@ -118,7 +118,7 @@ class TrainSteps:
     def _graph(self) -> Callable[..., tf.Tensor]:
         sources = self.updater.sources
 
-        @tf.function(reduce_retracing=True)
+        @tf.function  # one graph for each shape of a batch: the rows of search and final training may differ
         def run(steps: tf.data.Iterator, count: tf.Tensor) -> tf.Tensor:
             total = tf.zeros([], tf.float64)
             for _ in tf.range(count):

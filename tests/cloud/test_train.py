@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -253,56 +251,84 @@ def test_a_rate_that_explodes_is_named(tmp_path: Path) -> None:
         train(MODEL, config, cycles(), ITEMS, tmp_path)
 
 
+def test_search_and_final_training_may_have_batches_of_different_shapes(tmp_path: Path) -> None:
+    """Found by a kill: short windows in the slice's past, long ones over all; the graph was relaxed and broke."""
+    rng = np.random.default_rng(1)
+    codes = np.concatenate([np.repeat(np.arange(40), 2), np.repeat(np.arange(40), 6)])
+    times = np.concatenate([np.zeros(80), 1 + np.arange(240)])
+    ids = np.array([f"{i:02}" for i in range(40)], object)
+    log = Sequences.build(ids, codes, rng.integers(1, ITEMS + 1, 320), times)
+    config = dataclasses.replace(CONFIG, epochs=1, batch=16, validation=0.7)
+    phases = [entry["phase"] for entry in train(MODEL, config, log, ITEMS, tmp_path).history]
+    assert phases == ["search", "final"]
+
+
 def test_nothing_to_learn_from(tmp_path: Path) -> None:
     single = Sequences.build(np.array(["a", "b"], dtype=object), np.array([0, 1]), np.array([1, 2]), np.array([0, 1]))
     with pytest.raises(DataError, match="give a longer log or an earlier cut"):
         train(MODEL, dataclasses.replace(CONFIG, validation=0.0), single, ITEMS, tmp_path)
 
 
-_CHILD = """
-import sys
+_KILLER = """
+import os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
-from pocketrec.cloud.config import ModelConfig, TrainConfig
+from pocketrec.cloud import train as training, train_batches, train_sessions
+from pocketrec.cloud.config import ModelConfig, PruneConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.train import train
-folder = Path(sys.argv[1])
+
+folder, batching, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+training._STEPS, train_batches.BLOCK, train_sessions.BLOCK = 3, 60, 60
+model = ModelConfig(embedding=8, hidden=12, layers=1, window=6, dropout=0.2)
+config = TrainConfig(
+    epochs=8, batch=4, unroll=6, validation=0.2, patience=8, batching=batching, checkpoint_minutes=1e-9
+)
 log = Sequences.load(folder / "log.npz")
-def record(entry):
-    with open(folder / "epochs", "a") as file:
-        file.write(f"{entry['phase']} {entry['epoch']} {entry['loss']!r}\\n")
-model = ModelConfig(embedding=8, hidden=12, layers=2, window=6, dropout=0.2)
-config = TrainConfig(epochs=12, batch=4, validation=0.2, patience=12)
-trained = train(model, config, log, 15, folder, seed=2, record=record)
-np.savez(folder / "end.npz", *trained.model.get_weights())
+
+def run(name, tell):
+    told = lambda *_: os.write(tell, b".")
+    trained = training.train(
+        model, config, log, 15, folder / name, prune=PruneConfig(enabled=True, every=3), seed=2, progress=told
+    )
+    np.savez(folder / f"{name}.npz", *trained.model.get_weights())
+
+def fork(name):
+    # TensorFlow is imported and has not been used: a process is there at once, and may be forked.
+    listen, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        run(name, tell)
+        os._exit(0)
+    os.close(tell)
+    return pid, listen
+
+def follow(listen, calls):
+    while calls and os.read(listen, 1):
+        calls -= 1
+
+draw = random.Random(7)
+for kill in range(kills):
+    pid, listen = fork("killed")
+    if draw.random() < 0.8:
+        follow(listen, draw.randrange(1, 20))
+    time.sleep(draw.random() * 0.02)
+    os.kill(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    assert os.WIFSIGNALED(status), f"over before kill {kill}: give it more epochs"
+for name in ("killed", "whole"):
+    assert os.waitpid(fork(name)[0], 0)[1] == 0
 """
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_and_resumed_it_ends_with_the_same_bits(tmp_path: Path) -> None:
-    """SIGKILL in whatever epoch it is in, in the search and in the final phase, against a run that nobody disturbs."""
+@pytest.mark.parametrize(("batching", "kills"), [("windows", 10), ("sessions", 3)])
+def test_killed_at_random_moments_and_resumed_it_ends_with_the_same_bits(
+    tmp_path: Path, batching: str, kills: int
+) -> None:
+    """SIGKILL at random moments, before and within epochs and while checkpoints are written, with pruning."""
+    cycles(60).save(tmp_path / "log.npz")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-    def start(folder: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", _CHILD, str(folder)], env=environment)
-
-    for name in ("whole", "killed"):
-        (tmp_path / name).mkdir()
-        cycles(60).save(tmp_path / name / "log.npz")
-    assert start(tmp_path / "whole").wait() == 0
-    killed = tmp_path / "killed"
-    epochs = killed / "epochs"
-    for more in (2, 12):
-        begun = len(epochs.read_text().splitlines()) if epochs.exists() else 0
-        process = start(killed)
-        while (
-            process.poll() is None and (len(epochs.read_text().splitlines()) if epochs.exists() else 0) < begun + more
-        ):
-            time.sleep(0.003)
-        time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "it was over before it was killed: give it more epochs"
-    assert start(killed).wait() == 0
-    with np.load(tmp_path / "whole" / "end.npz") as one, np.load(killed / "end.npz") as two:
+    subprocess.run([sys.executable, "-c", _KILLER, str(tmp_path), batching, str(kills)], env=environment, check=True)
+    with np.load(tmp_path / "whole.npz") as one, np.load(tmp_path / "killed.npz") as two:
         assert one.files == two.files
         assert all(np.array_equal(one[name], two[name]) for name in one.files)
