@@ -334,12 +334,16 @@ print([status, calls, heavy])
 """
 
 
-def test_no_network_and_nothing_heavy(folder: Path, csv: Path) -> None:
+def test_no_network_and_nothing_heavy(folder: Path, csv: Path, tmp_path: Path) -> None:
     user = ["--bundle", str(folder), "--user", "u1"]
-    for words in (["personalise", *user, "--events", str(csv)], ["recommend", *user]):
+    alone = [["personalise", *user, "--events", str(csv)], ["recommend", *user]]
+    kept = [["record", *user, "--events", str(csv)], ["personalise", *user], ["recommend", *user],
+            ["forget", *user, "--item", "item 1"], ["export-data", *user, "--out", str(tmp_path / "mine.csv")],
+            ["wipe", *user]]  # fmt: skip
+    for words in alone + kept:
         code = [sys.executable, "-c", WATCHED, *words]
         done = subprocess.run(code, capture_output=True, text=True, check=True)
-        assert done.stdout.splitlines()[-1] == "[0, [], []]"
+        assert done.stdout.splitlines()[-1] == "[0, [], []]", words
 
 
 def works(*words: str) -> bool:
