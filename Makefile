@@ -159,7 +159,7 @@ endif
 test-distributed: .venv/.wheel $(if $(JAVA),.venv-spark/.pyspark-$(VERSION)) ## a Spark cluster and TensorFlow workers, started, compared, stopped
 	@echo "distributed tests: $(if $(JAVA),Spark cluster (master and two workers),Spark skipped: no Java)"
 	@mkdir -p build/test
-	$(call pytest,$(DISTRIBUTED)) ../../tests/distributed
+	$(call pytest,$(DISTRIBUTED)) $(SPREAD) ../../tests/distributed
 
 # Java: compiled and tested by Maven against the same bundles, and against the Python runner itself.
 MAVEN := $(shell command -v javac >/dev/null 2>&1 && command -v mvn 2>/dev/null)

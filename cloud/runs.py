@@ -52,6 +52,8 @@ class Run:
     """Name of the stage at work, for the progress bar and the history."""
     terminal: TextIO | None = None
     """Where progress is drawn; None = nowhere."""
+    workers: Any = None
+    """The `pocketrec.cloud.train_distributed.Workers` that train together; None = this process alone."""
 
     def path(self, *parts: str) -> Path:
         """A path inside the run directory; its folder is made."""

@@ -29,6 +29,7 @@ from pocketrec.cloud.models import backbone, build_model, save_model
 from pocketrec.cloud.progress import Progress, no_progress
 from pocketrec.cloud.train_batches import Batch, Batches, WindowBatches, recency_weights
 from pocketrec.cloud.train_checkpoint import Checkpoint, load_weights, save_weights
+from pocketrec.cloud.train_distributed import ALONE, Workers, lost_is_one_line
 from pocketrec.cloud.train_objective import Objective
 from pocketrec.cloud.train_optimizers import learning_rate
 from pocketrec.cloud.train_pruning import Pruner, is_due, pruned_tensors, sparsity
@@ -76,6 +77,7 @@ def train(
     record: Record | None = None,
     watch: Watch | None = None,
     progress: Progress = no_progress,
+    workers: Workers = ALONE,
 ) -> Trained:
     """Train a model and write ``folder/name.keras``.
 
@@ -93,15 +95,18 @@ def train(
         watch: called after every epoch, before anything of it is written, with the model as it is and the history
             entry, to which it may add figures; True ends the phase there. Its time does not count.
         progress: called after some steps each with the targets done and planned in the phase.
+        workers: that train together; all call this with equal arguments, and the chief alone writes.
 
     Raises:
+        ConfigError: pruning without a known number of epochs, or a loss that several workers cannot share.
         DataError: no user has two known events, or the loss is no longer a number.
         StorageError: the folder cannot be written.
     """
-    return _Trainer(
-        model_config, config, prune, sequences, items, folder, seed, name, mask_seen,
-        record or _ignore, watch or _go_on, progress,
-    ).run()  # fmt: skip
+    with lost_is_one_line():
+        return _Trainer(
+            model_config, config, prune, sequences, items, folder, seed, name, mask_seen,
+            record or _ignore, watch or _go_on, progress, workers,
+        ).run()  # fmt: skip
 
 
 def _ignore(_entry: dict[str, Any]) -> None:
@@ -130,12 +135,13 @@ class _Trainer:
         record: Record,
         watch: Watch,
         progress: Progress,
+        workers: Workers,
     ) -> None:
         model_config = resolved(model_config, config)
         self.model_config, self.config, self.sequences, self.items = model_config, config, sequences, items
         if prune.enabled and config.validation and not config.refit:
             raise ConfigError("pruning wants a known number of epochs: set train.refit = true or train.validation = 0")
-        self.prune, self.seed, self.mask_seen = prune, seed, mask_seen
+        self.prune, self.seed, self.mask_seen, self.workers = prune, seed, mask_seen, workers
         self.record, self.watch, self.progress = record, watch, progress
         self.path = folder / f"{name}.keras"
         self.checkpoint_path, self.best_path = folder / f"{name}.checkpoint.npz", folder / f"{name}.best.npz"
@@ -143,16 +149,21 @@ class _Trainer:
         self.started = self.saved = time.perf_counter()
         self.model = build_model(model_config, items, seed)
         objective = Objective(config, np.bincount(sequences.items, minlength=items + 1))
+        if workers.count > 1 and (objective.in_batch or config.batching == "sessions"):
+            raise ConfigError("several workers share no negatives of a batch and no sessions: set train.loss to "
+                              "full_softmax or sampled_softmax, and train.batching to windows")  # fmt: skip
         self.pruner = Pruner(pruned_tensors(self.model, prune) if prune.enabled else [])
         self.steps = TrainSteps(
-            backbone(model_config.backbone), self.model, model_config, config, objective, seed, self.pruner
+            backbone(model_config.backbone), self.model, model_config, config, objective, seed, self.pruner, workers
         )
 
     def run(self) -> Trained:
         state = self._restored() or self._begin()
+        self.workers.agree([state.phase == "final", state.finished, state.epoch, state.block, state.place])
         while not state.finished:
             self._phase(state)
-        save_model(self.model, self.path)
+        if self.workers.chief:
+            save_model(self.model, self.path)
         seconds = sum(entry["seconds"] for entry in state.history)
         return Trained(self.model, self.path, state.best_epoch or state.epoch, state.history, seconds)
 
@@ -172,8 +183,12 @@ class _Trainer:
         return state
 
     def _save(self, state: Checkpoint) -> None:
-        state.save(self.checkpoint_path, self.model.variables, self.steps.variables)
+        self._write(state, self.model.variables, self.steps.variables)
         self.saved = time.perf_counter()
+
+    def _write(self, state: Checkpoint, weights: list[Any], slots: list[Any]) -> None:
+        if self.workers.chief:
+            state.save(self.checkpoint_path, weights, slots)
 
     def _keeps_best(self, state: Checkpoint) -> bool:
         return bool(state.best_epoch) and not self.config.refit
@@ -191,10 +206,10 @@ class _Trainer:
         while state.epoch < state.planned and not self._stale(state, validation):
             entry = self._epoch(state, batches)
             if validation:
-                entry |= validation.measure()
+                entry |= self._measured(validation)
                 if entry["val_mrr@20"] > state.best:
                     state.best, state.best_epoch = entry["val_mrr@20"], state.epoch
-                    if self._keeps_best(state):
+                    if self._keeps_best(state) and self.workers.chief:
                         save_weights(self.best_path, self.model.variables)
             entry["seconds"], state.seconds = state.seconds + time.perf_counter() - self.started, 0.0
             if self.watch(self.model, entry):
@@ -207,14 +222,19 @@ class _Trainer:
             state.phase, state.planned, state.epoch, state.step = "final", state.best_epoch, 0, 0
             _assign(self.model.variables, build_model(self.model_config, self.items, self.seed).variables)
             self.steps.reset()
-            state.save(self.checkpoint_path, [], [])
+            self._write(state, [], [])
             return
         if self.prune.enabled:
             self.pruner.after_step(tf.constant(self.prune.final))
-        if self._keeps_best(state):
+        if self._keeps_best(state) and self.workers.chief:
             _assign(self.model.variables, load_weights(self.best_path) or [])
         state.finished = True
-        state.save(self.checkpoint_path, self.model.variables, [])
+        self._write(state, self.model.variables, [])
+
+    def _measured(self, validation: Validation) -> dict[str, float]:
+        """The chief's figures, so that all workers decide alike."""
+        figures = validation.measure()
+        return dict(zip(figures, self.workers.word(list(figures.values())), strict=True))
 
     def _epoch(self, state: Checkpoint, batches: Batches) -> dict[str, Any]:
         """One pass over the log, or what is left of it; the state moves on with every call of the graph."""
@@ -226,7 +246,7 @@ class _Trainer:
                 done = state.epoch + block.begin + (block.end - block.begin) * places / count
                 rates = [learning_rate(self.config, share) for share in (done / self.config.epochs).tolist()]
                 numbers = state.step + np.arange(len(places), dtype=np.int32)
-                part = Batch(*(array[places[0] : places[-1] + 1] for array in block.batches))
+                part = self.workers.rows(Batch(*(array[places[0] : places[-1] + 1] for array in block.batches)))
                 shares = self._sparsities(state, numbers.tolist(), (done / state.planned).tolist())
                 state.loss += self.steps(Step(part, numbers, np.array(rates, np.float32), shares))
                 state.place, rate = int(places[-1]) + 1, rates[-1]

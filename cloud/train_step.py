@@ -18,6 +18,7 @@ import tensorflow as tf
 from pocketrec.cloud.config import ModelConfig, TrainConfig
 from pocketrec.cloud.models import Backbone, input_table, output_table
 from pocketrec.cloud.train_batches import Batch
+from pocketrec.cloud.train_distributed import ALONE, Workers
 from pocketrec.cloud.train_objective import Objective
 from pocketrec.cloud.train_optimizers import Updater
 from pocketrec.cloud.train_pruning import Pruner
@@ -63,6 +64,7 @@ class TrainSteps:
         objective: the loss.
         seed: of dropout and negatives.
         pruner: of the model's tensors; None = nothing is pruned.
+        workers: that train together; each passes its own rows.
     """
 
     def __init__(
@@ -74,9 +76,10 @@ class TrainSteps:
         objective: Objective,
         seed: int,
         pruner: Pruner | None = None,
+        workers: Workers = ALONE,
     ) -> None:
         self.backbone, self.model, self.model_config = backbone, model, resolved(model_config, config)
-        self.objective, self.seed, self.pruner = objective, seed, pruner or Pruner([])
+        self.objective, self.seed, self.pruner, self.workers = objective, seed, pruner or Pruner([]), workers
         tables = _different([input_table(model), output_table(model)]) if objective.sparse else []
         self.updater = Updater(config, model.trainable_variables, tables)
         self.state: tf.Variable | None = None
@@ -101,9 +104,9 @@ class TrainSteps:
         return float(self._run(iter(tf.data.Dataset.from_tensor_slices(steps)), tf.constant(len(steps.number))))
 
     def loss(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The mean loss of a batch, and the state of its rows afterwards."""
+        """The mean loss of a batch (this worker's part of it), and the state of its rows afterwards."""
         embeddings, after = self.backbone.train_embeddings(
-            self.model, self.model_config, batch.items, batch.keep, seed, self.state
+            self.model, self.model_config, batch.items, batch.keep, self.workers.seed(seed), self.state
         )  # (B, T, E)
         targets, weights = batch.targets, batch.weights
         if self.state is None:  # one group of all positions
@@ -113,7 +116,8 @@ class TrainSteps:
             embeddings = tf.transpose(embeddings, [1, 0, 2])
             targets, weights = tf.transpose(targets), tf.transpose(weights)
         drawn = seed + tf.constant([0, _NEGATIVES])
-        return self.objective(embeddings, targets, weights, output_table(self.model), drawn), after
+        mean = self.objective(embeddings, targets, weights, output_table(self.model), drawn)
+        return mean * self.workers.share(batch.targets), after
 
     def _graph(self) -> Callable[..., tf.Tensor]:
         sources = self.updater.sources
@@ -126,11 +130,11 @@ class TrainSteps:
                 seed = tf.stack([self.seed, step.number])
                 with tf.GradientTape() as tape:
                     loss, after = self.loss(step.batch, seed)
-                self.updater.apply(tape.gradient(loss, sources), step.rate)
+                self.updater.apply(self.workers.sum(tape.gradient(loss, sources)), step.rate)
                 self.pruner.after_step(step.sparsity)
                 if self.state is not None:
                     self.state.assign(after)
-                total += tf.cast(loss, tf.float64)
+                total += tf.cast(self.workers.sum([loss])[0], tf.float64)
             return total
 
         return run

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import io
 import os
@@ -19,12 +20,15 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from pocketrec import __version__
 from pocketrec.device import cli as device
 from pocketrec.device import cli_bundles, cli_store
 from pocketrec.device.errors import ConfigError, PocketRecError
+
+if TYPE_CHECKING:
+    from pocketrec.cloud.runs import Run
 
 LOG_FILE = "log.txt"
 
@@ -175,6 +179,9 @@ def _stage_arguments(name: str) -> Callable[[argparse.ArgumentParser], None]:
         )
         _add_run_options(parser)
         parser.add_argument("--force", action="store_true", help="do the stage again even if it is up to date")
+        if name == "train":
+            parser.add_argument("--workers", metavar="HOST:PORT,...", help="train by several processes: all of them")
+            parser.add_argument("--index", metavar="I", type=int, help="which of --workers this is; 0 writes the model")
 
     return add
 
@@ -244,10 +251,39 @@ def _run_stages(options: argparse.Namespace) -> None:
 
         run = Run(config, folder, say, terminal=None if options.quiet else terminal)
         started = time.monotonic()
-        Pipeline(STAGES, run).execute(targets, force=getattr(options, "force", False))
+        with _together(options, run) as run:
+            if run.workers and not run.workers.chief:
+                from pocketrec.stages import follow
+
+                follow(run)
+            else:
+                Pipeline(STAGES, run).execute(targets, force=getattr(options, "force", False))
         say(f"done in {time.monotonic() - started:.1f} s")
     if options.command in ("run", "fleet"):
         print(results(folder))
+
+
+@contextlib.contextmanager
+def _together(options: argparse.Namespace, run: Run) -> Iterator[Run]:
+    """The run with its workers, where it is a training by several; the chief lets the others go at the end."""
+    named = options.command == "train" and (options.workers is not None or options.index is not None)
+    if not named and (options.command != "train" or "TF_CONFIG" not in os.environ):
+        yield run
+        return
+    from pocketrec.stages import DONE, FAILED, use_threads
+
+    use_threads(run)
+    from pocketrec.cloud.train_distributed import announce, connect, lost_is_one_line
+
+    workers = connect(options.workers, options.index)
+    said = FAILED
+    try:
+        yield dataclasses.replace(run, workers=workers)
+        said = DONE
+    finally:
+        if workers and workers.chief:
+            with lost_is_one_line() if said == DONE else contextlib.suppress(Exception):
+                announce(workers, said)
 
 
 def _named_resources(options: argparse.Namespace) -> list[str]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.config import PersonaliseConfig, RunConfig
 from pocketrec.cloud.runs import METRICS_FILE, Run, read_json, versions
+from pocketrec.device.errors import DataError
 from pocketrec.device.files import storage_error, write_atomic
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
     from pocketrec.cloud.neighbours import ItemNeighbours
 
+DONE, FAILED = -1, -2  # what the chief says when it has no more trainings
 RECIPE, REHEARSAL = "rehearse/recipe.json", "rehearse/rehearsal.json"
 
 
@@ -76,6 +78,8 @@ def train_central(run: Run) -> None:
     data, devices = load_cloud(run.folder), load_devices(run.folder)
     heads, _ = devices.after.cut_heads(devices.learn)
     _train(run, "model", data.before.followed_by(heads), len(data.vocabulary), "central")
+    if run.workers and not run.workers.chief:
+        return
     naive = run.config.personalise
     _export_model(run, "central/model", run.folder / "central", naive.way, naive.optimizer, gate=False)
 
@@ -83,15 +87,40 @@ def train_central(run: Run) -> None:
 def _train(run: Run, name: str, sequences: Sequences, items: int, folder: str = "train") -> None:
     use_threads(run)
     from pocketrec.cloud.train import train
+    from pocketrec.cloud.train_distributed import ALONE, announce
 
+    workers = run.workers or ALONE
+    if workers.chief:
+        announce(workers, _TRAININGS.index(run.label))
     with run.progress() as progress:
         trained = train(
             run.config.model, run.config.train, sequences, items, run.path(folder),
             prune=run.config.prune, seed=run.config.seed, name=name, mask_seen=run.config.evaluate.mask_seen,
-            record=lambda entry: run.record([entry]), progress=progress,
+            record=lambda entry: run.record([entry]) if workers.chief else None, progress=progress, workers=workers,
         )  # fmt: skip
-    run.record(trained.history, replace=True)
+    if workers.chief:
+        run.record(trained.history, replace=True)
     run.detail(f"{trained.epochs} epochs, {trained.seconds:.1f} s, loss {trained.history[-1]['loss']:.4f}")
+
+
+_TRAININGS = ("train-early", "train", "train-central")
+
+
+def follow(run: Run) -> None:
+    """Take part in the trainings that the chief begins, until it has no more.
+
+    Raises:
+        DataError: the chief has stopped before its end, or a worker is gone.
+    """
+    from pocketrec.cloud.train_distributed import announce, lost_is_one_line
+
+    work = {"train-early": train_early, "train": train_final, "train-central": train_central}
+    with lost_is_one_line():
+        while (number := announce(run.workers, DONE)) >= 0:
+            run.say(f"{_TRAININGS[number]:<11} with the chief, as worker {run.workers.index}")
+            work[_TRAININGS[number]](run.for_stage(_TRAININGS[number]))
+    if number == FAILED:
+        raise DataError("the chief has stopped: see there, then start all workers again with the same commands")
 
 
 def candidates(run: Run) -> None:
