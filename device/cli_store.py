@@ -136,6 +136,7 @@ def run_wipe(args: argparse.Namespace) -> int:
     """`pocketrec wipe`; 0, or a `PocketRecError`."""
     from pocketrec.device.state import reset_state
     from pocketrec.device.store import wipe_store
+    from pocketrec.device.versions import forget_user
 
     _somebody(args)
     deleted = []
@@ -143,6 +144,8 @@ def run_wipe(args: argparse.Namespace) -> int:
         deleted += wipe_store(_named(args), ours=args.store is None)
     if args.state is not None or args.bundle is not None:
         deleted += reset_state(state_path(args), ours=args.state is None)
+    if args.bundle is not None and args.user is not None:
+        forget_user(Path(args.bundle), args.user)
     names = [str(file) for file in deleted]
     print("deleted " + ", ".join(names) if names else "there was nothing to delete")
     print_json({"deleted": names})

@@ -425,7 +425,8 @@ class Recommender:
         if cut_off is not None:
             return int(np.searchsorted(self._state.times, cut_off))
         known = 0 if self.user is None else self.bundle.known_of(self.user)
-        return min(known, len(self._state.rows))
+        dropped = 0 if self.store is None or not known else self.store.dropped
+        return min(max(0, known - dropped), len(self._state.rows))
 
     def _repeats(self) -> Repeats:
         """The recipe's bonus for repeated items, as far as the guard lets this user have it."""

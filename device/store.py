@@ -159,6 +159,12 @@ class EventStore:
             return int(self._meta(database, "keep"))
 
     @property
+    def dropped(self) -> int:
+        """How many events went for their number or age, which are the first ones of the history."""
+        with self._database() as database:
+            return int(self._meta(database, "dropped"))
+
+    @property
     def sealed(self) -> bool:
         """Whether the events are encrypted."""
         return self._seal is not None
@@ -186,8 +192,9 @@ class EventStore:
                 database.execute("UPDATE meta SET value = ? WHERE key = 'keep'", (events,))
             start = database.total_changes
             database.executemany("DELETE FROM events WHERE id = ?", old)
-            self._trim(database, int(self._meta(database, "keep")))
             gone = database.total_changes - start
+            _count_dropped(database, gone)
+            gone += self._trim(database, int(self._meta(database, "keep")))
         if gone:
             self._erase()
         return gone
@@ -339,7 +346,7 @@ class EventStore:
                 database.execute(f"PRAGMA application_id = {_APPLICATION}")
                 _migrate(database)
                 seal = None if self._seal is None else self._seal.seal(_CHECK)
-                facts = {"name": os.urandom(8).hex(), "forgotten": 0, "keep": KEEP, "seal": seal}
+                facts = {"name": os.urandom(8).hex(), "forgotten": 0, "dropped": 0, "keep": KEEP, "seal": seal}
                 database.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
                 database.execute("COMMIT")
             _flush(temporary)
@@ -380,11 +387,15 @@ class EventStore:
             raise _damaged(self.path, f"it lacks {key}")
         return row[0]
 
-    def _trim(self, database: sqlite3.Connection, keep: int) -> None:
+    def _trim(self, database: sqlite3.Connection, keep: int) -> int:
+        """Delete the oldest events but `keep`; gives how many went."""
+        gone = 0
         first, last = database.execute("SELECT min(id), max(id) FROM events").fetchone()
         if last is not None and last - first >= keep:  # then there may be too many; ids have gaps
             newest = "SELECT id FROM events ORDER BY id DESC LIMIT 1 OFFSET ?"
-            database.execute(f"DELETE FROM events WHERE id <= ({newest})", (keep,))
+            gone = database.execute(f"DELETE FROM events WHERE id <= ({newest})", (keep,)).rowcount
+            _count_dropped(database, gone)
+        return gone
 
     def _erase(self) -> None:
         """Leave nothing of what was deleted in the files: free pages go, and the log is cut to nothing."""
@@ -524,6 +535,10 @@ def _migrate(database: sqlite3.Connection) -> None:
         for statement in statements:
             database.execute(statement)
     database.execute(f"PRAGMA user_version = {len(_MIGRATIONS)}")
+
+
+def _count_dropped(database: sqlite3.Connection, gone: int) -> None:
+    database.execute("UPDATE meta SET value = value + ? WHERE key = 'dropped'", (gone,))
 
 
 def _text(fields: list[Any]) -> str:

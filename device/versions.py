@@ -124,6 +124,21 @@ def held_shards(bundle: Path) -> set[int] | None:
         raise BundleError(f"{bundle / SHARDS} is damaged: pull the bundle again") from None
 
 
+def forget_user(folder: Path, user: str) -> bool:
+    """Take a user off the list of those whose candidates are pulled; whether there was such a user.
+
+    Raises:
+        BundleError: current.json is damaged.
+        StorageError: it cannot be written.
+    """
+    current = read_current(folder)
+    if current is None or user not in current.users:
+        return False
+    current.users.remove(user)
+    current.write(folder)
+    return True
+
+
 def collect(folder: Path, current: Current) -> None:
     """Remove what is neither the version in use nor the one before it, and all partial downloads.
 

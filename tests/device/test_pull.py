@@ -697,6 +697,9 @@ def test_commands(folder: Path, site: Server, here: Path, tmp_path: Path, capsys
     assert done("pull", "--to", here)["serial"] == 2
     assert done("recommend", *user)["weights"] in ("personal", "blend", "global")  # the same model: the same state
     assert done("pull", "--to", here, "--rollback")["version"] == read_current(here).current  # type: ignore[union-attr]
+    assert b"u1" in (here / "current.json").read_bytes()
+    done("wipe", *user)
+    assert b"u1" not in (here / "current.json").read_bytes()
     assert "name the address" in str(done("pull", "--to", tmp_path / "new", status=2)["error"])
     assert "give a bundle" in str(done("publish", status=2)["error"])
     assert "--timeout" in str(done("pull", site.url, "--to", here, "--timeout", 0, status=2)["error"])

@@ -182,6 +182,12 @@ def test_without_a_cut_off_the_number_of_known_events_tells_what_is_new(bundle: 
         assert recommender.personalise(events(loyal(10), start=0)).events == (0 if user == "u1" else 9)
         learned[user] = recommender.personalise(events(loyal(30), start=0)).events
     assert learned == {"u1": 18, "nobody": 29, None: 29}
+    kept = Recommender(tmp_path / "by number", user="u1", store=tmp_path / "e")
+    assert kept.personalise(events(loyal(30), start=0)).events == 18
+    assert kept.store is not None
+    kept.store.retain(events=22)  # eight of the twelve go
+    again = Recommender(tmp_path / "by number", user="u1", store=tmp_path / "e")
+    assert (len(again), again.personalise().events) == (22, 18)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,7 @@ def test_retention_by_number_holds_from_then_on(path: Path, key: bytes | None) -
     store.append([("new", 100), ("newer", 101)])
     assert [item for item, _ in held(store)] == ["item 17", "item 18", "item 19", "new", "newer"]
     assert EventStore(path, key=key).keep == 5
+    assert store.dropped == 17
     assert store.identity == before  # what was learned from them stays good
     with pytest.raises(ValueError, match="at least one"):
         store.retain(events=0)
