@@ -89,7 +89,8 @@ def candidates(folder: Path, options: argparse.Namespace) -> Figures:
     after = load_devices(folder).after
     popular = Candidates(sets.users[:0], sets.rows[:0], popular_rows(items, config.k))
     return {
-        "seconds": seconds, "events": data.before.events, "users": len(sets.users), "k": config.k, "head": config.head,
+        "seconds": seconds, "events": data.before.events, "users": len(sets.users), "k": config.k,
+        "head": min(config.head or items, items),
         "head_events": round(float(data.counts[1 : (config.head or items) + 1].sum() / data.counts.sum()), 4),
         "ceiling": recall_ceiling(sets, after)["old"], "ceiling_popular": recall_ceiling(popular, after)["all"],
     }  # fmt: skip
