@@ -250,7 +250,7 @@ def test_every_table_of_the_configuration_but_resources_shapes_some_stage() -> N
     other = {
         "seed": 2, "data": {"set": "synthetic", "min_item_count": 2}, "split": {"quantile": 0.7},
         "model": {"hidden": 8}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
-        "prune": {"final": 0.5},
+        "prune": {"final": 0.5}, "lean": {"head": 9},
         "knn": {"shrink": 9}, "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
     }  # fmt: skip
     assert set(other) | {"resources", "search"} == {field.name for field in dataclasses.fields(RunConfig)}

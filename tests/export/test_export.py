@@ -142,7 +142,7 @@ def test_gru_equals_keras_with_gaps_in_the_mask():
 
 
 def test_sampling_probabilities_are_right_to_the_last_of_millions():
-    """log(1 + 1 / r) as it stands in float32 is off by .1 % at row 46,800 and 5 % at a million, which the gate refuses."""
+    """log(1 + 1 / r) as it stands in float32 is off by .1 % at row 46,800, 5 % at a million."""
     rows = np.array([1, 2, 3, 10, 1000, 46_800, 100_000, 4_162_024], np.int32)
     found = PersonalGraph._log_probability(None, tf.constant(rows)).numpy()
     np.testing.assert_allclose(found, np.log(np.log1p(1 / rows.astype(np.float64))), atol=2e-6)
