@@ -1,10 +1,10 @@
 """The cloud side on one machine at 1, 10 and 100 million events: time, events a second, and peak memory of each stage.
 
-    python benchmarks/scale.py --events 100150807 [--keep DIR] [--stages prepare als candidates train] [--share 0.02]
+    python benchmarks/scale.py --events 100150807 [--keep DIR] [--stages prepare als candidates train lean] [--share 0.02]
 
 A log of UserBehavior's shape is made (`scale_log.py`), then each stage works on it in a process of its own: prepare
-(read, split, write), ALS, candidates for all users, and one training epoch with sampled softmax on a stated share of
-the users. With --keep the log and what stages made stay in DIR, and the next call does again only the stages that it
+(read, split, write), ALS, candidates for all users, one training epoch with sampled softmax on a stated share of
+the users, and the lean bundle of that model with the candidates of all users, of which one device's part is counted. With --keep the log and what stages made stay in DIR, and the next call does again only the stages that it
 names; without, all is removed. At 100,150,807 events DIR takes 8 GB. Prints a table, and one JSON document as the
 last line.
 """
@@ -125,8 +125,56 @@ def train(folder: Path, options: argparse.Namespace) -> Figures:
     }  # fmt: skip
 
 
+def lean(folder: Path, options: argparse.Namespace) -> Figures:
+    """The lean bundle, every shard of it; one device opens it and makes its model file."""
+    import shutil
+
+    from pocketrec.cloud.candidates import Candidates
+    from pocketrec.cloud.config import ExportConfig, ModelConfig
+    from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.cloud.models import item_embeddings, load_model
+    from pocketrec.device.bundle import open_bundle
+    from pocketrec.device.contract import CANDIDATES_FOLDER, MANIFEST_FILE
+    from pocketrec.device.packing import shards_for, write_bundle_files
+    from pocketrec.export.build import build_tflite
+    from pocketrec.export.lean import lean_model, lean_shards, lean_table
+
+    started, shape = time.perf_counter(), ModelConfig()
+    data, sets = load_cloud(folder), Candidates.load(folder / "candidates.npz")
+    model = load_model(folder / "model.keras")
+    embeddings = item_embeddings(model)
+    assert data.categories is not None
+    table = lean_table(embeddings, data.counts, options.lean_head, (list(data.categories.ids), data.categories.of_row))
+    users, shards = list(sets.users), shards_for(len(sets.users))
+    latest = [data.before.of(place)[0][-shape.window :] for place in data.before.find_all(sets.users)]
+    own, rows = lean_shards(users, sets.rows, latest, table, embeddings, data.vocabulary.ids, shards, 40_000)
+    reserved = max(len(items.ids) for items in own)
+    made = build_tflite(lean_model(model, shape, table, reserved), shape, ExportConfig(), way="partial",
+                        optimizer="adagrad", candidates=sets.k)  # fmt: skip
+    counts = {"head": table.head, "buckets": len(table.labels), "reserved": reserved, "category": "category"}
+    bundle = folder / "lean"
+    manifest = write_bundle_files(
+        bundle, model_file=made.content, items=[*data.vocabulary.ids[: table.head], *table.labels], recipe={}, card="",
+        model=made.model, tensors=made.tensors, candidates=(users, rows), cut_off=data.cut_off, shards=shards,
+        packed=(made.skeleton, made.coded), lean=counts, shard_items=own,
+    )  # fmt: skip
+    seconds = time.perf_counter() - started
+    in_shards = [entry.bytes for name, entry in manifest.files.items() if name.startswith(CANDIDATES_FOLDER)]
+    common = sum(entry.bytes for entry in manifest.files.values()) + (bundle / MANIFEST_FILE).stat().st_size
+    device = common - sum(in_shards)
+    opened = open_bundle(bundle).for_user(users[0])
+    window = opened.vocabulary.rows(data.vocabulary.ids[: shape.window])[None]
+    finite = bool(abs(opened.load_model().embed(window)).max() < float("inf"))
+    shutil.rmtree(bundle)
+    return {
+        "seconds": seconds, "events": data.before.events, "users": len(users), "shards": shards, **counts,
+        "device_bytes_median": device + sorted(in_shards)[shards // 2], "device_bytes": device + max(in_shards),
+        "dense_fp32": 4 * embeddings.size, "embeds": finite,
+    }  # fmt: skip
+
+
 STAGES: dict[str, Callable[[Path, argparse.Namespace], Figures]] = {
-    "generate": generate, "prepare": prepare, "als": als, "candidates": candidates, "train": train,
+    "generate": generate, "prepare": prepare, "als": als, "candidates": candidates, "train": train, "lean": lean,
 }  # fmt: skip
 
 
@@ -163,6 +211,7 @@ def main() -> None:
     parser.add_argument("--factors", type=int, default=64)
     parser.add_argument("--iterations", type=int, default=15)
     parser.add_argument("--head", type=int, default=100_000, help="popular items that candidates come from; 0 = all")
+    parser.add_argument("--lean-head", type=int, default=50_000, help="items of the lean bundle for all devices")
     parser.add_argument("--threads", type=int, default=0, help="0 = one for each core")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", nargs=2, metavar=("STAGE", "FOLDER"), help=argparse.SUPPRESS)
@@ -203,6 +252,9 @@ def _remark(row: Figures) -> str:
         return f"{row['share']:.2%} of the users, {row['items']:,} items, loss {row['loss']:.3f}"
     if row["stage"] == "als":
         return f"{row['factors']} factors, {row['iterations']} alternations"
+    if row["stage"] == "lean":
+        return (f"a device fetches {row['device_bytes'] / 1e6:.2f} MB at most, of an item table of "
+                f"{row['dense_fp32'] / 1e6:,.0f} MB in float32; {row['shards']:,} shards")  # fmt: skip
     return f"{row['bytes'] / 1e6:,.0f} MB" if row["stage"] == "generate" else ""
 
 

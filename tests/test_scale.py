@@ -20,7 +20,8 @@ EVENTS = 20_000
 def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
     command = [sys.executable, str(BENCHMARKS / "scale.py"), "--events", str(EVENTS), "--keep", str(folder), *arguments]
     done = subprocess.run(
-        [*command, "--share", "0.5", "--iterations", "2", "--factors", "8", "--head", "200", "--threads", "1"],
+        [*command, "--share", "0.5", "--iterations", "2", "--factors", "8", "--head", "200", "--lean-head", "100",
+         "--threads", "1"],
         capture_output=True, text=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -32,10 +33,14 @@ def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
 def test_every_stage_does_its_work_and_a_kept_folder_is_gone_on_with(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", exc_type=ImportError)
     rows = {row["stage"]: row for row in run(tmp_path)}
-    assert list(rows) == ["generate", "prepare", "als", "candidates", "train"]
+    assert list(rows) == ["generate", "prepare", "als", "candidates", "train", "lean"]
     assert all(row["seconds"] > 0 and row["peak_gib"] > 0 for row in rows.values())
     assert rows["prepare"]["events"] == rows["generate"]["events"] == EVENTS
     assert rows["candidates"]["ceiling"] > rows["candidates"]["ceiling_popular"]
+
+    assert rows["lean"]["embeds"] and rows["lean"]["head"] == 100
+    assert rows["lean"]["reserved"] > 0 and rows["lean"]["buckets"] > 1
+    assert not (tmp_path / "lean").exists()
 
     lines = (tmp_path / "UserBehavior.csv").read_text().splitlines()
     fields = [line.split(",") for line in lines]
