@@ -1,12 +1,12 @@
 """The cloud side on one machine at 1, 10 and 100 million events: time, events a second, and peak memory of each stage.
 
-    python benchmarks/scale.py --events 100150807 [--keep DIR] [--stages prepare als candidates train lean] [--share 0.02]
+    python benchmarks/scale.py --events 100150807 [--keep DIR] [--stages prepare als ...] [--share 0.02]
 
 A log of UserBehavior's shape is made (`scale_log.py`), then each stage works on it in a process of its own: prepare
-(read, split, write), ALS, candidates for all users, one training epoch with sampled softmax on a stated share of
-the users, and the lean bundle of that model with the candidates of all users, of which one device's part is counted. With --keep the log and what stages made stay in DIR, and the next call does again only the stages that it
-names; without, all is removed. At 100,150,807 events DIR takes 8 GB. Prints a table, and one JSON document as the
-last line.
+(read, split, write), ALS, candidates for all users, one training epoch with sampled softmax on a stated share of the
+users, and the lean bundle of that model with the candidates of all users, of which one device's part is counted. With
+--keep the log and what stages made stay in DIR, and the next call does again only the stages that it names; without,
+all is removed. At 100,150,807 events DIR takes 12 GB. Prints a table, and one JSON document as the last line.
 """
 
 from __future__ import annotations
