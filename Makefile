@@ -69,17 +69,23 @@ build/.wheel: $(SOURCES) .venv/.locked-$(VERSION)
 .venv/.wheel: build/.wheel
 	@$(call install-wheel,.venv)
 
-# Two boards: neither TensorFlow nor pandas.
+# Two boards: neither TensorFlow nor pandas. Made anew when their packages or their Python change.
+TESTING := pytest==9.2.0 hypothesis==6.170.15 cryptography==50.0.2
+TFLITE := $(TESTING) numpy==1.26.4 tflite-runtime==2.14.0
+LITERT := $(TESTING) numpy==2.3.5 ai-edge-litert==2.3.0
+
+# Called with $(call install-board,environment,Python,its packages)
+define install-board
+test "$$(cat $(1)/.packages 2>/dev/null)" = "$(2) $(VERSION) $(3)" || { echo "installing $(lastword $(3)) into $(1)"; rm -rf $(1) && \
+	"$(2)" -m venv $(1) && { $(call install,$(1),$(3)); } && echo "$(2) $(VERSION) $(3)" >$(1)/.packages; } || { rm -rf $(1); exit 1; }
+endef
+
 .venv-tflite/.wheel: build/.wheel
-	@test -x .venv-tflite/bin/python || { echo "installing tflite-runtime into .venv-tflite"; \
-		"$(PYTHON_TFLITE)" -m venv .venv-tflite && \
-		{ $(call install,.venv-tflite,pytest==9.2.0 numpy==1.26.4 tflite-runtime==2.14.0 cryptography==50.0.2); } || { rm -rf .venv-tflite; exit 1; }; }
+	@$(call install-board,.venv-tflite,$(PYTHON_TFLITE),$(TFLITE))
 	@$(call install-wheel,.venv-tflite)
 
 .venv-litert/.wheel: build/.wheel
-	@test -e .venv-litert/.python-$(VERSION) || { echo "installing ai-edge-litert into .venv-litert"; \
-		rm -rf .venv-litert && "$(PYTHON)" -m venv .venv-litert && \
-		{ $(call install,.venv-litert,pytest==9.2.0 numpy==2.3.5 ai-edge-litert==2.3.0 cryptography==50.0.2); } && touch .venv-litert/.python-$(VERSION); }
+	@$(call install-board,.venv-litert,$(PYTHON),$(LITERT))
 	@$(call install-wheel,.venv-litert)
 
 .PHONY: install
