@@ -35,5 +35,5 @@ def device_figures(bundle: Path, runtime: str = "auto") -> dict[str, Any]:
 
 
 def _measure(bundle: Path, runtime: str) -> dict[str, Any]:
-    found = bench(open_bundle(bundle), runtime, calls=_CALLS)
+    found = bench(open_bundle(bundle), runtime, calls=_CALLS, whole=False)
     return {name: found[name] for name in ("runtime", "train_ms_p50", "embed_ms_p50", "infer_ms_p50", "peak_rss_mb")}

@@ -1,6 +1,7 @@
-"""The device's subcommands: personalise, recommend, bench and state; mounted by `pocketrec.cli`.
+"""The device's subcommands: personalise, recommend and state; mounted by `pocketrec.cli`.
 
-Those about the event store are in `cli_store`, those about publishing and fetching bundles in `cli_bundles`.
+Those about the event store are in `cli_store`, those about publishing and fetching bundles in `cli_bundles`, bench in
+`cli_bench`.
 
 Each command prints a table, and as its last line one JSON document with the same content. Neither TensorFlow nor pandas
 is imported, and no network connection is opened.
@@ -43,7 +44,7 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
                         "same command goes on with it")  # fmt: skip
     parser.add_argument("--max-celsius", type=float, metavar="C", help="stop the training, or do not begin it, at this "
                         "temperature of the hottest thermal zone")  # fmt: skip
-    _runtime(parser)
+    runtime_options(parser)
 
 
 def add_recommend(parser: argparse.ArgumentParser) -> None:
@@ -59,18 +60,7 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--candidates", nargs="+", metavar="ITEM", help="item ids to rank, instead of the user's set")
     parser.add_argument("--new-user", action="store_true", help="accept a user of whom nothing is known, and rank the "
                         "popular items")  # fmt: skip
-    _runtime(parser)
-
-
-def add_bench(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `pocketrec bench`."""
-    parser.description = (
-        "Measure the train step, embed and infer of a bundle's model: first call, percentiles, memory.\n"
-        "The last line of output is JSON and holds the raw series too."
-    )
-    _bundle(parser)
-    parser.add_argument("--calls", type=int, default=100, metavar="N", help="calls of each kind (default: 100)")
-    _runtime(parser)
+    runtime_options(parser)
 
 
 def add_state(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +145,7 @@ def run_recommend(args: argparse.Namespace) -> int:
         raise DataError("the model knows none of the items after --candidates: check the ids")
     best = recommender.recommend(args.k, args.candidates)
     choice = recommender.report.get("choice", "global")
-    _print_rows(("place", "item", "score"), [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)])
+    print_rows(("place", "item", "score"), [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)])
     print_json(
         {
             "user": args.user or "",
@@ -165,26 +155,6 @@ def run_recommend(args: argparse.Namespace) -> int:
             "scores": [round(score, 6) for _, score in best],
         }
     )
-    return 0
-
-
-def run_bench(args: argparse.Namespace) -> int:
-    """`pocketrec bench`; 0, or a `PocketRecError`."""
-    from pocketrec.device.bench import bench
-    from pocketrec.device.bundle import open_bundle
-    from pocketrec.device.runtime import check_threads
-
-    if args.calls < 1:
-        raise DataError("--calls must be at least 1: give a larger number")
-    check_threads(args.threads)
-    result = bench(open_bundle(args.bundle), args.runtime, args.threads, args.calls)
-    processor, cores = result["machine"]["processor"], result["machine"]["cores"]
-    print(f"{result['runtime']} {result['runtime_version']}, {args.threads} thread(s), {processor} ({cores} cores)")
-    names = ("first_ms", "ms_p50", "ms_p90", "ms_p99")
-    rows = [(kind, *(f"{result[f'{kind}_{name}']:.3f}" for name in names)) for kind in ("train", "embed", "infer")]
-    _print_rows(("call", "first ms", "p50 ms", "p90 ms", "p99 ms"), rows)
-    print(f"memory: {result['rss_before_mb']} MB before loading, peak {result['peak_rss_mb']} MB")
-    print_json(result)
     return 0
 
 
@@ -232,13 +202,11 @@ def run_state(args: argparse.Namespace) -> int:
 ARGUMENTS: Final[dict[str, Callable[[argparse.ArgumentParser], None]]] = {
     "personalise": add_personalise,
     "recommend": add_recommend,
-    "bench": add_bench,
     "state": add_state,
 }
 RUN: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "personalise": run_personalise,
     "recommend": run_recommend,
-    "bench": run_bench,
     "state": run_state,
 }
 
@@ -329,7 +297,8 @@ def events_options(parser: argparse.ArgumentParser, *, required: bool, purpose: 
                         "(default: timestamp, where there is one)")  # fmt: skip
 
 
-def _runtime(parser: argparse.ArgumentParser) -> None:
+def runtime_options(parser: argparse.ArgumentParser) -> None:
+    """--runtime and --threads."""
     parser.add_argument("--runtime", default="auto", choices=["auto", "ai_edge_litert", "tflite_runtime"],
                         help="TensorFlow Lite runtime (default: the one in $POCKETREC_RUNTIME, else the first "
                         "found)")  # fmt: skip
@@ -342,7 +311,8 @@ def print_table(pairs: Iterable[tuple[str, str]]) -> None:
         print(f"{key:<14} {value}")
 
 
-def _print_rows(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def print_rows(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table for people, flush right."""
     texts = [[str(cell) for cell in row] for row in [header, *rows]]
     widths = [max(len(row[column]) for row in texts) for column in range(len(header))]
     for row in texts:

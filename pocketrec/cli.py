@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from pocketrec import __version__
 from pocketrec.device import cli as device
-from pocketrec.device import cli_bundles, cli_store
+from pocketrec.device import cli_bench, cli_bundles, cli_store
 from pocketrec.device.errors import ConfigError, PocketRecError
 
 if TYPE_CHECKING:
@@ -416,8 +416,8 @@ _DEVICE = {
     "state": "show, reset or restore a personal state",
 }
 
-_DEVICE_ARGUMENTS = {**device.ARGUMENTS, **cli_store.ARGUMENTS, **cli_bundles.ARGUMENTS}
-_DEVICE_RUN = {**device.RUN, **cli_store.RUN, **cli_bundles.RUN}
+_DEVICE_ARGUMENTS = {**device.ARGUMENTS, **cli_store.ARGUMENTS, **cli_bundles.ARGUMENTS, **cli_bench.ARGUMENTS}
+_DEVICE_RUN = {**device.RUN, **cli_store.RUN, **cli_bundles.RUN, **cli_bench.RUN}
 
 _GROUPS = {
     "everything": ("run",),

@@ -298,18 +298,6 @@ def test_a_file_that_may_not_grow_leaves_the_state_good(
     assert run("recommend", *user) == 0
 
 
-def test_bench_ends_with_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("bench", "--bundle", folder, "--calls", 10) == 0
-    result = last(capsys)
-    for kind in ("train", "embed", "infer"):
-        assert len(result["raw_ms"][kind]) == 10  # type: ignore[index]
-        assert 0 < result[f"{kind}_ms_p50"] <= result[f"{kind}_ms_p90"] <= result[f"{kind}_ms_p99"]  # type: ignore[operator]
-        assert result[f"{kind}_first_ms"] > 0  # type: ignore[operator]
-    assert result["runtime"] in ("ai_edge_litert", "tflite_runtime")
-    assert result["peak_rss_mb"] >= result["rss_before_mb"] > 0  # type: ignore[operator]
-    assert result["machine"]["cores"] >= 1  # type: ignore[index]
-
-
 DEVICE = ["personalise", "recommend", "bench", "state", "record", "forget", "wipe", "export-data", "store", "pull"]
 
 

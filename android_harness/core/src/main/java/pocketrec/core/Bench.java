@@ -7,13 +7,14 @@ import java.util.Map;
 import java.util.Random;
 
 /**
- * How fast a model runs here, and how much memory it takes. The result has exactly the names of
- * {@code pocketrec bench}.
+ * How fast a model runs here, and how much memory it takes. The result has the form of {@code
+ * pocketrec.device.bench_schema}; null is what is not measured here.
  *
  * <p>The first call of each kind and the warm-up are apart from the series; the raw series is kept.
  */
 public final class Bench {
     private static final int[] QUANTILES = {50, 90, 99};
+    private static final long FORMAT = 2;
 
     private Bench() {}
 
@@ -37,33 +38,50 @@ public final class Bench {
             Cancellation cancellation)
             throws PocketRecException {
         calls = Math.max(1, calls);
+        Double temperature = Machine.hottest();
         double before = Machine.residentMb();
         long started = System.nanoTime();
         try (Model model = bundle.loadModel(runtime, threads)) {
             double load = (System.nanoTime() - started) / 1e6;
-            Map<String, Call> kinds = kinds(bundle, model, new Random(seed));
+            Map<String, Object> timed = new LinkedHashMap<>();
+            Map<String, Object> raw = new LinkedHashMap<>();
+            for (Map.Entry<String, Call> kind :
+                    kinds(bundle, model, new Random(seed)).entrySet()) {
+                raw.put(
+                        kind.getKey(),
+                        series(timed, kind.getKey(), kind.getValue(), calls, cancellation));
+            }
+            double now = Machine.residentMb();
+            double peak = Machine.peakResidentMb();
             Map<String, Object> result = new LinkedHashMap<>();
+            result.put("format", FORMAT);
             result.put("runtime", runtime.name());
             result.put("runtime_version", runtime.version());
             result.put("python", "");
             result.put("numpy", "");
             result.put("machine", Machine.facts());
+            result.put("emulated", "1".equals(System.getenv("POCKETREC_EMULATED")));
             result.put("threads", (long) threads);
+            result.put("energy", "not measured");
+            result.put("temperature_before_c", temperature);
+            result.put("temperature_after_c", Machine.hottest());
             result.put("model_id", bundle.manifest.modelId);
+            result.put("model_sha256", Storage.sha256(bundle.modelFile()));
             result.put("model", bundle.manifest.model);
             result.put("calls", (long) calls);
+            result.put("warm_up_calls", (long) (calls / 10));
             result.put("load_ms", Statistics.round(load, 3));
-            Map<String, Object> raw = new LinkedHashMap<>();
-            for (Map.Entry<String, Call> kind : kinds.entrySet()) {
-                raw.put(
-                        kind.getKey(),
-                        series(result, kind.getKey(), kind.getValue(), calls, cancellation));
-            }
+            result.put("start_ms", null);
             result.put("rss_before_mb", Statistics.round(before, 1));
-            result.put("rss_mb", Statistics.round(Machine.residentMb(), 1));
-            result.put("peak_rss_mb", Statistics.round(Machine.peakResidentMb(), 1));
+            result.put("rss_mb", Statistics.round(now, 1));
+            result.put("rss_delta_mb", Statistics.round(now - before, 1));
+            result.put("peak_rss_mb", Statistics.round(peak, 1));
+            result.put("sgemm_gflops", null);
+            result.putAll(timed);
             result.put("raw_ms", raw);
             return result;
+        } catch (java.io.IOException error) {
+            throw Storage.failed(bundle.modelFile(), error);
         }
     }
 
@@ -114,6 +132,9 @@ public final class Bench {
             result.put(
                     kind + "_ms_p" + quantile,
                     Statistics.round(Statistics.percentile(series, quantile), 4));
+        }
+        for (String unknown : new String[] {"_mflop", "_limit_ms", "_ratio"}) {
+            result.put(kind + unknown, null);
         }
         return raw;
     }

@@ -14,8 +14,8 @@ final class Machine {
     private Machine() {}
 
     /**
-     * System, architecture, processor and number of cores, under the names that {@code pocketrec
-     * bench} uses.
+     * System, architecture, processor, number of cores and frequency governor, under the names that
+     * {@code pocketrec bench} uses.
      */
     static Map<String, Object> facts() {
         String processor = "";
@@ -38,7 +38,32 @@ final class Machine {
         facts.put("architecture", architecture.equals("amd64") ? "x86_64" : architecture);
         facts.put("processor", processor);
         facts.put("cores", (long) Runtime.getRuntime().availableProcessors());
+        facts.put(
+                "governor",
+                first("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").trim());
         return facts;
+    }
+
+    /** Temperature of the hottest thermal zone in degrees Celsius; null where none can be read. */
+    static Double hottest() {
+        Double hottest = null;
+        java.io.File[] zones = new java.io.File("/sys/class/thermal").listFiles();
+        for (java.io.File zone : zones == null ? new java.io.File[0] : zones) {
+            try {
+                double degrees = Integer.parseInt(first(zone + "/temp").trim()) / 1000.0;
+                hottest = hottest == null ? degrees : Math.max(hottest, degrees);
+            } catch (NumberFormatException asleep) {
+                // no zone, or a sensor that gives nothing now
+            }
+        }
+        return hottest;
+    }
+
+    private static String first(String path) {
+        for (String line : lines(path)) {
+            return line;
+        }
+        return "";
     }
 
     /** Resident set size now, in MB (10^6 bytes); 0 where the system does not tell. */
