@@ -43,6 +43,7 @@ def shrink(content: bytes) -> bytes:
     model.metadata = None
     model.metadataBuffer = None
     _merge_buffers(model)
+    in_time = [subgraph.operators for subgraph in model.subgraphs]
     _align(model)
     by_subgraph: dict[int, list[Any]] = {}
     for signature in model.signatureDefs or []:
@@ -50,6 +51,8 @@ def shrink(content: bytes) -> bytes:
     for index, subgraph in enumerate(model.subgraphs):
         _renumber(subgraph, by_subgraph.get(index, []))
         _strip(subgraph)
+    for subgraph, operators in zip(model.subgraphs, in_time, strict=True):
+        subgraph.operators = operators  # the converter's order: what is read earlier stays in memory for longer
     return _write(model)
 
 
@@ -76,7 +79,10 @@ def _merge_buffers(model: Any) -> None:
 
 
 def _align(model: Any) -> None:
-    """Bring the operators that a subgraph has in common with an earlier one to its front, in the same order."""
+    """Bring the operators that a subgraph has in common with an earlier one to its front, in the same order.
+
+    That order numbers the tensors only; operators run in the converter's.
+    """
     done: list[list[Hashable]] = []
     for subgraph in model.subgraphs:
         operators = subgraph.operators = _handles_first(model, subgraph)

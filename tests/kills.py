@@ -24,7 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from server import serving
 
 from pocketrec.device import Recommender
 from pocketrec.device.bundle import open_bundle
@@ -37,6 +36,9 @@ from pocketrec.device.pull import pull
 from pocketrec.device.state import PersonalState, load_state, previous_of, save_state
 from pocketrec.device.store import EventStore
 from pocketrec.device.versions import read_current
+
+sys.path.insert(0, str(Path(__file__).parent))  # Python leaves it out where PYTHONSAFEPATH is set
+from server import serving
 
 BATCH = 7  # events of one append: all or none
 
