@@ -26,7 +26,7 @@ OPTIMIZERS: Final = ("adagrad", "rmsprop", "adadelta", "adam", "sgd")
 LOSSES: Final = ("full_softmax", "sampled_softmax", "cross_entropy", "bpr", "top1", "bpr_max")
 PRUNED: Final = ("kernel", "recurrent_kernel", "fc")
 SAMPLERS: Final = ("log_uniform", "uniform", "popularity", "rank")
-WAYS: Final = ("partial", "head", "whole")
+WAYS: Final = ("partial", "head", "whole", "patch", "patch_parallel")
 DEVICE_OPTIMIZERS: Final = ("sgd", "adagrad", "adam")
 ENGINES: Final = ("local", "spark")
 RUNTIMES: Final = ("auto", "ai_edge_litert", "tflite_runtime")
@@ -284,6 +284,8 @@ class ExportConfig:
     computes in float32 with what they stand for; fewer take less to send."""
     keep_pruned: bool = True
     """Weights that pruning made zero stay zero in the devices' training; off: training fills them again."""
+    adapter: int = 16
+    """Width of the adapters' bottleneck, for the ways patch and patch_parallel."""
     batch: int = 8
     """Windows B of a device train step (static shape)."""
     full_softmax_limit: int = 20_000
@@ -296,7 +298,7 @@ class ExportConfig:
         _require(2 <= self.item_bits <= 8, "export", "item_bits must lie between 2 and 8")
         _require(2 <= self.weight_bits <= 8 or self.weight_bits == 32, "export",
                  "weight_bits must lie between 2 and 8, or be 32")
-        _at_least(1, self, "export", "batch", "negatives")
+        _at_least(1, self, "export", "adapter", "batch", "negatives")
         _at_least(0, self, "export", "full_softmax_limit")
 
 
@@ -321,7 +323,8 @@ class PersonaliseConfig:
     """The recipe followed where rehearsal is off, and by the column ``naive`` of every evaluation."""
 
     way: str = "partial"
-    """Which tensors the device trains: partial (last GRU + FC), head (FC) or whole (all but the item table)."""
+    """Which tensors the device trains: partial (last GRU + FC), head (FC), whole (all but the item table), patch or
+    patch_parallel (adapters after, or beside, every frozen layer)."""
     optimizer: str = "adagrad"
     """sgd, adagrad or adam."""
     learning_rate: float = 0.02

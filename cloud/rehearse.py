@@ -47,7 +47,7 @@ REHEARSAL_FILE: Final = "rehearsal.json"
 #: Recipes that go from the screening into the dress rehearsal.
 FINALISTS: Final = 4
 #: How gentle a way is, the gentlest first.
-_WAYS: Final = ("head", "partial", "whole")
+_WAYS: Final = ("head", "patch", "patch_parallel", "partial", "whole")
 
 
 def grid(config: RehearseConfig, mask_seen: bool = False) -> list[Trial]:

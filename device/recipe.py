@@ -21,7 +21,8 @@ class Recipe:
     personalise: bool = True
     """Off: the rehearsal found nothing to gain, and every device stays with the global model."""
     way: str = "partial"
-    """Which tensors the model file trains: partial (last GRU + FC), head (FC) or whole."""
+    """Which tensors the model file trains: partial (last GRU + FC), head (FC), whole, patch or patch_parallel
+    (adapters)."""
     optimizer: str = "adagrad"
     """Optimiser of the model file: sgd, adagrad or adam."""
     learning_rate: float = 0.02

@@ -16,11 +16,12 @@ from pocketrec.cloud.models import ITEM_EMBEDDING, is_tied
 from pocketrec.device import contract
 from pocketrec.device.errors import ConfigError
 from pocketrec.device.files import write_atomic
+from pocketrec.export.adapters import FORMS
 from pocketrec.export.convert import convert
 from pocketrec.export.graph import GraphShape, PersonalGraph
 from pocketrec.export.item_table import ItemTable
 from pocketrec.export.quantise import pack, quantise_weights
-from pocketrec.export.weights import pruned_names, weights_of
+from pocketrec.export.weights import pruned_names, weights_of, with_adapters
 
 Array = np.ndarray[Any, Any]
 
@@ -87,7 +88,7 @@ def build_tflite(
         model: the trained model.
         model_config: its shape.
         export_config: item table, batch and loss of the device.
-        way: which tensors the device trains: partial, head or whole.
+        way: which tensors the device trains (`pocketrec.export.weights.trainable_names`).
         optimizer: sgd, adagrad or adam.
         candidates: items C that one ``infer`` call scores.
 
@@ -98,6 +99,7 @@ def build_tflite(
         raise ConfigError("a device holds one item table: set model.tied = true, or leave the export out")
     weights, embeddings = weights_of(model)
     pruned = pruned_names(weights) if export_config.keep_pruned else []
+    weights = with_adapters(weights, way, export_config.adapter)
     quantised = quantise_weights(weights, export_config.weight_bits)
     weights = {name: tensor.values for name, tensor in quantised.items()}
     table = ItemTable.quantise(embeddings, export_config.item_table, export_config.item_bits)
@@ -108,6 +110,7 @@ def build_tflite(
         "backbone": model_config.backbone,
         "way": way,
         "optimizer": optimizer,
+        "adapter": export_config.adapter if way in FORMS else 0,
         "window": shape.window,
         "batch": shape.batch,
         "embedding": model_config.embedding,

@@ -156,8 +156,8 @@ def _inputs(exported: ExportedModel, seed: int) -> dict[str, Array]:
 def _expected(exported: ExportedModel, model: keras.Model, inputs: dict[str, Array]) -> dict[str, Array]:
     trainable = [spec["name"] for spec in exported.tensors["trainable"]]
     exact = Reference(model, exported.item_embeddings, trainable, exported.model["optimizer"], exported.weights,
-                      exported.model["pruned"])  # fmt: skip
-    float_table = Reference(model, _float_table(model), trainable, exported.model["optimizer"])
+                      exported.model["pruned"], exported.model["way"], exported.model["adapter"])  # fmt: skip
+    float_table = Reference(model, _float_table(model), [], exported.model["optimizer"])  # an untrained patch is none
     negatives = list(inputs["negatives"]) if exported.model["negatives"] else [None] * STEPS
     items, targets = inputs["items"], inputs["targets"]
     untrained = {

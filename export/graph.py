@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from pocketrec.cloud.models import FC
 from pocketrec.device import contract
-from pocketrec.export import gru
+from pocketrec.export import adapters, gru
 from pocketrec.export.item_table import ItemTable
 from pocketrec.export.optimizers import OPTIMIZERS
 from pocketrec.export.weights import GRU_TENSORS, gru_layers, trainable_names
@@ -54,11 +54,26 @@ class GraphShape:
     negatives: int = 0
 
 
+@dataclass(frozen=True)
+class _Pass:
+    """What one forward pass leaves; rows are time-major."""
+
+    users: tf.Tensor
+    """User embedding after every step, float32 (T * B, E)."""
+    states: tf.Tensor
+    """Input of the FC layer, float32 (T * B, H)."""
+    layers: dict[str, gru.GRUTrace]
+    """By GRU layer."""
+    adapters: dict[str, adapters.AdapterTrace]
+    """By layer, where the way has adapters."""
+
+
 class PersonalGraph(tf.Module):
     """A next-item model that the device can run and partly train.
 
     Args:
-        weights: GRU and FC tensors by name (`pocketrec.export.weights.weights_of`).
+        weights: GRU and FC tensors by name (`pocketrec.export.weights.weights_of`), and those of adapters where the
+            way has any (`with_adapters`).
         table: item embeddings.
         way: which tensors train (`trainable_names`).
         optimizer: sgd, adagrad or adam.
@@ -79,6 +94,7 @@ class PersonalGraph(tf.Module):
         self.shape = shape
         self.table = table
         self.pruned = frozenset(pruned)
+        self.way = way
         self.layers = gru_layers(weights)
         self.global_weights = weights
         self.trainable = {name: tf.Variable(weights[name], name=name) for name in trainable_names(way, weights)}
@@ -125,12 +141,12 @@ class PersonalGraph(tf.Module):
         negatives: tf.Tensor | None = None,
     ) -> dict[str, tf.Tensor]:
         """One step; see `contract.TRAIN`. The loss is that before the step, without the proximal term."""
-        users, traces, states = self._forward(items)
+        done = self._forward(items)
         flat = tf.reshape(tf.transpose(targets), [-1])  # (T * B,)
         counted = tf.cast(flat > 0, tf.float32)
         share = counted / tf.maximum(tf.reduce_sum(counted), 1.0)  # (T * B,), weight of each target in the mean
-        loss, user_gradient = self._softmax_loss(users, flat, negatives)
-        gradients = self._backward(traces, states, user_gradient * share[:, None])
+        loss, user_gradient = self._softmax_loss(done.users, flat, negatives)
+        gradients = self._backward(done, user_gradient * share[:, None])
         self.optimizer.begin_step()
         for name, variable in self.trainable.items():
             value = variable.read_value()
@@ -145,7 +161,7 @@ class PersonalGraph(tf.Module):
         self, items: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         """Loss and rank of every target; see `contract.EVALUATE`."""
-        users, _, _ = self._forward(items)
+        users = self._forward(items).users
         flat = tf.reshape(tf.transpose(targets), [-1])
         counted = tf.cast(flat > 0, tf.float32)
         parts = [self._judge(*part) for part in self._scored(users, flat, negatives)]
@@ -184,8 +200,10 @@ class PersonalGraph(tf.Module):
     def _gru(self, layer: str) -> gru.GRUWeights:
         return gru.GRUWeights(*(self._value(f"{layer}_{tensor}") for tensor in GRU_TENSORS))
 
-    def _forward(self, items: tf.Tensor) -> tuple[tf.Tensor, dict[str, gru.GRUTrace], tf.Tensor]:
-        """User embeddings after every step (T * B, E), traces of the trained layers, last layer's states (T * B, H)."""
+    def _adapter(self, layer: str) -> adapters.AdapterWeights:
+        return adapters.AdapterWeights(*(self._value(f"{layer}_adapter_{name}") for name in adapters.ADAPTER_TENSORS))
+
+    def _forward(self, items: tf.Tensor) -> _Pass:
         # Not a transpose: for a batch of 1 the converter would make another op of it, and the signatures could not
         # share their operators in the file (`pocketrec.export.shrink`).
         batch, window = items.shape
@@ -193,37 +211,61 @@ class PersonalGraph(tf.Module):
         flat = tf.gather(tf.reshape(items, [-1]), time_major)  # (T * B,)
         padding = tf.cast(tf.equal(flat, contract.PADDING), tf.float32)[:, None]
         states = self.table.gather(flat)  # (T * B, E)
-        traces = {}
+        layers: dict[str, gru.GRUTrace] = {}
+        patches: dict[str, adapters.AdapterTrace] = {}
         for layer in self.layers:
-            states, trace = gru.forward(self._gru(layer), states, padding, items.shape[1])
-            if f"{layer}_kernel" in self.trainable:
-                traces[layer] = trace
+            outputs, layers[layer] = gru.forward(self._gru(layer), states, padding, items.shape[1])
+            states = self._adapted(layer, states, outputs, patches)
         users = tf.matmul(states, self._value(f"{FC}_kernel")) + self._value(f"{FC}_bias")
-        return users, traces, states
+        return _Pass(self._adapted(FC, states, users, patches), states, layers, patches)
+
+    def _adapted(
+        self, layer: str, inputs: tf.Tensor, outputs: tf.Tensor, patches: dict[str, adapters.AdapterTrace]
+    ) -> tf.Tensor:
+        """A layer's outputs with its adapter's, where it has one."""
+        if self.way not in adapters.FORMS:
+            return outputs
+        source = outputs if self.way == adapters.SERIAL else inputs
+        added, patches[layer] = adapters.forward(self._adapter(layer), source)
+        return outputs + added
 
     def _embed(self, items: tf.Tensor) -> tf.Tensor:
-        users, _, _ = self._forward(items)  # (T, E)
-        return users[-1:]
+        return self._forward(items).users[-1:]  # of (T, E)
 
-    def _backward(
-        self, traces: dict[str, gru.GRUTrace], states: tf.Tensor, user_gradient: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        gradients = {
-            f"{FC}_kernel": tf.matmul(states, user_gradient, transpose_a=True),
-            f"{FC}_bias": tf.reduce_sum(user_gradient, axis=0),
-        }
-        if not traces:
-            return gradients
-        state_gradient = tf.matmul(user_gradient, self._value(f"{FC}_kernel"), transpose_b=True)  # (T * B, H)
-        lowest = next(iter(traces))
-        for layer in reversed(list(traces)):
-            weights = self._gru(layer)
-            own, projection_gradient = gru.backward(weights, traces[layer], state_gradient, self.shape.window)
-            for tensor in GRU_TENSORS:
-                gradients[f"{layer}_{tensor}"] = getattr(own, tensor)
-            if layer != lowest:
-                state_gradient = gru.input_gradient(weights, projection_gradient)
+    def _backward(self, done: _Pass, gradient: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Gradients of the trained tensors by name, from that of the user embeddings (T * B, E), the top layer first.
+
+        It goes down through frozen layers as far as there is something to train below them.
+        """
+        gradients: dict[str, tf.Tensor] = {}
+        layers = [*self.layers, FC]
+        lowest = next(layer for layer in layers if self._trains(f"{layer}_"))
+        for layer in reversed(layers[layers.index(lowest) :]):
+            below = None  # gradient of the layer's input that comes through a parallel adapter
+            if layer in done.adapters:
+                own, through = adapters.backward(self._adapter(layer), done.adapters[layer], gradient)
+                gradients |= {f"{layer}_adapter_{name}": getattr(own, name) for name in adapters.ADAPTER_TENSORS}
+                if self.way == adapters.SERIAL:
+                    gradient += through
+                elif layer != lowest:
+                    below = through
+            if layer == FC:
+                gradients[f"{FC}_kernel"] = tf.matmul(done.states, gradient, transpose_a=True)
+                gradients[f"{FC}_bias"] = tf.reduce_sum(gradient, axis=0)
+                if layer != lowest:
+                    gradient = tf.matmul(gradient, self._value(f"{FC}_kernel"), transpose_b=True)  # (T * B, H)
+            elif layer != lowest or self._trains(f"{layer}_kernel"):
+                weights = self._gru(layer)
+                of_layer, projection = gru.backward(weights, done.layers[layer], gradient, self.shape.window)
+                gradients |= {f"{layer}_{tensor}": getattr(of_layer, tensor) for tensor in GRU_TENSORS}
+                if layer != lowest:
+                    gradient = gru.input_gradient(weights, projection)
+            if below is not None:
+                gradient += below
         return gradients
+
+    def _trains(self, prefix: str) -> bool:
+        return any(name.startswith(prefix) for name in self.trainable)
 
     def _softmax_loss(
         self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor | None

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.models import ITEM_EMBEDDING
+from pocketrec.cloud.models import FC, ITEM_EMBEDDING
 
 Array = np.ndarray[Any, Any]
 
@@ -28,6 +28,8 @@ class Reference:
         optimizer: sgd, adagrad (accumulator from 0) or adam, otherwise with Keras' defaults.
         weights: GRU and FC tensors to use, by name; None = the model's own.
         pruned: tensors whose zeros stay zero in training.
+        way: as it was exported; a patch puts adapters beside the layers.
+        adapter: width of their bottleneck.
     """
 
     def __init__(
@@ -38,10 +40,14 @@ class Reference:
         optimizer: str,
         weights: Mapping[str, Array] | None = None,
         pruned: Sequence[str] = (),
+        way: str = "partial",
+        adapter: int = 0,
     ) -> None:
         self.model = keras.models.clone_model(model)
         self.model.set_weights(model.get_weights())
         self.model.get_layer(ITEM_EMBEDDING).set_weights([table])
+        if adapter:
+            self.model = _with_adapters(self.model, way == "patch", adapter)
         self.table = tf.constant(table)
         named = {f"{layer.name}_{variable.name}": variable for layer in self.model.layers for variable in layer.weights}
         for name, value in (weights or {}).items():
@@ -137,3 +143,16 @@ class Reference:
         others = tf.where(targets[..., None] == negatives, -np.inf, others)
         logits = tf.concat([own[..., None], others], axis=-1)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(targets), logits)
+
+
+def _with_adapters(model: keras.Model, serial: bool, width: int) -> keras.Model:
+    """The same, with two Dense layers after (serial) or beside (parallel) each GRU and FC added to its output."""
+    x = inputs = keras.Input((None,), dtype="int32")  # (B, T)
+    for layer in model.layers[1:]:
+        y = layer(x)
+        if layer.name.startswith("gru_") or layer.name == FC:
+            narrow = keras.layers.Dense(width, "tanh", name=f"{layer.name}_adapter_down")(y if serial else x)
+            wide = keras.layers.Dense(y.shape[-1], name=f"{layer.name}_adapter_up")(narrow)
+            y = keras.layers.Add()([y, wide])
+        x = y
+    return keras.Model(inputs, x)

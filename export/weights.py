@@ -13,8 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from pocketrec.cloud.config import WAYS
 from pocketrec.cloud.models import FC, item_embeddings
 from pocketrec.device.errors import ConfigError
+from pocketrec.export.adapters import FORMS, SERIAL, new_adapter
 
 Array = np.ndarray[Any, Any]
 
@@ -53,18 +55,40 @@ def gru_layers(weights: dict[str, Array]) -> list[str]:
     return [f"gru_{number}" for number in sorted(numbers)]
 
 
+def with_adapters(weights: dict[str, Array], way: str, width: int) -> dict[str, Array]:
+    """The weights with an untrained adapter after (or beside) every GRU layer and FC, where the way has adapters.
+
+    Args:
+        weights: from `weights_of`.
+        way: as in `trainable_names`; for all but the patches nothing is added.
+        width: size of the bottleneck.
+    """
+    if way not in FORMS:
+        return weights
+    adapted: dict[str, Array] = {}
+    for number, layer in enumerate([*gru_layers(weights), FC]):
+        adapted |= {name: value for name, value in weights.items() if name.startswith(f"{layer}_")}
+        inputs = weights[f"{layer}_kernel"].shape[0]
+        outputs = weights[f"{layer}_kernel"].shape[1] if layer == FC else weights[f"{layer}_recurrent_kernel"].shape[0]
+        adapted |= new_adapter(layer, outputs if way == SERIAL else inputs, outputs, width, number)
+    return adapted
+
+
 def trainable_names(way: str, weights: dict[str, Array]) -> list[str]:
     """Names of the tensors that the device trains.
 
     Args:
-        way: ``partial`` = last GRU and FC (DeepRec), ``head`` = FC, ``whole`` = all but the item table.
-        weights: from `weights_of`.
+        way: ``partial`` = last GRU and FC (DeepRec), ``head`` = FC, ``whole`` = all but the item table, ``patch`` and
+            ``patch_parallel`` = the adapters alone.
+        weights: from `weights_of`, and for a patch `with_adapters`.
 
     Raises:
         ConfigError: there is no such way.
     """
+    if way in FORMS:
+        return [name for name in weights if "_adapter_" in name]
     layers = gru_layers(weights)
     trained = {"partial": layers[-1:], "head": [], "whole": layers}.get(way)
     if trained is None:
-        raise ConfigError(f"no way to personalise is called {way!r}: choose partial, head or whole")
+        raise ConfigError(f"no way to personalise is called {way!r}: choose one of {', '.join(WAYS)}")
     return [name for name in weights if name.startswith(tuple(f"{layer}_" for layer in (*trained, FC)))]

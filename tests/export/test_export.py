@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
 import sys
 
 import keras
@@ -19,7 +20,7 @@ from pocketrec.export.build import build_tflite
 from pocketrec.export.graph import PersonalGraph
 from pocketrec.export.item_table import ItemTable
 from pocketrec.export.reference import Reference
-from pocketrec.export.weights import trainable_names, weights_of
+from pocketrec.export.weights import trainable_names, weights_of, with_adapters
 
 ITEMS = 60
 CONFIG = ModelConfig(embedding=8, hidden=12, layers=2, window=6, dropout=0.0)
@@ -49,6 +50,9 @@ def _export(
         (1, "head", "sgd", {}),
         (3, "whole", "adam", {}),
         (2, "partial", "adam", {"full_softmax_limit": 10, "negatives": 16}),
+        (2, "patch", "adagrad", {"adapter": 4}),
+        (3, "patch_parallel", "adam", {"adapter": 5, "weight_bits": 32}),
+        (1, "patch", "sgd", {"full_softmax_limit": 10, "negatives": 16}),
     ],
 )
 def test_gate_passes_on_every_runtime(layers, way, optimizer, options):
@@ -66,8 +70,8 @@ def test_gate_passes_on_every_runtime(layers, way, optimizer, options):
     if options.get("item_table") == "float32":
         assert all(found["table"] <= 1e-4 for found in report.runtimes.values())
     assert not [name for name in report.ops if "FLEX" in name.upper() or "CUSTOM" in name.upper()]
-    first = {"head": "fc_kernel", "whole": "gru_1_kernel", "partial": "gru_2_kernel"}[way]
-    assert exported.tensors["trainable"][0]["name"] == first
+    first = {"head": "fc_kernel", "whole": "gru_1_kernel", "partial": "gru_2_kernel"}
+    assert exported.tensors["trainable"][0]["name"] == first.get(way, "gru_1_adapter_down_kernel")
 
 
 def test_gate_refuses_without_a_runtime_that_could_be_here(monkeypatch):
@@ -178,8 +182,52 @@ def test_ways_name_the_tensors_that_train():
     assert trainable_names("head", weights) == ["fc_kernel", "fc_bias"]
     assert trainable_names("partial", weights)[0] == "gru_2_kernel"
     assert set(trainable_names("whole", weights)) == set(weights)
-    with pytest.raises(ConfigError, match="choose partial, head or whole"):
+    with pytest.raises(ConfigError, match="choose one of partial, head, whole, patch, patch_parallel"):
         trainable_names("all", weights)
+    adapted = with_adapters(weights, "patch", 4)
+    assert set(trainable_names("patch", adapted)) == set(adapted) - set(weights)
+    assert adapted["gru_1_adapter_down_kernel"].shape == adapted["gru_2_adapter_down_kernel"].shape == (12, 4)
+    beside = with_adapters(weights, "patch_parallel", 4)
+    assert beside["gru_1_adapter_down_kernel"].shape == (8, 4)
+    assert beside["fc_adapter_down_kernel"].shape == (12, 4)
+    assert beside["fc_adapter_up_kernel"].shape == (4, 8)
+
+
+@pytest.mark.parametrize("way", ["patch", "patch_parallel"])
+def test_an_untrained_patch_is_the_backbone_and_patches_are_swapped_at_run_time(tmp_path, way):
+    """A patch of zeros changes nothing (other kernels round otherwise), and one person's patch put back brings that
+    person back bit for bit."""
+    (tmp_path / "patch.tflite").write_bytes(_export(_model(), way=way, optimizer="sgd", adapter=4).content)
+    (tmp_path / "head.tflite").write_bytes(_export(_model(), way="head", optimizer="sgd").content)
+    run = subprocess.run(
+        [sys.executable, "-c", _SWAP, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+
+
+# A runtime cannot share a process with TensorFlow.
+_SWAP = """
+import sys
+import numpy as np
+from pocketrec.device.model import Model
+patched, plain = (Model(f"{sys.argv[1]}/{name}.tflite") for name in ("patch", "head"))
+items = np.array([[3, 7, 9, 2, 0, 0]], np.int32)
+window = np.tile(items, (3, 1))
+np.testing.assert_allclose(patched.embed(items), plain.embed(items), atol=1e-6)
+untrained = patched.export_weights()
+assert any(name.endswith("up_kernel") for name in untrained)
+patches, seen = [], []
+for target in (5, 11):
+    patched.import_weights(untrained)
+    for _ in range(5):
+        patched.train(window, np.where(window > 0, target, 0).astype(np.int32), 0.5)
+    patches.append(patched.export_weights())
+    seen.append(patched.embed(items))
+assert np.abs(seen[0] - seen[1]).max() > 0.01
+for patch, expected in zip([*patches, *patches], [*seen, *seen]):
+    patched.import_weights(patch)
+    np.testing.assert_array_equal(patched.embed(items), expected)
+"""
 
 
 def test_reference_knows_ranks():
