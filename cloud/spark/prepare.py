@@ -24,6 +24,8 @@ from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.cloud.spark.rows import read_rows
 from pocketrec.device.errors import DataError
 
+_SLACK = 1e-3  # share of the events on each side of the cut-off among which it is counted out
+
 
 def prepare(spark: SparkSession, config: RunConfig, folder: str | Path) -> Prepared:
     """`pocketrec.cloud.data.prepared.prepare` on Spark; writes the same bytes.
@@ -99,12 +101,20 @@ def _early(events: DataFrame, split: SplitConfig) -> tuple[DataFrame, int | floa
 
 
 def _quantile_time(events: DataFrame, quantile: float) -> int | float:
-    """As `split.quantile_time`: the exact order statistic, by the counts of the different times."""
-    place = quantile_place(events.count(), quantile)
-    for row in events.groupBy("time").count().orderBy("time").toLocalIterator(prefetchPartitions=True):
-        place -= row["count"]
-        if place < 0:
-            value: int | float = row["time"]
+    """As `split.quantile_time`: the exact order statistic, counted out between two approximate ones around it."""
+    total = events.count()
+    place = quantile_place(total, quantile)
+    number = functions.col("time").cast("double")  # as percentile_approx takes it: rounded, but in the same order
+    for slack in (_SLACK, 1.0):  # the second, between the least and the greatest, is for an approximation that failed
+        shares = [max(0.0, place / total - slack), min(1.0, place / total + slack)]
+        around = events.agg(functions.percentile_approx(number, shares, int(10 / _SLACK))).first()
+        assert around is not None  # an aggregate of all rows has one
+        low, high = around[0]
+        below = events.filter(number < low).count()
+        inside = events.filter(number.between(low, high)).groupBy("time").count().orderBy("time").toArrow()
+        upto = below + np.cumsum(inside.column("count").to_numpy())
+        if below <= place < upto[-1]:
+            value: int | float = inside.column("time")[int(np.searchsorted(upto, place, "right"))].as_py()
             return value
     raise AssertionError  # the place lies among the events
 

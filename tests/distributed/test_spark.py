@@ -13,6 +13,7 @@ from typing import Any
 import logs
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from processes import MARK, wait_until_none
 
@@ -21,7 +22,7 @@ from pocketrec.cloud.config import CandidatesConfig, DataConfig, RunConfig, Spli
 from pocketrec.cloud.data import prepared
 from pocketrec.cloud.data.location import data_root
 from pocketrec.cloud.data.readers import read_log
-from pocketrec.cloud.data.split import split_log
+from pocketrec.cloud.data.split import quantile_time, split_log
 from pocketrec.device.errors import ConfigError, DataError
 
 HERE = Path(__file__).parent
@@ -147,6 +148,22 @@ def test_prepare_of_real_logs(spark: Any, tmp_path: Path, name: str) -> None:
     (packed,) = (data_root() / name).glob("interactions.csv.gz")
     (tmp_path / "log.csv").write_bytes(gzip.decompress(packed.read_bytes()))  # so that it is cut into parts
     both_ways(spark, tmp_path, DataConfig(path=str(tmp_path / "log.csv")), SplitConfig())
+
+
+@pytest.mark.slow
+def test_the_quantile_time_is_exact(spark: Any) -> None:
+    """Few events, equal times, fractions, times that a double rounds, and more than an approximation keeps."""
+    from pocketrec.cloud.spark.prepare import _quantile_time
+
+    rng, nanoseconds = np.random.default_rng(1), 1_500_000_000_123_456_789
+    logs = [
+        np.array([7]), np.array([2, 1, 3]), np.full(10, nanoseconds), nanoseconds + rng.integers(0, 9, 1000),
+        np.array([-1.5, 2e15, 3.25]), rng.integers(-(10**9), 10**9, 200_000),
+    ]  # fmt: skip
+    for times in logs:
+        events = spark.createDataFrame(pa.table({"time": times}))
+        for quantile in (0.001, 0.8):
+            assert _quantile_time(events, quantile) == quantile_time(times, quantile), (times[:9], quantile)
 
 
 @pytest.mark.slow
