@@ -122,6 +122,7 @@ public final class Guard {
                 model,
                 java.util.Arrays.copyOf(rows, split),
                 start.firstTarget,
+                start.replayFrom,
                 recipe,
                 start.step,
                 options);
@@ -177,6 +178,9 @@ public final class Guard {
         /** Index of the first event to train on. */
         final int firstTarget;
 
+        /** Index of the first older event that may be replayed; below 0 = none are. */
+        final int replayFrom;
+
         /** Number of events that the prior is asked about. */
         final int events;
 
@@ -186,9 +190,16 @@ public final class Guard {
         /** Train steps already behind them. */
         final int step;
 
-        Start(int since, int firstTarget, int events, Weights weights, int step) {
+        Start(
+                int since,
+                int firstTarget,
+                int replayFrom,
+                int events,
+                Weights weights,
+                int step) {
             this.since = since;
             this.firstTarget = firstTarget;
+            this.replayFrom = replayFrom;
             this.events = events;
             this.weights = weights;
             this.step = step;

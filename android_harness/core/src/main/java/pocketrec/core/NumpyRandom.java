@@ -1,9 +1,9 @@
 package pocketrec.core;
 
 /**
- * The doubles of {@code numpy.random.default_rng((seed, step)).random()}: SeedSequence (M.
+ * Doubles and permutations of {@code numpy.random.default_rng((seed, step, ...))}: SeedSequence (M.
  * O'Neill's seed_seq mixing) and PCG64, the 128-bit XSL-RR permuted congruential generator. So
- * negatives are drawn as the Python runner draws them.
+ * negatives and replayed windows are drawn as the Python runner draws them.
  */
 final class NumpyRandom {
     private static final int POOL = 4;
@@ -14,6 +14,8 @@ final class NumpyRandom {
     private long stateLow;
     private final long incrementHigh;
     private final long incrementLow;
+    private boolean half; // whether the upper half of a word waits for nextWord
+    private long word;
 
     /**
      * @param entropy numbers in 0..2^31 - 1
@@ -29,9 +31,47 @@ final class NumpyRandom {
 
     /** The next number, uniform in [0, 1). */
     double nextDouble() {
+        return (next() >>> 11) * 0x1.0p-53;
+    }
+
+    /** {@code Generator.permutation(count)}, int [count]. */
+    int[] permutation(int count) {
+        int[] order = new int[count];
+        for (int place = 0; place < count; place++) {
+            order[place] = place;
+        }
+        for (int place = count - 1; place > 0; place--) {
+            int other = upTo(place);
+            int kept = order[place];
+            order[place] = order[other];
+            order[other] = kept;
+        }
+        return order;
+    }
+
+    /** A number in 0..most, by rejection of those bits of a word that say more. */
+    private int upTo(int most) {
+        int mask = (Integer.highestOneBit(most) << 1) - 1;
+        int value;
+        do {
+            value = (int) nextWord() & mask;
+        } while (value > most);
+        return value;
+    }
+
+    /** 32 bits: the lower half of a word of the generator, and then its upper half. */
+    private long nextWord() {
+        half = !half;
+        if (half) {
+            word = next();
+            return word & 0xffffffffL;
+        }
+        return word >>> 32;
+    }
+
+    private long next() {
         step();
-        long word = Long.rotateRight(stateHigh ^ stateLow, (int) (stateHigh >>> 58));
-        return (word >>> 11) * 0x1.0p-53;
+        return Long.rotateRight(stateHigh ^ stateLow, (int) (stateHigh >>> 58));
     }
 
     private void step() {

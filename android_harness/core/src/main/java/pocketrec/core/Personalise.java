@@ -76,7 +76,15 @@ final class Personalise {
         Weights weights = reference;
         if (!decision.choice.equals(Guard.GLOBAL)) {
             model.importWeights(start.weights);
-            losses = Training.fineTune(model, rows, start.firstTarget, recipe, start.step, options);
+            losses =
+                    Training.fineTune(
+                            model,
+                            rows,
+                            start.firstTarget,
+                            start.replayFrom,
+                            recipe,
+                            start.step,
+                            options);
             weights =
                     Weights.blend(reference, model.exportWeights(), Guard.shareOf(decision.choice));
             if (!weights.finite()) {
@@ -91,7 +99,9 @@ final class Personalise {
             }
         }
         model.importWeights(weights);
-        int steps = Training.stepsOf(model, rows, start.firstTarget, losses.size());
+        int steps =
+                Training.stepsOf(
+                        model, rows, start.firstTarget, start.replayFrom, recipe, losses.size());
         return new Personalise(decision, weights, targets, losses, steps);
     }
 

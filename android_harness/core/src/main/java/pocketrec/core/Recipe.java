@@ -31,6 +31,12 @@ public final class Recipe {
     /** Events trained on: later (those at or after the manifest's cut-off) or all. */
     public final String targets;
 
+    /**
+     * Where training goes on from personal weights: older windows replayed for each new one, at
+     * least 0.
+     */
+    public final double replay;
+
     /** With fewer events to learn from, the global model is left alone. */
     public final int minimumEvents;
 
@@ -51,13 +57,14 @@ public final class Recipe {
         passes = table.whole("passes", 0, 10);
         proximal = (float) table.number("proximal", 0.0);
         targets = table.text("targets", "later");
+        replay = table.number("replay", 1.0);
         minimumEvents = table.whole("minimum_events", 0, 1);
         repeats = Repeats.of(table.table("repeats"));
         guard = GuardRecipe.of(table.table("guard"));
         table.table("forecast"); // for reports; the device does not read it
         table.end("it");
-        if (!(learningRate > 0 && proximal >= 0)) {
-            throw new JsonException("learning_rate or proximal is out of range");
+        if (!(learningRate > 0 && proximal >= 0 && replay >= 0)) {
+            throw new JsonException("learning_rate, proximal or replay is out of range");
         }
         if (!targets.equals("later") && !targets.equals("all")) {
             throw new JsonException("targets must be later or all, not " + targets);

@@ -102,8 +102,9 @@ public final class Recommender implements Closeable {
      *
      * <p>By default the training starts from the global weights, which is what the rehearsal
      * measured. With {@code resume} it goes on from the present weights and optimiser slots, with
-     * the events that training has not seen yet; without {@code events} and with none unseen, it
-     * makes further passes over all. With too few events nothing is done, and that is no error.
+     * the events that training has not seen yet, and among them older ones, as many as the recipe's
+     * {@code replay} says; without {@code events} and with none unseen, it makes further passes over
+     * all. With too few events nothing is done, and that is no error.
      *
      * @param events added to the history first; see {@link #add}
      * @param resume go on from the present weights
@@ -122,15 +123,18 @@ public final class Recommender implements Closeable {
         Recipe recipe = bundle.recipe;
         int since = since();
         int first = recipe.firstTarget(since);
+        int replayFrom = -1;
         int learn = Guard.eventsToLearn(rows, since);
         boolean resumed = resume && old.weights != null;
         if (resumed && (old.trained < rows.length || !events.isEmpty())) {
+            replayFrom = first;
             since = first = Math.max(first, old.trained);
         }
         Guard.Start start =
                 new Guard.Start(
                         since,
                         first,
+                        replayFrom,
                         learn,
                         resumed ? old.weights : reference,
                         resumed ? old.steps : 0);

@@ -20,7 +20,9 @@ public final class Training {
      * @param model the model; its weights and slots are changed
      * @param rows int [n], the history, oldest first, no 0
      * @param firstTarget index of the first event to predict; earlier ones are context
-     * @param recipe learning rate, passes, proximal strength
+     * @param replayFrom index of the first of the older events that may be replayed among the new
+     *     ones, as far as the recipe's {@code replay} says; below 0 = none are
+     * @param recipe learning rate, passes, proximal strength, replay
      * @param step train steps already made from the global weights
      * @param options passes, progress, cancellation
      * @return the mean loss of each pass, in nats a step's target; empty where there is nothing to
@@ -30,16 +32,26 @@ public final class Training {
             Model model,
             int[] rows,
             int firstTarget,
+            int replayFrom,
             Recipe recipe,
             int step,
             TrainingOptions options)
             throws PocketRecException {
-        Windows windows =
-                Windows.training(rows, firstTarget, model.window, model.batch, model.window);
-        int steps = windows.steps();
+        int steps = stepsOf(model, rows, firstTarget, replayFrom, recipe, 1);
         int passes = steps == 0 ? 0 : options.passes(recipe);
         List<Double> losses = new ArrayList<>();
         for (int pass = 0; pass < passes; pass++) {
+            Windows windows = // each pass replays other windows
+                    Windows.replay(
+                            rows,
+                            firstTarget,
+                            replayFrom,
+                            recipe.replay,
+                            model.window,
+                            model.batch,
+                            SEED,
+                            step,
+                            pass);
             double total = 0;
             for (int at = 0; at < steps; at++) {
                 options.cancellation.check();
@@ -60,9 +72,13 @@ public final class Training {
     }
 
     /** Train steps that {@link #fineTune} makes. */
-    static int stepsOf(Model model, int[] rows, int firstTarget, int passes) {
+    static int stepsOf(
+            Model model, int[] rows, int firstTarget, int replayFrom, Recipe recipe, int passes) {
         int targets = Math.max(0, rows.length - Math.max(1, firstTarget));
-        return Windows.ceilDivide(Windows.ceilDivide(targets, model.window), model.batch) * passes;
+        int windows = Windows.ceilDivide(targets, model.window);
+        windows +=
+                Windows.replayed(windows, firstTarget, replayFrom, recipe.replay, model.window);
+        return Windows.ceilDivide(windows, model.batch) * passes;
     }
 
     /**

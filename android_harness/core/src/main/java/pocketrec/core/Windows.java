@@ -68,6 +68,56 @@ public final class Windows {
         return new Windows(inputs, wanted);
     }
 
+    /**
+     * As {@link #training}, with windows of older targets drawn at random among the new ones.
+     *
+     * @param replayFrom index of the first older event that may be a target; below 0 = no replay
+     * @param share windows replayed for each new one, as far as there are so many
+     * @param seed of the draw and of the order in which old and new windows are mixed
+     */
+    static Windows replay(
+            int[] rows,
+            int firstTarget,
+            int replayFrom,
+            double share,
+            int window,
+            int batch,
+            int... seed) {
+        Windows fresh = training(rows, firstTarget, window, 1, window);
+        int count = replayed(fresh.steps(), firstTarget, replayFrom, share, window);
+        if (count == 0) {
+            return training(rows, firstTarget, window, batch, window);
+        }
+        Windows old = training(Arrays.copyOf(rows, firstTarget), replayFrom, window, 1, window);
+        NumpyRandom random = new NumpyRandom(seed);
+        int[] drawn = random.permutation(old.steps());
+        int[] order = random.permutation(fresh.steps() + count);
+        int steps = ceilDivide(order.length, batch);
+        Windows mixed = new Windows(new int[steps][batch * window], new int[steps][batch * window]);
+        int next = 0;
+        for (int step = 0; step < steps; step++) {
+            int filled = order.length / steps + (step < order.length % steps ? 1 : 0);
+            for (int place = 0; place < filled; place++) {
+                int at = order[next++];
+                Windows from = at < fresh.steps() ? fresh : old;
+                int source = at < fresh.steps() ? at : drawn[at - fresh.steps()];
+                System.arraycopy(from.items[source], 0, mixed.items[step], place * window, window);
+                System.arraycopy(
+                        from.targets[source], 0, mixed.targets[step], place * window, window);
+            }
+        }
+        return mixed;
+    }
+
+    /** How many windows of older targets {@link #replay} draws for {@code fresh} new ones. */
+    static int replayed(int fresh, int firstTarget, int replayFrom, double share, int window) {
+        if (replayFrom < 0) {
+            return 0;
+        }
+        int old = ceilDivide(Math.max(0, firstTarget - Math.max(1, replayFrom)), window);
+        return (int) Math.min(old, Math.rint(share * fresh));
+    }
+
     /** The latest {@code window} events of a history, int [T], right-padded with 0. */
     public static int[] context(int[] rows, int window) {
         return Arrays.copyOf(

@@ -65,4 +65,12 @@ class WindowsTest {
         assertArrayEquals(
                 new int[] {6, 1, 1, 21, 2, 1, 7, 36}, Windows.logUniform(8, 60, 20210419, 3));
     }
+
+    @Test
+    void permutationsAreNumpys() { // default_rng((20210419, 3, 1)).permutation
+        NumpyRandom random = new NumpyRandom(20210419, 3, 1);
+        assertArrayEquals(new int[] {1, 2, 0, 6, 3, 7, 4, 5, 8}, random.permutation(9));
+        assertArrayEquals(new int[] {2, 3, 4, 1, 0}, random.permutation(5));
+        assertArrayEquals(new int[0], random.permutation(0));
+    }
 }
