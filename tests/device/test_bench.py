@@ -46,8 +46,8 @@ def test_the_result_has_the_form(result: dict[str, Any], made: Path) -> None:
 def test_ratios_are_medians_over_limits(result: dict[str, Any]) -> None:
     for kind in KINDS:
         limit = result[f"{kind}_mflop"] / result["sgemm_gflops"]
-        assert result[f"{kind}_limit_ms"] == pytest.approx(limit, rel=0.02)
-        assert result[f"{kind}_ratio"] == pytest.approx(result[f"{kind}_ms_p50"] / limit, rel=0.02)
+        assert result[f"{kind}_limit_ms"] == pytest.approx(limit, rel=0.02, abs=6e-6)  # of five decimals
+        assert result[f"{kind}_ratio"] == pytest.approx(result[f"{kind}_ms_p50"] / limit, rel=0.05)
 
 
 @pytest.mark.parametrize("name", [*FIELDS, *(f"embed_{name}" for name in KIND_FIELDS)])
