@@ -391,6 +391,31 @@ class RehearseConfig:
 
 
 @dataclass(frozen=True)
+class CompareConfig:
+    """Ways to personalise side by side (`pocketrec compare`), each with the recipe of a rehearsal of its own. Its grid
+    is that of [rehearse] but for ways, optimisers and rates. Shapes no run."""
+
+    ways: list[str] = field(default_factory=lambda: list(WAYS))
+    """Ways to personalise."""
+    optimizers: list[str] = field(default_factory=lambda: list(DEVICE_OPTIMIZERS))
+    """Device optimisers, each with every way."""
+    learning_rates: dict[str, list[float]] = field(
+        default_factory=lambda: {"sgd": [0.2, 1.0], "adagrad": [0.005, 0.02], "adam": [0.001, 0.005]}
+    )
+    """Rates by optimiser: what is much for one is nothing for another."""
+
+    def __post_init__(self) -> None:
+        _require(bool(self.ways and self.optimizers), "compare", "ways and optimizers must not be empty")
+        for way in self.ways:
+            _one_of(way, WAYS, "compare", "ways")
+        for optimizer in self.optimizers:
+            _one_of(optimizer, DEVICE_OPTIMIZERS, "compare", "optimizers")
+            rates = self.learning_rates.get(optimizer, [])
+            _require(bool(rates) and all(map(_rate, rates)), "compare",
+                     f"learning_rates.{optimizer} must be a list of rates above 0")
+
+
+@dataclass(frozen=True)
 class EvaluateConfig:
     """How quality is measured."""
 
@@ -473,6 +498,7 @@ class RunConfig:
     lean: LeanConfig = field(default_factory=LeanConfig)
     personalise: PersonaliseConfig = field(default_factory=PersonaliseConfig)
     rehearse: RehearseConfig = field(default_factory=RehearseConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     resources: ResourceConfig = field(default_factory=ResourceConfig)

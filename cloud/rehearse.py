@@ -95,6 +95,7 @@ def rehearse(
     *,
     config: RehearseConfig,
     evaluate: EvaluateConfig,
+    trials: Sequence[Trial] | None = None,
     seed: int = 1,
     resources: ResourceConfig | None = None,
     progress: Progress = no_progress,
@@ -110,6 +111,7 @@ def rehearse(
         folder: gets recipe.json (for the bundle), rehearsal.json (for the report), screening.jsonl and dress.jsonl.
         config: the grid and the size of the sample.
         evaluate: ties, mask and bootstrap samples.
+        trials: what is tried, the gentlest first; None = `grid` of the configuration.
         seed: of the sample, the folds and the bootstrap.
         resources: processes and runtime; changes no figure.
         progress: told after every user of each of the two rounds.
@@ -122,7 +124,7 @@ def rehearse(
         PocketRecError: a model cannot be used, or a process died.
         StorageError: a file cannot be written.
     """
-    trials = grid(config, evaluate.mask_seen)
+    trials = grid(config, evaluate.mask_seen) if trials is None else trials
     missing = sorted({(t.way, t.optimizer) for t in trials} - set(variants))
     if missing:
         raise ConfigError(f"rehearsal has no model for {missing[0][0]} with {missing[0][1]}: export it first")

@@ -234,6 +234,27 @@ def _search(options: argparse.Namespace) -> None:
     print(text)
 
 
+def _compare_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run every way to personalise, with every optimiser, over the same users ([compare]): each is rehearsed by\n"
+        "itself before the cut-off, exported, checked, measured and evaluated through the device code. Goes on\n"
+        "where it was interrupted; shares the run directory of `pocketrec run`. Writes RUN/compare/compare.html;\n"
+        "prints a ledger, and one JSON document as the last line."
+    )
+    _add_run_options(parser)
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from pocketrec.cloud.config import load_config
+    from pocketrec.comparing import compare
+
+    config = load_config(options.config, [*options.overrides, *_named_resources(options)])
+    options.out = options.out or Path("runs", Path(options.config).stem)
+    with _native_noise_into(options.out / LOG_FILE) as terminal:
+        text = compare(config, options.out, terminal=None if options.quiet else terminal)
+    print(text)
+
+
 def _run_stages(options: argparse.Namespace) -> None:
     from pocketrec.cloud.config import load_config
     from pocketrec.cloud.runs import Pipeline, Run
@@ -339,7 +360,7 @@ def _drop_unwritten_output() -> None:
 
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
-    if arguments and arguments[0] in ("run", "search", *_STAGES):
+    if arguments and arguments[0] in ("run", "search", "compare", *_STAGES):
         return ": the same command goes on where this one was"
     return ""
 
@@ -422,6 +443,7 @@ _DEVICE_RUN = {**device.RUN, **cli_store.RUN, **cli_bundles.RUN, **cli_bench.RUN
 _GROUPS = {
     "everything": ("run",),
     "before a run": ("search",),
+    "beside a run": ("compare",),
     "one stage of a run": tuple(_STAGES),
     "for a server": ("publish",),
     "on a device (no TensorFlow needed)": tuple(_DEVICE),
@@ -431,6 +453,7 @@ _GROUPS = {
 COMMANDS: dict[str, Command] = {
     "run": Command("do everything: from a log to a bundle, an evaluation and a report", _run_arguments, _run_stages),
     "search": Command("try configurations on events before the cut-off", _search_arguments, _search),
+    "compare": Command("all ways to personalise over the same users, one ledger", _compare_arguments, _compare),
     **{name: Command(text[0], _stage_arguments(name), _run_stages) for name, text in _STAGES.items()},
     "publish": Command("write a bundle for a static server", _DEVICE_ARGUMENTS["publish"], _DEVICE_RUN["publish"]),
     "events": Command("write one user's events of a run as a device would hold them", _events_arguments, _events),

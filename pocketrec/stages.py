@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pocketrec.cloud.data.prepared import CloudData
     from pocketrec.cloud.data.sequences import Sequences
     from pocketrec.cloud.neighbours import ItemNeighbours
+    from pocketrec.device.manifest import Manifest
 
 DONE, FAILED = -1, -2  # what the chief says when it has no more trainings
 RECIPE, REHEARSAL = "rehearse/recipe.json", "rehearse/rehearsal.json"
@@ -59,7 +60,7 @@ def train_early(run: Run) -> None:
     from pocketrec.cloud.data.prepared import load_cloud
 
     data = load_cloud(run.folder)
-    earliest, _, _ = _rehearsal_split(run.config, data.before)
+    earliest, _, _ = rehearsal_parts(run.config, data.before)
     _train(run, "early", earliest, len(data.vocabulary))
 
 
@@ -81,7 +82,7 @@ def train_central(run: Run) -> None:
     if run.workers and not run.workers.chief:
         return
     naive = run.config.personalise
-    _export_model(run, "central/model", run.folder / "central", naive.way, naive.optimizer, gate=False)
+    export_model(run, "central/model", run.folder / "central", naive.way, naive.optimizer, gate=False)
 
 
 def _train(run: Run, name: str, sequences: Sequences, items: int, folder: str = "train") -> None:
@@ -170,36 +171,36 @@ def rehearse(run: Run) -> None:
     from pocketrec.cloud.rehearse import Variant, rehearse
 
     config = run.config.rehearse
-    earliest, later, learn = _rehearsal_split(run.config, load_cloud(run.folder).before)
+    earliest, later, learn = rehearsal_parts(run.config, load_cloud(run.folder).before)
     variants = {}
     for way in config.ways:
         for optimizer in config.optimizers:
             folder = run.path("rehearse", "models", f"{way}-{optimizer}")
             if not (folder / "model.tflite").exists():
-                _export_model(run, "train/early", folder, way, optimizer, gate=False)
+                export_model(run, "train/early", folder, way, optimizer, gate=False)
             variants[way, optimizer] = Variant(folder / "model.tflite", folder / "item_embeddings.npy")
     with run.progress() as progress:
         recipe = rehearse(
             earliest, later, learn, variants, run.folder / "rehearse", config=config, evaluate=run.config.evaluate,
             seed=run.config.seed, resources=run.config.resources, progress=progress,
         )  # fmt: skip
-    run.detail(_in_words(recipe))
+    run.detail(in_words(recipe))
 
 
 def export(run: Run) -> None:
     """Write and check the TensorFlow Lite file and publish the bundle: ``RUN/export``, ``RUN/bundle``."""
     use_threads(run)
     recipe = _recipe(run)
-    _export_model(run, "train/model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
+    export_model(run, "train/model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
     if _needs_naive(run.config, recipe):
         naive = run.config.personalise
-        _export_model(run, "train/model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False)
+        export_model(run, "train/model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False)
     size = _publish(run, metrics=None)
     checked = ", ".join(read_json(run.folder / "export" / "facts.json")["gate"]["runtimes"])
     run.detail(f"model.tflite, {size / 1e6:.2f} MB, checked on {checked}")
 
 
-def _export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *, gate: bool) -> None:
+def export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *, gate: bool) -> None:
     """Re-state the model ``RUN/NAME.keras`` as a TensorFlow Lite file in `folder`, checked where `gate` is set."""
     from pocketrec.cloud.models import load_model
     from pocketrec.export.build import build_tflite
@@ -218,17 +219,29 @@ def _export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *
 
 def _publish(run: Run, metrics: dict[str, Any] | None) -> int:
     """Write the bundle and its .zip; the bytes of its model."""
+    write = bundle_writer(run, run.folder / "export", _recipe(run), metrics)
+    manifest = write(run.folder / "bundle", archive=run.folder / "bundle.zip")
+    write(run.folder / "packed", archive=run.folder / "packed.zip", packed=True)
+    if run.config.lean.enabled:
+        _publish_lean(run, write.keywords)
+    return manifest.files["model.tflite"].bytes
+
+
+def bundle_writer(
+    run: Run, exported: Path, recipe: dict[str, Any], metrics: dict[str, Any] | None = None
+) -> functools.partial[Manifest]:
+    """`pocketrec.export.publish.publish` with all that the run knows; what is left to say is where to."""
     from pocketrec.cloud.candidates import Candidates
     from pocketrec.cloud.data.prepared import load_cloud, load_summary
     from pocketrec.export.publish import publish
 
     data = load_cloud(run.folder)
     sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
-    write = functools.partial(
+    return functools.partial(
         publish,
-        run.folder / "export",
+        exported,
         items=data.vocabulary.ids,
-        recipe=_recipe(run),
+        recipe=recipe,
         candidates=(list(sets.users), sets.rows),
         known=data.before.lengths[data.before.find_all(sets.users)] if data.cut_off is None and data.personal else None,
         cut_off=data.cut_off,
@@ -238,11 +251,6 @@ def _publish(run: Run, metrics: dict[str, Any] | None) -> int:
         versions=versions(),
         metrics=metrics,
     )
-    manifest = write(run.folder / "bundle", archive=run.folder / "bundle.zip")
-    write(run.folder / "packed", archive=run.folder / "packed.zip", packed=True)
-    if run.config.lean.enabled:
-        _publish_lean(run, write.keywords)
-    return manifest.files["model.tflite"].bytes
 
 
 def _publish_lean(run: Run, common: dict[str, Any]) -> None:
@@ -374,7 +382,8 @@ def report(run: Run) -> None:
 # --- what they share --------------------------------------------------------------------------------------------
 
 
-def _rehearsal_split(config: RunConfig, before: Sequences) -> Any:
+def rehearsal_parts(config: RunConfig, before: Sequences) -> Any:
+    """Events before the earlier cut, those between the cuts, and how many of these each user learns from."""
     from pocketrec.cloud.data.split import rehearsal_split
 
     per_user, share = config.split.kind == "per_user", config.split.learn_share
@@ -436,7 +445,7 @@ def _sizes(run: Run) -> dict[str, float]:
     )
 
 
-def _in_words(recipe: dict[str, Any]) -> str:
+def in_words(recipe: dict[str, Any]) -> str:
     """A recipe in one line."""
     if not recipe["personalise"]:
         return "nothing to gain: devices stay with the global model"

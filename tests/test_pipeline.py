@@ -253,7 +253,7 @@ def test_every_table_of_the_configuration_but_resources_shapes_some_stage() -> N
         "prune": {"final": 0.5}, "lean": {"head": 9},
         "knn": {"shrink": 9}, "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
     }  # fmt: skip
-    assert set(other) | {"resources", "search"} == {field.name for field in dataclasses.fields(RunConfig)}
+    assert set(other) | {"resources", "search", "compare"} == {field.name for field in dataclasses.fields(RunConfig)}
     for name, table in other.items():
         assert _redone({name: table}), name
 

@@ -70,6 +70,10 @@ svg .line.naive, svg .whisker.naive { stroke: var(--naive); }
 svg circle.other { fill: var(--other); }
 svg .line.other, svg .whisker.other { stroke: var(--other); }
 svg circle.harm { fill: var(--harm); }
+svg rect.personal { fill: var(--personal); }
+svg rect.global { fill: var(--global); }
+svg rect.naive { fill: var(--naive); }
+svg rect.other { fill: var(--other); }
 svg circle.faint { opacity: .55; }
 svg text.label.personal { fill: var(--personal); }
 svg text.label.global { fill: var(--global); }
