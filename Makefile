@@ -173,11 +173,15 @@ REFERENCE := build/android/reference
 
 .PHONY: test-android
 ifneq ($(MAVEN),)
+test-android: export POCKETREC_JAVA := java -cp $(abspath build/android/target/desktop/classes):$(abspath \
+	build/android/target/core/classes):$(HOME)/.m2/repository/net/java/dev/jna/jna/5.14.0/jna-5.14.0.jar pocketrec.desktop.Main
 test-android: $(REFERENCE)/users.json ## the Java core and its desktop harness, compared with the Python runner
 	@echo "Java tests: core and desktop, LiteRT through its C API"
 	@$(MAVEN) -q -B -f android_harness/pom.xml -Dstyle.color=never -Dbuild.root=$(abspath build/android) \
 		-Dpocketrec.reference=$(abspath $(REFERENCE)) -Dpocketrec.python=$(abspath $(BIN))/python package
 	@$(BIN)/python android_harness/apk.py --compile-only --out build/android/apk && echo "compiled: app, against Android 14"
+	@echo "pocketrec android run, the desktop harness in the app's place"
+	$(call pytest,.venv) ../../tests/test_android_run.py -k test_run_ends
 	@sed -n 's/^Tests run: \([0-9]*\), Failures: \([0-9]*\).* in \(.*\)/\1 passed, \2 failed: \3/p' \
 		build/android/target/*/surefire-reports/*.txt
 else

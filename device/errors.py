@@ -44,3 +44,7 @@ class ExportError(PocketRecError):
 
 class StorageError(PocketRecError):
     """A file could not be written (full disk, no permission)."""
+
+
+class AndroidError(PocketRecError):
+    """An Android device, adb, or the app on the device did not do what was asked."""

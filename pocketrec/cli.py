@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
-from pocketrec import __version__
+from pocketrec import __version__, cli_android
 from pocketrec.device import cli as device
 from pocketrec.device import cli_bench, cli_bundles, cli_store
 from pocketrec.device.errors import ConfigError, PocketRecError
@@ -447,6 +447,7 @@ _GROUPS = {
     "one stage of a run": tuple(_STAGES),
     "for a server": ("publish",),
     "on a device (no TensorFlow needed)": tuple(_DEVICE),
+    "for phones": ("android",),
     "help": ("doctor", "events"),
 }
 
@@ -457,6 +458,9 @@ COMMANDS: dict[str, Command] = {
     **{name: Command(text[0], _stage_arguments(name), _run_stages) for name, text in _STAGES.items()},
     "publish": Command("write a bundle for a static server", _DEVICE_ARGUMENTS["publish"], _DEVICE_RUN["publish"]),
     "events": Command("write one user's events of a run as a device would hold them", _events_arguments, _events),
+    "android": Command(
+        "measure on an Android phone, and compare machines", cli_android.add_android, cli_android.run_android
+    ),
     "doctor": Command("say whether this installation works, and what to do", _doctor_arguments, _doctor),
     **{name: Command(text, _DEVICE_ARGUMENTS[name], _on_device(_DEVICE_RUN[name])) for name, text in _DEVICE.items()},
 }

@@ -28,6 +28,7 @@ final class Device {
         facts.put("android", Build.VERSION.RELEASE);
         facts.put("api", (long) Build.VERSION.SDK_INT);
         facts.put("abis", Arrays.asList(Build.SUPPORTED_ABIS));
+        facts.put("emulator", Build.HARDWARE.equals("ranchu") || Build.HARDWARE.equals("goldfish"));
         facts.put("page_bytes", Os.sysconf(OsConstants._SC_PAGESIZE));
         facts.put("pss_mb", memory.getTotalPss() * 1024 / 1e6);
         facts.put("native_heap_mb", Debug.getNativeHeapAllocatedSize() / 1e6);

@@ -1,16 +1,20 @@
 package pocketrec.app;
 
 import android.content.Context;
+import android.content.pm.PackageManager;
+import android.net.Uri;
 import android.os.Handler;
 import android.os.Looper;
 import android.util.Log;
 
 import pocketrec.core.Bench;
+import pocketrec.core.BenchRequest;
 import pocketrec.core.Bundle;
 import pocketrec.core.Cancellation;
 import pocketrec.core.CancelledException;
 import pocketrec.core.Event;
 import pocketrec.core.Json;
+import pocketrec.core.ModelRuntime;
 import pocketrec.core.PocketRecException;
 import pocketrec.core.Recommendation;
 import pocketrec.core.Recommender;
@@ -20,11 +24,15 @@ import pocketrec.core.Training;
 import pocketrec.core.TrainingOptions;
 
 import java.io.File;
+import java.io.FileNotFoundException;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -43,8 +51,10 @@ final class Harness {
     static final String TAG = "PocketRec";
     private static final String USER = "harness";
     private static final int EVENTS = 40;
+    private static final long REDRAW_MS = 50; // between two steps that views are told of
+    private static final String PICKED = "picked"; // where the bundle came from: the file picker
 
-    /** What views show; read on the main thread. */
+    /** What views show; read and written on the main thread. */
     static final class Shown {
         /** Whether work is going on. */
         boolean busy;
@@ -67,21 +77,26 @@ final class Harness {
 
     /** Work on the worker thread; gives the text to show. */
     private interface Work {
-        String run() throws PocketRecException, IOException;
+        String run(Cancellation cancellation) throws PocketRecException, IOException;
     }
 
     private final Context context;
-    private final TfLiteRuntime runtime = new TfLiteRuntime();
+    private final ModelRuntime runtime;
     private final ExecutorService worker = Executors.newSingleThreadExecutor();
     private final Handler main = new Handler(Looper.getMainLooper());
     private final Shown shown = new Shown();
+    private final List<Cancellation> begun = new ArrayList<>(); // main thread; not ended yet
     private Runnable watcher = () -> {};
-    private volatile Cancellation cancellation = new Cancellation();
     private Recommender recommender; // worker thread only
     private Bundle bundle; // worker thread only
 
-    Harness(Context context) {
+    /**
+     * @param context the application's
+     * @param runtime what runs the models
+     */
+    Harness(Context context, ModelRuntime runtime) {
         this.context = context;
+        this.runtime = runtime;
     }
 
     /** Main thread: what to show, and who is told when it changes. */
@@ -90,18 +105,27 @@ final class Harness {
         return shown;
     }
 
+    /** Shows a text, where no work is going on. */
+    void say(String text) {
+        if (!shown.busy) {
+            shown.text = text;
+            watcher.run();
+        }
+    }
+
     /** Opens a bundle that the user picked; a .zip of one. */
-    void open(InputStream archive) {
+    void open(Uri picked) {
         start(
-                () -> {
+                cancellation -> {
                     File file = new File(context.getCacheDir(), "picked.zip");
-                    copy(archive, file);
                     try {
+                        copy(stream(picked), file);
                         close();
                         Bundle.unpack(file, folder());
                     } finally {
                         file.delete();
                     }
+                    Files.write(origin().toPath(), PICKED.getBytes(StandardCharsets.UTF_8));
                     opened();
                     return "opened " + bundle.manifest.modelId.substring(0, 12);
                 });
@@ -115,20 +139,21 @@ final class Harness {
     /** Ranks; shows the best by name. */
     void infer() {
         start(
-                () -> {
+                cancellation -> {
                     StringBuilder text = new StringBuilder();
                     for (Recommendation one : opened().recommend(10)) {
                         text.append(String.format(Locale.ROOT, "%8.3f  %s\n", one.score, one.item));
                     }
-                    return text.toString();
+                    return text.toString().trim();
                 });
     }
 
     /** Ranks of a few made-up later events in the full catalogue. */
     void evaluate() {
         start(
-                () -> {
-                    Training.Judged judged = opened().evaluate(madeUp(EVENTS, EVENTS + 10));
+                cancellation -> {
+                    Training.Judged judged =
+                            opened().evaluate(madeUp(EVENTS, EVENTS + 10), cancellation);
                     return String.format(
                             Locale.ROOT,
                             "%d events: Recall@20 %.3f, MRR@20 %.3f (full ranking, made-up events)",
@@ -140,7 +165,7 @@ final class Harness {
 
     void save() {
         start(
-                () -> {
+                cancellation -> {
                     opened().save();
                     return "saved, generation " + opened().state().generation;
                 });
@@ -148,87 +173,124 @@ final class Harness {
 
     void load() {
         start(
-                () -> {
+                cancellation -> {
                     opened().load();
                     return "loaded, " + opened().history().size() + " events";
                 });
     }
 
-    /**
-     * Measures, and writes the result beside the app's files and to the log.
-     *
-     * @param runs calls of each kind
-     * @param threads threads of the kernels
-     * @param then called on the main thread when all is written
-     */
-    void benchmark(int runs, int threads, Runnable then) {
+    /** Measures the bundle that is open, {@code runs} calls of each kind, with one thread. */
+    void benchmark(int runs) {
         start(
-                () -> {
+                cancellation -> {
                     opened();
-                    Map<String, Object> result =
-                            Bench.run(bundle, runtime, threads, runs, 1, cancellation);
-                    result.put("android", Device.facts(context));
-                    File file = new File(context.getExternalFilesDir(null), "bench.json");
-                    String json = Json.write(result);
-                    try (FileOutputStream out = new FileOutputStream(file)) {
-                        out.write(json.getBytes("UTF-8"));
+                    return shown(Bench.run(bundle, runtime, 1, runs, 1, cancellation));
+                });
+    }
+
+    /**
+     * Measures the bundle of a request, and writes the answer to {@link #answers} and to the log.
+     *
+     * @param runtime what runs the model
+     * @param xnnpack whether it lets XNNPACK run what it can; for the result
+     * @param then called on the main thread when the answer is there
+     */
+    void answer(BenchRequest request, ModelRuntime runtime, boolean xnnpack, Runnable then) {
+        start(
+                cancellation -> {
+                    File folder = answers();
+                    try {
+                        File scratch = context.getCacheDir();
+                        Map<String, Object> result =
+                                request.measure(scratch, runtime, cancellation);
+                        Map<String, Object> facts = Device.facts(context);
+                        facts.put("xnnpack", xnnpack);
+                        result.put("android", facts);
+                        File file = request.succeed(folder, result);
+                        Map<String, Object> brief = new LinkedHashMap<>(result);
+                        brief.remove("raw_ms"); // a line of the log has 4,000 bytes
+                        Log.i(TAG, "bench written to " + file + ": " + Json.write(brief));
+                        return shown(result);
+                    } catch (PocketRecException error) {
+                        request.fail(folder, error.getMessage());
+                        throw error;
                     }
-                    Log.i(TAG, "bench written to " + file);
-                    publishLatencies((Map<?, ?>) result.get("raw_ms"));
-                    return summary(result);
                 },
                 then);
     }
 
-    /** Ends the work before its next step. */
+    /** Ends the work that is going on, or waits, before its next step. */
     void cancel() {
-        cancellation.cancel();
+        for (Cancellation one : begun) {
+            one.cancel();
+        }
     }
 
-    /** For the job service: trains and saves; {@code then} is called on the main thread. */
-    void trainAndSave(Runnable then) {
-        start(
-                () -> {
-                    String text = trained();
+    /**
+     * For the job service: trains and saves.
+     *
+     * @param then called on the main thread at the end
+     * @return through which the job may be ended
+     */
+    Cancellation trainAndSave(Runnable then) {
+        return start(
+                cancellation -> {
+                    String text = trained(cancellation);
                     opened().save();
                     return text;
                 },
                 then);
     }
 
-    private String trained() throws PocketRecException, IOException {
+    /** Where answers lie: the app's folder on shared storage, which adb can read. */
+    private File answers() throws IOException {
+        File folder = context.getExternalFilesDir(null);
+        if (folder == null) {
+            throw new IOException("the shared storage is not there now");
+        }
+        return folder;
+    }
+
+    private String trained(Cancellation cancellation) throws PocketRecException, IOException {
         Recommender opened = opened();
         main.post(shown.losses::clear);
         TrainingOptions options =
-                TrainingOptions.DEFAULT.withCancellation(cancellation).withProgress(this::step);
+                TrainingOptions.DEFAULT
+                        .withCancellation(cancellation)
+                        .withProgress(
+                                (done, total, loss) -> main.post(() -> step(done, total, loss)));
         Report report = opened.personalise(madeUp(0, EVENTS), false, options);
         return report.choice + ": " + report.reason;
     }
 
     private void step(int done, int total, float loss) {
-        main.post(
-                () -> {
-                    shown.done = done;
-                    shown.total = total;
-                    shown.losses.add(loss);
-                    watcher.run();
-                });
+        shown.done = done;
+        shown.total = total;
+        shown.losses.add(loss);
+        if (!main.hasCallbacks(redraw)) { // a step may take less than a frame
+            main.postDelayed(redraw, REDRAW_MS);
+        }
     }
 
-    private void publishLatencies(Map<?, ?> raw) {
-        List<?> series = (List<?>) raw.get("train");
+    private final Runnable redraw = () -> watcher.run();
+
+    /** Shows a result; gives its summary. */
+    private String shown(Map<String, Object> result) {
+        List<?> series = (List<?>) ((Map<?, ?>) result.get("raw_ms")).get("train");
         double[] latencies = new double[series.size()];
         for (int place = 0; place < latencies.length; place++) {
             latencies[place] = (Double) series.get(place);
         }
         main.post(() -> shown.latencies = latencies);
-    }
-
-    private static String summary(Map<String, Object> result) {
         StringBuilder text = new StringBuilder();
         for (String kind : new String[] {"train", "embed", "infer"}) {
-            text.append(kind).append("  p50 ").append(result.get(kind + "_ms_p50"));
-            text.append(" ms  p99 ").append(result.get(kind + "_ms_p99")).append(" ms\n");
+            text.append(
+                    String.format(
+                            Locale.ROOT,
+                            "%-5s  p50 %7.3f ms  p99 %7.3f ms\n",
+                            kind,
+                            result.get(kind + "_ms_p50"),
+                            result.get(kind + "_ms_p99")));
         }
         return text.append("peak RSS ").append(result.get("peak_rss_mb")).append(" MB").toString();
     }
@@ -237,37 +299,46 @@ final class Harness {
         start(work, () -> {});
     }
 
-    private void start(Work work, Runnable then) {
-        cancellation = new Cancellation();
-        show(true, context.getString(R.string.working));
+    /** Main thread: hands work to the worker; {@code then} is called here at its end. */
+    private Cancellation start(Work work, Runnable then) {
+        Cancellation cancellation = new Cancellation();
+        begun.add(cancellation);
+        show(context.getString(R.string.working));
         worker.execute(
                 () -> {
-                    String text;
-                    try {
-                        text = work.run();
-                    } catch (CancelledException error) {
-                        text = "cancelled";
-                    } catch (PocketRecException error) {
-                        text = error.getMessage();
-                        Log.w(TAG, "error: " + text);
-                    } catch (IOException error) {
-                        text =
-                                "cannot read or write ("
-                                        + error.getMessage()
-                                        + "): free some space, or try again";
-                        Log.w(TAG, "error: " + text);
-                    }
-                    String said = text;
+                    String text = outcome(work, cancellation);
                     main.post(
                             () -> {
-                                show(false, said);
+                                begun.remove(cancellation);
+                                show(text);
                                 then.run();
                             });
                 });
+        return cancellation;
     }
 
-    private void show(boolean busy, String text) {
-        shown.busy = busy;
+    /** Worker thread: what the work says, or why it failed. */
+    private static String outcome(Work work, Cancellation cancellation) {
+        try {
+            cancellation.check();
+            return work.run(cancellation);
+        } catch (CancelledException error) {
+            return "cancelled";
+        } catch (PocketRecException error) {
+            Log.w(TAG, "error: " + error.getMessage());
+            return error.getMessage();
+        } catch (IOException error) {
+            String text =
+                    "cannot read or write ("
+                            + error.getMessage()
+                            + "): free some space, or try again";
+            Log.w(TAG, "error: " + text);
+            return text;
+        }
+    }
+
+    private void show(String text) {
+        shown.busy = !begun.isEmpty();
         shown.text = text;
         shown.done = 0;
         shown.total = 0;
@@ -276,15 +347,24 @@ final class Harness {
 
     /**
      * Worker thread: the recommender of the bundle that was picked last, or of the one inside the
-     * app.
+     * app as it is installed now.
      */
     private Recommender opened() throws PocketRecException, IOException {
         if (recommender == null) {
-            if (!folder().exists()) {
+            String origin =
+                    origin().exists()
+                            ? new String(
+                                    Files.readAllBytes(origin().toPath()), StandardCharsets.UTF_8)
+                            : "";
+            if (!folder().exists() || !(origin.equals(PICKED) || origin.equals(installed()))) {
                 File archive = new File(context.getCacheDir(), "inside.zip");
-                copy(context.getAssets().open("bundle.zip"), archive);
-                Bundle.unpack(archive, folder());
-                archive.delete();
+                try {
+                    copy(context.getAssets().open("bundle.zip"), archive);
+                    Bundle.unpack(archive, folder());
+                } finally {
+                    archive.delete();
+                }
+                Files.write(origin().toPath(), installed().getBytes(StandardCharsets.UTF_8));
             }
             bundle = Bundle.open(folder());
             File state =
@@ -305,6 +385,33 @@ final class Harness {
 
     private File folder() {
         return new File(context.getFilesDir(), "bundle");
+    }
+
+    /** The file that says where the bundle came from. */
+    private File origin() {
+        return new File(context.getFilesDir(), "bundle.origin");
+    }
+
+    /** Names this installation of the app, so that a new one brings its own bundle. */
+    private String installed() {
+        try {
+            String name = context.getPackageName();
+            return "app " + context.getPackageManager().getPackageInfo(name, 0).lastUpdateTime;
+        } catch (PackageManager.NameNotFoundException error) {
+            throw new IllegalStateException(error); // this very app
+        }
+    }
+
+    private InputStream stream(Uri picked) throws IOException {
+        try {
+            InputStream stream = context.getContentResolver().openInputStream(picked);
+            if (stream == null) {
+                throw new FileNotFoundException("what was picked is gone");
+            }
+            return stream;
+        } catch (SecurityException error) {
+            throw new IOException(error.getMessage(), error);
+        }
     }
 
     /**

@@ -13,7 +13,6 @@ import android.widget.ProgressBar;
 import android.widget.ScrollView;
 import android.widget.TextView;
 
-import java.io.FileNotFoundException;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -48,7 +47,7 @@ public final class HarnessActivity extends Activity {
         starter(buttons, R.string.evaluate, harness::evaluate);
         starter(buttons, R.string.save, harness::save);
         starter(buttons, R.string.load, harness::load);
-        starter(buttons, R.string.benchmark, () -> harness.benchmark(BENCHMARK_RUNS, 1, () -> {}));
+        starter(buttons, R.string.benchmark, () -> harness.benchmark(BENCHMARK_RUNS));
         starter(buttons, R.string.nightly, this::schedule);
         cancel = button(buttons, R.string.cancel, harness::cancel);
         progress = new ProgressBar(this, null, android.R.attr.progressBarStyleHorizontal);
@@ -98,11 +97,7 @@ public final class HarnessActivity extends Activity {
     protected void onActivityResult(int request, int result, Intent data) {
         super.onActivityResult(request, result, data);
         if (request == PICK && result == RESULT_OK && data != null && data.getData() != null) {
-            try {
-                harness.open(getContentResolver().openInputStream(data.getData()));
-            } catch (FileNotFoundException error) {
-                text.setText(error.getMessage());
-            }
+            harness.open(data.getData());
         }
     }
 
@@ -127,8 +122,8 @@ public final class HarnessActivity extends Activity {
     }
 
     private void schedule() {
-        NightlyTraining.schedule(this);
-        text.setText(R.string.scheduled);
+        boolean scheduled = NightlyTraining.toggle(this);
+        harness.say(getString(scheduled ? R.string.scheduled : R.string.unscheduled));
     }
 
     private void starter(ViewGroup parent, int label, Runnable action) {

@@ -7,25 +7,47 @@ import android.app.job.JobService;
 import android.content.ComponentName;
 import android.content.Context;
 
+import pocketrec.core.Cancellation;
+
 /** Personal training once a day, when the device is idle and charging. */
 public final class NightlyTraining extends JobService {
     private static final int JOB = 1;
     private static final long DAY_MS = 24 * 60 * 60 * 1000L;
 
-    /** Asks the system to run it from now on; asking again changes nothing. */
-    static void schedule(Context context) {
+    private Cancellation cancellation;
+    private boolean stopped;
+
+    /**
+     * Asks the system to run it from now on, or no more where it was asked already.
+     *
+     * @return whether it will run
+     */
+    static boolean toggle(Context context) {
+        JobScheduler jobs = context.getSystemService(JobScheduler.class);
+        if (jobs.getPendingJob(JOB) != null) {
+            jobs.cancel(JOB);
+            return false;
+        }
         JobInfo job =
                 new JobInfo.Builder(JOB, new ComponentName(context, NightlyTraining.class))
                         .setRequiresDeviceIdle(true)
                         .setRequiresCharging(true)
                         .setPeriodic(DAY_MS)
                         .build();
-        context.getSystemService(JobScheduler.class).schedule(job);
+        return jobs.schedule(job) == JobScheduler.RESULT_SUCCESS;
     }
 
     @Override
     public boolean onStartJob(JobParameters parameters) {
-        HarnessApplication.harness(this).trainAndSave(() -> jobFinished(parameters, false));
+        stopped = false;
+        cancellation =
+                HarnessApplication.harness(this)
+                        .trainAndSave(
+                                () -> {
+                                    if (!stopped) {
+                                        jobFinished(parameters, false);
+                                    }
+                                });
         return true;
     }
 
@@ -35,7 +57,8 @@ public final class NightlyTraining extends JobService {
      */
     @Override
     public boolean onStopJob(JobParameters parameters) {
-        HarnessApplication.harness(this).cancel();
+        stopped = true;
+        cancellation.cancel();
         return true;
     }
 }

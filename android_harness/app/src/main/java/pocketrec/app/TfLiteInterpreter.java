@@ -25,9 +25,11 @@ import java.util.Set;
 final class TfLiteInterpreter implements Interpreter {
     private final org.tensorflow.lite.Interpreter interpreter;
 
-    TfLiteInterpreter(File model, int threads) {
+    TfLiteInterpreter(File model, int threads, boolean xnnpack) {
         org.tensorflow.lite.Interpreter.Options options =
-                new org.tensorflow.lite.Interpreter.Options().setNumThreads(threads);
+                new org.tensorflow.lite.Interpreter.Options()
+                        .setNumThreads(threads)
+                        .setUseXNNPACK(xnnpack);
         interpreter = new org.tensorflow.lite.Interpreter(model, options);
     }
 

@@ -12,6 +12,15 @@ import java.io.File;
 
 /** The TensorFlow Lite that is packed into the app. */
 final class TfLiteRuntime implements ModelRuntime {
+    private final boolean xnnpack;
+
+    /**
+     * @param xnnpack let XNNPACK run what it can; otherwise the built-in kernels run all
+     */
+    TfLiteRuntime(boolean xnnpack) {
+        this.xnnpack = xnnpack;
+    }
+
     @Override
     public String name() {
         return "tensorflow_lite";
@@ -38,7 +47,7 @@ final class TfLiteRuntime implements ModelRuntime {
                     error);
         }
         try {
-            return new TfLiteInterpreter(model, threads);
+            return new TfLiteInterpreter(model, threads, xnnpack);
         } catch (IllegalArgumentException | IllegalStateException error) {
             throw new BundleException(
                     model

@@ -122,7 +122,8 @@ final class Archive {
         return new BundleException(archive + " is cut short or altered (" + reason + ")" + AGAIN);
     }
 
-    private static void delete(File file) {
+    /** Deletes a file or a folder with all that is in it. */
+    static void delete(File file) {
         File[] inside = file.listFiles();
         for (File one : inside == null ? new File[0] : inside) {
             delete(one);

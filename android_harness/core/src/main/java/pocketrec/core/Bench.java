@@ -45,8 +45,7 @@ public final class Bench {
             double load = (System.nanoTime() - started) / 1e6;
             Map<String, Object> timed = new LinkedHashMap<>();
             Map<String, Object> raw = new LinkedHashMap<>();
-            for (Map.Entry<String, Call> kind :
-                    kinds(bundle, model, new Random(seed)).entrySet()) {
+            for (Map.Entry<String, Call> kind : kinds(bundle, model, new Random(seed)).entrySet()) {
                 raw.put(
                         kind.getKey(),
                         series(timed, kind.getKey(), kind.getValue(), calls, cancellation));

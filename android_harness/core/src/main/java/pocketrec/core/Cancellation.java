@@ -14,7 +14,12 @@ public final class Cancellation {
         return cancelled;
     }
 
-    void check() throws CancelledException {
+    /**
+     * Asked before each step.
+     *
+     * @throws CancelledException {@link #cancel} was called
+     */
+    public void check() throws CancelledException {
         if (cancelled) {
             throw new CancelledException(
                     "the training was cancelled: start it again when there is time");

@@ -190,13 +190,7 @@ public final class Guard {
         /** Train steps already behind them. */
         final int step;
 
-        Start(
-                int since,
-                int firstTarget,
-                int replayFrom,
-                int events,
-                Weights weights,
-                int step) {
+        Start(int since, int firstTarget, int replayFrom, int events, Weights weights, int step) {
             this.since = since;
             this.firstTarget = firstTarget;
             this.replayFrom = replayFrom;

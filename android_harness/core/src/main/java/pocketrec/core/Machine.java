@@ -39,8 +39,7 @@ final class Machine {
         facts.put("processor", processor);
         facts.put("cores", (long) Runtime.getRuntime().availableProcessors());
         facts.put(
-                "governor",
-                first("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").trim());
+                "governor", first("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").trim());
         return facts;
     }
 

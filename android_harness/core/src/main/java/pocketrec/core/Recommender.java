@@ -103,8 +103,8 @@ public final class Recommender implements Closeable {
      * <p>By default the training starts from the global weights, which is what the rehearsal
      * measured. With {@code resume} it goes on from the present weights and optimiser slots, with
      * the events that training has not seen yet, and among them older ones, as many as the recipe's
-     * {@code replay} says; without {@code events} and with none unseen, it makes further passes over
-     * all. With too few events nothing is done, and that is no error.
+     * {@code replay} says; without {@code events} and with none unseen, it makes further passes
+     * over all. With too few events nothing is done, and that is no error.
      *
      * @param events added to the history first; see {@link #add}
      * @param resume go on from the present weights
@@ -224,9 +224,11 @@ public final class Recommender implements Closeable {
      * changed.
      *
      * @param next later events, oldest first; those whose item is unknown are left out
+     * @param cancellation through which another thread may end the work
      * @return loss and rank in the full catalogue of each, oldest first
      */
-    public synchronized Training.Judged evaluate(List<Event> next) throws PocketRecException {
+    public synchronized Training.Judged evaluate(List<Event> next, Cancellation cancellation)
+            throws PocketRecException {
         List<String> ids = new ArrayList<>();
         for (Event event : next) {
             ids.add(event.item);
@@ -240,11 +242,7 @@ public final class Recommender implements Closeable {
         System.arraycopy(later, 0, rows, history.length, later.length);
         Repeats repeats = bundle.recipe.repeats.times(share());
         return Training.evaluateTargets(
-                open(),
-                rows,
-                history.length,
-                repeats.strength == 0 ? null : repeats,
-                new Cancellation());
+                open(), rows, history.length, repeats.strength == 0 ? null : repeats, cancellation);
     }
 
     /** The user embedding after the history, float [E]; it never leaves the device by itself. */

@@ -76,8 +76,7 @@ public final class Training {
             Model model, int[] rows, int firstTarget, int replayFrom, Recipe recipe, int passes) {
         int targets = Math.max(0, rows.length - Math.max(1, firstTarget));
         int windows = Windows.ceilDivide(targets, model.window);
-        windows +=
-                Windows.replayed(windows, firstTarget, replayFrom, recipe.replay, model.window);
+        windows += Windows.replayed(windows, firstTarget, replayFrom, recipe.replay, model.window);
         return Windows.ceilDivide(windows, model.batch) * passes;
     }
 

@@ -1,6 +1,7 @@
 package pocketrec.desktop;
 
 import pocketrec.core.Bench;
+import pocketrec.core.BenchRequest;
 import pocketrec.core.Bundle;
 import pocketrec.core.Cancellation;
 import pocketrec.core.Json;
@@ -14,14 +15,20 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * {@code bench}: what {@code pocketrec bench} measures, measured through core. The last line of
- * output is JSON.
+ * {@code bench}: what {@code pocketrec bench} measures, measured through core; the last line of
+ * output is JSON. {@code request}: what the Android app does when {@code pocketrec android run}
+ * asks, the answer a file in a folder.
  */
 public final class Main {
     private static final String USAGE =
-            "use: bench --bundle FOLDER [--calls N] [--threads N] [--litert PLACE]";
-    private static final List<String> OPTIONS =
+            "use: bench --bundle FOLDER [--calls N] [--threads N] [--litert PLACE], or: request"
+                + " --id ID --bundle ZIP --files FOLDER [--runs N] [--threads N] [--xnnpack on]"
+                + " [--litert PLACE]";
+    private static final List<String> BENCH =
             Arrays.asList("--bundle", "--calls", "--threads", "--litert");
+    private static final List<String> REQUEST =
+            Arrays.asList(
+                    "--id", "--bundle", "--files", "--runs", "--threads", "--xnnpack", "--litert");
 
     private Main() {}
 
@@ -29,7 +36,14 @@ public final class Main {
     public static void main(String[] arguments) {
         int status = 0;
         try {
-            bench(options(arguments));
+            String command = arguments.length == 0 ? "" : arguments[0];
+            if (command.equals("bench")) {
+                bench(options(arguments, BENCH, 1));
+            } else if (command.equals("request")) {
+                request(options(arguments, REQUEST, 3));
+            } else {
+                throw new IllegalArgumentException(USAGE);
+            }
         } catch (PocketRecException | IllegalArgumentException error) {
             System.err.println("error: " + error.getMessage());
             status = 2;
@@ -40,8 +54,7 @@ public final class Main {
     private static void bench(Map<String, String> options) throws PocketRecException {
         int calls = whole(options.getOrDefault("--calls", "100"));
         int threads = whole(options.getOrDefault("--threads", "1"));
-        String litert = options.get("--litert");
-        LiteRtRuntime runtime = LiteRtRuntime.find(litert == null ? null : new File(litert));
+        LiteRtRuntime runtime = runtime(options);
         Bundle bundle = Bundle.open(new File(options.get("--bundle")));
         Map<String, Object> result =
                 Bench.run(bundle, runtime, threads, calls, 1, new Cancellation());
@@ -75,18 +88,42 @@ public final class Main {
         System.out.println(Json.write(result));
     }
 
-    private static Map<String, String> options(String[] arguments) {
+    private static void request(Map<String, String> options) throws PocketRecException {
+        File files = new File(options.get("--files"));
+        BenchRequest request =
+                new BenchRequest(
+                        options.get("--id"),
+                        new File(options.get("--bundle")),
+                        whole(options.getOrDefault("--runs", "100")),
+                        whole(options.getOrDefault("--threads", "1")));
+        try {
+            if (!options.getOrDefault("--xnnpack", "on").equals("on")) {
+                throw new IllegalArgumentException(
+                        "LiteRT on a JVM always runs with XNNPACK: leave --xnnpack out");
+            }
+            File scratch = new File(files, "scratch");
+            request.succeed(files, request.measure(scratch, runtime(options), new Cancellation()));
+        } catch (PocketRecException | IllegalArgumentException error) {
+            request.fail(files, error.getMessage());
+        }
+    }
+
+    private static LiteRtRuntime runtime(Map<String, String> options) throws PocketRecException {
+        String litert = options.get("--litert");
+        return LiteRtRuntime.find(litert == null ? null : new File(litert));
+    }
+
+    /** Options after the command; the first {@code needed} of those known must be there. */
+    private static Map<String, String> options(String[] arguments, List<String> known, int needed) {
         Map<String, String> options = new LinkedHashMap<>();
         for (int place = 1; place + 1 < arguments.length; place += 2) {
-            if (!OPTIONS.contains(arguments[place])) {
+            if (!known.contains(arguments[place])) {
                 throw new IllegalArgumentException(
                         "unknown option " + arguments[place] + ": " + USAGE);
             }
             options.put(arguments[place], arguments[place + 1]);
         }
-        if (arguments.length % 2 == 0
-                || !arguments[0].equals("bench")
-                || !options.containsKey("--bundle")) {
+        if (arguments.length % 2 == 0 || !options.keySet().containsAll(known.subList(0, needed))) {
             throw new IllegalArgumentException(USAGE);
         }
         return options;

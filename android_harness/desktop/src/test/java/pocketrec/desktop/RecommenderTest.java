@@ -271,13 +271,13 @@ class RecommenderTest {
                     place++;
                 }
                 double[] rank =
-                        recommender.evaluate(Collections.singletonList(new Event(item))).rank;
+                        recommender.evaluate(Collections.singletonList(new Event(item)), new Cancellation()).rank;
                 assertEquals(1, rank.length);
                 assertEquals(place + 1, rank[0], item);
                 recommender.add(Collections.singletonList(new Event(item)));
             }
             assertEquals(
-                    0, recommender.evaluate(Collections.singletonList(new Event("?"))).rank.length);
+                    0, recommender.evaluate(Collections.singletonList(new Event("?")), new Cancellation()).rank.length);
         }
     }
 
