@@ -114,6 +114,9 @@ class ModelConfig:
     embedding_std: float = 0.0
     """Standard deviation of the item embeddings at the start; 0 = 1 / sqrt(embedding). Larger ones suit logs on which
     people repeat themselves: an item's score for itself grows with its square."""
+    similarity: float = 0.0
+    """Weight of the factors of the items' similarities in the start of the item embeddings; 0 = none
+    (`pocketrec.cloud.item_start`). For catalogues of up to some hundred thousand items."""
     tied: bool = True
     """One item table for inputs and scores; false: scores have a table of their own, ``output_embedding``, and there is
     no export."""
@@ -130,7 +133,7 @@ class ModelConfig:
         _at_least(1, self, "model", "embedding", "hidden", "layers", "window")
         for name in ("dropout", "hidden_dropout"):
             _require(0 <= getattr(self, name) < 1, "model", f"{name} must lie in [0, 1)")
-        _at_least(0, self, "model", "embedding_std")
+        _at_least(0, self, "model", "embedding_std", "similarity")
         _one_of(self.start, ("random", "copy"), "model", "start")
 
 

@@ -25,7 +25,9 @@ import tensorflow as tf
 
 from pocketrec.cloud.config import ModelConfig, PruneConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.item_start import similarity_factors
 from pocketrec.cloud.models import backbone, build_model, save_model
+from pocketrec.cloud.models.backbone import ITEM_EMBEDDING
 from pocketrec.cloud.progress import Progress, no_progress
 from pocketrec.cloud.train_batches import Batch, Batches, WindowBatches, recency_weights
 from pocketrec.cloud.train_checkpoint import Checkpoint, load_weights, save_weights
@@ -203,6 +205,9 @@ class _Trainer:
         batches = make_batches(self.model_config, self.config, sequences)
         if not batches.targets:
             raise DataError("no user has two known events before the cut-off: give a longer log or an earlier cut")
+        if state.step == 0 and self.model_config.similarity:
+            factors = similarity_factors(sequences, self.items, self.model_config.embedding, self.seed)
+            self.model.get_layer(ITEM_EMBEDDING).embeddings.assign_add(self.model_config.similarity * factors)
         while state.epoch < state.planned and not self._stale(state, validation):
             entry = self._epoch(state, batches)
             if validation:

@@ -128,6 +128,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _fail("out of memory: use a smaller log, model.window, train.batch or fewer resources.processes", 2)
     except Exception as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):  # numpy makes a SystemError of one that comes while it works
+            return _fail(f"interrupted{_how_to_go_on(arguments)}", 130, "")
         return _fail(_unexpected(error, getattr(options, "out", None)), 1)
 
 

@@ -18,11 +18,12 @@ EVENTS = 20_000
 
 
 def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     command = [sys.executable, str(BENCHMARKS / "scale.py"), "--events", str(EVENTS), "--keep", str(folder), *arguments]
     done = subprocess.run(
         [*command, "--share", "0.5", "--iterations", "2", "--factors", "8", "--head", "200", "--lean-head", "100",
          "--threads", "1"],
-        capture_output=True, text=True, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])["rows"]

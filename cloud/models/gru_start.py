@@ -27,7 +27,8 @@ def start_by_copying(gru_layers: list[Any], fc: Any, config: ModelConfig, seed: 
     Args:
         gru_layers: built `keras.layers.GRU`, gate order z, r, h, from the item embedding on.
         fc: built `keras.layers.Dense` after the last.
-        config: sizes E and H; with H below E the first H coordinates are passed on.
+        config: sizes E and H; with H below E the first H coordinates are passed on, with H above E the first H - E
+            twice and so on, over time scales of their own.
         seed: of the units' time scales.
     """
     units = config.hidden
@@ -36,13 +37,18 @@ def start_by_copying(gru_layers: list[Any], fc: Any, config: ModelConfig, seed: 
         kernel, recurrent, bias = (np.array(weights) for weights in layer.get_weights())
         kernel *= _NOISE
         recurrent *= _NOISE
-        passed = min(len(kernel), units)
-        kernel[:passed, 2 * units : 2 * units + passed] += np.eye(passed, dtype=np.float32)
+        kernel[:, 2 * units :] += _passing(len(kernel), units)
         kept = generator.uniform(*_KEPT, units)
         bias[0, :units] = np.log(kept / (1 - kept))  # sigmoid of this is d
         layer.set_weights([kernel, recurrent, bias])
     kernel, bias = (np.array(weights) for weights in fc.get_weights())
     kernel *= _NOISE
-    passed = min(kernel.shape)
-    kernel[:passed, :passed] += _GAIN * np.eye(passed, dtype=np.float32)
+    passing = _passing(config.embedding, units).T
+    kernel += _GAIN * passing / np.maximum(passing.sum(0), 1)
     fc.set_weights([kernel, bias])
+
+
+def _passing(inputs: int, units: int) -> np.ndarray:
+    """Unit i takes coordinate i, or i modulo `inputs` where there are more units: (inputs, units) float32."""
+    coordinates, places = np.arange(inputs)[:, None], np.arange(units)
+    return (coordinates == places % inputs).astype(np.float32)

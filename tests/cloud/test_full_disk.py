@@ -36,7 +36,7 @@ _SAVES = {
     "sequences": "save = lambda: Sequences(users, np.array([0, 20_000]), many.astype(np.int32), many).save(path)",
     "candidates": "save = lambda: Candidates(users, rows, rows[0]).save(path)",
     "als": "save = lambda: AlsModel(users, rows.astype(np.float32), rows.astype(np.float32)).save(path)",
-    "checkpoint": "save = lambda: Checkpoint('x', 'final', 1, 1, 1, weights=[many]).save(path)",
+    "checkpoint": "save = lambda: Checkpoint('x', 'final', 1).save(path, [many], [])",
     "plain array": "save = lambda: write_atomic(path, lambda file: np.save(file, many))",
     "model": """
 from pocketrec.cloud.config import ModelConfig

@@ -248,8 +248,9 @@ def test_gru_layer_gradients_with_cuts_equal_automatic_ones() -> None:
         np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4)
 
 
-def test_a_start_by_copying_says_what_the_user_had_lately() -> None:
-    sizes = {"embedding": 128, "hidden": 128, "layers": 1, "window": 6, "embedding_std": 0.35}
+@pytest.mark.parametrize("hidden", [128, 300])
+def test_a_start_by_copying_says_what_the_user_had_lately(hidden: int) -> None:
+    sizes = {"embedding": 128, "hidden": hidden, "layers": 1, "window": 6, "embedding_std": 0.35}
     model = build_model(ModelConfig(**sizes, start="copy"), 300, seed=3)  # type: ignore[arg-type]
     scores = logits(model, np.asarray(model(np.array([[40, 7, 40, 9, 120]], np.int32))))[0, -1]
     best = np.argsort(-scores).tolist()

@@ -13,10 +13,12 @@ import tensorflow as tf
 
 from pocketrec.cloud import train as training
 from pocketrec.cloud import train_batches, train_sessions
-from pocketrec.cloud.config import EvaluateConfig, ModelConfig, TrainConfig
+from pocketrec.cloud.config import EvaluateConfig, KnnConfig, ModelConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.evaluate_global import sequence_ranks
-from pocketrec.cloud.models import backbone, build_model, load_model
+from pocketrec.cloud.item_start import similarity_factors
+from pocketrec.cloud.models import backbone, build_model, item_embeddings, load_model
+from pocketrec.cloud.neighbours import fit_neighbours
 from pocketrec.cloud.train import train
 from pocketrec.cloud.train_batches import Batch, WindowBatches
 from pocketrec.cloud.train_objective import Objective
@@ -84,6 +86,27 @@ def test_it_learns_what_can_be_known(tmp_path: Path, loss: str, options: dict[st
     ours, popular = (float((1 / np.concatenate(ranks[name])).mean()) for name in ("global", "popularity"))
     assert ours > 0.9
     assert ours > 2 * popular
+
+
+def test_items_of_the_same_users_start_alike(tmp_path: Path) -> None:
+    log = cycles(120)
+    factors = similarity_factors(log, ITEMS, 16, seed=3)
+    assert factors.shape == (ITEMS + 1, 16)
+    np.testing.assert_array_equal(factors, similarity_factors(log, ITEMS, 16, seed=3))
+    found = fit_neighbours(KnnConfig(neighbours=ITEMS, shrink=5.0), log, ITEMS)
+    similarities = np.zeros((ITEMS + 1, ITEMS + 1))
+    similarities[np.repeat(np.arange(ITEMS + 1), np.diff(found.offsets)), found.items] = found.similarities
+    wide = similarity_factors(log, ITEMS, ITEMS + 5, seed=3)
+    np.testing.assert_allclose(wide @ wide.T, similarities, atol=0.02)
+    config = dataclasses.replace(CONFIG, validation=0.0, decay="none", epochs=1, learning_rate=1e-9)
+    with_factors, without = (
+        item_embeddings(
+            train(dataclasses.replace(MODEL, similarity=weight), config, log, ITEMS, tmp_path / str(weight)).model
+        )
+        for weight in (2.0, 0.0)
+    )
+    factors = similarity_factors(log, ITEMS, MODEL.embedding, seed=1)
+    np.testing.assert_allclose(with_factors - without, 2 * factors, atol=1e-4)
 
 
 def test_who_watches_sees_the_model_of_the_epoch_adds_figures_and_may_end_it(tmp_path: Path) -> None:
