@@ -125,7 +125,7 @@ $(BUNDLE)/manifest.json: .venv/.wheel tests/make_bundle.py
 	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/make_bundle.py bundle 2>bundle.log || { cat bundle.log; exit 1; }
 
 .PHONY: test
-test: test-tflite test-litert test-cloud test-distributed test-android ## every test, against the built wheel; the device's also without TensorFlow
+test: test-tflite test-litert test-arm64 test-cloud test-distributed test-android ## every test, against the built wheel; the device's also without TensorFlow
 
 .PHONY: test-tflite
 ifneq ($(PYTHON_TFLITE),)
@@ -141,6 +141,12 @@ endif
 test-litert: $(BUNDLE)/manifest.json .venv-litert/.wheel
 	@echo "device tests without TensorFlow: ai-edge-litert, numpy 2"
 	$(call pytest,.venv-litert) ../../tests/device
+
+# On x86-64 Linux, under qemu's user mode, in an arm64 root of Debian that is kept in build/arm64. FULL=1: every device test.
+.PHONY: test-arm64
+test-arm64: $(BUNDLE)/manifest.json .venv-litert/.wheel $(if $(PYTHON_TFLITE),.venv-tflite/.wheel) ## device tests on emulated arm64, numbers compared with this machine's; FULL=1: all
+	@$(BIN)/python tests/arm64.py $(if $(FULL),--full) dist/*.whl $(BUNDLE) \
+		--native .venv-litert/bin/python $(if $(PYTHON_TFLITE),.venv-tflite/bin/python)
 
 .PHONY: test-cloud
 test-cloud: $(BUNDLE)/manifest.json
