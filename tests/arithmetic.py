@@ -1,7 +1,8 @@
-"""Numbers that must not depend on the machine: ``python tests/numbers.py BUNDLE ...`` prints them as JSON.
+"""Numbers that must not depend on the machine: ``python tests/arithmetic.py [--forward] BUNDLE ...``.
 
-Of each bundle's model: losses of twelve train steps, user embeddings and scores before and after, and a summary of every
-weight tensor and slot after. With it stand the runtime's name and this machine's architecture.
+Of each model: user embedding, scores, losses and ranks; and, without --forward, losses of twelve train steps, the
+same after them, and a summary of every weight tensor and slot. Printed as JSON, with the runtime's name and this
+machine's architecture.
 """
 
 from __future__ import annotations
