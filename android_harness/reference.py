@@ -40,7 +40,8 @@ _PRIOR = {
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": {"learning_rate": 0.1, "passes": 4, "minimum_events": 2, "proximal": 0.01, "guard": {"prior": _PRIOR}},
     "raised": {
-        "learning_rate": 0.05, "passes": 3, "targets": "all", "repeats": {"strength": 1.0, "decay": 0.8},
+        "learning_rate": 0.05, "passes": 3, "targets": "all",
+        "repeats": {"strength": 1.0, "decay": 0.9, "power": 0.5, "follows": 0.5},
         "guard": {"prior": _PRIOR, "threshold": 0.02},
     },
     "sampled": {"learning_rate": 0.1, "passes": 2, "guard": {"prior": _PRIOR}},

@@ -369,11 +369,15 @@ class RehearseConfig:
     """Strengths of the pull to the global weights."""
     targets: list[str] = field(default_factory=lambda: ["later", "all"])
     """Events that the device trains on: later (those after the cut-off) or all (its own earlier ones too)."""
-    repeats: list[float] = field(default_factory=lambda: [0.0, 2.0])
+    repeats: list[float] = field(default_factory=lambda: [0.0, 2.0, 4.0])
     """Strengths of the bonus for items of the person's own history (`pocketrec.device.repeats`), with every training
     of the grid and, above 0, without any; only 0 counts where seen items are masked."""
-    decays: list[float] = field(default_factory=lambda: [0.6, 0.8])
+    decays: list[float] = field(default_factory=lambda: [0.8])
     """Weights of an event in that bonus relative to the next one, each in (0, 1)."""
+    powers: list[float] = field(default_factory=lambda: [1.5])
+    """Or weights that fall with a power of the events since: exponents, each above 0, and with each of `follows`."""
+    follows: list[float] = field(default_factory=lambda: [0.5])
+    """Strengths of the bonus for what followed the latest item in the person's own history, relative to the other."""
 
     def __post_init__(self) -> None:
         _require(0 < self.quantile < 1, "rehearse", "quantile must lie in (0, 1)")
@@ -386,11 +390,12 @@ class RehearseConfig:
                 _one_of(value, known, "rehearse", name)
         _require(all(map(_rate, self.learning_rates)), "rehearse", "learning_rates must be above 0 and finite")
         _require(all(count >= 1 for count in self.passes), "rehearse", "passes must be at least 1")
-        for name in ("proximals", "repeats"):
+        for name in ("proximals", "repeats", "powers", "follows"):
             strengths = getattr(self, name)
             _require(all(0 <= value < math.inf for value in strengths), "rehearse", f"{name} must not be negative")
-        _require(bool(self.decays) and all(0 < decay < 1 for decay in self.decays), "rehearse",
-                 "decays must lie in (0, 1)")
+        _require(all(0 < decay < 1 for decay in self.decays), "rehearse", "decays must lie in (0, 1)")
+        _require(bool(self.decays or (self.powers and self.follows)), "rehearse",
+                 "decays must not be empty where powers or follows are")
 
 
 @dataclass(frozen=True)

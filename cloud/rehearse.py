@@ -55,9 +55,11 @@ def grid(config: RehearseConfig, mask_seen: bool = False) -> list[Trial]:
 
     With a bonus for repeats a recipe may do without training; where seen items are masked (`mask_seen`) there is none.
     """
+    forms = [Repeats(1.0, decay) for decay in config.decays]
+    forms += [Repeats(1.0, 1.0, *form) for form in itertools.product(config.powers, config.follows)]
     bonuses = {
-        Repeats(strength, decay) if strength and not mask_seen else Repeats()
-        for strength, decay in itertools.product(config.repeats, config.decays)
+        form.times(strength) if strength and not mask_seen else Repeats()
+        for strength, form in itertools.product(config.repeats, forms)
     }
     place = {way: index for index, way in enumerate(_WAYS)}
     trainings = list(

@@ -38,7 +38,7 @@ CAUTION: Final = 1.0
 #: Standard errors by which the winner's gain must exceed zero, or nobody is made personal (5 % one-sided).
 CLEAR: Final = 1.645
 #: Users that should gain for each one that is harmed.
-GAINED_FOR_HARMED: Final = 2.0
+GAINED_FOR_HARMED: Final = 3.0
 #: Posterior gains that the guard may ask for before it uses personal weights.
 THRESHOLDS: Final = (0.01, 0.005, 0.0)
 _STRENGTHS: Final = (2.0, 5.0, 10.0, 20.0, 50.0)

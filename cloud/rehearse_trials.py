@@ -57,7 +57,7 @@ class Trial:
         """Unique, and short enough for a chart."""
         pull = f", pull {self.proximal:g}" if self.proximal else ""
         every = ", all events" if self.targets == "all" else ""
-        again = f", repeats {self.repeats.strength:g}/{self.repeats.decay:g}" if self.repeats.strength else ""
+        again = f", repeats {_in_short(self.repeats)}" if self.repeats.strength else ""
         if not self.passes:
             return f"no training{again}"
         training = f"{self.way} {self.optimizer} {self.learning_rate:g} \N{MULTIPLICATION SIGN} {self.passes}"
@@ -162,6 +162,12 @@ class Rehearsing:
             total = top + np.log(np.exp(scores[:, 1:] - top[:, None]).sum(axis=1))
             found.append([float(reciprocal(rank, _DEPTH).mean()), float((own - total).mean())])
         return found
+
+
+def _in_short(repeats: Repeats) -> str:
+    decay = f"/{repeats.decay:g}" if repeats.decay < 1 else ""
+    power = f"/age^-{repeats.power:g}" if repeats.power else ""
+    return f"{repeats.strength:g}{decay}{power}" + (f"+follows {repeats.follows:g}" if repeats.follows else "")
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:

@@ -2,19 +2,22 @@
 
 A global model forgets a person's habits as soon as they leave its window, and it has never seen those formed after
 the cut-off. A continuous cache (Grave, Joulin and Usunier, ICLR 2017) over the history that only the device has gives
-them back without any training. With r_i = sum over the events j of item i of decay^(events since j), an item's score
-is raised by
+them back without any training. With a_j = events since event j (0 for the latest), an item's score is raised by
 
-    strength * log(1 + 100 r_i)
+    strength * (log(1 + 100 r_i) + follows * log(1 + 100 q_i))
+    r_i = sum over the events j of item i of  decay^a_j (1 + a_j)^-power
+    q_i = sum over the events j of item i that came right after the item of the latest event of  (1 + a_j)^-1/2
 
-so that the item of the latest event gains 4.6 strength, and an item that never occurred gains nothing. This module
+so that the item of the latest event gains 4.6 strength or more, and an item that never occurred gains nothing. With
+decay = 1 an item's weight falls with a power of its age, as the odds that something once seen is needed again do
+(Anderson and Schooler, Psychological Science 1991); q is the person's own table of what follows what. This module
 knows nothing about models; whether a log repeats at all is for the rehearsal to find out.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,15 +35,19 @@ class Repeats:
     strength: float = 0.0
     """Bonus for each nat of log(1 + 100 r); 0 = off."""
     decay: float = 0.8
-    """Weight of an event relative to the next one, in (0, 1)."""
+    """Weight of an event relative to the next one, in (0, 1]."""
+    power: float = 0.0
+    """Exponent with which an event's weight falls with its age, at least 0."""
+    follows: float = 0.0
+    """Bonus for what came right after earlier events of the latest item, as a share of `strength`, at least 0."""
 
     def __post_init__(self) -> None:
-        if not (self.strength >= 0 and 0 < self.decay < 1):
-            raise ValueError("repeats: strength must be at least 0 and decay lie in (0, 1)")
+        if not (min(self.strength, self.power, self.follows) >= 0 and 0 < self.decay <= 1):
+            raise ValueError("repeats: strength, power and follows must be at least 0 and decay lie in (0, 1]")
 
     def times(self, share: float) -> Repeats:
         """The same with `share` of the strength."""
-        return Repeats(self.strength * share, self.decay)
+        return replace(self, strength=self.strength * share)
 
     def bonus(self, rows: Array) -> tuple[Array, Array]:
         """The bonus after a history.
@@ -51,11 +58,25 @@ class Repeats:
         Returns:
             Item rows int32 [m], ascending, each once, and their bonus float32 [m]; all other items have none.
         """
-        latest = rows[max(0, len(rows) - math.ceil(math.log(_NEGLIGIBLE) / math.log(self.decay))) :]
+        latest = rows[max(0, len(rows) - self._reach(len(rows))) :]
         items, place = np.unique(latest, return_inverse=True)
-        weights = self.decay ** np.arange(len(latest) - 1, -1, -1)  # (n,)
-        recency = np.bincount(place, weights, minlength=len(items))  # (m,)
-        return items.astype(np.int32), (self.strength * np.log1p(_SHARPNESS * recency)).astype(np.float32)
+        age = np.arange(len(latest) - 1, -1, -1)  # (n,), events since
+        recency = np.bincount(place, self.decay**age * (1.0 + age) ** -self.power, minlength=len(items))  # (m,)
+        raised = np.log1p(_SHARPNESS * recency)
+        if self.follows:
+            after = np.flatnonzero(latest[:-1] == latest[-1]) + 1  # what came after the item of the latest event
+            followed = np.bincount(place[after], (1.0 + age[after]) ** -0.5, minlength=len(items))  # (m,)
+            raised += self.follows * np.log1p(_SHARPNESS * followed)
+        return items.astype(np.int32), (self.strength * raised).astype(np.float32)
+
+    def _reach(self, events: int) -> int:
+        """How many of the latest events count: older ones weigh less than `_NEGLIGIBLE`."""
+        reach = float(events)
+        if self.decay < 1:
+            reach = min(reach, math.ceil(math.log(_NEGLIGIBLE) / math.log(self.decay)))
+        if self.power > 1:  # else more than a million
+            reach = min(reach, math.ceil(_NEGLIGIBLE ** (-1 / self.power)))
+        return int(reach)
 
     def add_to(self, scores: Array, candidates: Array, rows: Array) -> Array:
         """Scores float32 [c] of candidate rows int32 [c] with the bonus after the history `rows`."""

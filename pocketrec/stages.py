@@ -454,7 +454,10 @@ def in_words(recipe: dict[str, Any]) -> str:
         parts = [f"{recipe['way']}, {recipe['optimizer']} {recipe['learning_rate']:g} x {recipe['passes']} passes"]
         parts += [f"pull {recipe['proximal']:g}"] if recipe["proximal"] else []
     bonus = recipe["repeats"]
-    parts += [f"bonus for repeats {bonus['strength']:g} (decay {bonus['decay']:g})"] if bonus["strength"] else []
+    if bonus["strength"]:
+        forms = {"decay": bonus["decay"] < 1, "power": bonus["power"] > 0, "follows": bonus["follows"] > 0}
+        form = ", ".join(f"{name} {bonus[name]:g}" for name, shown in forms.items() if shown)
+        parts.append(f"bonus for repeats {bonus['strength']:g} ({form})")
     return ", ".join(parts)
 
 

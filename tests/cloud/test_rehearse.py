@@ -88,12 +88,15 @@ def test_the_grid_names_the_gentlest_first_and_each_recipe_once() -> None:
 
 
 def test_each_training_is_tried_with_and_without_repeats_and_repeats_alone() -> None:
-    config = dataclasses.replace(GRID, repeats=[0.0, 1.0], decays=[0.7])
+    config = dataclasses.replace(GRID, repeats=[0.0, 1.0], decays=[0.7], powers=[])
     trials = grid(config)
     assert len({trial.name for trial in trials}) == len(trials) == 17
     assert trials[0].name == "no training, repeats 1/0.7"
     assert trials[0].recipe().repeats == Repeats(1.0, 0.7)
     assert trials[0].recipe().passes == 0
+    both = {trial.repeats for trial in grid(dataclasses.replace(config, powers=[1.5, 2.0], follows=[0.0, 0.5]))}
+    powers = {Repeats(1.0, 1.0, power, follows) for power in (1.5, 2.0) for follows in (0.0, 0.5)}
+    assert both == {Repeats(), Repeats(1.0, 0.7)} | powers
     masked = grid(config, mask_seen=True)
     assert [trial.name for trial in masked] == [trial.name for trial in grid(GRID)], "what is masked cannot be repeated"
 
@@ -101,10 +104,10 @@ def test_each_training_is_tried_with_and_without_repeats_and_repeats_alone() -> 
 def test_repeats_win_where_users_return_to_what_the_model_does_not_expect(
     variants: dict[tuple[str, str], Variant], tmp_path: Path
 ) -> None:
-    config = dataclasses.replace(GRID, learning_rates=[0.001], passes=[1], repeats=[0.0, 2.0], decays=[0.9])
+    config = dataclasses.replace(GRID, learning_rates=[0.001], passes=[1], repeats=[0.0, 2.0], decays=[0.9], powers=[])
     recipe = rehearse(*log(loyal=True), variants, tmp_path, config=config, evaluate=EvaluateConfig(), resources=TWO)
     assert recipe["personalise"]
-    assert recipe["repeats"] == {"strength": 2.0, "decay": 0.9}
+    assert recipe["repeats"] == {"strength": 2.0, "decay": 0.9, "power": 0.0, "follows": 0.0}
 
 
 def lived(signal: float, gain: float, noise: float = 0.05, users: int = 300, seed: int = 1) -> choosing.Lived:

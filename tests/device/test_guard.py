@@ -88,7 +88,7 @@ def test_recipe_round_trip_and_errors() -> None:
     assert Recipe.from_dict({}) == Recipe()
     table = recipe.to_dict()
     for change in (
-        {"format": 2}, {"unknown": 1}, {"passes": -1}, {"repeats": {"decay": 1.0}},
+        {"format": 2}, {"unknown": 1}, {"passes": -1}, {"repeats": {"decay": 1.1}},
         {"learning_rate": -1.0}, {"targets": "some"}, {"guard": 3},
         {"guard": {"holdback": 1.0}}, {"guard": {"minimum_heldback": 0}}, {"guard": {"prior": {"personal": {"x": 1}}}},
         {"guard": {"prior": {"personal": {"rr": {"strength": 0}}}}},

@@ -21,6 +21,25 @@ def test_bonus_by_hand():
     assert bonus == pytest.approx([2 * math.log1p(100 * 0.5), 2 * math.log1p(100 * 1.25)], rel=1e-6)
 
 
+def test_power_and_followers_by_hand():
+    """Item 3 has age 1 and came after item 7 once, item 7 has ages 0 and 2, and 9 came after 3 only."""
+    items, bonus = Repeats(2.0, 1.0, power=1.5, follows=0.5).bonus(np.array([3, 9, 7, 3, 7], np.int32))
+    assert items.tolist() == [3, 7, 9]
+    own = [2**-1.5 + 5**-1.5, 1 + 3**-1.5, 4**-1.5]
+    followed = [2**-0.5, 0.0, 0.0]
+    expected = [2 * (math.log1p(100 * r) + 0.5 * math.log1p(100 * q)) for r, q in zip(own, followed, strict=True)]
+    assert bonus == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_event_of_ages_ago_is_passed_over():
+    """Weights below a millionth are: with power 2, those of more than a thousand events ago."""
+    rows = np.array([5] + [1] * 1000, np.int32)
+    items, _ = Repeats(1.0, 1.0, power=2.0).bonus(rows)
+    assert items.tolist() == [1]
+    items, _ = Repeats(1.0, 1.0, power=2.0).bonus(rows[:1000])
+    assert items.tolist() == [1, 5]
+
+
 def test_old_events_count_less_and_ancient_ones_nothing_that_shows():
     rows = np.array([5] + [1] * 500, np.int32)
     items, bonus = Repeats(1.0, 0.9).bonus(rows)
@@ -33,7 +52,7 @@ def test_scores_of_candidates_and_of_the_catalogue_agree():
     rng = np.random.default_rng(0)
     rows = rng.integers(1, 20, 30).astype(np.int32)
     scores = rng.normal(size=31).astype(np.float32)
-    repeats = Repeats(0.7, 0.8)
+    repeats = Repeats(0.7, 0.8, 0.5, 0.3)
     candidates = rng.permutation(np.arange(1, 31)).astype(np.int32)
     raised = repeats.add_to(scores[candidates], candidates, rows)
     whole = scores.copy()
@@ -49,9 +68,11 @@ def test_off_without_strength_or_history():
     assert Repeats(1.0).add_to(scores, candidates, np.zeros(0, np.int32)) is scores
 
 
-@pytest.mark.parametrize("wrong", [{"strength": -1.0}, {"decay": 0.0}, {"decay": 1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"strength": -1.0}, {"decay": 0.0}, {"decay": 1.1}, {"power": -1.0}, {"follows": -0.1}]
+)
 def test_out_of_range(wrong):
-    with pytest.raises(ValueError, match="strength must be at least 0"):
+    with pytest.raises(ValueError, match="strength, power and follows must be at least 0"):
         Repeats(**wrong)
 
 
@@ -76,7 +97,7 @@ def test_guard_sees_that_repeats_help_a_person_of_habit(model: Model):
 
 
 def test_recipe_keeps_its_repeats():
-    recipe = Recipe(passes=0, repeats=Repeats(1.5, 0.6))
+    recipe = Recipe(passes=0, repeats=Repeats(1.5, 0.6, 1.2, 0.5))
     assert Recipe.from_dict(recipe.to_dict()) == recipe
 
 

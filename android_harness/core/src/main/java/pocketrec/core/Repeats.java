@@ -7,9 +7,10 @@ import java.util.TreeMap;
  * What this person comes back to: a bonus for items of the person's own history, the recent ones
  * most.
  *
- * <p>A continuous cache (Grave, Joulin and Usunier, ICLR 2017). With r = the sum over the item's
- * events of decay^(events since), an item's score is raised by strength * log(1 + 100 r). Off where
- * strength is 0.
+ * <p>A continuous cache (Grave, Joulin and Usunier, ICLR 2017). With a = the events since an event,
+ * r = the sum over the item's events of decay^a (1 + a)^-power, and q = the sum of (1 + a)^-1/2 over
+ * those that came right after the item of the latest event, an item's score is raised by strength *
+ * (log(1 + 100 r) + follows * log(1 + 100 q)). Off where strength is 0.
  */
 public final class Repeats {
     private static final double SHARPNESS = 100.0;
@@ -19,26 +20,41 @@ public final class Repeats {
     /** Bonus for each nat of log(1 + 100 r), at least 0; 0 = off. */
     public final double strength;
 
-    /** Weight of an event relative to the next one, in (0, 1). */
+    /** Weight of an event relative to the next one, in (0, 1]. */
     public final double decay;
 
-    Repeats(double strength, double decay) {
+    /** Exponent with which an event's weight falls with its age, at least 0. */
+    public final double power;
+
+    /** Bonus for what followed the latest item, as a share of the strength, at least 0. */
+    public final double follows;
+
+    Repeats(double strength, double decay, double power, double follows) {
         this.strength = strength;
         this.decay = decay;
+        this.power = power;
+        this.follows = follows;
     }
 
     static Repeats of(Table table) throws JsonException {
-        Repeats repeats = new Repeats(table.number("strength", 0.0), table.number("decay", 0.8));
+        Repeats repeats =
+                new Repeats(
+                        table.number("strength", 0.0),
+                        table.number("decay", 0.8),
+                        table.number("power", 0.0),
+                        table.number("follows", 0.0));
         table.end("repeats");
-        if (!(repeats.strength >= 0 && repeats.decay > 0 && repeats.decay < 1)) {
-            throw new JsonException("repeats: strength must be at least 0 and decay lie in (0, 1)");
+        double least = Math.min(repeats.strength, Math.min(repeats.power, repeats.follows));
+        if (!(least >= 0 && repeats.decay > 0 && repeats.decay <= 1)) {
+            throw new JsonException(
+                    "repeats: strength, power and follows must be at least 0 and decay lie in (0, 1]");
         }
         return repeats;
     }
 
     /** The same with {@code share} of the strength. */
     Repeats times(double share) {
-        return new Repeats(strength * share, decay);
+        return new Repeats(strength * share, decay, power, follows);
     }
 
     /**
@@ -46,17 +62,39 @@ public final class Repeats {
      * other items have none.
      */
     Map<Integer, Float> bonus(int[] rows) {
-        int latest = (int) Math.ceil(Math.log(NEGLIGIBLE) / Math.log(decay));
         Map<Integer, Double> recency = new TreeMap<>();
-        for (int place = Math.max(0, rows.length - latest); place < rows.length; place++) {
-            recency.merge(rows[place], Math.pow(decay, rows.length - 1 - place), Double::sum);
+        Map<Integer, Double> followed = new TreeMap<>();
+        int first = rows.length - reach(rows.length);
+        for (int place = first; place < rows.length; place++) {
+            int age = rows.length - 1 - place;
+            recency.merge(
+                    rows[place], Math.pow(decay, age) * Math.pow(1.0 + age, -power), Double::sum);
+            if (place > first && rows[place - 1] == rows[rows.length - 1]) {
+                followed.merge(rows[place], Math.pow(1.0 + age, -0.5), Double::sum);
+            }
         }
         Map<Integer, Float> bonus = new TreeMap<>();
         for (Map.Entry<Integer, Double> entry : recency.entrySet()) {
-            bonus.put(
-                    entry.getKey(), (float) (strength * Math.log1p(SHARPNESS * entry.getValue())));
+            double raised = Math.log1p(SHARPNESS * entry.getValue());
+            if (follows > 0) {
+                double after = followed.getOrDefault(entry.getKey(), 0.0);
+                raised += follows * Math.log1p(SHARPNESS * after);
+            }
+            bonus.put(entry.getKey(), (float) (strength * raised));
         }
         return bonus;
+    }
+
+    /** How many of the latest events count; older ones weigh less than NEGLIGIBLE. */
+    private int reach(int events) {
+        double reach = events;
+        if (decay < 1) {
+            reach = Math.min(reach, Math.ceil(Math.log(NEGLIGIBLE) / Math.log(decay)));
+        }
+        if (power > 1) {
+            reach = Math.min(reach, Math.ceil(Math.pow(NEGLIGIBLE, -1 / power)));
+        }
+        return (int) reach;
     }
 
     /**

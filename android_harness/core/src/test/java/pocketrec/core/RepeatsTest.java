@@ -8,7 +8,7 @@ import org.junit.jupiter.api.Test;
 class RepeatsTest {
     @Test
     void bonusFollowsTheFormula() {
-        Repeats repeats = new Repeats(2, 0.5);
+        Repeats repeats = new Repeats(2, 0.5, 0, 0);
         float[] scores = {1f, 1f, 1f};
         repeats.addTo(scores, new int[] {7, 9, 8}, new int[] {7, 8, 7});
         float seven = (float) (1 + 2 * Math.log(1 + 100 * 1.25));
@@ -17,10 +17,21 @@ class RepeatsTest {
     }
 
     @Test
+    void powerAndFollowersFollowTheFormula() {
+        Repeats repeats = new Repeats(2, 1, 1.5, 0.5);
+        float[] scores = {0f, 0f};
+        repeats.addTo(scores, new int[] {3, 7}, new int[] {3, 9, 7, 3, 7});
+        double three = Math.pow(2, -1.5) + Math.pow(5, -1.5);
+        double after = Math.log(1 + 100 * Math.pow(2, -0.5));
+        assertEquals(2 * (Math.log(1 + 100 * three) + 0.5 * after), scores[0], 1e-5);
+        assertEquals(2 * Math.log(1 + 100 * (1 + Math.pow(3, -1.5))), scores[1], 1e-5);
+    }
+
+    @Test
     void offWithoutStrengthOrHistory() {
         float[] scores = {1f};
-        new Repeats(0, 0.5).addTo(scores, new int[] {7}, new int[] {7});
-        new Repeats(2, 0.5).addTo(scores, new int[] {7}, new int[0]);
+        new Repeats(0, 0.5, 0, 0).addTo(scores, new int[] {7}, new int[] {7});
+        new Repeats(2, 0.5, 0, 0).addTo(scores, new int[] {7}, new int[0]);
         assertEquals(1f, scores[0]);
     }
 
