@@ -161,13 +161,13 @@ def test_of_equally_good_recipes_the_one_that_harms_fewer_wins_then_the_gentler(
     assert choosing.choose({"first": common, "second": common.copy()}) == "first"
 
 
-def test_two_must_gain_for_one_that_is_harmed() -> None:
+def test_three_must_gain_for_one_that_is_harmed() -> None:
     generator = np.random.default_rng(3)
     mild = np.abs(generator.normal(0.03, 0.01, 100))
-    bold = np.tile([0.25, 0.2, -0.1], 34)[:100]
+    bold = np.tile([0.25, 0.2, 0.2, -0.1], 25)
     assert bold.mean() > mild.mean()
-    assert choosing.choose({"mild": mild, "bold": np.tile([0.3, -0.1], 50)}) == "mild"
-    assert choosing.choose({"mild": mild, "bold": bold}) == "bold", "twice as many gain as are harmed"
+    assert choosing.choose({"mild": mild, "bold": np.tile([0.25, 0.2, -0.1], 34)[:100]}) == "mild"
+    assert choosing.choose({"mild": mild, "bold": bold}) == "bold", "three times as many gain as are harmed"
 
 
 def test_the_best_of_many_useless_recipes_is_not_believed() -> None:
