@@ -44,6 +44,9 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
                         "same command goes on with it")  # fmt: skip
     parser.add_argument("--max-celsius", type=float, metavar="C", help="stop the training, or do not begin it, at this "
                         "temperature of the hottest thermal zone")  # fmt: skip
+    parser.add_argument("--if-idle", type=float, nargs="?", const=0.5, metavar="LOAD", help="train only below this "
+                        "load a core (default: 0.5), below --max-celsius (here: 60) and not on battery; else nothing "
+                        "is read or written, one line says why, and the exit status is 75")  # fmt: skip
     runtime_options(parser)
 
 
@@ -98,6 +101,12 @@ def run_personalise(args: argparse.Namespace) -> int:
     if args.events is None and store_path(args) is None:
         raise DataError("there are no events to learn from: give --events, or record some with `pocketrec record`")
     budget = Budget(args.max_seconds, args.max_celsius)
+    if args.if_idle is not None:
+        from pocketrec.device.idle import BUSY, Idle
+
+        if busy := Idle(args.if_idle, 60.0 if args.max_celsius is None else args.max_celsius).reason():
+            print(f"not trained: {busy}")
+            return BUSY
     recommender = _recommender(args)
     events = read(args) if args.events is not None else Events()
     if not (args.append or args.resume or recommender.store):
