@@ -49,8 +49,8 @@ class BuildError(Exception):
 def compile_java(out: Path) -> tuple[Path, Path]:
     """Compile core and app; gives the folder of classes and that of the fetched libraries."""
     libraries = out / "libraries"
-    _need("mvn", "install a JDK and Maven")
-    _run(["mvn", "-q", "-B", "-N", "-f", str(APP / "pom.xml"), "dependency:copy-dependencies",
+    need("mvn", "install a JDK and Maven")
+    run(["mvn", "-q", "-B", "-N", "-f", str(APP / "pom.xml"), "dependency:copy-dependencies",
           f"-DoutputDirectory={libraries.resolve()}", f"-Dbuild.root={out.resolve()}"],
          "see whether Maven Central can be reached")  # fmt: skip
     for archive in libraries.glob("*.aar"):
@@ -64,9 +64,9 @@ def compile_java(out: Path) -> tuple[Path, Path]:
     classes = out / "classes"
     shutil.rmtree(classes, ignore_errors=True)
     classes.mkdir()
-    sources = [*_java(HERE / "core/src/main/java"), *_java(APP / "src/main/java"), generated]
+    sources = [*java_files(HERE / "core/src/main/java"), *java_files(APP / "src/main/java"), generated]
     runtime = [str(jar) for jar in sorted(libraries.glob("tensorflow-lite*.jar"))]
-    _run(["javac", "--release", "8", "-Werror", "-Xlint:all,-options,-serial,-processing,-try,-classfile,-deprecation",
+    run(["javac", "--release", "8", "-Werror", "-Xlint:all,-options,-serial,-processing,-try,-classfile,-deprecation",
           "-cp", ":".join([str(_android(libraries)), *runtime]), "-d", str(classes), *map(str, sources)],
          "mend the sources")  # fmt: skip
     return classes, libraries
@@ -75,7 +75,7 @@ def compile_java(out: Path) -> tuple[Path, Path]:
 def build(out: Path, classes: Path, libraries: Path, bundle: Path | None) -> Path:
     """Dex, package, align, sign, verify; gives the APK."""
     for tool, package in _PACKAGES.items():
-        _need(tool, f"install it (on Debian: apt-get install {package})")
+        need(tool, f"install it (on Debian: apt-get install {package})")
     if bundle is None or not bundle.is_file():
         raise BuildError(f"no bundle {bundle}: name the .zip of one with --bundle")
     assets = out / "assets"
@@ -89,26 +89,26 @@ def build(out: Path, classes: Path, libraries: Path, bundle: Path | None) -> Pat
     (dexer,) = libraries.glob("r8-*.jar")
     jars = sorted(libraries.glob("tensorflow-lite*.jar"))
     compiled = [str(file) for file in (*sorted(classes.rglob("*.class")), *jars)]
-    _run(["java", "-cp", str(dexer), "com.android.tools.r8.D8", "--release", "--min-api", str(MIN_API),
+    run(["java", "-cp", str(dexer), "com.android.tools.r8.D8", "--release", "--min-api", str(MIN_API),
           "--lib", _java_home(), "--lib", str(android), "--output", str(dexed), *compiled],
          "mend the sources")  # fmt: skip
     unaligned, aligned, signed = out / "unaligned.apk", out / "aligned.apk", out / "pocketrec.apk"
-    _run(["aapt", "package", "-f", "-M", str(APP / "src/main/AndroidManifest.xml"), "-S", str(APP / "src/main/res"),
+    run(["aapt", "package", "-f", "-M", str(APP / "src/main/AndroidManifest.xml"), "-S", str(APP / "src/main/res"),
           "-A", str(assets), "-0", "zip", "-I", str(android), "-F", str(unaligned)], "mend the resources")  # fmt: skip
     with zipfile.ZipFile(unaligned, "a", zipfile.ZIP_DEFLATED) as package:
         for dex in sorted(dexed.glob("*.dex")):
             package.write(dex, dex.name)
         for library in sorted((libraries / "jni").rglob("*.so")):
             package.write(library, f"lib/{library.parent.name}/{library.name}")
-    _run(["zipalign", "-f", "4", str(unaligned), str(aligned)], "free some space")
+    run(["zipalign", "-f", "4", str(unaligned), str(aligned)], "free some space")
     keystore = out / _KEY[0]
     if not keystore.exists():
-        _run(["keytool", "-genkeypair", "-keystore", str(keystore), "-storepass", _KEY[1], "-keypass", _KEY[1],
+        run(["keytool", "-genkeypair", "-keystore", str(keystore), "-storepass", _KEY[1], "-keypass", _KEY[1],
               "-alias", _KEY[2], "-keyalg", "RSA", "-keysize", "2048", "-validity", "10000",
               "-dname", "CN=Android Debug"], "install a JDK")  # fmt: skip
-    _run(["apksigner", "sign", "--ks", str(keystore), "--ks-pass", f"pass:{_KEY[1]}", "--out", str(signed),
+    run(["apksigner", "sign", "--ks", str(keystore), "--ks-pass", f"pass:{_KEY[1]}", "--out", str(signed),
           str(aligned)], "delete the keystore and build again")  # fmt: skip
-    _run(["apksigner", "verify", "--min-sdk-version", str(MIN_API), str(signed)], "build again")
+    run(["apksigner", "verify", "--min-sdk-version", str(MIN_API), str(signed)], "build again")
     unaligned.unlink()
     aligned.unlink()
     return signed
@@ -116,7 +116,7 @@ def build(out: Path, classes: Path, libraries: Path, bundle: Path | None) -> Pat
 
 def describe(apk: Path) -> str:
     """What the finished file is, read back from it."""
-    badging = _run(["aapt", "dump", "badging", str(apk)], "build again")
+    badging = run(["aapt", "dump", "badging", str(apk)], "build again")
     with zipfile.ZipFile(apk) as opened:
         libraries = sum(entry.compress_size for entry in opened.infolist() if entry.filename.startswith("lib/"))
         bundle = opened.getinfo("assets/bundle.zip").file_size
@@ -133,7 +133,7 @@ def _resources(out: Path, android: Path) -> Path:
     target = generated / "pocketrec/app/R.java"
     target.parent.mkdir(parents=True, exist_ok=True)
     if shutil.which("aapt"):
-        _run(["aapt", "package", "-f", "-m", "-J", str(generated), "-M", str(APP / "src/main/AndroidManifest.xml"),
+        run(["aapt", "package", "-f", "-m", "-J", str(generated), "-M", str(APP / "src/main/AndroidManifest.xml"),
               "-S", str(APP / "src/main/res"), "-I", str(android)], "mend the resources")  # fmt: skip
         return target
     entries = ElementTree.parse(APP / "src/main/res/values/strings.xml").getroot()
@@ -148,7 +148,7 @@ def _java_home() -> str:
     return next(line.split("=", 1)[1].strip() for line in said.splitlines() if line.strip().startswith("java.home ="))
 
 
-def _java(folder: Path) -> list[Path]:
+def java_files(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.java"))
 
 
@@ -157,12 +157,12 @@ def _android(libraries: Path) -> Path:
     return jar
 
 
-def _need(tool: str, way: str) -> None:
+def need(tool: str, way: str) -> None:
     if shutil.which(tool) is None:
         raise BuildError(f"there is no {tool}: {way}")
 
 
-def _run(command: list[str], way: str) -> str:
+def run(command: list[str], way: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise BuildError(f"{command[0]} failed: {way}\n{(done.stdout + done.stderr)[-3000:]}")

@@ -61,6 +61,7 @@ def main(made: Path, folder: Path) -> None:
     numbers["reference"] = _numbers(open_bundle(folder / "reference"))
     _packed(folder / "coded", open_bundle(made))
     users = {name: _users(bundle, histories, folder) for name, bundle in bundles.items()}
+    users["lean"] = _lean_users(open_bundle(folder / "lean"))
     draws = []
     for count, items, seed, step in ((9, 60, 20210419, 0), (99, 1_000_000, 20210419, 12345), (9, 7, 0, 2**31 - 1)):
         rows = log_uniform(count, items, seed, step).tolist()
@@ -170,6 +171,19 @@ def _users(bundle: Bundle, histories: dict[str, list[tuple[str, float]]], folder
                           "embedding": recommender.embed().tolist()}  # fmt: skip
         if place < 8:
             outcomes[user]["resumed"] = _resumed(bundle, user, events, folder / f"{bundle.folder.name}.{user}.state")
+    return outcomes
+
+
+def _lean_users(bundle: Bundle) -> dict[str, Any]:
+    """Two users of the lean bundle, with items of the head, of their shard, and of categories known and unknown."""
+    outcomes = {}
+    for user in ("u0", "u7"):
+        recommender = Recommender(bundle, user=user)
+        items = [f"item {1 + place * 7 % 60}" for place in range(40)]
+        events = [(item, 2000.0 + place, "abcd?"[place % 5].replace("?", "")) for place, item in enumerate(items)]
+        report = recommender.personalise(events).to_dict()
+        outcomes[user] = {"events": events, "report": report, "recommended": recommender.recommend(10),
+                          "embedding": recommender.embed().tolist(), "history": recommender.history}  # fmt: skip
     return outcomes
 
 

@@ -99,10 +99,14 @@ final class Harness {
         this.runtime = runtime;
     }
 
-    /** Main thread: what to show, and who is told when it changes. */
-    Shown watch(Runnable watcher) {
-        this.watcher = watcher;
+    /** What to show; main thread. */
+    Shown shown() {
         return shown;
+    }
+
+    /** Who is told on the main thread when {@link #shown} changes. */
+    void watch(Runnable watcher) {
+        this.watcher = watcher;
     }
 
     /** Shows a text, where no work is going on. */

@@ -36,6 +36,7 @@ public final class HarnessActivity extends Activity {
     protected void onCreate(Bundle saved) {
         super.onCreate(saved);
         harness = HarnessApplication.harness(this);
+        shown = harness.shown();
         boolean wide =
                 getResources().getConfiguration().orientation == Configuration.ORIENTATION_LANDSCAPE
                         || getResources().getConfiguration().screenWidthDp >= 600;
@@ -83,7 +84,7 @@ public final class HarnessActivity extends Activity {
     @Override
     protected void onStart() {
         super.onStart();
-        shown = harness.watch(this::refresh);
+        harness.watch(this::refresh);
         refresh();
     }
 

@@ -5,8 +5,10 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /**
@@ -37,11 +39,15 @@ public final class Bundle {
     /** Item ids and rows. */
     public final Vocabulary vocabulary;
 
-    private Bundle(File folder, Manifest manifest, Recipe recipe) throws BundleException {
+    private final File model;
+
+    private Bundle(
+            File folder, Manifest manifest, Recipe recipe, Vocabulary vocabulary, File model) {
         this.folder = folder;
         this.manifest = manifest;
         this.recipe = recipe;
-        this.vocabulary = new Vocabulary(new File(folder, Contract.ITEMS_FILE), manifest.items);
+        this.vocabulary = vocabulary;
+        this.model = model;
     }
 
     /**
@@ -69,10 +75,10 @@ public final class Bundle {
         verify(folder, manifest, Storage.hex(Storage.sha256().digest(content)));
         Packed.install(folder, manifest);
         try {
-            return new Bundle(
-                    folder,
-                    manifest,
-                    Recipe.parse(Storage.read(new File(folder, Contract.RECIPE_FILE))));
+            Recipe recipe = Recipe.parse(Storage.read(new File(folder, Contract.RECIPE_FILE)));
+            Vocabulary vocabulary = vocabulary(folder, manifest, Collections.emptyList());
+            File model = new File(folder, Contract.MODEL_FILE);
+            return new Bundle(folder, manifest, recipe, vocabulary, model);
         } catch (IOException error) {
             throw unreadable(folder, Contract.RECIPE_FILE, Storage.reason(error));
         }
@@ -91,7 +97,44 @@ public final class Bundle {
 
     /** The .tflite file. */
     public File modelFile() {
-        return new File(folder, Contract.MODEL_FILE);
+        return model;
+    }
+
+    /**
+     * The bundle as this user's device has it: itself, or of a lean one the table with the items of
+     * the user's candidate shard filled in.
+     *
+     * @param user user id; null = an unnamed user
+     * @throws BundleException the shard is missing, cut short or altered
+     * @throws StorageException the model file cannot be written
+     */
+    public Bundle forUser(String user) throws PocketRecException {
+        if (manifest.leanHead < 0 || manifest.shards == 0 || user == null) {
+            return this;
+        }
+        String name = shardName(user);
+        try {
+            TensorFile shard = TensorFile.load(new File(folder, name));
+            ShardItems items = ShardItems.of(shard, manifest.fact("embedding"));
+            return new Bundle(
+                    folder,
+                    manifest,
+                    recipe,
+                    vocabulary(folder, manifest, items.ids),
+                    Packed.installShard(folder, manifest, name, items));
+        } catch (IOException error) {
+            throw unreadable(folder, name, Storage.reason(error));
+        } catch (TensorFileException error) {
+            throw unreadable(folder, name, error.getMessage());
+        }
+    }
+
+    private static Vocabulary vocabulary(File folder, Manifest manifest, List<String> own)
+            throws BundleException {
+        File path = new File(folder, Contract.ITEMS_FILE);
+        return manifest.leanHead < 0
+                ? new Vocabulary(path, manifest.items)
+                : new LeanVocabulary(path, manifest.items, manifest.leanHead, own);
     }
 
     /**
@@ -102,7 +145,7 @@ public final class Bundle {
      * @throws RuntimeMissingException the runtime cannot be loaded
      */
     public Model loadModel(ModelRuntime runtime, int threads) throws PocketRecException {
-        Model model = new Model(modelFile(), runtime, threads, manifest.items);
+        Model model = new Model(modelFile(), runtime, threads, vocabulary.size());
         boolean good = false;
         try {
             compare("batch", model.batch);
@@ -168,7 +211,8 @@ public final class Bundle {
     public int[] popular() {
         int count =
                 manifest.perUser > 0 ? manifest.perUser : Math.max(1, manifest.fact("candidates"));
-        int[] rows = new int[Math.min(count, manifest.items)];
+        int items = manifest.leanHead < 0 ? manifest.items : manifest.leanHead;
+        int[] rows = new int[Math.min(count, items)];
         for (int place = 0; place < rows.length; place++) {
             rows[place] = place + 1;
         }
@@ -184,14 +228,17 @@ public final class Bundle {
         return (int) Long.remainderUnsigned(ByteBuffer.wrap(digest).getLong(), shards);
     }
 
+    private String shardName(String user) {
+        int shard = shardOf(user, manifest.shards);
+        return String.format(Locale.ROOT, "%s/%04d", Contract.CANDIDATES_FOLDER, shard);
+    }
+
     /** The user's part of a tensor of the shard, int; null where there is none. */
     private int[] ofUser(String user, String tensor) throws BundleException {
         if (manifest.shards == 0) {
             return null;
         }
-        String name =
-                String.format(
-                        "%s/%04d", Contract.CANDIDATES_FOLDER, shardOf(user, manifest.shards));
+        String name = shardName(user);
         try {
             TensorFile shard = TensorFile.load(new File(folder, name));
             Object users = Json.parse(String.valueOf(shard.metadata.get(USERS)));

@@ -11,6 +11,9 @@ public final class Event {
      */
     public final Double time;
 
+    /** Category of the item, which a lean bundle uses; "" = none is known. */
+    public final String category;
+
     /**
      * An event with a time.
      *
@@ -22,6 +25,7 @@ public final class Event {
         }
         this.item = item;
         this.time = time + 0.0; // no -0
+        category = "";
     }
 
     /**
@@ -35,5 +39,17 @@ public final class Event {
         }
         this.item = item;
         this.time = null;
+        category = "";
+    }
+
+    private Event(String item, Double time, String category) {
+        this.item = item;
+        this.time = time;
+        this.category = category;
+    }
+
+    /** The same event of an item whose category is known. */
+    public Event ofCategory(String category) {
+        return new Event(item, time, category == null ? "" : category);
     }
 }

@@ -45,7 +45,9 @@ final class History {
                 known.merge(key(rows[place], time), -1, Integer::sum);
                 continue;
             }
-            latest = Math.max(latest, time);
+            if (given == null || rows[place] != Contract.PADDING) {
+                latest = Math.max(latest, time); // batches give what one go gives
+            }
             if (rows[place] != Contract.PADDING) {
                 allRows[count] = rows[place];
                 allTimes[count++] = time;

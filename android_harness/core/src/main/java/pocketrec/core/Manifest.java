@@ -63,6 +63,12 @@ public final class Manifest {
      */
     public final long packedBytes;
 
+    /** Where the item table is lean: its rows of popular items, the first ones; -1 = it is not. */
+    public final int leanHead;
+
+    /** Where the item table is lean: its rows that the user's candidate shard fills; else 0. */
+    public final int leanReserved;
+
     /** Whether items that the user has had are left out of recommendations. */
     public final boolean maskSeen;
 
@@ -104,6 +110,13 @@ public final class Manifest {
         perUser = candidates.whole("per_user", 0, 0);
         maskSeen = table.flag("mask_seen", false);
         packedBytes = table.has("packed") ? table.table("packed").wholeLong("bytes", 1) : 0;
+        Table lean = table.table("lean");
+        boolean isLean = !lean.names().isEmpty();
+        leanHead = isLean ? lean.whole("head", 0) : -1;
+        leanReserved = isLean ? lean.whole("reserved", 0) : 0;
+        if (isLean && (leanHead + lean.whole("buckets", 0) != items || packedBytes == 0)) {
+            throw new JsonException("the counts of the lean table do not fit");
+        }
         List<String> required =
                 new ArrayList<>(Arrays.asList(Contract.ITEMS_FILE, Contract.RECIPE_FILE));
         required.addAll(
@@ -147,12 +160,6 @@ public final class Manifest {
                             + ": update pocketrec, or use another bundle");
         }
         try {
-            if (!table.table("lean").names().isEmpty()) {
-                throw new BundleException(
-                        place
-                                + " is a lean bundle, which this runner does not read: use the full"
-                                + " one");
-            }
             return new Manifest(table);
         } catch (JsonException error) {
             throw new BundleException(

@@ -21,6 +21,7 @@ import java.util.zip.Inflater;
 final class Packed {
     private static final String MARKER =
             ".installed.java"; // time of a model file whose hash was found right
+    private static final String ITEM_TABLE = "item_embedding"; // its name among the tensors
     private static final String AGAIN = ": fetch or export the bundle again";
 
     /** A weight tensor: value = number * scale. */
@@ -46,13 +47,53 @@ final class Packed {
         if (manifest.packedBytes == 0 || isWhole(model, manifest)) {
             return;
         }
-        byte[] content;
+        byte[] content = filled(folder, manifest, null);
+        if (!Storage.hex(Storage.sha256().digest(content)).equals(manifest.modelId)) {
+            throw new BundleException(
+                    folder
+                            + ": skeleton and weights make another model than the manifest names"
+                            + AGAIN);
+        }
+        Storage.writeAtomic(model, content, null);
+        mark(model, manifest);
+    }
+
+    /**
+     * Makes the model file of a lean bundle with a shard's items in its reserved rows, where it is
+     * not there; gives it.
+     *
+     * @param shard the shard's name, whose hash the manifest lists
+     */
+    static File installShard(File folder, Manifest manifest, String shard, ShardItems items)
+            throws PocketRecException {
+        String name = shard.substring(shard.lastIndexOf('/') + 1);
+        File model = new File(folder, "model." + name + ".tflite");
+        File marker = new File(folder, "." + model.getName() + ".java");
+        String parts = manifest.modelId + " " + manifest.files.get(shard).sha256 + " ";
         try {
-            content =
-                    fill(
-                            Storage.read(new File(folder, Contract.SKELETON_FILE)),
-                            Storage.read(new File(folder, Contract.WEIGHTS_FILE)),
-                            manifest.packedBytes);
+            String note = parts + model.length() + " " + model.lastModified();
+            if (model.isFile()
+                    && note.equals(new String(Storage.read(marker), StandardCharsets.US_ASCII))) {
+                return model;
+            }
+        } catch (IOException error) {
+            // no marker: make it
+        }
+        Storage.writeAtomic(model, filled(folder, manifest, items), null);
+        String note = parts + model.length() + " " + model.lastModified();
+        Storage.writeAtomic(marker, note.getBytes(StandardCharsets.US_ASCII), null);
+        return model;
+    }
+
+    /** The model file's bytes, with the items of a shard where there are any. */
+    private static byte[] filled(File folder, Manifest manifest, ShardItems items)
+            throws BundleException {
+        try {
+            return fill(
+                    Storage.read(new File(folder, Contract.SKELETON_FILE)),
+                    Storage.read(new File(folder, Contract.WEIGHTS_FILE)),
+                    manifest,
+                    items);
         } catch (IOException error) {
             throw new BundleException(
                     folder
@@ -73,14 +114,6 @@ final class Packed {
                             + AGAIN,
                     error);
         }
-        if (!Storage.hex(Storage.sha256().digest(content)).equals(manifest.modelId)) {
-            throw new BundleException(
-                    folder
-                            + ": skeleton and weights make another model than the manifest names"
-                            + AGAIN);
-        }
-        Storage.writeAtomic(model, content, null);
-        mark(model, manifest);
     }
 
     private static boolean isWhole(File model, Manifest manifest) throws BundleException {
@@ -125,8 +158,9 @@ final class Packed {
     }
 
     /** The model file's bytes. */
-    private static byte[] fill(byte[] skeleton, byte[] weights, long most)
+    private static byte[] fill(byte[] skeleton, byte[] weights, Manifest manifest, ShardItems items)
             throws TensorFileException, JsonException, DataFormatException {
+        long most = manifest.packedBytes;
         ByteBuffer plain =
                 ByteBuffer.wrap(inflated(skeleton, 64 * most + (1 << 20)))
                         .order(ByteOrder.LITTLE_ENDIAN);
@@ -135,6 +169,9 @@ final class Packed {
         Table header = Table.of(Json.parse(text), "the skeleton's header");
         byte[] content = Arrays.copyOf(words(plain.slice()), header.whole("bytes", 1));
         Map<String, Packed> tensors = decode(weights, 64 * most + (1 << 20));
+        if (items != null) {
+            replaceRows(tensors.get(ITEM_TABLE), manifest.items + 1, items);
+        }
         Map<String, byte[]> sources = new HashMap<>();
         for (Object one : header.list("ranges")) {
             List<?> range = (List<?>) one;
@@ -149,6 +186,24 @@ final class Packed {
             System.arraycopy(source, Math.toIntExact((Long) range.get(3)), content, offset, length);
         }
         return content;
+    }
+
+    /** Puts a shard's items into the item table, from the row {@code first} on. */
+    private static void replaceRows(Packed table, int first, ShardItems items)
+            throws TensorFileException {
+        int width = table == null ? 0 : table.shape[1];
+        if (table == null
+                || table.scales == null
+                || !table.numbers.dtype.equals("I8")
+                || first + items.scales.length > table.shape[0]
+                || table.scales.length != table.shape[0]) {
+            throw new TensorFileException(
+                    items.scales.length + " more rows do not fit into the item table");
+        }
+        ByteBuffer numbers = table.numbers.bytes();
+        numbers.position(numbers.position() + first * width);
+        numbers.put(items.numbers);
+        System.arraycopy(items.scales, 0, table.scales, first, items.scales.length);
     }
 
     /**

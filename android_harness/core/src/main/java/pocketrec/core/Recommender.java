@@ -20,7 +20,7 @@ import java.util.Set;
  * weights and embeddings stay in this process and in the state file.
  */
 public final class Recommender implements Closeable {
-    private final Bundle bundle;
+    private Bundle bundle;
     private final ModelRuntime runtime;
     private final int threads;
     private final File path;
@@ -42,7 +42,7 @@ public final class Recommender implements Closeable {
      */
     public Recommender(Bundle bundle, ModelRuntime runtime, String user, File path, int threads)
             throws PocketRecException {
-        this.bundle = bundle;
+        this.bundle = bundle.forUser(user);
         this.runtime = runtime;
         this.user = user;
         this.path = path;
@@ -87,6 +87,7 @@ public final class Recommender implements Closeable {
         for (Event event : events) {
             ids.add(event.item);
         }
+        bundle.vocabulary.learn(events);
         int[] rows = bundle.vocabulary.rows(ids);
         state = History.merged(state, events, rows, bundle.manifest.cutOff);
         return (int) Arrays.stream(rows).filter(row -> row == Contract.PADDING).count();
@@ -197,6 +198,7 @@ public final class Recommender implements Closeable {
         if (maskSeen || candidates == null) {
             rows = Served.set(rows, history, maskSeen);
         }
+        rows = Arrays.stream(rows).filter(bundle.vocabulary::isItem).toArray();
         double[] scores = new double[rows.length];
         Integer[] order = new Integer[rows.length];
         Arrays.setAll(order, place -> place);
@@ -278,13 +280,25 @@ public final class Recommender implements Closeable {
                             + read.user
                             + ": name that user, or another state file");
         }
+        String owner = user == null && !read.user.isEmpty() ? read.user : user;
+        Bundle own = user == null ? bundle.forUser(owner) : bundle;
+        for (int row : read.rawRows()) {
+            if (row > own.vocabulary.size()) {
+                throw new StateException(
+                        path
+                                + " has items that this bundle lacks: name its own bundle or"
+                                + " another state");
+            }
+        }
+        if (own != bundle) {
+            close();
+            bundle = own;
+        }
         if (model != null) {
             model.importWeights(read.weights == null ? reference : read.weights);
         }
         state = read;
-        if (user == null && !read.user.isEmpty()) {
-            user = read.user;
-        }
+        user = owner;
     }
 
     /** Forgets history and personal weights in memory; {@link States#reset} deletes the file. */

@@ -225,7 +225,7 @@ public final class States {
             throw new TensorFileException("rows and times differ in number");
         }
         for (int row : rows) {
-            if (row < 1 || row > bundle.manifest.items) {
+            if (row < 1 || row > bundle.manifest.items + bundle.manifest.leanReserved) {
                 throw new TensorFileException("a row of the history is not in the vocabulary");
             }
         }

@@ -22,8 +22,8 @@ import java.util.Map;
 public final class Main {
     private static final String USAGE =
             "use: bench --bundle FOLDER [--calls N] [--threads N] [--litert PLACE], or: request"
-                + " --id ID --bundle ZIP --files FOLDER [--runs N] [--threads N] [--xnnpack on]"
-                + " [--litert PLACE]";
+                    + " --id ID --bundle ZIP --files FOLDER [--runs N] [--threads N] [--xnnpack on]"
+                    + " [--litert PLACE]";
     private static final List<String> BENCH =
             Arrays.asList("--bundle", "--calls", "--threads", "--litert");
     private static final List<String> REQUEST =

@@ -334,10 +334,22 @@ class BadInputTest {
         change("manifest.json", "\"model_id\": \"", "\"model_id\": \"f");
         refused(BundleException.class, "make another model", () -> Bundle.open(packed));
         assertFalse(new File(packed, "model.tflite").exists());
+    }
+
+    @Test
+    void aLeanBundleWhoseShardIsDamaged() throws Exception {
+        File lean = Reference.copy("lean", folder.resolve("lean"));
+        Bundle opened = Bundle.open(lean);
+        for (File shard : new File(lean, "candidates").listFiles()) {
+            Files.write(shard.toPath(), Arrays.copyOf(Files.readAllBytes(shard.toPath()), 200));
+        }
         refused(
                 BundleException.class,
-                "is a lean bundle",
-                () -> Bundle.open(Reference.copy("lean", folder.resolve("lean"))));
+                "cannot be read",
+                () -> new Recommender(opened, Reference.runtime(), "u0", null, 1));
+        bundle = lean;
+        change("manifest.json", "\"head\": ", "\"head\": 1");
+        refused(BundleException.class, "counts of the lean table", () -> Bundle.open(lean));
     }
 
     @Test

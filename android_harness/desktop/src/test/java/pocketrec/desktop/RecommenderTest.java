@@ -1,5 +1,6 @@
 package pocketrec.desktop;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -82,6 +83,51 @@ class RecommenderTest {
                     found.get(place).score,
                     1e-5,
                     user);
+        }
+    }
+
+    @Test
+    void leanBundlesGiveWhatPythonMakesOfThem() throws Exception {
+        File copy = Reference.copy("lean", folder.resolve("lean"));
+        for (File made : copy.listFiles((dir, name) -> name.endsWith(".tflite"))) {
+            assertTrue(made.delete());
+        }
+        Bundle bundle = Bundle.open(copy);
+        for (Map.Entry<String, Object> entry : outcomes("lean").entrySet()) {
+            String user = entry.getKey();
+            Map<String, Object> expected = Reference.map(entry.getValue());
+            List<Event> events = new ArrayList<>();
+            for (Object one : (List<?>) expected.get("events")) {
+                List<?> event = (List<?>) one;
+                events.add(
+                        new Event((String) event.get(0), Reference.number(event.get(1)))
+                                .ofCategory((String) event.get(2)));
+            }
+            File state = folder.resolve(user).toFile();
+            try (Recommender recommender =
+                    new Recommender(bundle, Reference.runtime(), user, state, 1)) {
+                same(user, expected.get("report"), recommender.personalise(events));
+                assertEquals(expected.get("history"), recommender.history());
+                sameRanking(user, expected.get("recommended"), recommender.recommend(10));
+                double[] embedding = Reference.doubles(expected.get("embedding"));
+                float[] found = recommender.embed();
+                for (int place = 0; place < embedding.length; place++) {
+                    assertEquals(embedding[place], found[place], 1e-5, user);
+                }
+                recommender.save();
+            }
+            try (Recommender unnamed = // takes the user, and so the shard, from the state
+                    new Recommender(bundle, Reference.runtime(), null, state, 1)) {
+                sameRanking(user, expected.get("recommended"), unnamed.recommend(10));
+            }
+        }
+        String[] made = copy.list((dir, name) -> name.matches("model\\..*\\.tflite"));
+        assertTrue(made.length > 0);
+        for (String name : made) {
+            assertArrayEquals(
+                    Files.readAllBytes(new File(Reference.folder(), "lean/" + name).toPath()),
+                    Files.readAllBytes(new File(copy, name).toPath()),
+                    name);
         }
     }
 
@@ -271,13 +317,20 @@ class RecommenderTest {
                     place++;
                 }
                 double[] rank =
-                        recommender.evaluate(Collections.singletonList(new Event(item)), new Cancellation()).rank;
+                        recommender.evaluate(
+                                        Collections.singletonList(new Event(item)),
+                                        new Cancellation())
+                                .rank;
                 assertEquals(1, rank.length);
                 assertEquals(place + 1, rank[0], item);
                 recommender.add(Collections.singletonList(new Event(item)));
             }
             assertEquals(
-                    0, recommender.evaluate(Collections.singletonList(new Event("?")), new Cancellation()).rank.length);
+                    0,
+                    recommender.evaluate(
+                                    Collections.singletonList(new Event("?")), new Cancellation())
+                            .rank
+                            .length);
         }
     }
 
