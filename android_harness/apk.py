@@ -149,6 +149,7 @@ def _java_home() -> str:
 
 
 def java_files(folder: Path) -> list[Path]:
+    """Java sources below a folder."""
     return sorted(folder.rglob("*.java"))
 
 
@@ -158,11 +159,13 @@ def _android(libraries: Path) -> Path:
 
 
 def need(tool: str, way: str) -> None:
+    """Refuse to go on without a tool; `way` says how to get it."""
     if shutil.which(tool) is None:
         raise BuildError(f"there is no {tool}: {way}")
 
 
 def run(command: list[str], way: str) -> str:
+    """What a command prints; where it fails, `way` says what to do."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise BuildError(f"{command[0]} failed: {way}\n{(done.stdout + done.stderr)[-3000:]}")
