@@ -160,8 +160,15 @@ class _Trainer:
         )
 
     def run(self) -> Trained:
+        self.workers.agree(
+            list(bytes.fromhex(self.fingerprint)),
+            "the workers differ in configuration, log or version: start all with the same CONFIG, --set and --out",
+        )
         state = self._restored() or self._begin()
-        self.workers.agree([state.phase == "final", state.finished, state.epoch, state.block, state.place])
+        self.workers.agree(
+            [state.phase == "final", state.finished, state.epoch, state.block, state.place],
+            "the workers do not see the same run directory: name a folder that all of them share",
+        )
         while not state.finished:
             self._phase(state)
         if self.workers.chief:

@@ -19,8 +19,11 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.train_batches import Batch
+from pocketrec.cloud.train_meeting import meet, split
 from pocketrec.cloud.train_rows import summed
 from pocketrec.device.errors import ConfigError, DataError
+
+PATIENCE = 600  # seconds for all workers to come
 
 #: What TensorFlow raises where another worker does not answer.
 _LOST = (
@@ -111,19 +114,18 @@ class Workers:
         (said,) = _sum_outside(self, mine)
         return [float(value) for value in said.numpy()]
 
-    def agree(self, values: Sequence[float]) -> None:
-        """See that all workers begin from the same place.
+    def agree(self, values: Sequence[float], otherwise: str) -> None:
+        """See that all workers have the same numbers.
 
         Raises:
-            DataError: they do not.
+            DataError: `otherwise`, on every worker.
         """
         if self.count == 1:
             return
-        mine = tf.constant(list(values), tf.float64)
-        (total,) = _sum_outside(self, mine)
-        (square,) = _sum_outside(self, mine * mine)
-        if not np.allclose(self.count * square, total * total):
-            raise DataError("the workers do not see the same run directory: name a folder that all of them share")
+        differs = float(self.word(values) != list(values))
+        (total,) = _sum_outside(self, tf.constant([differs], tf.float64))
+        if float(total[0]):
+            raise DataError(otherwise)
 
 
 @tf.function(reduce_retracing=True)
@@ -139,44 +141,49 @@ def announce(workers: Workers, stage: int) -> int:
     return int(workers.word([stage])[0])
 
 
-def connect(addresses: str | None, index: int | None) -> Workers | None:
+def connect(workers: str | None, index: int | None, patience: float = PATIENCE) -> Workers | None:
     """Join the other workers; returns when all are there.
 
     Args:
-        addresses: ``host1:port,host2:port,...``, the same on every worker; None = as $TF_CONFIG says.
-        index: place of this worker in `addresses`.
+        workers: ``host1:port,host2:port,...``, the same on every worker; None = as $TF_CONFIG says.
+        index: place of this worker among them.
+        patience: seconds in which all must have come.
 
     Returns:
         None where neither is given, or $TF_CONFIG names one worker only.
 
     Raises:
-        ConfigError: the addresses make no cluster, or this process has several accelerators.
+        ConfigError: the addresses make no cluster, this worker's port is taken, or it has several accelerators.
+        DataError: a worker did not come.
     """
-    if (addresses is None) != (index is None):
+    if (workers is None) != (index is None):
         raise ConfigError("give both --workers and --index, or neither")
-    if addresses is not None:
-        cluster, task = {"worker": addresses.split(",")}, {"type": "worker", "index": index}
+    if workers is not None:
+        cluster, task = {"worker": workers.split(",")}, {"type": "worker", "index": index}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": cluster, "task": task})
-    place, count = _place(os.environ.get("TF_CONFIG", "{}"))
+    place, addresses = _place(os.environ.get("TF_CONFIG", "{}"))
+    count = len(addresses)
     if count == 1:
         return None
     if len(tf.config.list_physical_devices("GPU")) > 1:
         raise ConfigError("one accelerator for each worker: start as many workers as there are, and set "
                           "CUDA_VISIBLE_DEVICES of each to its own")  # fmt: skip
+    meet(addresses, place, patience)
     with lost_is_one_line():
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     return Workers(place, count, strategy)
 
 
-def _place(text: str) -> tuple[int, int]:
-    """Index of this worker (a task of type chief comes first) and number of workers, of a TF_CONFIG."""
+def _place(text: str) -> tuple[int, list[str]]:
+    """Index of this worker (a task of type chief comes first) and all addresses, of a TF_CONFIG."""
     try:
         config = json.loads(text)
         cluster = config.get("cluster", {})
-        chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
-        count = len(chiefs) + len(workers)
-        if count <= 1:
-            return 0, 1
+        chiefs, workers = list(cluster.get("chief", [])), list(cluster.get("worker", []))
+        addresses = chiefs + workers
+        if len(addresses) <= 1:
+            return 0, ["here"]
+        _check_addresses(addresses)
         kind, index = config["task"]["type"], int(config["task"]["index"])
         place = {"chief": 0, "worker": len(chiefs)}[kind] + index
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -184,9 +191,16 @@ def _place(text: str) -> tuple[int, int]:
             'TF_CONFIG must be like {"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
             '"index": 0}}: mend it, or use --workers and --index'
         ) from None
-    if not 0 <= place < count:
-        raise ConfigError(f"worker {place} is none of the {count} workers: count --index from 0")
-    return place, count
+    if not 0 <= place < len(addresses):
+        raise ConfigError(f"worker {place} is none of the {len(addresses)} workers: count --index from 0")
+    return place, addresses
+
+
+def _check_addresses(addresses: list[str]) -> None:
+    for address in addresses:
+        split(address)
+    if len(set(addresses)) < len(addresses):
+        raise ConfigError("two workers have the same host and port: give each its own")
 
 
 @contextlib.contextmanager

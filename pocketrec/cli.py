@@ -263,6 +263,8 @@ def _run_stages(options: argparse.Namespace) -> None:
     from pocketrec.pipeline import STAGES, TARGETS, results
 
     config = load_config(options.config, [*options.overrides, *_named_resources(options)])
+    if not config.model.tied and options.command not in ("prepare", "train", "candidates"):
+        raise ConfigError("a device holds one item table: set model.tied = true (train alone can do without)")
     options.out = options.out or Path("runs", Path(options.config).stem)
     folder = options.out
     targets = None if options.command == "run" else TARGETS[options.command]
@@ -298,6 +300,7 @@ def _together(options: argparse.Namespace, run: Run) -> Iterator[Run]:
     use_threads(run)
     from pocketrec.cloud.train_distributed import announce, connect, lost_is_one_line
 
+    run.say("waiting for all workers")
     workers = connect(options.workers, options.index)
     said = FAILED
     try:

@@ -94,6 +94,7 @@ def test_wrong_arguments_exit_with_status_2(arguments: list[str], capsys: pytest
         (["run", "{config}", "--set", "train.epochs"], "write it as table.key=value"),
         (["run", "{config}", "--set", "train.speed=3"], "unknown key train.speed"),
         (["run", "{config}", "--set", "train.epochs=many"], "train.epochs must be of type int"),
+        (["run", "{config}", "--set", "model.tied=false"], "set model.tied = true"),
         (["prepare", "{config}", "--set", "data.path=missing.csv"], "missing.csv"),
         (["personalise", "--bundle", "missing", "--user", "u", "--events", "missing.csv"], "missing"),
         (["recommend", "--bundle", "missing", "--user", "u"], "missing"),

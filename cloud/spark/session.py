@@ -89,7 +89,13 @@ def _check_java() -> None:
 
 
 def _check_master(master: str) -> None:
-    """Spark itself would try for a minute."""
+    """Spark itself would try for a minute, or end with a page of Java."""
+    if not re.match(r"$|local(\[.*\])?$|yarn$|spark://.|k8s://.", master):
+        raise ConfigError(
+            f"{master!r} is no Spark master: use local[2], spark://host:7077, yarn or k8s://https://host:443"
+        )
+    if master == "yarn" and not {"HADOOP_CONF_DIR", "YARN_CONF_DIR"} & os.environ.keys():
+        raise ConfigError("for master yarn set HADOOP_CONF_DIR to the folder of the cluster's configuration")
     if not master.startswith("spark://"):
         return
     answers = []

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 from processes import Process, free_ports, process_group, start
 
-from pocketrec.device.errors import ConfigError
+from pocketrec.cloud.train_meeting import meet
+from pocketrec.device.errors import ConfigError, DataError
 
 HERE = Path(__file__).parent
 PATIENCE = 240
@@ -132,3 +135,25 @@ def test_wrong_workers_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(None, None)
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}')
     assert connect(None, None) is None
+    with pytest.raises(ConfigError, match="not like host:port"):
+        connect("a:1,b", 0)
+    with pytest.raises(ConfigError, match="same host and port"):
+        connect("a:1,a:1", 0)
+
+
+def test_workers_meet_or_say_who_is_missing() -> None:
+    ports = free_ports(3)
+    addresses = [f"127.0.0.1:{port}" for port in ports]
+    with ThreadPoolExecutor(3) as pool:
+        for met in [pool.submit(meet, addresses, index, 30) for index in (2, 0, 1)]:
+            met.result()
+        first, second = (pool.submit(meet, addresses, index, patience) for index, patience in ((0, 2), (1, 4)))
+        with pytest.raises(DataError, match=f"missing: 2 \\({addresses[2]}\\)"):
+            first.result()
+        with pytest.raises(DataError, match=r"worker 0 .* did not let this one begin"):
+            second.result()
+    with (
+        socket.create_server(("127.0.0.1", ports[0])),
+        pytest.raises(ConfigError, match=f"cannot listen at port {ports[0]}"),
+    ):
+        meet(addresses, 0, 1)
