@@ -152,11 +152,11 @@ def _do(root: Path, *words: str) -> None:
 
 def install(root: Path, wheel: Path, bundle: Path) -> None:
     """Put the wheel, the device tests and their bundle into the root, in the place of those before."""
-    for name in ("wheel", "work"):
+    for name in ("wheel", "tested"):
         shutil.rmtree(root / name, ignore_errors=True)
     with zipfile.ZipFile(wheel) as file:
         file.extractall(root / "wheel")
-    work = root / "work"
+    work = root / "tested"
     work.mkdir()
     shutil.copytree(TESTS, work / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     for path in bundle.parent.glob(f"{bundle.name}*"):
@@ -166,14 +166,14 @@ def install(root: Path, wheel: Path, bundle: Path) -> None:
 
 
 def inside(root: Path, *words: str, **variables: str) -> list[str]:
-    """The words that run `words` in the root, in /work."""
+    """The words that run `words` in the root, in /tested."""
     settings = {
         "PYTHONPATH": "/wheel:/site", "PYTHONDONTWRITEBYTECODE": "1", "POCKETREC_INSTALLED": "1",
-        "POCKETREC_TEST_BUNDLE": "/work/bundle", "POCKETREC_EMULATED": "1", "OPENBLAS_NUM_THREADS": "1", **variables,
+        "POCKETREC_TEST_BUNDLE": "/tested/bundle", "POCKETREC_EMULATED": "1", "OPENBLAS_NUM_THREADS": "1", **variables,
     }  # fmt: skip
     named = [f"{name}={value}" for name, value in settings.items()]
     return [*NAMESPACES, "sh", "-c", f"QEMU={shlex.quote(shutil.which('qemu-aarch64-static') or '')}; {ENTER}", "sh",
-            str(root), *named, "sh", "-c", 'cd /work && exec "$@"', "sh", *words]  # fmt: skip
+            str(root), *named, "sh", "-c", 'cd /tested && exec "$@"', "sh", *words]  # fmt: skip
 
 
 def not_equal(root: Path, bundle: Path, natives: list[Path]) -> int:
