@@ -19,6 +19,8 @@ from typing import Any, Final
 import numpy as np
 import tensorflow as tf
 
+from pocketrec.export.products import transposed
+
 Array = np.ndarray[Any, Any]
 
 #: Ways to personalise that train adapters -> what their adapters read.
@@ -80,7 +82,7 @@ def forward(weights: AdapterWeights, inputs: tf.Tensor) -> tuple[tf.Tensor, Adap
 
 def backward(weights: AdapterWeights, trace: AdapterTrace, gradient: tf.Tensor) -> tuple[AdapterWeights, tf.Tensor]:
     """Gradients of the tensors, and of the inputs (T * B, S), from that of the output (T * B, O)."""
-    inner = tf.matmul(gradient, weights.up_kernel, transpose_b=True)  # (T * B, W)
+    inner = tf.matmul(gradient, transposed(weights.up_kernel))  # (T * B, W)
     inner *= 1.0 - trace.activation * trace.activation
     gradients = AdapterWeights(
         down_kernel=tf.matmul(trace.inputs, inner, transpose_a=True),
@@ -88,4 +90,4 @@ def backward(weights: AdapterWeights, trace: AdapterTrace, gradient: tf.Tensor) 
         up_kernel=tf.matmul(trace.activation, gradient, transpose_a=True),
         up_bias=tf.reduce_sum(gradient, axis=0),
     )
-    return gradients, tf.matmul(inner, weights.down_kernel, transpose_b=True)
+    return gradients, tf.matmul(inner, transposed(weights.down_kernel))

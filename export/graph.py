@@ -19,6 +19,7 @@ from pocketrec.device import contract
 from pocketrec.export import adapters, gru
 from pocketrec.export.item_table import ItemTable
 from pocketrec.export.optimizers import OPTIMIZERS
+from pocketrec.export.products import transposed
 from pocketrec.export.weights import GRU_TENSORS, gru_layers, trainable_names
 
 Array = np.ndarray[Any, Any]
@@ -253,7 +254,7 @@ class PersonalGraph(tf.Module):
                 gradients[f"{FC}_kernel"] = tf.matmul(done.states, gradient, transpose_a=True)
                 gradients[f"{FC}_bias"] = tf.reduce_sum(gradient, axis=0)
                 if layer != lowest:
-                    gradient = tf.matmul(gradient, self._value(f"{FC}_kernel"), transpose_b=True)  # (T * B, H)
+                    gradient = tf.matmul(gradient, transposed(self._value(f"{FC}_kernel")))  # (T * B, H)
             elif layer != lowest or self._trains(f"{layer}_kernel"):
                 weights = self._gru(layer)
                 of_layer, projection = gru.backward(weights, done.layers[layer], gradient, self.shape.window)
@@ -277,12 +278,12 @@ class PersonalGraph(tf.Module):
         if negatives is not None:
             return self._sampled_loss(users, targets, negatives)
         catalogue = self._catalogue(targets)  # (N, E)
-        by_size = tf.transpose(catalogue)  # (E, N), once for all chunks: FULLY_CONNECTED wants (out, in)
+        by_size = transposed(catalogue)  # (E, N), once for all chunks
         losses, gradients = [], []
         for part, places in self._chunks(users, targets):
-            probabilities = tf.nn.softmax(tf.matmul(part, catalogue, transpose_b=True))  # (chunk, N)
+            probabilities = tf.nn.softmax(tf.matmul(part, by_size))  # (chunk, N)
             losses.append(-tf.math.log(tf.maximum(tf.gather_nd(probabilities, places), _TINY)))
-            gradients.append(tf.matmul(probabilities, by_size, transpose_b=True))
+            gradients.append(tf.matmul(probabilities, catalogue))
         return tf.concat(losses, 0), tf.concat(gradients, 0) - self.table.gather(targets)
 
     def _sampled_loss(self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -299,9 +300,9 @@ class PersonalGraph(tf.Module):
         if negatives is not None:
             yield self._sampled_logits(users, targets, negatives)
             return
-        catalogue = self._catalogue(targets)
+        by_size = transposed(self._catalogue(targets))  # (E, N)
         for part, places in self._chunks(users, targets):
-            yield tf.matmul(part, catalogue, transpose_b=True), places
+            yield tf.matmul(part, by_size), places
 
     @staticmethod
     def _judge(logits: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -321,8 +322,8 @@ class PersonalGraph(tf.Module):
         """
         own = tf.reduce_sum(users * self.table.gather(targets), axis=1, keepdims=True)  # (T * B, 1)
         own -= self._log_probability(tf.maximum(targets, 1))[:, None]
-        others = tf.matmul(users, self.table.gather(negatives), transpose_b=True)  # (T * B, S)
-        others -= self._log_probability(negatives)[None, :]
+        others = tf.matmul(users, transposed(self.table.gather(negatives)))  # (T * B, S)
+        others += -self._log_probability(negatives)[None, :]  # ADD: with SUB tflite-runtime broadcasts slowly
         hit = tf.cast(tf.equal(targets[:, None], negatives[None, :]), tf.float32)
         logits = tf.concat([own, others + hit * _EXCLUDED], axis=1)
         steps = tf.range(targets.shape[0])

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from pocketrec.export.products import transposed
+
 # Added to the update gate's input where a step is padding: sigmoid then gives exactly 1 in float32, so the state is
 # carried (Keras' mask semantics) and every gradient of the step is exactly 0, at no cost inside the unrolled loop.
 _CARRY = 1e4
@@ -42,7 +44,8 @@ class GRUTrace:
 
     inputs: tf.Tensor  # (T * B, I)
     previous: tf.Tensor  # (T * B, H), state before the step
-    gates: tf.Tensor  # (T * B, 2H), z and r after the sigmoid
+    update: tf.Tensor  # (T * B, H), z after the sigmoid
+    reset: tf.Tensor  # (T * B, H), r after the sigmoid
     recurrent: tf.Tensor  # (T * B, H), recurrent part of the candidate before the reset gate
     candidate: tf.Tensor  # (T * B, H), after the tanh
 
@@ -61,35 +64,28 @@ def forward(weights: GRUWeights, inputs: tf.Tensor, padding: tf.Tensor, steps: i
     """
     hidden = weights.recurrent_kernel.shape[0]
     batch = inputs.shape[0] // steps
-    # One transpose for all steps: FULLY_CONNECTED wants its weights as (out, in).
-    recurrent = tf.transpose(weights.recurrent_kernel)  # (3H, H)
     projected = tf.matmul(inputs, weights.kernel) + weights.bias[0]  # (T * B, 3H)
-    z, r, n = tf.split(projected, 3, axis=1)
-    zr = tf.concat([z + padding * _CARRY, r], axis=1)
-    zr_steps = tf.unstack(tf.reshape(zr, [steps, batch, 2 * hidden]))
-    n_steps = tf.unstack(tf.reshape(n, [steps, batch, hidden]))
+    z_input, r_input, n_input = tf.split(projected, 3, axis=1)
+    by_gate = (_by_step(values, steps) for values in (z_input + padding * _CARRY, r_input, n_input))
 
     state = tf.zeros([batch, hidden])
-    states, gates, recurrents, candidates = [], [], [], []
-    for step, (zr_input, n_input) in enumerate(zip(zr_steps, n_steps, strict=True)):
+    states, done = [], []
+    for step, (z, r, n) in enumerate(zip(*by_gate, strict=True)):
+        previous = state
         if step == 0:  # the product with the zero state left out; the converter would fold it into a constant a batch
-            zr_state, n_state = tf.split(weights.bias[1:], [2 * hidden, hidden], axis=1)  # (1, 2H), (1, H)
-            recurrents.append(n_state + state)  # (B, H)
+            z_state, r_state, n_state = tf.split(weights.bias[1:], 3, axis=1)  # (1, H) each
+            recurrent = n_state + state  # (B, H)
         else:
-            from_state = tf.matmul(state, recurrent, transpose_b=True) + weights.bias[1]  # (B, 3H)
-            zr_state, n_state = tf.split(from_state, [2 * hidden, hidden], axis=1)
-            recurrents.append(n_state)
-        gate = tf.sigmoid(zr_input + zr_state)  # (B, 2H)
-        z, r = tf.split(gate, 2, axis=1)
-        candidate = tf.tanh(n_input + r * n_state)
+            from_state = tf.matmul(state, weights.recurrent_kernel) + weights.bias[1]  # (B, 3H)
+            # In equal parts: XNNPACK has no other split.
+            z_state, r_state, recurrent = tf.split(from_state, 3, axis=1)
+        z, r = tf.sigmoid(z + z_state), tf.sigmoid(r + r_state)  # (B, H)
+        candidate = tf.tanh(n + r * recurrent)
         state = candidate + z * (state - candidate)
         states.append(state)
-        gates.append(gate)
-        candidates.append(candidate)
-    outputs = tf.concat(states, axis=0)
-    previous = tf.concat([tf.zeros([batch, hidden]), *states[:-1]], axis=0)
-    trace = GRUTrace(inputs, previous, tf.concat(gates, 0), tf.concat(recurrents, 0), tf.concat(candidates, 0))
-    return outputs, trace
+        done.append((previous, z, r, recurrent, candidate))
+    trace = GRUTrace(inputs, *(tf.concat(values, axis=0) for values in zip(*done, strict=True)))
+    return tf.concat(states, axis=0), trace
 
 
 def backward(weights: GRUWeights, trace: GRUTrace, gradient: tf.Tensor, steps: int) -> tuple[GRUWeights, tf.Tensor]:
@@ -105,32 +101,30 @@ def backward(weights: GRUWeights, trace: GRUTrace, gradient: tf.Tensor, steps: i
         Gradients in the shape of `weights`, and d loss / d (input projection), float32 (T * B, 3H), from which
         `input_gradient` gets the gradient of the inputs where a lower layer trains too.
     """
-    hidden = trace.previous.shape[1]
-    batch = trace.inputs.shape[0] // steps
-    z, r = tf.split(trace.gates, 2, axis=1)
+    z, r = trace.update, trace.reset
     # d state / d pre-activation of each gate, for all steps at once.
-    to_z = (trace.previous - trace.candidate) * z * (1.0 - z)
-    to_n = (1.0 - z) * (1.0 - trace.candidate * trace.candidate)
-    to_r = to_n * trace.recurrent * r * (1.0 - r)
+    rest = _one_minus(z)
+    to_z = (trace.previous - trace.candidate) * (z * rest)
+    to_n = rest * _one_minus(trace.candidate * trace.candidate)
+    to_r = to_n * trace.recurrent * (r * _one_minus(r))
     to_recurrent = tf.concat([to_z, to_r, to_n * r], axis=1)  # (T * B, 3H), order z, r, n
 
-    factor_steps = tf.unstack(tf.reshape(to_recurrent, [steps, batch, 3 * hidden]))
-    carry_steps = tf.unstack(tf.reshape(z, [steps, batch, hidden]))
-    gradient_steps = tf.unstack(tf.reshape(gradient, [steps, batch, hidden]))
-    total = gradient_steps[-1]  # d loss / d state after the step
-    totals = [total]
-    for step in range(steps - 1, 0, -1):
+    factor_steps = _by_step(to_recurrent, steps)
+    carry_steps = _by_step(z, steps)
+    gradient_steps = _by_step(gradient, steps)
+    recurrent = transposed(weights.recurrent_kernel)  # (3H, H), once for all steps
+    total = gradient_steps[-1]  # (B, H), d loss / d state after the step
+    totals, gates = [], []
+    for step in range(steps - 1, -1, -1):
         gate_gradient = tf.concat([total, total, total], axis=1) * factor_steps[step]  # (B, 3H)
-        through_gates = tf.matmul(gate_gradient, weights.recurrent_kernel, transpose_b=True)  # (B, H)
-        total = gradient_steps[step - 1] + total * carry_steps[step] + through_gates
         totals.append(total)
-    state_gradient = tf.concat(totals[::-1], axis=0)  # (T * B, H)
-
-    z_gradient = state_gradient * to_z
-    r_gradient = state_gradient * to_r
-    n_gradient = state_gradient * to_n
+        gates.append(gate_gradient)
+        if step:
+            total = gradient_steps[step - 1] + total * carry_steps[step] + tf.matmul(gate_gradient, recurrent)
+    recurrent_gradient = tf.concat(gates[::-1], axis=0)  # (T * B, 3H)
+    z_gradient, r_gradient, _ = tf.split(recurrent_gradient, 3, axis=1)
+    n_gradient = tf.concat(totals[::-1], axis=0) * to_n  # without the reset gate
     projection_gradient = tf.concat([z_gradient, r_gradient, n_gradient], axis=1)  # (T * B, 3H)
-    recurrent_gradient = tf.concat([z_gradient, r_gradient, n_gradient * r], axis=1)  # (T * B, 3H)
     gradients = GRUWeights(
         kernel=tf.matmul(trace.inputs, projection_gradient, transpose_a=True),
         recurrent_kernel=tf.matmul(trace.previous, recurrent_gradient, transpose_a=True),
@@ -141,4 +135,15 @@ def backward(weights: GRUWeights, trace: GRUTrace, gradient: tf.Tensor, steps: i
 
 def input_gradient(weights: GRUWeights, projection_gradient: tf.Tensor) -> tf.Tensor:
     """Gradient of the layer's inputs, float32 (T * B, I), from `backward`'s second result."""
-    return tf.matmul(projection_gradient, weights.kernel, transpose_b=True)
+    return tf.matmul(projection_gradient, transposed(weights.kernel))
+
+
+def _by_step(values: tf.Tensor, steps: int) -> list[tf.Tensor]:
+    """(T * B, X) as T tensors (B, X)."""
+    unstacked: list[tf.Tensor] = tf.unstack(tf.reshape(values, [steps, values.shape[0] // steps, values.shape[1]]))
+    return unstacked
+
+
+def _one_minus(values: tf.Tensor) -> tf.Tensor:
+    """1 - values, without SUB: tflite-runtime is slow where that has a scalar."""
+    return values * -1.0 + 1.0

@@ -53,7 +53,7 @@ def shrink(content: bytes) -> bytes:
         _strip(subgraph)
     for subgraph, operators in zip(model.subgraphs, in_time, strict=True):
         subgraph.operators = operators  # the converter's order: what is read earlier stays in memory for longer
-    return _write(model)
+    return write(model)
 
 
 def _merge_buffers(model: Any) -> None:
@@ -192,7 +192,8 @@ def _strip(subgraph: Any) -> None:
             operator.mutatingVariableInputs = None
 
 
-def _write(model: Any) -> bytes:
+def write(model: Any) -> bytes:
+    """The bytes of a model of the object API (`ModelT`), which is used up by it: what is equal is written once."""
     builder = _Builder(1 << 20)
     for subgraph in model.subgraphs:
         subgraph.tensors = [_Once(tensor) for tensor in subgraph.tensors]

@@ -212,3 +212,21 @@ def test_vocabulary_with_odd_ids(tmp_path: Path) -> None:
     assert vocabulary.ids(range(1, len(ids) + 1)) == ids
     with pytest.raises(BundleError, match="10 lines and not 11"):
         Vocabulary(tmp_path / "items.txt", 11)
+
+
+@pytest.mark.parametrize("count", [1, 2, 1023, 1024, 1025, 2048, 2049, 60_000])
+def test_a_vocabulary_of_any_size_is_looked_up_in_its_file(count: int, tmp_path: Path) -> None:
+    """Ids lie across chunks of the file and at both ends of the strides whose places are kept."""
+    ids = [f"ïtem {row * 2_654_435_761 % 2**32:x}" for row in range(1, count + 1)]
+    file = tmp_path / "items.txt"
+    file.write_text("".join(f"{item}\n" for item in ids), encoding="utf-8")
+    vocabulary = Vocabulary(file, count)
+    rows = sorted({row for row in (1, 2, 1023, 1024, 1025, 2047, 2048, 2049, count // 2, count) if 1 <= row <= count})
+    assert vocabulary.ids(rows) == [ids[row - 1] for row in rows]
+    assert vocabulary.rows([*(ids[row - 1] for row in rows), "nothing", ""]).tolist() == [*rows, 0, 0]
+    assert len(vocabulary) == count
+    for wrong in (0, count + 1):
+        with pytest.raises(IndexError):
+            vocabulary.ids([wrong])
+    with pytest.raises(BundleError, match=f"{count} lines and not {count + 1}"):
+        Vocabulary(file, count + 1)
