@@ -36,7 +36,7 @@ def add_pull(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", metavar="URL", nargs="?", default="", help="address of what `pocketrec publish` wrote")
     parser.add_argument("--to", metavar="DIR", required=True, help="folder of versions")
     parser.add_argument("--user", metavar="ID", nargs="+", default=[], help="users of this device: their candidates "
-                        "are fetched, by the number of a shard that at least 256 users share")  # fmt: skip
+                        "are fetched, by the number of a shard that 256 users share on average")  # fmt: skip
     parser.add_argument("--key", metavar="PUBKEY", help="public key to pin, a file or 64 hexadecimal digits: what is "
                         "not signed with it is refused (needs the extra `secure`)")  # fmt: skip
     parser.add_argument("--rollback", action="store_true", help="go back to the version before, without a connection")

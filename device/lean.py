@@ -3,8 +3,8 @@
 The table has, after row 0 (padding): H rows of the popular head, B rows of buckets (one for each category of the other
 items, and a last one for all that have none), and S reserved rows, which a device fills with the item rows of its
 candidate shard. So a device holds rows of its own candidates without ever having asked for an item: the shard is named
-by a hash of the user id, and at least 256 users share it. An event of another item counts as its bucket, which the
-event's category tells; without one it counts as the last bucket.
+by a hash of the user id, and 256 users or more share it on average. An event of another item counts as its bucket,
+which the event's category tells; without one it counts as the last bucket.
 
 items.txt holds the ids of head and buckets; the id of a bucket begins with `BUCKET`. This module knows nothing about
 training.

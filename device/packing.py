@@ -72,7 +72,7 @@ def write_bundle_files(
             `cut_off` is None, for a device tells them by their times elsewhere.
         cut_off, mask_seen, versions, gate: see `Manifest`.
         created: ISO 8601 time; "" = now.
-        shards: candidate files; None = as many as leave 256 users or more in each, at most 4096.
+        shards: candidate files; None = as many as leave 256 users or more in each on average, at most 4096.
         archive: a .zip of the same files, if wanted.
         packed: skeleton and weights of the model file (`pocketrec.device.packed`), to be written in its place.
         lean: counts of a lean table, see `Manifest`; candidates then name rows of that table, reserved ones included.
@@ -139,7 +139,7 @@ def candidate_files(
         users: U user ids, all different.
         rows: integers [U, K] in 0..items, 0 = padding.
         items: number N of items.
-        shards: number of files; None = as many as leave 256 users or more in each, at most 4096.
+        shards: number of files; None = as many as leave 256 users or more in each on average, at most 4096.
         known: integers [U], events of each user that the cloud knows; None = not written.
         shard_items: for each shard, the items that it brings to a lean table.
 
@@ -174,7 +174,7 @@ def candidate_files(
 
 
 def shards_for(users: int) -> int:
-    """Candidate files for so many users: as many as leave 256 users or more in each, at most 4096."""
+    """Candidate files for so many users: as many as leave 256 users or more in each on average, at most 4096."""
     return max(1, min(4096, users // USERS_A_SHARD))
 
 

@@ -2,8 +2,9 @@
 
 latest.json first, checked against the pinned key; then the manifest that it names; then every file of the manifest
 that is not here already, and of the candidates only the users' own shards: the server learns the number of a shard,
-which at least 256 users share, and never a user. Each file is checked against its SHA-256, the whole bundle is opened,
-and only then does current.json name the new version. Nothing here is called by personal training or recommending.
+which 256 users or more share on average, and never a user. Each file is checked against its SHA-256, the whole bundle
+is opened, and only then does current.json name the new version. Nothing here is called by personal training or
+recommending.
 """
 
 from __future__ import annotations

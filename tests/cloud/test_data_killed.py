@@ -66,6 +66,7 @@ def test_killed_ten_times_it_ends_with_the_same_files(tmp_path: Path) -> None:
             seconds *= 0.9
             os.rename(tmp_path / "killed", tmp_path / f"over{killed}{seconds}")
         else:
+            assert process.returncode == -signal.SIGKILL
             killed += 1
     assert begin(source, tmp_path / "killed").wait() == 0
     assert files(tmp_path / "killed") == expected

@@ -127,6 +127,24 @@ def test_a_lean_bundle_becomes_the_users_own(made: Path, site: Server, here: Pat
         Recommender(here, user=other)
 
 
+def test_users_of_a_shard_ask_for_the_same_whatever_they_did(made: Path, site: Server, here: Path) -> None:
+    """A lean bundle: no request names an item, and none is made for items that have no row here."""
+    publish(made.with_name(made.name + ".lean"), site.root)
+    one, two = [f"u{n}" for n in range(20) if shard_of(f"u{n}", 3) == 0][:2]
+    get(site, here, users=[one])
+    asked, served = list(site.asked), {path.name for path in site.root.rglob("*") if path.is_file()}
+    assert {Path(path).name for path in site.paths()} < served
+    assert len(asked) == len(served) - 3, "each file once, but for two shards and the record of the release"
+    recommender = Recommender(here, user=one)
+    recommender.personalise([(f"item {row}", 1001.0 + row) for row in range(1, 61)])
+    recommender.recommend(30)
+    get(site, here)
+    assert site.paths()[len(asked) :] == ["/latest.json"]
+    site.asked.clear()
+    get(site, here.with_name("another"), users=[two])
+    assert site.asked == asked
+
+
 def test_nothing_of_the_user_is_sent(folder: Path, site: Server, here: Path) -> None:
     publish(folder, site.root)
     get(site, here, users=["u3", "somebody by name"])
