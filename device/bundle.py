@@ -107,7 +107,11 @@ class Bundle:
             BundleError: the shard is missing, cut short or altered.
         """
         rows = self._of(user, ROWS)
-        return None if rows is None else np.asarray(rows[rows > 0].astype(np.int32))
+        if rows is None:
+            return None
+        if rows.ndim != 1 or rows.dtype.kind not in "ui" or rows.max(initial=0) > len(self.vocabulary):
+            raise BundleError(f"{self.folder}: candidates name items that the bundle lacks: {_AGAIN}")
+        return np.asarray(rows[rows > 0].astype(np.int32))
 
     def known_of(self, user: str) -> int:
         """Events of a user that the cloud knows, and that the global model was trained on.
@@ -119,6 +123,8 @@ class Bundle:
             BundleError: the shard is missing, cut short or altered.
         """
         known = self._of(user, KNOWN)
+        if known is not None and (known.ndim or known.dtype.kind not in "ui"):
+            raise BundleError(f"{self.folder}: the numbers of known events cannot be read: {_AGAIN}")
         return 0 if known is None else int(known)
 
     def _of(self, user: str, tensor: str) -> np.ndarray[Any, Any] | None:
@@ -130,10 +136,12 @@ class Bundle:
         shard = self._shard(name)
         try:
             users = json.loads(shard.metadata[USERS])
+            if not isinstance(users, list):
+                raise ValueError("its users are no list")
             if user not in users or tensor not in shard.tensors:
                 return None
             return np.asarray(shard.tensors[tensor][users.index(user)])
-        except (ValueError, KeyError, IndexError, AttributeError) as error:
+        except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
             raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
 
     def _shard(self, name: str) -> tensorfile.TensorFile:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -20,6 +21,7 @@ from pocketrec.device.contract import (
     WEIGHTS_FILE,
 )
 from pocketrec.device.errors import BundleError
+from pocketrec.device.plain import check_plain, whole
 
 _REQUIRED: Final = (ITEMS_FILE, RECIPE_FILE)
 
@@ -103,15 +105,21 @@ class Manifest:
             raise BundleError(f"{place} is of bundle format {version} and this version of pocketrec reads "
                               f"{FORMAT_VERSION}: update pocketrec, or use another bundle")  # fmt: skip
         try:
-            files = {name: FileEntry(int(e["bytes"]), str(e["sha256"])) for name, e in table.pop("files").items()}
+            files = {name: FileEntry(whole(e["bytes"]), str(e["sha256"])) for name, e in table.pop("files").items()}
             manifest = cls(**table, files=files)
             _check(manifest)
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(f"{place}: {MANIFEST_FILE} is wrong ({error}): {again}") from None
         return manifest
 
 
 def _check(manifest: Manifest) -> None:
+    check_plain(manifest)
+    tables = ("vocabulary", "model", "tensors", "candidates", "packed", "lean", "versions", "gate")
+    if wrong := [name for name in tables if not isinstance(getattr(manifest, name), dict)]:
+        raise ValueError(f"{wrong[0]} is no table")
+    for name in {"embedding", "candidates"} & manifest.model.keys():
+        whole(manifest.model[name], 1)
     for name, entry in manifest.files.items():
         check_name(name)
         if not 0 <= entry.bytes < 1 << 53 or not re.fullmatch("[0-9a-f]{64}", entry.sha256):
@@ -120,18 +128,18 @@ def _check(manifest: Manifest) -> None:
         if name not in manifest.files:
             raise ValueError(f"it does not list {name}")
     if manifest.lean:
-        counts = [int(manifest.lean[name]) for name in ("head", "buckets", "reserved")]
-        if min(counts) < 0 or counts[0] + counts[1] != manifest.vocabulary["items"] or not manifest.packed:
+        counts = [whole(manifest.lean[name]) for name in ("head", "buckets", "reserved")]
+        if counts[0] + counts[1] != manifest.vocabulary["items"] or not manifest.packed:
             raise ValueError("the counts of the lean table do not fit")
-    if manifest.packed and int(manifest.packed["bytes"]) < 1:
-        raise ValueError("the size of the model is none")
+    if manifest.packed:
+        whole(manifest.packed["bytes"], 1, 1 << 31)
     if not manifest.packed and manifest.files[MODEL_FILE].sha256 != manifest.model_id:
         raise ValueError(f"the model id is not the hash of {MODEL_FILE}")
     told = (manifest.vocabulary["items"], manifest.candidates["shards"], manifest.candidates["per_user"])
     if any(type(count) is not int or count < least for count, least in zip(told, (1, 0, 0), strict=True)):
         raise ValueError("a count is out of range")
     cut_off: object = manifest.cut_off
-    if not (cut_off is None or isinstance(cut_off, int | float)):
+    if not (cut_off is None or (isinstance(cut_off, int | float) and abs(cut_off) < math.inf)):
         raise ValueError("cut_off is not a number")
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -18,6 +18,19 @@ from pocketrec.device.errors import BundleError, StateError
 from pocketrec.device.runtime import load_interpreter
 
 Array = np.ndarray[Any, Any]
+
+
+#: What each signature takes and gives, whatever the model.
+_PROMISED: Final = {
+    contract.TRAIN: (
+        (contract.ITEMS, contract.TARGETS, contract.LEARNING_RATE, contract.PROXIMAL), (contract.LOSS,)
+    ),
+    contract.EVALUATE: ((contract.ITEMS, contract.TARGETS), (contract.LOSS, contract.RANK)),
+    contract.EMBED: ((contract.ITEMS,), (contract.USER_EMBEDDING,)),
+    contract.INFER: ((contract.ITEMS, contract.CANDIDATES), (contract.SCORES,)),
+    contract.LOOKUP: ((contract.CANDIDATES,), (contract.ITEM_EMBEDDINGS,)),
+    contract.EXPORT_WEIGHTS: ((contract.UNUSED,), ()),
+}  # fmt: skip
 
 
 class Model:
@@ -195,10 +208,17 @@ class Model:
 
     def _signature(self, name: str) -> dict[str, tuple[tuple[int, ...], Any]]:
         if name not in self._inputs:
-            runner = self._runners[name] = self._interpreter.get_signature_runner(name)
+            try:
+                runner = self._interpreter.get_signature_runner(name)
+                inputs, outputs = runner.get_input_details(), runner.get_output_details()
+            except (RuntimeError, ValueError) as error:
+                raise _failed(name, error) from None
+            takes, gives = _PROMISED.get(name, ((), ()))
+            for key in [key for key in takes if key not in inputs] + [key for key in gives if key not in outputs]:
+                raise BundleError(f"the model's {name} has no {key}: fetch or export the bundle again")
+            self._runners[name] = runner
             self._inputs[name] = {
-                key: (tuple(int(size) for size in entry["shape"]), entry["dtype"])
-                for key, entry in runner.get_input_details().items()
+                key: (tuple(int(size) for size in entry["shape"]), entry["dtype"]) for key, entry in inputs.items()
             }
         return self._inputs[name]
 
@@ -213,5 +233,13 @@ class Model:
                     raise ValueError(
                         f"{name}: {key} must be {np.dtype(dtype)} {list(shape)}, not {value.dtype} {list(value.shape)}"
                     )
-            outputs: dict[str, Array] = self._runners[name](**inputs)
+            try:
+                outputs: dict[str, Array] = self._runners[name](**inputs)
+            except RuntimeError as error:  # such as an item that the table lacks
+                raise _failed(name, error) from None
             return {key: np.array(value) for key, value in outputs.items()}
+
+
+def _failed(name: str, error: Exception) -> BundleError:
+    text = " ".join(str(error).split())[:200]
+    return BundleError(f"the model's {name} failed ({text}): fetch or export the bundle again")

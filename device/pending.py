@@ -17,6 +17,7 @@ import numpy as np
 
 from pocketrec.device.guard import Judgement, Observed, events_to_learn
 from pocketrec.device.personalise import Paused
+from pocketrec.device.plain import check_plain
 from pocketrec.device.training import Course
 
 if TYPE_CHECKING:
@@ -122,5 +123,10 @@ class Pending:
         if told is not None:
             observed = {choice: Observed(**entry) for choice, entry in told.pop("observed").items()}
             judgement = Judgement(**told, observed=observed)
-        paused = Paused(Course(**table.pop("course")), dict(weights), judgement)
+        course = Course(**table.pop("course"))
+        if not all(isinstance(loss, int | float) for loss in course.losses):
+            raise ValueError("the losses of its training are none")
+        for part in (course, *([] if judgement is None else [judgement])):
+            check_plain(part)
+        paused = Paused(course, dict(weights), judgement)
         return cls(**table, paused=paused)

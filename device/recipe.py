@@ -9,6 +9,7 @@ from typing import Any
 
 from pocketrec.device.errors import BundleError
 from pocketrec.device.guard import GuardRecipe
+from pocketrec.device.plain import check_plain
 from pocketrec.device.repeats import Repeats
 
 FORMAT = 1  # of recipe.json
@@ -72,8 +73,10 @@ class Recipe:
                 raise ValueError(f"its format is {table['format']!r}")
             guard = GuardRecipe.from_dict(plain.pop("guard", {}))
             repeats = Repeats(**plain.pop("repeats", {}))
-            return cls(**plain, repeats=repeats, guard=guard)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            recipe = cls(**plain, repeats=repeats, guard=guard)
+            check_plain(recipe)
+            return recipe
+        except (TypeError, OverflowError, ValueError, KeyError, AttributeError) as error:
             raise BundleError(
                 f"cannot follow recipe.json ({error}): use a bundle made for this version of pocketrec"
             ) from None

@@ -450,6 +450,9 @@ class Recommender:
             padded = np.zeros(model.candidates, np.int32)
             padded[: len(part)] = part
             scores[start : start + len(part)] = model.infer(items, padded)[: len(part)]
+        if not np.isfinite(scores).all():
+            raise StateError("the weights give scores that are no numbers: run `pocketrec state reset`, or fetch the "
+                             "bundle again")  # fmt: skip
         return self._repeats().add_to(scores, rows, self._state.rows)
 
 

@@ -23,6 +23,7 @@ from pocketrec.device.contract import FORMAT_VERSION
 from pocketrec.device.errors import StateError
 from pocketrec.device.files import storage_error, sweep, sync_folder, write_atomic
 from pocketrec.device.manifest import Manifest
+from pocketrec.device.plain import check_plain
 
 if TYPE_CHECKING:
     from pocketrec.device.pending import Pending
@@ -178,7 +179,7 @@ def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | 
                     "or run `pocketrec state reset` to start again"
                 )
     try:
-        return PersonalState(
+        state = PersonalState(
             user=metadata["user"],
             rows=tensors[_ROWS],
             times=tensors[_TIMES],
@@ -191,8 +192,40 @@ def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | 
             through=int(metadata.get("through", 0)),
             pending=_pending(metadata, tensors),
         )
-    except (KeyError, ValueError, TypeError) as error:
+        _check(state, None if manifest is None else int(manifest.vocabulary["items"]) + _reserved(manifest))
+    except KeyError as error:
         raise StateError(f"{path} lacks {error}: {_way_out(path)}") from None
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise StateError(f"{path} is wrong ({error}): {_way_out(path)}") from None
+    return state
+
+
+def _reserved(manifest: Manifest) -> int:
+    return int(manifest.lean["reserved"]) if manifest.lean else 0
+
+
+def _check(state: PersonalState, items: int | None) -> None:
+    """Refuse what no training makes, before it reaches the runtime.
+
+    Raises:
+        ValueError: it is wrong.
+    """
+    rows, times = state.rows, state.times
+    if rows.ndim != 1 or rows.shape != times.shape or rows.dtype != np.int32 or times.dtype != np.float64:
+        raise ValueError("its history has another form")
+    if rows.min(initial=1) < 1 or (items is not None and rows.max(initial=1) > items):
+        raise ValueError("its history names items that the bundle lacks")
+    if np.isnan(times).any() or (np.diff(times) < 0).any():
+        raise ValueError("its times are none, or not in their order")
+    check_plain(state)
+    if min(state.trained, state.steps, state.generation, state.through) < 0 or not isinstance(state.report, dict):
+        raise ValueError("a count, or its report, is out of range")
+    if not state.store and state.trained > len(rows):
+        raise ValueError("it has learned from more events than it holds")
+    paused = {} if state.pending is None else state.pending.paused.weights
+    for name, value in [*state.weights.items(), *paused.items()]:
+        if value.dtype != np.float32 or not np.isfinite(value).all():
+            raise ValueError(f"{name} has values that are no weights")
 
 
 def _pending(metadata: Mapping[str, str], tensors: Mapping[str, Array]) -> Pending | None:
