@@ -201,6 +201,10 @@ APK_BUNDLE ?= build/android/reference.zip
 apk: $(APK_BUNDLE) ## the Android app, signed with a debug key, with a bundle inside: needs Maven, aapt, zipalign, apksigner
 	@$(BIN)/python android_harness/apk.py --bundle "$(APK_BUNDLE)" --out build/android/apk
 
+.PHONY: screens
+screens: $(APK_BUNDLE) .venv/.wheel ## the app's screens, tested and drawn on a JVM: needs Maven and aapt; half a minute
+	@$(BIN)/python android_harness/layout.py --bundle "$(APK_BUNDLE)" --out build/android/apk --litert .venv
+
 build/android/reference.zip: $(BUNDLE)/manifest.json
 	@mkdir -p build/android && rm -f $@ && cd $(BUNDLE).reference && \
 		../../../$(BIN)/python -m zipfile -c ../../android/reference.zip manifest.json model.tflite items.txt recipe.json MODEL_CARD.md

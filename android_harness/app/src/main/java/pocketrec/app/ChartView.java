@@ -30,6 +30,11 @@ final class ChartView extends View {
         context.getTheme().resolveAttribute(android.R.attr.colorAccent, colour, true);
         ink.setColor(colour.data);
         ink.setTextSize(12 * getResources().getDisplayMetrics().scaledDensity);
+        ink.setStrokeWidth(1.5f * getResources().getDisplayMetrics().density);
+        ink.setStrokeCap(Paint.Cap.ROUND);
+        int gap = Math.round(8 * getResources().getDisplayMetrics().density);
+        setPadding(0, gap, gap, gap);
+        setVisibility(INVISIBLE); // until there is something to show
     }
 
     /** Shows values in their order as a curve from 0 to the largest. */
@@ -62,11 +67,12 @@ final class ChartView extends View {
     protected void onDraw(Canvas canvas) {
         super.onDraw(canvas);
         float line = ink.getTextSize() * 1.4f;
-        float top = line * 1.2f;
-        float bottom = getHeight() - line * 0.5f;
-        canvas.drawText(title + range, 0, line, ink);
-        canvas.drawLine(0, bottom, getWidth(), bottom, ink);
-        float step = getWidth() / (float) Math.max(1, bars ? heights.length : heights.length - 1);
+        float top = getPaddingTop() + line * 1.5f;
+        float bottom = getHeight() - getPaddingBottom();
+        float width = getWidth() - getPaddingRight();
+        canvas.drawText(title + range, 0, getPaddingTop() + line, ink);
+        canvas.drawLine(0, bottom, width, bottom, ink);
+        float step = width / (float) Math.max(1, bars ? heights.length : heights.length - 1);
         for (int place = 0; place < heights.length; place++) {
             float y = bottom - heights[place] * (bottom - top);
             if (bars) {
@@ -82,6 +88,7 @@ final class ChartView extends View {
         heights = next;
         bars = asBars;
         range = next.length == 0 ? "" : String.format(Locale.ROOT, " (0 to %.3g)", most);
+        setVisibility(next.length == 0 ? INVISIBLE : VISIBLE);
         setContentDescription(title + range);
         invalidate();
     }

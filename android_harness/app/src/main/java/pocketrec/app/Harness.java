@@ -146,9 +146,10 @@ final class Harness {
                 cancellation -> {
                     StringBuilder text = new StringBuilder();
                     for (Recommendation one : opened().recommend(10)) {
-                        text.append(String.format(Locale.ROOT, "%8.3f  %s\n", one.score, one.item));
+                        text.append(text.length() == 0 ? "" : "\n");
+                        text.append(String.format(Locale.ROOT, "%8.3f  %s", one.score, one.item));
                     }
-                    return text.toString().trim();
+                    return text.toString();
                 });
     }
 

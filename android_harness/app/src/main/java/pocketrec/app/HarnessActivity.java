@@ -60,6 +60,9 @@ public final class HarnessActivity extends Activity {
         LinearLayout charts = new LinearLayout(this);
         charts.setOrientation(wide ? LinearLayout.HORIZONTAL : LinearLayout.VERTICAL);
         int height = Math.round(160 * getResources().getDisplayMetrics().density);
+        int padding = Math.round(16 * getResources().getDisplayMetrics().density);
+        progress.setPadding(0, padding / 2, 0, padding / 2);
+        charts.setPadding(0, padding, 0, 0);
         for (ChartView chart : new ChartView[] {losses, latencies}) {
             charts.addView(
                     chart,
@@ -70,7 +73,6 @@ public final class HarnessActivity extends Activity {
         }
         LinearLayout page = new LinearLayout(this);
         page.setOrientation(LinearLayout.VERTICAL);
-        int padding = Math.round(16 * getResources().getDisplayMetrics().density);
         page.setPadding(padding, padding, padding, padding);
         for (View view : new View[] {buttons, progress, text, charts}) {
             page.addView(view);
@@ -135,7 +137,12 @@ public final class HarnessActivity extends Activity {
         Button button = new Button(this);
         button.setText(label);
         button.setOnClickListener(view -> action.run());
-        parent.addView(button);
+        GridLayout.LayoutParams place =
+                new GridLayout.LayoutParams(
+                        GridLayout.spec(GridLayout.UNDEFINED),
+                        GridLayout.spec(GridLayout.UNDEFINED, GridLayout.FILL, 1f)); // even columns
+        place.width = 0;
+        parent.addView(button, place);
         return button;
     }
 }
