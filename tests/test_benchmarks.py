@@ -1,0 +1,65 @@
+"""The benchmarks of bytes and of training, from end to end on small logs: they run, and their figures hang together."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pocketrec import cli
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+SMALL = {
+    "data.set": "synthetic", "data.synthetic": "{users = 60, items = 80}", "model.embedding": 8, "model.hidden": 8,
+    "model.layers": 1, "model.window": 6, "train.epochs": 2, "train.batch": 16, "train.validation": 0.0,
+    "candidates.factors": 4, "candidates.iterations": 2, "candidates.k": 10, "export.batch": 2, "resources.threads": 1,
+}  # fmt: skip
+
+
+def run(name: str, *arguments: str) -> dict[str, Any]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
+    command = [sys.executable, str(BENCHMARKS / name), *arguments]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.slow
+def test_the_bytes_ledger(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("", encoding="utf-8")
+    named = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
+    for stage in ("train", "candidates"):
+        assert cli.main([stage, str(tmp_path / "c.toml"), "--out", str(tmp_path / "run"), "--quiet",
+                         "--set", "rehearse.enabled=false", *named]) == 0  # fmt: skip
+    rows = run("bytes_ledger.py", str(tmp_path / "run"), "--bits", "4", "--item-bits", "4", "--users", "20",
+               "--head", "10", "--lean", "20")["rows"]  # fmt: skip
+    forms = {row["form"]: row for row in rows}
+    dense = forms["dense float32"]
+    items = json.loads((tmp_path / "run" / "data" / "summary.json").read_text())["items"]
+    gru_and_fc = (8 * 24 + 8 * 24 + 48) + (8 * 8 + 8)
+    assert dense["bytes"] == 4 * (8 * items + gru_and_fc)
+    for row in rows:
+        assert row["ratio"] == pytest.approx(dense["bytes"] / row["bytes"], rel=1e-3)
+        assert row["full_change"] == pytest.approx(row["full"] / dense["full"] - 1)
+    eight, four = (forms[f"kernels {bits} bits, rows {bits}: update"] for bits in (8, 4))
+    assert four["bytes"] < eight["bytes"] < forms["kernels 8 bits, rows 8: first install"]["bytes"]
+    assert eight["full"] == pytest.approx(dense["full"], abs=0.05)
+    assert forms["kernels 8 bits, rows 8, own rows: update"]["rows"] < items
+    assert any(form.startswith("lean, head 20") for form in forms)
+
+
+@pytest.mark.slow
+def test_training_throughput() -> None:
+    found = run("train_throughput.py", "--items", "300", "--steps", "2", "--calls", "2", "--batch", "8", "--embedding",
+                "8", "--hidden", "8", "--window", "5")  # fmt: skip
+    (row,) = found["rows"]
+    assert row["items"] == 300
+    assert row["events_per_s"] > 0
