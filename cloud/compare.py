@@ -111,7 +111,7 @@ def gain_chart(found: Table) -> str:
     """Dots with intervals: the gain of each contender."""
     rows = [
         svg.Estimate(_name(row), row["gain"]["mean"], row["gain"]["low"], row["gain"]["high"], _kind(row),
-                     f"{change(row['gain']['mean'])}   {row['gain']['gained']} : {row['gain']['harmed']}")
+                     f"{change(row['gain']['mean'])}, {row['gain']['gained']} : {row['gain']['harmed']}")
         for row in found["rows"]
     ]  # fmt: skip
     return svg.estimates(rows, x_label="gain of MRR@20, 95 % interval; users gained : harmed", zero=True, width=760,
@@ -125,7 +125,7 @@ def alone_chart(found: Table) -> str:
         alone = row["alone"]
         if alone:
             error = alone["error"] or 0.0
-            note = f"{change(alone['mean'])}   {alone['gained']} : {alone['harmed']}"
+            note = f"{change(alone['mean'])}, {alone['gained']} : {alone['harmed']}"
             low, high = alone["mean"] - error, alone["mean"] + error
             rows.append(svg.Estimate(_name(row), alone["mean"], low, high, _kind(row), note))
     return svg.estimates(rows, x_label="gain of MRR@20 in rehearsal, without bonus and guard, one standard error",

@@ -372,12 +372,12 @@ class RehearseConfig:
     repeats: list[float] = field(default_factory=lambda: [0.0, 2.0, 4.0])
     """Strengths of the bonus for items of the person's own history (`pocketrec.device.repeats`), with every training
     of the grid and, above 0, without any; only 0 counts where seen items are masked."""
-    decays: list[float] = field(default_factory=lambda: [0.8])
-    """Weights of an event in that bonus relative to the next one, each in (0, 1)."""
-    powers: list[float] = field(default_factory=lambda: [1.5])
-    """Or weights that fall with a power of the events since: exponents, each above 0, and with each of `follows`."""
+    powers: list[float] = field(default_factory=lambda: [1.0, 1.5])
+    """Exponents with which the weight of an event in that bonus falls with the number of events since."""
     follows: list[float] = field(default_factory=lambda: [0.5])
-    """Strengths of the bonus for what followed the latest item in the person's own history, relative to the other."""
+    """With each of these: strengths of the bonus for what followed the latest item before, relative to the other."""
+    decays: list[float] = field(default_factory=list)
+    """Or weights of an event relative to the next one, each in (0, 1): better on no log so far."""
 
     def __post_init__(self) -> None:
         _require(0 < self.quantile < 1, "rehearse", "quantile must lie in (0, 1)")
@@ -395,7 +395,7 @@ class RehearseConfig:
             _require(all(0 <= value < math.inf for value in strengths), "rehearse", f"{name} must not be negative")
         _require(all(0 < decay < 1 for decay in self.decays), "rehearse", "decays must lie in (0, 1)")
         _require(bool(self.decays or (self.powers and self.follows)), "rehearse",
-                 "decays must not be empty where powers or follows are")
+                 "powers and follows, or decays, must not be empty")
 
 
 @dataclass(frozen=True)
