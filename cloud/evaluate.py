@@ -20,6 +20,7 @@ from pocketrec.cloud import metrics
 from pocketrec.cloud.config import EvaluateConfig
 from pocketrec.cloud.fleet_files import FLEET_FILE, USERS_FILE
 from pocketrec.cloud.processes import read_lines
+from pocketrec.cloud.sampled import NEGATIVES, sampled_means
 from pocketrec.device.errors import DataError
 
 #: Order in which systems are listed; any other follows.
@@ -79,7 +80,7 @@ def fleet_metrics(
     judge = _Judge(evaluate.bootstrap, seed)
     learn = np.array([user["learn"] for user in users])
     old = np.array([user["old"] for user in users])
-    result = _quality(ranks, judge, fleet["window"], evaluate, personal=True)
+    result = _quality(ranks, judge, fleet["window"], evaluate, (data or {}).get("items"), personal=True)
     kept = [user["decision"].get("personal", {}).get("kept", "global") for user in users]
     personal = result["compare"].get("personal", {}).get(metrics.HEADLINE, {})
     for name in ("central", "repeats"):
@@ -142,7 +143,7 @@ def global_metrics(
     if not any(len(rank) for rank in systems["global"]):
         raise DataError("no event of the test part can be ranked: look at the split")
     judge = _Judge(evaluate.bootstrap, seed, np.array([len(rank) for rank in systems["global"]]))
-    result = _quality(dict(systems), judge, window, evaluate, personal=False)
+    result = _quality(dict(systems), judge, window, evaluate, (data or {}).get("items"), personal=False)
     result["users"] = {"evaluated": len(systems["global"]), "gained": 0, "harmed": 0,
                        "kept_global": len(systems["global"])}  # fmt: skip
     return _finish(result, data, sizes)
@@ -213,11 +214,11 @@ class _Judge:
         return _finite(metrics.paired(after, before, self.samples, self.seed, self.weights).to_dict())
 
 
-def _quality(ranks: dict[str, Ranks], judge: _Judge, window: int, evaluate: EvaluateConfig, *,
+def _quality(ranks: dict[str, Ranks], judge: _Judge, window: int, evaluate: EvaluateConfig, items: int | None, *,
              personal: bool) -> dict[str, Any]:
     result: dict[str, Any] = {"format": 1, "protocol": {
-        "personal": personal, "mean": "users" if personal else "events", "ranking": "full", "ties": evaluate.ties,
-        "mask_seen": evaluate.mask_seen, "window": window, "margin": metrics.MARGIN, "bootstrap": judge.samples,
+        "personal": personal, "mean": "users" if personal else "events", "ranking": "full",
+        "sampled": f"{NEGATIVES} negatives, uniform, expectation", "ties": evaluate.ties, "mask_seen": evaluate.mask_seen, "window": window, "margin": metrics.MARGIN, "bootstrap": judge.samples,
         "seed": judge.seed, "positions": sum(len(rank) for rank in ranks["global"])}}  # fmt: skip
     compare: dict[str, Any] = {}
     for name in sorted(ranks, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
@@ -226,6 +227,8 @@ def _quality(ranks: dict[str, Ranks], judge: _Judge, window: int, evaluate: Eval
         entry["event_mean"], entry["user_mean"] = by_event, by_user
         values = {measure: metrics.user_values(ranks[name], measure) for measure in COMPARED}
         entry["interval"] = {measure: judge.mean(value) for measure, value in values.items()}
+        if items:
+            entry[f"sampled_{NEGATIVES}"] = sampled_means(ranks[name], items, by_user=personal)
         result[name] = entry
         if name != "global":
             compare[name] = {m: judge.compare(v, metrics.user_values(ranks["global"], m)) for m, v in values.items()}

@@ -169,6 +169,12 @@ def results(folder: Path) -> str:
         figures = "".join(f"{metrics[name][measure]:>11.4f}" for measure in _MEASURES)
         against = metrics["compare"].get(name, {}).get("mrr@20")
         lines.append(f"{name:<12}{figures}   {_difference(against) if against else ''}".rstrip())
+    sampled = [name for name in systems if "sampled_99" in metrics[name]]
+    if sampled:
+        lines.append(f"{'among 99 sampled':<16}")
+        for name in sampled:
+            figures = "".join(f"{metrics[name]['sampled_99'][measure]:>11.4f}" for measure in _MEASURES)
+            lines.append(f"{name:<12}{figures}")
     users = metrics["users"]
     lines.append("")
     if "personal" in systems:
