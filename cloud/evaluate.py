@@ -218,7 +218,8 @@ def _quality(ranks: dict[str, Ranks], judge: _Judge, window: int, evaluate: Eval
              personal: bool) -> dict[str, Any]:
     result: dict[str, Any] = {"format": 1, "protocol": {
         "personal": personal, "mean": "users" if personal else "events", "ranking": "full",
-        "sampled": f"{NEGATIVES} negatives, uniform, expectation", "ties": evaluate.ties, "mask_seen": evaluate.mask_seen, "window": window, "margin": metrics.MARGIN, "bootstrap": judge.samples,
+        "sampled": f"{NEGATIVES} negatives, uniform, expectation", "ties": evaluate.ties,
+        "mask_seen": evaluate.mask_seen, "window": window, "margin": metrics.MARGIN, "bootstrap": judge.samples,
         "seed": judge.seed, "positions": sum(len(rank) for rank in ranks["global"])}}  # fmt: skip
     compare: dict[str, Any] = {}
     for name in sorted(ranks, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
