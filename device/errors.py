@@ -34,6 +34,10 @@ class FetchError(PocketRecError):
     """A bundle could not be fetched, or what was fetched is not to be trusted."""
 
 
+class RemoteError(PocketRecError):
+    """Another machine cannot be reached, or lacks what the work takes."""
+
+
 class RuntimeMissingError(PocketRecError):
     """No usable TensorFlow Lite runtime is installed."""
 

@@ -417,6 +417,30 @@ def _doctor(options: argparse.Namespace) -> int:
     return 0 if findings.usable else 1
 
 
+def _bench_arguments(parser: argparse.ArgumentParser) -> None:
+    cli_bench.ARGUMENTS["bench"](parser)
+    there = parser.add_argument_group("on another machine")
+    there.add_argument("--ssh", metavar="USER@HOST", help="run there, by ssh with a key: the device's modules and the "
+                       "bundle are copied, and deleted afterwards")  # fmt: skip
+    there.add_argument("--remote-python", metavar="PATH", default="python3", help="Python there, with numpy and a "
+                       "runtime, such as /opt/pocketrec/bin/python (default: python3)")  # fmt: skip
+    there.add_argument("--ssh-command", metavar="CMD", default="ssh", help='such as "ssh -p 2222" (default: ssh)')
+    there.add_argument("--ssh-timeout", metavar="S", type=float, default=600.0, help="most seconds (default: 600)")
+
+
+def _bench(options: argparse.Namespace) -> int:
+    if options.ssh is None:
+        return cli_bench.RUN["bench"](options)
+    from pocketrec.remote import Remote, bench_there
+
+    remote = Remote(options.ssh, options.remote_python, options.ssh_command, options.ssh_timeout)
+    words = ["--calls", str(options.calls), "--runtime", options.runtime, "--threads", str(options.threads)]
+    result = bench_there(remote, options.place or options.bundle, words)
+    cli_bench.print_result(result)
+    device.print_json(result)
+    return 0
+
+
 def _on_device(run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
     """The same without what the runtimes write to standard error on their own; ids no terminal can show are escaped."""
 
@@ -442,8 +466,8 @@ _DEVICE = {
     "state": "show, reset or restore a personal state",
 }
 
-_DEVICE_ARGUMENTS = {**device.ARGUMENTS, **cli_store.ARGUMENTS, **cli_bundles.ARGUMENTS, **cli_bench.ARGUMENTS}
-_DEVICE_RUN = {**device.RUN, **cli_store.RUN, **cli_bundles.RUN, **cli_bench.RUN}
+_DEVICE_ARGUMENTS = {**device.ARGUMENTS, **cli_store.ARGUMENTS, **cli_bundles.ARGUMENTS, "bench": _bench_arguments}
+_DEVICE_RUN = {**device.RUN, **cli_store.RUN, **cli_bundles.RUN, "bench": _bench}
 
 _GROUPS = {
     "everything": ("run",),
