@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 APP = HERE / "app"
-MIN_API, TARGET_API = 26, 34
+MIN_API, TARGET_API, VERSION = 26, 34, "0.1.0"
 _PACKAGES = {"aapt": "aapt", "zipalign": "zipalign", "apksigner": "apksigner"}
 # A key that everybody knows, as Android Studio's debug key: who publishes an app signs it with an own one.
 _KEY = ("debug.keystore", "android", "androiddebugkey")
@@ -72,6 +72,20 @@ def compile_java(out: Path) -> tuple[Path, Path]:
     return classes, libraries
 
 
+def manifest(out: Path) -> Path:
+    """The app's manifest with what Gradle would add."""
+    text = (APP / "src/main/AndroidManifest.xml").read_text(encoding="utf-8")
+    head, application = 'schemas.android.com/apk/res/android">', "<application"
+    if text.count(head) != 1 or text.count(application) != 1:
+        raise BuildError("app/src/main/AndroidManifest.xml has another form than apk.py knows: mend one of them")
+    versions = f'package="pocketrec.app" android:versionCode="1" android:versionName="{VERSION}">'
+    levels = f'<uses-sdk android:minSdkVersion="{MIN_API}" android:targetSdkVersion="{TARGET_API}" />'
+    text = text.replace(head, f"{head[:-1]} {versions}\n    {levels}")
+    written = out / "AndroidManifest.xml"
+    written.write_text(text.replace(application, f'{application} android:extractNativeLibs="true"'), encoding="utf-8")
+    return written
+
+
 def build(out: Path, classes: Path, libraries: Path, bundle: Path | None) -> Path:
     """Dex, package, align, sign, verify; gives the APK."""
     for tool, package in _PACKAGES.items():
@@ -93,7 +107,7 @@ def build(out: Path, classes: Path, libraries: Path, bundle: Path | None) -> Pat
           "--lib", _java_home(), "--lib", str(android), "--output", str(dexed), *compiled],
          "mend the sources")  # fmt: skip
     unaligned, aligned, signed = out / "unaligned.apk", out / "aligned.apk", out / "pocketrec.apk"
-    run(["aapt", "package", "-f", "-M", str(APP / "src/main/AndroidManifest.xml"), "-S", str(APP / "src/main/res"),
+    run(["aapt", "package", "-f", "-M", str(manifest(out)), "-S", str(APP / "src/main/res"),
           "-A", str(assets), "-0", "zip", "-I", str(android), "-F", str(unaligned)], "mend the resources")  # fmt: skip
     with zipfile.ZipFile(unaligned, "a", zipfile.ZIP_DEFLATED) as package:
         for dex in sorted(dexed.glob("*.dex")):
@@ -133,7 +147,7 @@ def _resources(out: Path, android: Path) -> Path:
     target = generated / "pocketrec/app/R.java"
     target.parent.mkdir(parents=True, exist_ok=True)
     if shutil.which("aapt"):
-        run(["aapt", "package", "-f", "-m", "-J", str(generated), "-M", str(APP / "src/main/AndroidManifest.xml"),
+        run(["aapt", "package", "-f", "-m", "-J", str(generated), "-M", str(manifest(out)),
               "-S", str(APP / "src/main/res"), "-I", str(android)], "mend the resources")  # fmt: skip
         return target
     entries = ElementTree.parse(APP / "src/main/res/values/strings.xml").getroot()

@@ -12,9 +12,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-from apk import APP, HERE, BuildError, compile_java, java_files, need, run
+from apk import APP, HERE, BuildError, compile_java, java_files, manifest, need, run
 
 LAYOUT = HERE / "layout"
+TESTS = ("pocketrec.app.LayoutTest", "pocketrec.app.OnJvmTest")
 
 
 def main() -> int:
@@ -54,17 +55,17 @@ def draw(out: Path, bundle: Path, litert: Path) -> str:
         folder.mkdir()
     shutil.copyfile(bundle, out / "assets" / "bundle.zip")
     resources = out / "resources.ap_"
-    manifest = APP / "src/main/AndroidManifest.xml"
-    run(["aapt", "package", "-f", "-M", str(manifest), "-S", str(APP / "src/main/res"), "-A", str(out / "assets"),
+    run(["aapt", "package", "-f", "-M", str(manifest(out)), "-S", str(APP / "src/main/res"), "-A", str(out / "assets"),
          "-0", "zip", "-I", str(android), "-F", str(resources)], "mend the resources")  # fmt: skip
     settings = tests / "com/android/tools/test_config.properties"
     settings.parent.mkdir(parents=True)
     settings.write_text(
         f"android_resource_apk={resources.resolve()}\nandroid_merged_assets={(out / 'assets').resolve()}\n"
-        f"android_merged_manifest={manifest}\nandroid_custom_package=pocketrec.app\n"
+        f"android_merged_manifest={manifest(out).resolve()}\nandroid_custom_package=pocketrec.app\n"
     )
     path = ":".join(str(part) for part in (tests, classes, *jars, android))
-    sources = [*java_files(HERE / "desktop/src/main/java"), *java_files(LAYOUT / "src/test/java")]
+    folders = (HERE / "desktop/src/main/java", APP / "src/androidTest/java", LAYOUT / "src/test/java")
+    sources = [source for folder in folders for source in java_files(folder)]
     run(["javac", "--release", "8", "-nowarn", "-cp", path, "-d", str(tests), *map(str, sources)],
         "mend the sources")  # fmt: skip
     (fetched / "offline").mkdir(exist_ok=True)
@@ -74,7 +75,7 @@ def draw(out: Path, bundle: Path, litert: Path) -> str:
          f"-Drobolectric.dependency.dir={(fetched / 'offline').resolve()}", f"-Dpocketrec.litert={litert.resolve()}",
          f"-Dpocketrec.bundle={bundle.resolve()}", f"-Dpocketrec.screens={screens.resolve()}",
          "--add-opens=java.base/java.lang=ALL-UNNAMED", "--add-opens=java.base/java.util=ALL-UNNAMED",
-         "org.junit.runner.JUnitCore", "pocketrec.app.LayoutTest"], "see the failures below")  # fmt: skip
+         "org.junit.runner.JUnitCore", *TESTS], "see the failures below")  # fmt: skip
     pictures = sorted(path.name for path in screens.glob("*.png"))
     ending = [line for line in said.splitlines() if line.startswith("OK")]
     return "\n".join([*ending, f"{screens}: {', '.join(pictures)}"])

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import textwrap
+import tomllib
 from pathlib import Path
+from types import ModuleType
 
 HARNESS = Path(__file__).parents[1] / "android_harness"
 
 
-def test_names_in_java_are_those_of_the_contract() -> None:
-    spec = importlib.util.spec_from_file_location("contract_writer", HARNESS / "contract.py")
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, HARNESS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    writer = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(writer)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_gradle_and_maven_name_the_same_versions(tmp_path: Path) -> None:
+    catalogue = tomllib.loads((HARNESS / "gradle" / "libs.versions.toml").read_text(encoding="utf-8"))
+    versions, poms = catalogue["versions"], " ".join(path.read_text() for path in HARNESS.rglob("pom.xml"))
+    for name in ("tensorflow-lite", "junit-jupiter"):
+        assert set(re.findall(rf"<artifactId>{name}</artifactId>\s*<version>(.*?)</version>", poms)) == {versions[name]}
+    used = {entry["version"]["ref"] for kind in ("libraries", "plugins") for entry in catalogue[kind].values()}
+    assert used | {"minSdk", "targetSdk", "app"} == set(versions)
+    scripts = " ".join(path.read_text() for path in HARNESS.rglob("*.gradle.kts"))
+    named = {match.replace(".", "-") for match in re.findall(r"\(libs\.((?!versions|plugins)[a-z0-9.]+)\)", scripts)}
+    assert named == set(catalogue["libraries"])
+    apk = _script("apk")
+    assert (str(apk.MIN_API), str(apk.TARGET_API), apk.VERSION) == tuple(
+        versions[name] for name in ("minSdk", "targetSdk", "app")
+    )
+    manifest = apk.manifest(tmp_path).read_text()
+    assert 'package="pocketrec.app"' in manifest
+    assert "<uses-permission" not in manifest
+    assert 'android:allowBackup="false"' in manifest
+
+
+def test_names_in_java_are_those_of_the_contract() -> None:
+    writer = _script("contract")
     written = writer.TARGET.read_text(encoding="utf-8")
     assert written == writer.java(writer.SOURCE.read_text(encoding="utf-8")), "run python android_harness/contract.py"
     assert 'TRAIN = "train"' in written
