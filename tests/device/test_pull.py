@@ -478,7 +478,7 @@ def test_absurd_manifests_are_refused_before_they_are_fetched(folder: Path, site
 
     files = table["files"]
     refused("over 4294967296", files={**files, "huge": {"bytes": 1 << 40, "sha256": "0" * 64}})
-    refused("size or hash", files={**files, "x": {"bytes": -1, "sha256": "0" * 64}})
+    refused("whole number", files={**files, "x": {"bytes": -1, "sha256": "0" * 64}})
     refused("size or hash", files={**files, "x": {"bytes": 1, "sha256": "../../../etc"}})
     refused("more than 10000", files={**files, **{f"f{n}": {"bytes": 1, "sha256": "0" * 64} for n in range(10_001)}})
     refused("out of range", candidates={"shards": -1, "per_user": 1})
