@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pocketrec.cloud.data.synthetic import simulate
+from pocketrec.device import tensorfile
 from pocketrec.device.bundle import Bundle, open_bundle
 from pocketrec.device.packed import Quantised, Range, encode, pack_skeleton, source, source_names
 from pocketrec.device.packing import write_bundle_files
@@ -62,6 +63,7 @@ def main(made: Path, folder: Path) -> None:
     _packed(folder / "coded", open_bundle(made))
     users = {name: _users(bundle, histories, folder) for name, bundle in bundles.items()}
     users["lean"] = _lean_users(open_bundle(folder / "lean"))
+    _altered_states(folder)
     draws = []
     for count, items, seed, step in ((9, 60, 20210419, 0), (99, 1_000_000, 20210419, 12345), (9, 7, 0, 2**31 - 1)):
         rows = log_uniform(count, items, seed, step).tolist()
@@ -172,6 +174,21 @@ def _users(bundle: Bundle, histories: dict[str, list[tuple[str, float]]], folder
         if place < 8:
             outcomes[user]["resumed"] = _resumed(bundle, user, events, folder / f"{bundle.folder.name}.{user}.state")
     return outcomes
+
+
+def _altered_states(folder: Path) -> None:
+    """States with a right checksum and content that no training makes."""
+    files = (tensorfile.load(path) for path in sorted(folder.glob("plain.*.state")))
+    file = next(file for file in files if any(name.startswith("weights/") for name in file.tensors))
+    for kind in ("weights", "times", "rows", "trained"):
+        tensors, metadata = {name: value.copy() for name, value in file.tensors.items()}, dict(file.metadata)
+        if kind == "weights":
+            tensors[next(name for name in tensors if name.startswith("weights/"))].flat[0] = np.nan
+        elif kind == "trained":
+            metadata["trained"] = "1000000"
+        else:
+            tensors[f"history/{kind}"][0] = {"rows": 2**30, "times": 1e300}[kind]
+        (folder / f"altered.{kind}.state").write_bytes(tensorfile.dump(tensors, metadata))
 
 
 def _lean_users(bundle: Bundle) -> dict[str, Any]:

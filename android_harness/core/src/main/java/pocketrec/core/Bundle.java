@@ -192,6 +192,12 @@ public final class Bundle {
      */
     public int[] candidatesOf(String user) throws BundleException {
         int[] rows = ofUser(user, ROWS);
+        for (int row : rows == null ? new int[0] : rows) {
+            if (row < 0 || row > vocabulary.size()) {
+                throw new BundleException(
+                        folder + ": candidates name items that the bundle lacks" + AGAIN);
+            }
+        }
         return rows == null
                 ? null
                 : java.util.Arrays.stream(rows).filter(row -> row != Contract.PADDING).toArray();

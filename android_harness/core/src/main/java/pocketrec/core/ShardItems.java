@@ -38,7 +38,10 @@ final class ShardItems {
         try {
             Object listed = Json.parse(String.valueOf(shard.metadata.get(IDS)));
             for (Object id : listed instanceof List ? (List<?>) listed : Collections.emptyList()) {
-                ids.add(String.valueOf(id));
+                if (!(id instanceof String)) {
+                    throw new TensorFileException("its items are no list of ids");
+                }
+                ids.add((String) id);
             }
         } catch (JsonException error) {
             throw new TensorFileException("it has no list of items");
@@ -58,6 +61,9 @@ final class ShardItems {
         float[] scales = new float[ids.size()];
         for (int place = 0; place < scales.length; place++) {
             scales[place] = Float.intBitsToFloat(upper.ints(place, 1)[0] << 16);
+            if (Float.isNaN(scales[place]) || Float.isInfinite(scales[place])) {
+                throw new TensorFileException("a scale of its items is no number");
+            }
         }
         return new ShardItems(ids, numbers, scales);
     }

@@ -229,13 +229,27 @@ public final class States {
                 throw new TensorFileException("a row of the history is not in the vocabulary");
             }
         }
+        for (int place = 0; place < times.length; place++) {
+            if (Double.isNaN(times[place]) || place > 0 && times[place] < times[place - 1]) {
+                throw new TensorFileException("its times are none, or not in their order");
+            }
+        }
+        int trained = Integer.parseInt(text(read, "trained"));
+        int steps = Integer.parseInt(text(read, "steps"));
+        if (trained < 0 || trained > rows.length || steps < 0) {
+            throw new TensorFileException("it has learned from more events than it holds");
+        }
+        Weights personal = weights.isEmpty() ? null : new Weights(weights);
+        if (personal != null && !personal.finite()) {
+            throw new TensorFileException("it has weights that are no numbers");
+        }
         return new PersonalState(
                 text(read, "user"),
                 rows,
                 times,
-                weights.isEmpty() ? null : new Weights(weights),
-                Integer.parseInt(text(read, "trained")),
-                Integer.parseInt(text(read, "steps")),
+                personal,
+                trained,
+                steps,
                 Table.of(Json.parse(text(read, "report")), "report").map(),
                 Integer.parseInt(text(read, "generation")));
     }

@@ -337,6 +337,21 @@ class BadInputTest {
     }
 
     @Test
+    void statesThatNoTrainingMakes() throws Exception {
+        Bundle plain = Reference.bundle("plain");
+        String[][] told = {
+            {"weights", "it has weights that are no numbers"},
+            {"times", "its times are none, or not in their order"},
+            {"rows", "a row of the history is not in the vocabulary"},
+            {"trained", "it has learned from more events than it holds"},
+        };
+        for (String[] one : told) {
+            File state = new File(Reference.folder(), "altered." + one[0] + ".state");
+            refused(StateException.class, one[1], () -> States.load(state, plain));
+        }
+    }
+
+    @Test
     void aLeanBundleWhoseShardIsDamaged() throws Exception {
         File lean = Reference.copy("lean", folder.resolve("lean"));
         Bundle opened = Bundle.open(lean);
