@@ -97,7 +97,12 @@ class Bundle:
             BundleError: the runtime cannot read the file.
         """
         from pocketrec.device.model import Model
+        from pocketrec.device.runtime import choose_runtime
 
+        if choose_runtime(runtime) == "tflite_runtime":  # LiteRT looks itself
+            from pocketrec.device.flatbuffer import walk_once
+
+            walk_once(self.model_path)
         return Model(self.model_path, runtime, threads, items=len(self.vocabulary))
 
     def candidates_of(self, user: str) -> np.ndarray[Any, Any] | None:

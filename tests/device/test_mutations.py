@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pocketrec.device.errors import BundleError
+from pocketrec.device.flatbuffer import walk_once
+
 HARNESS = Path(__file__).parents[1] / "mutations.py"
 
 
@@ -23,3 +26,28 @@ def test_what_is_altered_is_one_clear_error_or_works(made: Path) -> None:
     for kind in ("bundles", "contents", "archives", "manifests", "states", "events"):
         assert sum(result[kind].values()) == result["count"] / 6
         assert result[kind].keys() - {"worked"}, f"nothing was refused: {result}"
+
+
+def test_a_broken_model_behind_right_hashes_does_not_end_the_process(made: Path) -> None:
+    words = [sys.executable, str(HARNESS), str(made), "--count", "30", "--kind", "models"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])["models"]
+    assert not [outcome for outcome in told if outcome.startswith("crashed")], told
+    assert told["BundleError"] > 20
+
+
+def test_every_whole_model_can_be_walked(made: Path) -> None:
+    models = sorted(made.parent.glob(f"{made.name}*/model.tflite"))
+    assert models
+    for path in models:
+        walk_once(path)
+        cut = path.with_name("cut.tflite")
+        content = path.read_bytes()
+        try:
+            for length in (0, 7, 8, len(content) // 2, len(content) - 1):
+                cut.write_bytes(content[:length])
+                with pytest.raises(BundleError, match="no whole model file"):
+                    walk_once(cut)
+        finally:
+            cut.unlink()
