@@ -176,6 +176,7 @@ def _fleet(run: Run) -> None:
     words = {name: in_words(recipe) if recipe["personalise"] else "none" for name, recipe in recipes.items()}
     named = {REPEATS: ("none", "none"), **contenders(config)}
     found = ledger(metrics, read_users(home / "fleet"), named, rehearsals, words, costs)
+    found["data"]["set"] = config.data.set or Path(config.data.path).name
     for name, chart in CHARTS.items():
         write_atomic(home / f"{name}.svg", standalone(chart(found)).encode("utf-8"))
     write_atomic(run.folder / PAGE_FILE, write_page(found).encode("utf-8"))
