@@ -53,7 +53,8 @@ def main() -> int:
             rounds += 1
             items = rng.choice(ids[:20], NEW)
             recommender.personalise([(str(item), 10_000.0 + NEW * rounds + n) for n, item in enumerate(items)],
-                                    resume=rounds % 10 != 0, progress=stepped)  # fmt: skip
+                                    resume=rounds % 10 != 0, passes=1 if rounds % 10 == 0 else 2,
+                                    progress=stepped)  # fmt: skip
             while calls < steps:
                 calls += 1
                 if len(recommender.recommend(10)) != min(10, len(ids)):

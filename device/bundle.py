@@ -102,7 +102,7 @@ class Bundle:
         if choose_runtime(runtime) == "tflite_runtime":  # LiteRT looks itself
             from pocketrec.device.flatbuffer import walk_once
 
-            walk_once(self.model_path)
+            walk_once(self.model_path, self.manifest.model_id if self.model_path.name == MODEL_FILE else "")
         return Model(self.model_path, runtime, threads, items=len(self.vocabulary))
 
     def candidates_of(self, user: str) -> np.ndarray[Any, Any] | None:

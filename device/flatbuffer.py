@@ -41,8 +41,12 @@ _SIZES: Final = {0: 4, 1: 2, 2: 4, 3: 1, 4: 8, 6: 1, 7: 2, 9: 1}  # bytes of a t
 _NOTE: Final = ".walked"
 
 
-def walk_once(path: Path) -> None:
+def walk_once(path: Path, sha256: str = "") -> None:
     """Walk a model file, unless it is the one that was walked before.
+
+    Args:
+        path: the file.
+        sha256: its hash, where it is known to be right; else size, time and inode tell the file.
 
     Raises:
         BundleError: it is broken.
@@ -50,7 +54,7 @@ def walk_once(path: Path) -> None:
     note = path.with_name(f"{_NOTE}.{path.name}")
     try:
         status = os.stat(path)
-        seen = [status.st_size, status.st_mtime_ns, status.st_ino]
+        seen = [sha256] if sha256 else [status.st_size, status.st_mtime_ns, status.st_ino]
         with contextlib.suppress(OSError, ValueError):
             if json.loads(note.read_bytes()) == seen:
                 return

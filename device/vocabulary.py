@@ -81,6 +81,7 @@ class Vocabulary:
 
         Raises:
             IndexError: a row is not in 1..N.
+            BundleError: an id is not UTF-8.
         """
         texts = []
         for row in rows:
@@ -88,7 +89,10 @@ class Vocabulary:
                 raise IndexError(f"row {row} is not in 1..{self._count}")
             stride, line = divmod(row - 1, _STRIDE)
             lines = self._text[self._starts[stride] : self._starts[stride + 1]].split(b"\n", line + 1)
-            texts.append(lines[line].decode())
+            try:
+                texts.append(lines[line].decode())
+            except UnicodeDecodeError:
+                raise BundleError(f"the id of item {row} is not UTF-8: fetch or export the bundle again") from None
         return texts
 
     def _chunks(self) -> Iterator[tuple[int, bytes]]:

@@ -33,7 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(made: Path, tmp_path: Path) -> Path:
     """A copy of the bundle, free to be changed."""
-    return Path(shutil.copytree(made, tmp_path / "bundle", ignore=shutil.ignore_patterns(".verified", ".walked*")))
+    return Path(shutil.copytree(made, tmp_path / "bundle", ignore=shutil.ignore_patterns(".verified")))
 
 
 @pytest.fixture
