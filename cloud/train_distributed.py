@@ -32,6 +32,10 @@ _LOST = (
 )  # fmt: skip
 
 
+class DisagreementError(DataError):
+    """Raised on every worker at once: nobody is left to be told."""
+
+
 @dataclass(frozen=True)
 class Workers:
     """The processes that train together, seen from one of them; the default is a process alone."""
@@ -118,14 +122,14 @@ class Workers:
         """See that all workers have the same numbers.
 
         Raises:
-            DataError: `otherwise`, on every worker.
+            DisagreementError: `otherwise`, on every worker.
         """
         if self.count == 1:
             return
         differs = float(self.word(values) != list(values))
         (total,) = _sum_outside(self, tf.constant([differs], tf.float64))
         if float(total[0]):
-            raise DataError(otherwise)
+            raise DisagreementError(otherwise)
 
 
 @tf.function(reduce_retracing=True)

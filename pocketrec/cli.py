@@ -298,16 +298,19 @@ def _together(options: argparse.Namespace, run: Run) -> Iterator[Run]:
     from pocketrec.stages import DONE, FAILED, use_threads
 
     use_threads(run)
-    from pocketrec.cloud.train_distributed import announce, connect, lost_is_one_line
+    from pocketrec.cloud.train_distributed import DisagreementError, announce, connect, lost_is_one_line
 
     run.say("waiting for all workers")
     workers = connect(options.workers, options.index)
-    said = FAILED
+    said: int | None = FAILED
     try:
         yield dataclasses.replace(run, workers=workers)
         said = DONE
+    except DisagreementError:
+        said = None
+        raise
     finally:
-        if workers and workers.chief:
+        if workers and workers.chief and said is not None:
             with lost_is_one_line() if said == DONE else contextlib.suppress(Exception):
                 announce(workers, said)
 
