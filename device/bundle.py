@@ -280,7 +280,7 @@ def _unpacked(archive: Path, cache: str | Path | None) -> Path:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, zlib.error) as error:
-        raise BundleError(f"{archive} is cut short or altered ({error}): {_AGAIN}") from None
+        raise BundleError(f"{archive} is cut short or altered ({str(error)[:100]}): {_AGAIN}") from None
     except OSError as error:
         raise storage_error(archive.parent if cache is None else cache, error) from None
     return folder
