@@ -28,8 +28,9 @@ Array = np.ndarray[Any, Any]
 _TINY = 1e-35
 # Logits (float32) that one chunk of the full softmax holds: bounds memory. Half as many take 7 % less time on
 # tflite-runtime, whose softmax wants them in the second-level cache, and 5 % more on ai-edge-litert, which packs the
-# item table for each chunk.
+# item table for each chunk. `evaluate`, which runs seldom, holds four such arrays at a time, so its chunks are small.
 _CHUNK_LOGITS = 1 << 19
+_CHUNK_LOGITS_EVALUATE = 1 << 17
 # Steps that a chunk holds at least: the runtime packs the whole item table anew for each chunk's product, which would
 # cost more than the chunk itself where the catalogue is large.
 _CHUNK_STEPS = 64
@@ -281,7 +282,7 @@ class PersonalGraph(tf.Module):
         catalogue = self._catalogue(targets)  # (N, E)
         by_size = transposed(catalogue)  # (E, N), once for all chunks
         losses, gradients = [], []
-        for part, places in self._chunks(users, targets):
+        for part, places in self._chunks(users, targets, _CHUNK_LOGITS):
             probabilities = tf.nn.softmax(tf.matmul(part, by_size))  # (chunk, N)
             losses.append(-tf.math.log(tf.maximum(tf.gather_nd(probabilities, places), _TINY)))
             gradients.append(tf.matmul(probabilities, catalogue))
@@ -302,7 +303,7 @@ class PersonalGraph(tf.Module):
             yield self._sampled_logits(users, targets, negatives)
             return
         by_size = transposed(self._catalogue(targets))  # (E, N)
-        for part, places in self._chunks(users, targets):
+        for part, places in self._chunks(users, targets, _CHUNK_LOGITS_EVALUATE):
             yield tf.matmul(part, by_size), places
 
     @staticmethod
@@ -345,10 +346,10 @@ class PersonalGraph(tf.Module):
     def _catalogue(self, targets: tf.Tensor) -> tf.Tensor:
         return self.table.catalogue(tf.minimum(targets[0], 0))
 
-    def _chunks(self, users: tf.Tensor, targets: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """User embeddings and places of the targets, in chunks whose logits stay in the processor's cache."""
+    def _chunks(self, users: tf.Tensor, targets: tf.Tensor, logits: int) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """User embeddings and places of the targets, in chunks of about that many logits."""
         steps = targets.shape[0]
-        count = math.ceil(steps / max(_CHUNK_STEPS, _CHUNK_LOGITS // self.table.items))
+        count = math.ceil(steps / max(_CHUNK_STEPS, logits // self.table.items))
         sizes = [steps * (i + 1) // count - steps * i // count for i in range(count)]
         parts = zip(tf.split(users, sizes), tf.split(targets, sizes), strict=True)
         return [(part, _places(own)) for part, own in parts]

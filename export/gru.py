@@ -73,17 +73,16 @@ def forward(weights: GRUWeights, inputs: tf.Tensor, padding: tf.Tensor, steps: i
     for step, (z, r, n) in enumerate(zip(*by_gate, strict=True)):
         previous = state
         if step == 0:  # the product with the zero state left out; the converter would fold it into a constant a batch
-            z_state, r_state, n_state = tf.split(weights.bias[1:], 3, axis=1)  # (1, H) each
-            recurrent = n_state + state  # (B, H)
+            from_state = weights.bias[1:]  # (1, 3H)
         else:
             from_state = tf.matmul(state, weights.recurrent_kernel) + weights.bias[1]  # (B, 3H)
-            # In equal parts: XNNPACK has no other split.
-            z_state, r_state, recurrent = tf.split(from_state, 3, axis=1)
+        # In equal parts: XNNPACK has no other split.
+        z_state, r_state, recurrent = tf.split(from_state, 3, axis=1)
         z, r = tf.sigmoid(z + z_state), tf.sigmoid(r + r_state)  # (B, H)
         candidate = tf.tanh(n + r * recurrent)
         state = candidate + z * (state - candidate)
         states.append(state)
-        done.append((previous, z, r, recurrent, candidate))
+        done.append((previous, z, r, recurrent + previous if step == 0 else recurrent, candidate))
     trace = GRUTrace(inputs, *(tf.concat(values, axis=0) for values in zip(*done, strict=True)))
     return tf.concat(states, axis=0), trace
 

@@ -136,7 +136,7 @@ def _wheel() -> bytes:
 
 def _modules() -> Iterator[tuple[str, Path]]:
     top, device = Path(pocketrec.__file__).parent, Path(bench_schema.__file__).parent
-    yield from ((f"pocketrec/{name}", top / name) for name in ("__init__.py", "cli.py"))
+    yield from ((f"pocketrec/{name}", top / name) for name in ("__init__.py", "cli.py", "cli_android.py"))
     yield from ((f"pocketrec/device/{path.name}", path) for path in sorted(device.glob("*.py")))
 
 

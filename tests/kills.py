@@ -97,10 +97,14 @@ def appends(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
 def states(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
     """Kills inside the writing of a state."""
     path, manifest, done, inside = folder / "state", open_bundle(bundle).manifest, 0, 0
+    items = int(manifest.vocabulary["items"])
+
+    def row(number: int) -> int:
+        return 1 + number % items
 
     def of(number: int) -> PersonalState:
         weights = {"w": np.full(20_000, number, np.float32)}
-        return PersonalState("u", np.full(9, number, np.int32), np.full(9, 1.0), weights, generation=number)
+        return PersonalState("u", np.full(9, row(number), np.int32), np.full(9, 1.0), weights, generation=number)
 
     def work(tell: Callable[[int], None]) -> None:
         number = done
@@ -115,7 +119,8 @@ def states(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
             if least > 0 or file.exists():
                 state = load_state(file, manifest)
                 assert least <= state.generation <= told + 1
-                assert all((value == state.generation).all() for value in (state.weights["w"], state.rows))
+                assert (state.weights["w"] == state.generation).all()
+                assert (state.rows == row(state.generation)).all()
         done = load_state(path, manifest).generation if path.exists() else 0
         inside += done > told
     return inside
