@@ -72,10 +72,10 @@ def forward(weights: GRUWeights, inputs: tf.Tensor, padding: tf.Tensor, steps: i
     states, done = [], []
     for step, (z, r, n) in enumerate(zip(*by_gate, strict=True)):
         previous = state
-        if step == 0:  # the product with the zero state left out; the converter would fold it into a constant a batch
-            from_state = weights.bias[1:]  # (1, 3H)
-        else:
-            from_state = tf.matmul(state, weights.recurrent_kernel) + weights.bias[1]  # (B, 3H)
+        # At first without the product with the zero state, which the converter would fold into a constant a batch.
+        from_state = weights.bias[1:]  # (1, 3H), afterwards (B, 3H)
+        if step > 0:
+            from_state = tf.matmul(state, weights.recurrent_kernel) + weights.bias[1]
         # In equal parts: XNNPACK has no other split.
         z_state, r_state, recurrent = tf.split(from_state, 3, axis=1)
         z, r = tf.sigmoid(z + z_state), tf.sigmoid(r + r_state)  # (B, H)
