@@ -97,7 +97,7 @@ def appends(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
 def states(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
     """Kills inside the writing of a state."""
     path, manifest, done, inside = folder / "state", open_bundle(bundle).manifest, 0, 0
-    items = int(manifest.vocabulary["items"])
+    left, items = 0, int(manifest.vocabulary["items"])
 
     def row(number: int) -> int:
         return 1 + number % items
@@ -121,8 +121,10 @@ def states(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
                 assert least <= state.generation <= told + 1
                 assert (state.weights["w"] == state.generation).all()
                 assert (state.rows == row(state.generation)).all()
+        aside = len(list(folder.glob(".state*")))  # what killed writers left, one file each
         done = load_state(path, manifest).generation if path.exists() else 0
-        inside += done > told
+        inside += aside > left or done > told
+        left = aside
     return inside
 
 
