@@ -71,6 +71,7 @@ class Recommender:
         self._seal = _seal(key)
         self.store = _opened_store(store, key)
         self._stored = 0  # number of the store's last event in the history
+        self._dropped = 0  # events that the store had let go by then
         self.outdated = ""
         self._tainted = False  # the state file, or its previous generation, holds what was forgotten
         self._state = self._empty()
@@ -400,6 +401,10 @@ class Recommender:
     def _refresh(self) -> None:
         """Take what is new in the store into the history."""
         if self.store is not None:
+            if (dropped := self.store.dropped) != self._dropped:  # what the store let go goes here too
+                empty = self._empty()
+                self._state = dataclasses.replace(self._state, rows=empty.rows, times=empty.times, trained=0)
+                self._stored, self._dropped = 0, dropped
             vocabulary, cut_off = self.bundle.vocabulary, self.bundle.manifest.cut_off
             self._state, self._stored = replayed(self._state, self.store, vocabulary, cut_off, self._stored)
 

@@ -51,6 +51,18 @@ def unguarded(bundle: Bundle) -> Bundle:
     return bundle
 
 
+def test_what_the_store_lets_go_leaves_the_history_of_a_process_that_goes_on(unguarded: Bundle, tmp_path: Path) -> None:
+    with EventStore(tmp_path / "events") as store:
+        store.retain(events=12)
+    running = Recommender(unguarded, user="u1", state=tmp_path / "state", store=tmp_path / "events")
+    for start in range(1000, 1100, 10):
+        running.personalise(events(10, start))
+        running.save()
+        again = Recommender(unguarded, user="u1", state=tmp_path / "state", store=tmp_path / "events")
+        assert again.report["history"] == running.report["history"] <= 12
+        assert again.recommend(5) == running.recommend(5)
+
+
 def test_a_store_gives_the_weights_that_a_state_with_its_own_history_gives(unguarded: Bundle, tmp_path: Path) -> None:
     plain = Recommender(unguarded, user="u1", state=tmp_path / "a")
     kept = Recommender(unguarded, user="u1", state=tmp_path / "b", store=tmp_path / "b.events")
