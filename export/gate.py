@@ -29,8 +29,8 @@ SCORE_BOUND = 1e-4
 #: Largest difference of a score that the item table's bits make, as a share of the user's range of scores, with 8 bits;
 #: twice as much for each bit less.
 TABLE_BOUND = 0.02
-#: The same for all bits, those of GRU and FC weights too, as a root mean square: errors of recurrent weights add up over
-#: the window's steps, and the largest of many is no steady measure.
+#: The same for all bits, those of GRU and FC weights too, as a root mean square: errors of recurrent weights add up
+#: over the window's steps, and the largest of many is no steady measure.
 BITS_BOUND = 0.02
 #: Largest relative difference of a train step's loss from Keras' over `STEPS` steps.
 LOSS_BOUND = 1e-4

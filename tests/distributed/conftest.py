@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 
-@pytest.fixture(scope="session")
-def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def _master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not shutil.which("java"):
         pytest.skip("no Java")
     if importlib.util.find_spec("pyspark") is None:
@@ -20,6 +19,12 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     with spark_cluster(tmp_path_factory.mktemp("cluster")) as url:
         yield url
+
+
+#: The cluster of the session `spark`, which holds all of its cores.
+master = pytest.fixture(scope="session")(_master)
+#: A cluster of its own, whose cores are free for the command.
+free_master = pytest.fixture(scope="module")(_master)
 
 
 @pytest.fixture(scope="session")

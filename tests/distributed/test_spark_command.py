@@ -29,7 +29,7 @@ def pocketrec(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_command(master: str, tmp_path: Path) -> None:
+def test_the_command(free_master: str, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_bytes(PLAIN)
     config = f"[data]\npath = '{tmp_path / 'log.csv'}'\n[candidates]\nfactors = 8\niterations = 3\n"
     (tmp_path / "c.toml").write_text(config)
@@ -38,14 +38,14 @@ def test_the_command(master: str, tmp_path: Path) -> None:
     assert (nobody.returncode, nobody.stderr.splitlines()[-1]) == (
         2, "error: no Spark master answers at spark://127.0.0.1:1: start one, or mend --master",
     )  # fmt: skip
-    done = pocketrec(*run, "--master", master)
+    done = pocketrec(*run, "--master", free_master)
     assert done.returncode == 0, done.stderr
     sets = Candidates.load(tmp_path / "run" / "candidates" / "candidates.npz")
     assert len(sets.users) == len(prepared.load_cloud(tmp_path / "run").before)
 
 
 @pytest.mark.slow
-def test_a_killed_test_leaves_no_process(master: str, tmp_path: Path) -> None:
+def test_a_killed_test_leaves_no_process(free_master: str, tmp_path: Path) -> None:
     """The cluster of a process that is killed, and cannot clean up, ends by itself."""
     command = [sys.executable, str(HERE / "cluster.py"), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
