@@ -63,3 +63,29 @@ def test_training_throughput() -> None:
     (row,) = found["rows"]
     assert row["items"] == 300
     assert row["events_per_s"] > 0
+
+
+@pytest.mark.slow
+def test_meta_learning_adapts_as_the_rehearsed_devices_do(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text("", encoding="utf-8")
+    recipe = {
+        "data.synthetic": "{users = 30, items = 40}", "rehearse.ways": '["partial"]', "rehearse.targets": '["later"]',
+        "rehearse.learning_rates": [0.02], "rehearse.passes": [2], "rehearse.repeats": [0.0],
+    }  # fmt: skip
+    settings = [f"{key}={value}" for key, value in {**SMALL, **recipe}.items()]
+    config, out = str(tmp_path / "c.toml"), str(tmp_path / "run")
+    named = [word for setting in settings for word in ("--set", setting)]
+    assert cli.main(["rehearse", config, "--out", out, "--quiet", *named]) == 0
+    found = run("meta_learning.py", config, "--out", out, "--set", *settings, "--rate", "0.02", "--passes", "2",
+                "--epochs", "1", "--methods", "maml + rates")  # fmt: skip
+    text = (tmp_path / "run" / "rehearse" / "screening.jsonl").read_text(encoding="utf-8")
+    _, *lines = map(json.loads, text.splitlines())
+    assert found["users"] == len(lines)
+    base = sum(line["base"][0] for line in lines) / len(lines)
+    (trial,) = lines[0]["gain"]
+    gain = sum(line["gain"][trial][0] for line in lines) / len(lines)
+    rows = {row["system"]: row for row in found["without bonus"]}
+    assert gain != 0
+    assert rows["global"]["mrr20"] == pytest.approx(base, abs=1e-4)
+    assert rows["plain"]["mrr20"] == pytest.approx(base + gain, abs=1e-4)
+    assert {"more training", "maml + rates, not adapted", "maml + rates, adapted"} < rows.keys()
