@@ -19,8 +19,6 @@ from typing import Any, Final
 FORMAT: Final = 2
 #: What is timed in every result: a train step, the user embedding, scores of C candidates.
 KINDS: Final = ("train", "embed", "infer")
-#: What is timed where the model has it: a train step on the kept output of the frozen layers.
-OPTIONAL_KINDS: Final = ("train_kept",)
 #: The only value of ``energy`` that was not read from a meter.
 NOT_MEASURED: Final = "not measured"
 
@@ -80,16 +78,14 @@ def problem(result: Any) -> str:
     """What is wrong with a result, in one line; "" where it has the form of this module."""
     if not isinstance(result, Mapping):
         return "a result is a JSON object"
-    raw = result.get("raw_ms")
-    kinds = [*KINDS, *(kind for kind in OPTIONAL_KINDS if isinstance(raw, Mapping) and kind in raw)]
-    fields = {**FIELDS, **{f"{kind}_{name}": types for kind in kinds for name, types in KIND_FIELDS.items()}}
+    fields = {**FIELDS, **{f"{kind}_{name}": types for kind in KINDS for name, types in KIND_FIELDS.items()}}
     if found := _wrong(result, fields, "") or _wrong(result["machine"], MACHINE, "machine."):
         return found
     if result["format"] != FORMAT:
         return f"format is {result['format']} and not {FORMAT}"
     if isinstance(result["energy"], str) and result["energy"] != NOT_MEASURED:
         return f"energy is {result['energy']!r}: give joules, or {NOT_MEASURED!r}"
-    for kind in kinds:
+    for kind in KINDS:
         series = result["raw_ms"].get(kind)
         if not isinstance(series, list) or len(series) != result["calls"] or not all(map(_is_time, series)):
             return f"raw_ms.{kind} must be {result['calls']} times"

@@ -40,7 +40,8 @@ def add_android(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the runtime (default: 1)")
     run.add_argument("--xnnpack", choices=["on", "off"], default="on", help="let XNNPACK run what it can (default: on)")
     run.add_argument("--timeout", type=float, default=600.0, metavar="S", help="seconds to wait (default: 600)")
-    run.add_argument("--out", metavar="FILE", type=Path, help=f"keep the result here (default: {RESULTS}/DEVICE.json)")
+    run.add_argument("--out", metavar="FILE", type=Path, help=f"keep the result here (default: {RESULTS}/DEVICE.json, "
+                     "with other settings after DEVICE)")  # fmt: skip
     run.add_argument(
         "--compare", metavar="FILE", nargs="+", type=Path, default=[],
         help="results of other machines (the output of `pocketrec bench`), for one table with this one",

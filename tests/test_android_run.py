@@ -16,7 +16,7 @@ import pytest
 
 from pocketrec import android
 from pocketrec.cli import main
-from pocketrec.cloud.report.comparison import table
+from pocketrec.cloud.report.comparison import named, table
 from pocketrec.device.bench import bench
 from pocketrec.device.bench_schema import FIELDS, KIND_FIELDS, KINDS, MACHINE, problem
 from pocketrec.device.bundle import open_bundle
@@ -176,7 +176,7 @@ def test_install(connected: Devices, capsys: pytest.CaptureFixture[str], tmp_pat
 
 def test_report_joins_machines(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     phone, board = _result(2.0), _result(4.0) | {"emulated": True}
-    phone["android"] = {"manufacturer": "Acme", "device": "<One>", "emulator": False}
+    phone["android"] = {"manufacturer": "Acme", "device": "<One>", "emulator": False, "xnnpack": False}
     for name, result in (("phone", phone), ("pi-4", board)):
         (tmp_path / f"{name}.json").write_text(f"a table for people\n{json.dumps(result)}\n")
     files, page = [str(tmp_path / f"{name}.json") for name in ("phone", "pi-4")], tmp_path / "made" / "comparison.html"
@@ -184,7 +184,10 @@ def test_report_joins_machines(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     out = capsys.readouterr().out
     assert "pi-4 (emulated)" in out
     assert "4.000 (2.00)" in out
+    head, rows = table([("phone", phone), ("pi-4", board)])
+    assert [row[head.index("XNNPACK")] for row in rows] == ["off", "-"]
     compared = json.loads(out.splitlines()[-1])
+    assert [one["xnnpack"] for one in compared["results"]] == ["off", "-"]
     assert [one["train_ms_p50"] for one in compared["results"]] == [2.0, 4.0]
     written = page.read_text(encoding="utf-8")
     assert written.count("<svg") == 2 * len(KINDS) + 1
@@ -199,6 +202,15 @@ def test_report_joins_machines(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     (tmp_path / "pi-4.json").write_text("nothing")
     assert "its last line is no JSON" in _error(capsys, "report", *files)
     assert "No such file" in _error(capsys, "report", str(tmp_path / "none.json"))
+
+
+def test_each_setting_has_a_file_of_its_own() -> None:
+    phone = {"manufacturer": "Acme", "device": "One", "xnnpack": True}
+    result = _result(2.0) | {"calls": 100, "android": phone}
+    assert named(result) == "acme-one"
+    assert named(result | {"threads": 4}) == "acme-one-threads-4"
+    assert named(result | {"android": phone | {"xnnpack": False}, "calls": 300}) == "acme-one-xnnpack-off-runs-300"
+    assert named(_result(2.0) | {"calls": 100}) == "aarch64"
 
 
 @pytest.mark.skipif(not JAVA, reason="the Java harness is built by make test-android")

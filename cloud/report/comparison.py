@@ -51,10 +51,16 @@ def read_result(path: Path) -> dict[str, Any]:
 
 
 def named(result: dict[str, Any]) -> str:
-    """A short name for the file of a result: the device's model, else the machine's architecture."""
+    """A short name for the file of a result: the device's model, else the machine's architecture.
+
+    Settings other than those of `pocketrec android run` without options follow, so that each has a file of its own.
+    """
     android = result.get("android", {})
     words = f"{android.get('manufacturer', '')} {android.get('device', '')}".strip()
-    return re.sub(r"[^A-Za-z0-9]+", "-", words or result["machine"]["architecture"]).strip("-").lower() or "device"
+    name = re.sub(r"[^A-Za-z0-9]+", "-", words or result["machine"]["architecture"]).strip("-").lower() or "device"
+    threads, runs = result["threads"], result["calls"]
+    settings = [f"threads-{threads}"] * (threads != 1) + ["xnnpack-off"] * (_xnnpack(result) == "off")
+    return "-".join([name, *settings, *[f"runs-{runs}"] * (runs != 100)])
 
 
 def table(results: Sequence[Named]) -> tuple[list[str], list[list[str]]]:
@@ -64,11 +70,12 @@ def table(results: Sequence[Named]) -> tuple[list[str], list[list[str]]]:
         DataError: the results are of different models.
     """
     _one_model(results)
-    head = ["", "runtime", "threads"]
+    head = ["", "runtime", "threads", "XNNPACK"]
     head += [f"{kind} p{quantile}" for kind in KINDS for quantile in (50, 99)] + ["load", "peak MB"]
     rows = []
     for name, result in results:
         row = [_marked(name, result), f"{result['runtime']} {result['runtime_version']}", str(result["threads"])]
+        row += [_xnnpack(result)]
         for kind in KINDS:
             median, first = result[f"{kind}_ms_p50"], results[0][1][f"{kind}_ms_p50"]
             row += [f"{median:.3f} ({median / first:.2f})", f"{result[f'{kind}_ms_p99']:.3f}"]
@@ -81,7 +88,9 @@ def summary(results: Sequence[Named]) -> list[dict[str, Any]]:
     keys = ["runtime", "runtime_version", "threads", "emulated", "load_ms", "peak_rss_mb", "rss_delta_mb"]
     keys += [f"{kind}_ms_p{quantile}" for kind in KINDS for quantile in (50, 90, 99)]
     keys += ["machine"]
-    return [{"name": name} | {key: result[key] for key in keys} for name, result in results]
+    return [
+        {"name": name, "xnnpack": _xnnpack(result)} | {key: result[key] for key in keys} for name, result in results
+    ]
 
 
 def write_page(path: Path, results: Sequence[Named]) -> None:
@@ -115,6 +124,11 @@ def _one_model(results: Sequence[Named]) -> None:
     if len(models) > 1:
         told = ", ".join(f"{name} {model}" for model, name in models.items())
         raise DataError(f"the results are of different models ({told}): compare results of one bundle")
+
+
+def _xnnpack(result: dict[str, Any]) -> str:
+    """Whether XNNPACK ran what it can; "-" where the result does not say."""
+    return {True: "on", False: "off", None: "-"}[result.get("android", {}).get("xnnpack")]
 
 
 def _marked(name: str, result: dict[str, Any]) -> str:
