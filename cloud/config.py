@@ -376,6 +376,9 @@ class RehearseConfig:
     """Exponents with which the weight of an event in that bonus falls with the number of events since."""
     follows: list[float] = field(default_factory=lambda: [0.5])
     """With each of these: strengths of the bonus for what followed the latest item before, relative to the other."""
+    time_powers: list[float] = field(default_factory=lambda: [0.5])
+    """And, with (1 + events since)^-1/2, exponents with which it falls with the seconds since; tried only where the
+    log's times are Unix seconds. Empty: times are not looked at."""
     decays: list[float] = field(default_factory=list)
     """Or weights of an event relative to the next one, each in (0, 1): better on no log so far."""
 
@@ -390,7 +393,7 @@ class RehearseConfig:
                 _one_of(value, known, "rehearse", name)
         _require(all(map(_rate, self.learning_rates)), "rehearse", "learning_rates must be above 0 and finite")
         _require(all(count >= 1 for count in self.passes), "rehearse", "passes must be at least 1")
-        for name in ("proximals", "repeats", "powers", "follows"):
+        for name in ("proximals", "repeats", "powers", "follows", "time_powers"):
             strengths = getattr(self, name)
             _require(all(0 <= value < math.inf for value in strengths), "rehearse", f"{name} must not be negative")
         _require(all(0 < decay < 1 for decay in self.decays), "rehearse", "decays must lie in (0, 1)")

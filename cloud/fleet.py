@@ -93,13 +93,13 @@ def device_users(
     users = []
     for place in fit:
         name = after.users[place]
-        events = after.of(place)[0]
+        events, times = after.of(place)
         earlier = before.find(name)
+        past, past_times = (events[:0], times[:0]) if earlier is None else before.of(earlier)
         users.append(DeviceUser(
-            name, np.zeros(0, np.int32) if earlier is None else before.of(earlier)[0],
-            events[: learn[place]], events[learn[place]:],
+            name, past, events[: learn[place]], events[learn[place]:],
             np.zeros(0, np.int32) if candidates is None else candidates.of(name),
-            None if als is None else als.factor(name),
+            None if als is None else als.factor(name), np.concatenate([past_times, times]).astype(np.float64),
         ))  # fmt: skip
     return users, left_out
 
@@ -255,7 +255,7 @@ def _system_scores(
     popular = popularity_scores(len(device.table))
 
     def scores(part: slice) -> NDArray[np.float32]:
-        raised = device.scores_at(embedded[part], rows, places[part], repeats)  # (p, N + 1)
+        raised = device.scores_at(embedded[part], rows, places[part], repeats, user.known_times)  # (p, N + 1)
         return np.where(filled[part, None], raised, popular)
 
     return scores
@@ -315,7 +315,7 @@ def _fingerprint(users: Sequence[DeviceUser], systems: Sequence[System], setting
                                   system.recipe, system.guard], sort_keys=True).encode())  # fmt: skip
     for user in users:
         digest.update(user.user.encode("utf-8") + b"\n")
-        for rows in (user.before, user.learn, user.test, user.candidates, user.als):
+        for rows in (user.before, user.learn, user.test, user.candidates, user.als, user.times):
             digest.update(b"-" if rows is None else np.ascontiguousarray(rows).tobytes() + b"|")
     if settings.als_items is not None:
         digest.update(np.ascontiguousarray(settings.als_items).tobytes())

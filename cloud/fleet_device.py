@@ -21,7 +21,7 @@ from pocketrec.device.guard import Decision
 from pocketrec.device.model import Model
 from pocketrec.device.personalise import personalise
 from pocketrec.device.recipe import Recipe
-from pocketrec.device.repeats import Repeats
+from pocketrec.device.repeats import Repeats, gaps_at
 from pocketrec.device.windows import context
 
 _CELLS: Final = 1 << 22  # scores ranked at a time
@@ -45,6 +45,8 @@ class DeviceUser:
     """The user's candidate set."""
     als: NDArray[np.float32] | None = None
     """ALS user factor; None for a New user (then ALS falls back to popularity)."""
+    times: NDArray[np.float64] | None = None
+    """Times of all events, those of `before`, `learn` and `test` in turn; None = not known."""
 
     @property
     def history(self) -> NDArray[np.int32]:
@@ -56,6 +58,18 @@ class DeviceUser:
     def known_before(self) -> int:
         """Known events before the cut-off: the place in `history` of the first one to learn from."""
         return int((self.before > 0).sum())
+
+    @property
+    def known_times(self) -> NDArray[np.float64] | None:
+        """Times of all known events, those of the test too; None = not known."""
+        if self.times is None:
+            return None
+        return self.times[np.concatenate([self.before, self.learn, self.test]) > 0]
+
+    @property
+    def history_times(self) -> NDArray[np.float64] | None:
+        """Times of `history`; None = not known."""
+        return None if (times := self.known_times) is None else times[: len(self.history)]
 
 
 @dataclass(frozen=True)
@@ -83,7 +97,7 @@ class SimulatedDevice:
         marks: list[float] = []
         outcome = personalise(
             self.model, user.history, user.known_before, recipe, self.reference,
-            progress=lambda done, total, note="": marks.append(time.perf_counter()),
+            progress=lambda done, total, note="": marks.append(time.perf_counter()), times=user.history_times,
         )  # fmt: skip
         if len(marks) > 1:
             self.milliseconds["train"].append(float(np.median(np.diff(marks))) * 1e3)
@@ -106,12 +120,17 @@ class SimulatedDevice:
         return result
 
     def scores_at(
-        self, embedded: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64], repeats: Repeats
+        self, embedded: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64], repeats: Repeats,
+        times: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float32]:
-        """Scores [P, N + 1] of all items, with the bonus for what was repeated before each place in `rows`."""
+        """Scores [P, N + 1] of all items, with the bonus for what was repeated before each place in `rows`.
+
+        With `times`, float64 like `rows`, each is asked for at the time of its own event.
+        """
         scores: NDArray[np.float32] = embedded @ self.table.T
         for index, place in enumerate(places):
-            repeats.add_to_catalogue(scores[index], rows[:place])
+            gaps = None if times is None else gaps_at(times[:place], times[place])
+            repeats.add_to_catalogue(scores[index], rows[:place], gaps)
         return scores
 
     def infer_difference(self, user: DeviceUser) -> float:

@@ -47,16 +47,21 @@ REHEARSAL_FILE: Final = "rehearsal.json"
 #: Recipes that go from the screening into the dress rehearsal.
 FINALISTS: Final = 4
 #: How gentle a way is, the gentlest first.
+_TIMED_POWER: Final = 0.5  # of the events since, where the bonus for repeats looks at times
 _WAYS: Final = ("head", "patch", "patch_parallel", "partial", "whole")
 
 
-def grid(config: RehearseConfig, mask_seen: bool = False) -> list[Trial]:
+def grid(config: RehearseConfig, mask_seen: bool = False, clock: bool = False) -> list[Trial]:
     """Every recipe of the configuration, the gentlest first (way, then rate times passes, then the stronger pull).
 
     With a bonus for repeats a recipe may do without training; where seen items are masked (`mask_seen`) there is none.
+    Only where the log's times are those of a device's `clock` may the bonus look at them.
     """
     forms = [Repeats(1.0, decay) for decay in config.decays]
     forms += [Repeats(1.0, 1.0, *form) for form in itertools.product(config.powers, config.follows)]
+    if clock:
+        timed = itertools.product([_TIMED_POWER], config.follows, config.time_powers)
+        forms += [Repeats(1.0, 1.0, *form) for form in timed]
     bonuses = {
         form.times(strength) if strength and not mask_seen else Repeats()
         for strength, form in itertools.product(config.repeats, forms)
@@ -86,6 +91,11 @@ def grid(config: RehearseConfig, mask_seen: bool = False) -> list[Trial]:
             t.name,
         ),
     )
+
+
+def in_unix_seconds(log: Sequences) -> bool:
+    """Whether a log's times look like Unix seconds, of the years 1973 to 2128, which every device's clock can give."""
+    return bool(log.events and log.timestamps.min() >= 1e8 and log.timestamps.max() < 5e9)
 
 
 def rehearse(
@@ -126,7 +136,7 @@ def rehearse(
         PocketRecError: a model cannot be used, or a process died.
         StorageError: a file cannot be written.
     """
-    trials = grid(config, evaluate.mask_seen) if trials is None else trials
+    trials = grid(config, evaluate.mask_seen, in_unix_seconds(earliest)) if trials is None else trials
     missing = sorted({(t.way, t.optimizer) for t in trials} - set(variants))
     if missing:
         raise ConfigError(f"rehearsal has no model for {missing[0][0]} with {missing[0][1]}: export it first")
@@ -255,6 +265,6 @@ def _fingerprint(
     digest = hashlib.sha256(json.dumps(plain).encode())
     for user in users:
         digest.update(user.user.encode("utf-8") + b"\n")
-        for rows in (user.before, user.learn, user.test):
+        for rows in (user.before, user.learn, user.test, *([] if user.times is None else [user.times])):
             digest.update(np.ascontiguousarray(rows).tobytes() + b"|")
     return digest.hexdigest()

@@ -118,7 +118,9 @@ class Rehearsing:
             device = self.devices[trial.way, trial.optimizer]
             model, reference = device.model, device.reference
             rows, first = user.history, _first(user, trial)
-            judgement = judge(model, rows, user.known_before, trial.recipe(), reference, reference)
+            judgement = judge(
+                model, rows, user.known_before, trial.recipe(), reference, reference, times=user.history_times
+            )
             model.import_weights(reference)
             fine_tune(model, rows, first, trial.recipe())
             personal = model.export_weights()
@@ -155,7 +157,7 @@ class Rehearsing:
                 masked[index, rows[:place]] = True
         found = []
         for repeats in bonuses:
-            scores = device.scores_at(embedded, rows, places, repeats)  # (P, N + 1)
+            scores = device.scores_at(embedded, rows, places, repeats, user.known_times)  # (P, N + 1)
             rank = ranks(scores, targets, self.settings.ties, masked)
             own = scores[np.arange(len(places)), targets]
             top = scores[:, 1:].max(axis=1)
@@ -167,7 +169,8 @@ class Rehearsing:
 def _in_short(repeats: Repeats) -> str:
     decay = f"/{repeats.decay:g}" if repeats.decay < 1 else ""
     power = f"/age^-{repeats.power:g}" if repeats.power else ""
-    return f"{repeats.strength:g}{decay}{power}" + (f"+follows {repeats.follows:g}" if repeats.follows else "")
+    time = f"/seconds^-{repeats.time_power:g}" if repeats.time_power else ""
+    return f"{repeats.strength:g}{decay}{power}{time}" + (f"+follows {repeats.follows:g}" if repeats.follows else "")
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,6 +62,8 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
     events_options(parser, required=False, purpose="to add as context, without training")
     parser.add_argument("-k", type=int, default=10, metavar="N", help="items to show (default: 10)")
     parser.add_argument("--candidates", nargs="+", metavar="ITEM", help="item ids to rank, instead of the user's set")
+    parser.add_argument("--now", type=float, metavar="SECONDS", help="moment of asking, for a recipe that looks at "
+                        "times: Unix seconds (default: the clock)")  # fmt: skip
     parser.add_argument("--new-user", action="store_true", help="accept a user of whom nothing is known, and rank the "
                         "popular items")  # fmt: skip
     runtime_options(parser)
@@ -143,6 +146,8 @@ def run_recommend(args: argparse.Namespace) -> int:
     """`pocketrec recommend`; 0, or a `PocketRecError`."""
     if args.k < 1:
         raise DataError("-k must be at least 1: give a larger number")
+    if args.now is not None and not math.isfinite(args.now):
+        raise DataError("--now must be a finite number: give Unix seconds, or leave it out for the clock")
     recommender = _recommender(args)
     if args.events is not None:
         recommender.add(read(args))
@@ -152,7 +157,7 @@ def run_recommend(args: argparse.Namespace) -> int:
                         "pass --new-user for the popular items")  # fmt: skip
     if args.candidates and not recommender.bundle.vocabulary.rows(args.candidates).any():
         raise DataError("the model knows none of the items after --candidates: check the ids")
-    best = recommender.recommend(args.k, args.candidates)
+    best = recommender.recommend(args.k, args.candidates, now=args.now)
     choice = recommender.report.get("choice", "global")
     print_rows(("place", "item", "score"), [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)])
     print_json(

@@ -244,6 +244,7 @@ def judge(
     replay_from: int | None = None,
     course: Course | None = None,
     stop: Callable[[], str] | None = None,
+    times: Array | None = None,
 ) -> Judgement:
     """Train on all but the latest events and compare with the global weights on those.
 
@@ -264,6 +265,8 @@ def judge(
         first_target: index of the first event to train on; None = as the recipe's ``targets`` say.
         replay_from, stop: see `fine_tune`.
         course: where an interrupted judgement's training goes on, from the weights `start`.
+        times: float64 [n], of the events, for a bonus for repeats that looks at them; each held-back event is asked for
+            at its own time. None = not known.
 
     Raises:
         StoppedError: `stop` said so.
@@ -286,11 +289,11 @@ def judge(
         return Judgement(events, heldback, diverged=True)
     model.import_weights(reference)
     repeats = recipe.repeats if recipe.repeats.strength else None
-    loss, rank = evaluate_targets(model, rows, split, repeats and repeats.times(0.0))  # (m,), (m,)
+    loss, rank = evaluate_targets(model, rows, split, repeats and repeats.times(0.0), times)  # (m,), (m,)
     observed = {}
     for choice, share in ((PERSONAL, 1.0), (BLEND, BLEND_SHARE)):
         model.import_weights(blend(reference, personal, share))
-        new_loss, new_rank = evaluate_targets(model, rows, split, repeats and repeats.times(share))
+        new_loss, new_rank = evaluate_targets(model, rows, split, repeats and repeats.times(share), times)
         observed[choice] = Observed(float(np.mean(loss - new_loss)), float(np.mean(1 / new_rank - 1 / rank)))
     diverged = not all(math.isfinite(seen.loglik) and math.isfinite(seen.rr) for seen in observed.values())
     return Judgement(events, heldback, {} if diverged else observed, diverged)

@@ -83,6 +83,8 @@ class Plan:
         """Fingerprint of the plan, the events, the recipe, and the weights that it starts from."""
         digest = hashlib.sha256(json.dumps([dataclasses.asdict(self), recipe.to_dict()], sort_keys=True).encode())
         digest.update(np.ascontiguousarray(state.rows[: self.length], "<i4").tobytes())
+        if recipe.repeats.time_power:
+            digest.update(np.ascontiguousarray(state.times[: self.length], "<f8").tobytes())
         for name, value in sorted(state.weights.items()) if self.resumed else ():
             digest.update(name.encode() + np.ascontiguousarray(value, "<f4").tobytes())
         return digest.hexdigest()

@@ -68,6 +68,7 @@ def personalise(
     progress: Progress | None = None,
     stop: Callable[[], str] | None = None,
     paused: Paused | None = None,
+    times: Array | None = None,
 ) -> Outcome:
     """Follow a recipe on one history: judge, decide, and train on all events where the guard allows it.
 
@@ -89,6 +90,7 @@ def personalise(
         progress: called after each train step, with the total of the guard's and the final training.
         stop: asked before each train step; anything but "" stops there.
         paused: where a training with the same arguments was stopped.
+        times: float64 [n], of the events, for the guard; None = not known.
     """
     if first_target is None:
         first_target = recipe.first_target(since)
@@ -109,6 +111,7 @@ def personalise(
             judgement = judge(
                 model, rows, since, recipe, begin, reference, progress=progress, step=step, events=events,
                 passes=passes, first_target=first_target, replay_from=replay_from, course=course, stop=stop,
+                times=times,
             )  # fmt: skip
             course, begin = Course(), start
         decision = decide(recipe.guard, judgement)

@@ -7,6 +7,8 @@ process, and in the state file and the event store that the application names.
 from __future__ import annotations
 
 import dataclasses
+import math
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +23,7 @@ from pocketrec.device.guard import GLOBAL, share_of
 from pocketrec.device.history import extended, replayed
 from pocketrec.device.pending import Pending, Plan
 from pocketrec.device.personalise import UNCHANGED, personalise
-from pocketrec.device.repeats import Repeats
+from pocketrec.device.repeats import Repeats, gaps_at
 from pocketrec.device.report import Report, report_of
 from pocketrec.device.served import served_set
 from pocketrec.device.windows import context
@@ -185,6 +187,7 @@ class Recommender:
             model, old.rows[: plan.length], plan.since, recipe, reference, start=start, step=plan.step,
             events=plan.events, passes=passes, first_target=plan.first_target, replay_from=plan.replay_from,
             progress=progress, stop=stop, paused=None if pending is None else pending.paused,
+            times=old.times[: plan.length],
         )  # fmt: skip
         if outcome.paused is not None:
             fresh = len(given) > 0 if pending is None else pending.fresh
@@ -206,7 +209,11 @@ class Recommender:
         return report
 
     def recommend(
-        self, k: int = 10, candidates: Sequence[str] | None = None, mask_seen: bool | None = None
+        self,
+        k: int = 10,
+        candidates: Sequence[str] | None = None,
+        mask_seen: bool | None = None,
+        now: float | None = None,
     ) -> list[tuple[str, float]]:
         """The best `k` items of the user's set, with their scores, best first.
 
@@ -219,20 +226,23 @@ class Recommender:
             k: items wanted, at least 1; fewer come back where the set is smaller.
             candidates: item ids to choose from instead of the user's set; unknown ids and repeats are passed over.
             mask_seen: leave out items of the history; None = as the manifest says.
+            now: moment of asking, for a recipe whose bonus for repeats looks at times: Unix seconds; None = the clock.
 
         Raises:
-            ValueError: k is below 1.
+            ValueError: k is below 1, or `now` is no finite number.
             BundleError, RuntimeMissingError: a file cannot be read.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
+        if now is not None and not math.isfinite(now):
+            raise ValueError(f"now must be a finite number of seconds, not {now}")
         mask = self.bundle.manifest.mask_seen if mask_seen is None else mask_seen
         rows = self._candidate_rows(candidates)
         if mask or candidates is None:
             rows = served_set(rows, self._state.rows, mask)
         rows = rows[self.bundle.vocabulary.are_items(rows)]
         if len(self._state.rows):
-            scores = self._scores(rows)  # (n,)
+            scores = self._scores(rows, time.time() if now is None else now)  # (n,)
             order = np.lexsort((rows, -scores))[:k]
         else:
             scores = 1.0 / np.arange(1, len(rows) + 1)
@@ -446,7 +456,7 @@ class Recommender:
         own = None if self.user is None else self.bundle.candidates_of(self.user)
         return self.bundle.popular() if own is None else own
 
-    def _scores(self, rows: Array) -> Array:
+    def _scores(self, rows: Array, now: float) -> Array:
         model = self.model
         items = context(self._state.rows, model.window)
         scores = np.zeros(len(rows), np.float32)
@@ -458,7 +468,7 @@ class Recommender:
         if not np.isfinite(scores).all():
             raise StateError("the weights give scores that are no numbers: run `pocketrec state reset`, or fetch the "
                              "bundle again")  # fmt: skip
-        return self._repeats().add_to(scores, rows, self._state.rows)
+        return self._repeats().add_to(scores, rows, self._state.rows, gaps_at(self._state.times, now))
 
 
 def _seal(key: bytes | None) -> Seal | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from pocketrec.device.repeats import gaps_at
 from pocketrec.device.windows import context, log_uniform, replay_windows, replayed_count, training_windows
 
 if TYPE_CHECKING:
@@ -117,19 +118,20 @@ def steps_of(
 
 
 def evaluate_targets(
-    model: Model, rows: Array, first_target: int, repeats: Repeats | None = None
+    model: Model, rows: Array, first_target: int, repeats: Repeats | None = None, times: Array | None = None
 ) -> tuple[Array, Array]:
     """Loss and rank of each target from `first_target` to the end, under the present weights.
 
     Every target has at least half a window of context before it, where the history is that long; with `repeats` each
-    has its whole window, and its rank is that of the raised scores.
+    has its whole window, its rank is that of the raised scores, and it is asked for at its own time: float64 [n]
+    `times` are those of `rows`.
 
     Returns:
         Loss in nats and rank (1 = best), float64 [m] each, oldest first: over the full catalogue, or,
         where the loss is the sampled softmax, over the target and negatives that are the same at every call.
     """
     if repeats is not None:
-        return _evaluate_raised(model, rows, first_target, repeats)
+        return _evaluate_raised(model, rows, first_target, repeats, times)
     stride = max(1, model.window // 2)
     items, targets = training_windows(rows, first_target, model.window, model.batch, stride)
     losses, ranks = [np.zeros(0)], [np.zeros(0)]
@@ -141,13 +143,16 @@ def evaluate_targets(
     return np.concatenate(losses), np.concatenate(ranks)
 
 
-def _evaluate_raised(model: Model, rows: Array, first_target: int, repeats: Repeats) -> tuple[Array, Array]:
+def _evaluate_raised(
+    model: Model, rows: Array, first_target: int, repeats: Repeats, times: Array | None
+) -> tuple[Array, Array]:
     """As `evaluate_targets`, one target at a time over the full catalogue, with the bonus for repeated items."""
     table = model.catalogue()  # (N + 1, E)
     losses, ranks = [], []
     for place in range(max(1, first_target), len(rows)):
         scores = table @ model.embed(context(rows[:place], model.window))  # (N + 1,)
-        repeats.add_to_catalogue(scores, rows[:place])
+        gaps = None if times is None else gaps_at(times[:place], times[place])
+        repeats.add_to_catalogue(scores, rows[:place], gaps)
         own = scores[rows[place]]
         losses.append(np.logaddexp.reduce(scores[1:].astype(np.float64)) - own)
         ranks.append((scores[1:] >= own).sum())

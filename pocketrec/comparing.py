@@ -74,7 +74,7 @@ def _rehearse(run: Run) -> None:
     """The recipe of each contender, and of the bonus for repeats alone: ``RUN/compare/rehearse/NAME``."""
     use_threads(run)
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.rehearse import Variant, grid, rehearse
+    from pocketrec.cloud.rehearse import Variant, grid, in_unix_seconds, rehearse
 
     config = run.config
     earliest, later, learn = rehearsal_parts(config, load_cloud(run.folder).before)
@@ -86,7 +86,7 @@ def _rehearse(run: Run) -> None:
         variants = {(way, optimizer): Variant(model / "model.tflite", model / "item_embeddings.npy")}
         rates = config.compare.learning_rates[optimizer]
         table = dataclasses.replace(config.rehearse, ways=[way], optimizers=[optimizer], learning_rates=rates)
-        trials = grid(table, config.evaluate.mask_seen)
+        trials = grid(table, config.evaluate.mask_seen, in_unix_seconds(earliest))
         chosen = {name: [trial for trial in trials if trial.passes]}
         if not place:
             chosen = {REPEATS: [trial for trial in trials if not trial.passes], **chosen}

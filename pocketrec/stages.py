@@ -455,7 +455,8 @@ def in_words(recipe: dict[str, Any]) -> str:
         parts += [f"pull {recipe['proximal']:g}"] if recipe["proximal"] else []
     bonus = recipe["repeats"]
     if bonus["strength"]:
-        forms = {"decay": bonus["decay"] < 1, "power": bonus["power"] > 0, "follows": bonus["follows"] > 0}
+        forms = {"decay": bonus["decay"] < 1, "power": bonus["power"] > 0, "follows": bonus["follows"] > 0,
+                 "time_power": bonus.get("time_power", 0.0) > 0}  # fmt: skip
         form = ", ".join(f"{name} {bonus[name]:g}" for name, shown in forms.items() if shown)
         parts.append(f"bonus for repeats {bonus['strength']:g} ({form})")
     return ", ".join(parts)

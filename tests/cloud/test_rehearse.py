@@ -13,7 +13,8 @@ import tiny_device
 from pocketrec.cloud import rehearse_choose as choosing
 from pocketrec.cloud.config import EvaluateConfig, RehearseConfig, ResourceConfig
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.rehearse import Trial, Variant, grid, rehearse
+from pocketrec.cloud.fleet import device_users
+from pocketrec.cloud.rehearse import Trial, Variant, grid, in_unix_seconds, rehearse
 from pocketrec.device.errors import ConfigError
 from pocketrec.device.guard import GLOBAL, Judgement, Line, Observed, posterior_gain
 from pocketrec.device.recipe import Recipe
@@ -107,7 +108,46 @@ def test_repeats_win_where_users_return_to_what_the_model_does_not_expect(
     config = dataclasses.replace(GRID, learning_rates=[0.001], passes=[1], repeats=[0.0, 2.0], decays=[0.9], powers=[])
     recipe = rehearse(*log(loyal=True), variants, tmp_path, config=config, evaluate=EvaluateConfig(), resources=TWO)
     assert recipe["personalise"]
-    assert recipe["repeats"] == {"strength": 2.0, "decay": 0.9, "power": 0.0, "follows": 0.0}
+    assert recipe["repeats"] == {"strength": 2.0, "decay": 0.9, "power": 0.0, "follows": 0.0, "time_power": 0.0}
+
+
+def test_times_are_tried_only_where_a_device_has_the_same_clock() -> None:
+    config = dataclasses.replace(GRID, repeats=[2.0], powers=[1.5], follows=[0.5], time_powers=[0.5, 1.0])
+    plain = {Repeats(2.0, 1.0, 1.5, 0.5)}
+    assert {trial.repeats for trial in grid(config)} == plain
+    timed = grid(config, clock=True)
+    assert {trial.repeats for trial in timed} == plain | {Repeats(2.0, 1.0, 0.5, 0.5, power) for power in (0.5, 1.0)}
+    assert len({trial.name for trial in timed}) == len(timed)
+    assert grid(config, mask_seen=True, clock=True) == grid(config, mask_seen=True), "what is masked cannot be repeated"
+
+    def times(*values: float) -> Sequences:
+        ones = np.ones(len(values), np.int32)
+        return Sequences.build(np.array(["u"], dtype=object), ones * 0, ones, np.array(values))
+
+    assert in_unix_seconds(times(879959583, 1511544070))
+    assert not in_unix_seconds(times(1, 2, 3)), "numbers of events"
+    assert not in_unix_seconds(times(1511544070000)), "milliseconds"
+
+
+def test_rehearsal_and_fleet_know_the_times(variants: dict[tuple[str, str], Variant], tmp_path: Path) -> None:
+    """Once a day a favourite, the favourite again and something new: after the pause the latest counts no more."""
+    generator, ids = np.random.default_rng(2), np.array([f"u{place}" for place in range(12)], dtype=object)
+    days, others = 8, np.arange(13, 41)
+    items = np.concatenate([np.ravel([(user, user, new) for new in generator.permutation(others)[:days]])
+                            for user in range(1, 13)])  # fmt: skip
+    times = np.tile((1.6e9 + 86_400 * np.arange(days)[:, None] + [0, 5, 10]).ravel(), 12)
+    earliest, later = Sequences.build(ids, np.repeat(np.arange(12), 3 * days), items, times).cut(1.6e9 + 2 * 86_400)
+    learn = np.full(12, 12)
+    users, _ = device_users(earliest, later, learn)
+    assert all(user.history_times is not None and len(user.history_times) == len(user.history) for user in users)
+    np.testing.assert_array_equal(users[0].known_times, times[: 3 * days])
+    config = dataclasses.replace(GRID, learning_rates=[0.001], passes=[1], repeats=[2.0], powers=[1.5], follows=[0.0])
+    evaluate = EvaluateConfig(bootstrap=10)
+    rehearse(earliest, later, learn, variants, tmp_path, config=config, evaluate=evaluate, resources=TWO)
+    trials = json.loads((tmp_path / "rehearsal.json").read_text())["trials"]
+    gains = {trial["name"]: trial["unguarded"]["mean"] for trial in trials}
+    timed, plain = "no training, repeats 2/age^-0.5/seconds^-0.5", "no training, repeats 2/age^-1.5"
+    assert gains[timed] > gains[plain] + 0.1
 
 
 def lived(signal: float, gain: float, noise: float = 0.05, users: int = 300, seed: int = 1) -> choosing.Lived:

@@ -59,7 +59,7 @@ def test_personalise_then_recommend(folder: Path, csv: Path, capsys: pytest.Capt
     assert run("recommend", *user, "-k", 3) == 0
     best = last(capsys)
     assert (best["weights"], best["history"], len(best["items"])) == ("personal", 40, 3)  # type: ignore[arg-type]
-    assert run("recommend", *user, "--candidates", "item 1", "item 5") == 0
+    assert run("recommend", *user, "--candidates", "item 1", "item 5", "--now", 1.6e9) == 0
     assert set(last(capsys)["items"]) == {"item 1", "item 5"}  # type: ignore[call-overload]
 
 
@@ -153,6 +153,7 @@ def test_damage_is_one_line_and_the_state_stays_good(
         (["bench", "--calls", "0"], "--calls must be at least 1"),
         (["bench", "--calls", "-4"], "--calls must be at least 1"),
         (["recommend", "-k", "0"], "-k must be at least 1"),
+        (["recommend", "--now", "nan"], "--now must be a finite number"),
         (["recommend", "--state", "."], ". is not the name of a state file"),
         (["recommend", "--state", ""], "is not the name of a state file"),
         (["recommend", "--state", "x" * 300], "File name too long"),

@@ -100,12 +100,14 @@ public final class Guard {
      * it wants.
      *
      * @param rows int [n], the history, oldest first, no 0
+     * @param times double [n], of its events; each held-back one is asked for at its own
      * @param start weights and slots to train from
      * @param reference the global weights and slots
      */
     static Judgement judge(
             Model model,
             int[] rows,
+            double[] times,
             Start start,
             Recipe recipe,
             Weights reference,
@@ -130,13 +132,15 @@ public final class Guard {
         if (!personal.finite()) {
             return new Judgement(start.events, heldback, Collections.emptyMap(), true);
         }
-        Training.Judged global = judged(model, reference, rows, split, recipe, 0.0, options);
+        Training.Judged global = judged(model, reference, rows, times, split, recipe, 0.0, options);
         Map<String, Observed> observed = new LinkedHashMap<>();
         for (String choice : new String[] {PERSONAL, BLEND}) {
             double share = shareOf(choice);
             Weights weights = Weights.blend(reference, personal, share);
             Observed seen =
-                    difference(global, judged(model, weights, rows, split, recipe, share, options));
+                    difference(
+                            global,
+                            judged(model, weights, rows, times, split, recipe, share, options));
             if (!seen.finite()) {
                 return new Judgement(start.events, heldback, Collections.emptyMap(), true);
             }
@@ -149,6 +153,7 @@ public final class Guard {
             Model model,
             Weights weights,
             int[] rows,
+            double[] times,
             int split,
             Recipe recipe,
             double share,
@@ -156,7 +161,8 @@ public final class Guard {
             throws PocketRecException {
         model.importWeights(weights);
         Repeats repeats = recipe.repeats.strength == 0 ? null : recipe.repeats.times(share);
-        return Training.evaluateTargets(model, rows, split, repeats, options.cancellation);
+        return Training.evaluateTargets(
+                model, rows, times, split, repeats, options.cancellation);
     }
 
     private static Observed difference(Training.Judged global, Training.Judged choice) {

@@ -45,6 +45,7 @@ final class Personalise {
      *
      * @param model the model; afterwards it holds the outcome's weights
      * @param rows int [n], the whole history, oldest first, no 0
+     * @param times double [n], of its events
      * @param start where the training starts from
      * @param resumed whether that is anything but the global weights
      * @param reference the global weights and slots
@@ -52,6 +53,7 @@ final class Personalise {
     static Personalise follow(
             Model model,
             int[] rows,
+            double[] times,
             Guard.Start start,
             boolean resumed,
             Recipe recipe,
@@ -70,7 +72,7 @@ final class Personalise {
                             null);
             return new Personalise(decision, start.weights, targets, Collections.emptyList(), 0);
         }
-        Judgement judgement = Guard.judge(model, rows, start, recipe, reference, options);
+        Judgement judgement = Guard.judge(model, rows, times, start, recipe, reference, options);
         Decision decision = Guard.decide(recipe.guard, judgement);
         List<Double> losses = new ArrayList<>();
         Weights weights = reference;

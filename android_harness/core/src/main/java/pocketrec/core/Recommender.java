@@ -142,7 +142,16 @@ public final class Recommender implements Closeable {
         Personalise outcome;
         boolean done = false;
         try {
-            outcome = Personalise.follow(model, rows, start, resumed, recipe, reference, options);
+            outcome =
+                    Personalise.follow(
+                            model,
+                            rows,
+                            old.rawTimes(),
+                            start,
+                            resumed,
+                            recipe,
+                            reference,
+                            options);
             done = true;
         } finally {
             if (!done) {
@@ -187,11 +196,26 @@ public final class Recommender implements Closeable {
      * @param maskSeen leave out items of the history
      * @throws DataException k is below 1
      */
+    public List<Recommendation> recommend(int k, List<String> candidates, boolean maskSeen)
+            throws PocketRecException {
+        return recommend(k, candidates, maskSeen, System.currentTimeMillis() / 1000.0);
+    }
+
+    /**
+     * As the other, asked at another moment than now.
+     *
+     * @param now Unix seconds, for a recipe whose bonus for repeats looks at times
+     * @throws DataException k is below 1, or {@code now} is no finite number
+     */
     public synchronized List<Recommendation> recommend(
-            int k, List<String> candidates, boolean maskSeen) throws PocketRecException {
+            int k, List<String> candidates, boolean maskSeen, double now)
+            throws PocketRecException {
         if (k < 1) {
             throw new DataException(
                     "k must be at least 1, not " + k + ": ask for one item or more");
+        }
+        if (Double.isNaN(now) || Double.isInfinite(now)) {
+            throw new DataException("now must be a finite number: give Unix seconds");
         }
         int[] history = state.rawRows();
         int[] rows = candidateRows(candidates);
@@ -203,7 +227,7 @@ public final class Recommender implements Closeable {
         Integer[] order = new Integer[rows.length];
         Arrays.setAll(order, place -> place);
         if (history.length > 0) {
-            float[] raised = scores(rows);
+            float[] raised = scores(rows, now);
             Arrays.setAll(scores, place -> raised[place]);
             int[] ranked = rows;
             Arrays.sort(
@@ -223,7 +247,8 @@ public final class Recommender implements Closeable {
 
     /**
      * How well the present weights foresee events that would follow the history; nothing is
-     * changed.
+     * changed. A bonus for repeats that looks at times is asked at each event's own, which is no
+     * earlier than the one before it.
      *
      * @param next later events, oldest first; those whose item is unknown are left out
      * @param cancellation through which another thread may end the work
@@ -235,16 +260,28 @@ public final class Recommender implements Closeable {
         for (Event event : next) {
             ids.add(event.item);
         }
-        int[] history = state.rawRows();
-        int[] later =
-                Arrays.stream(bundle.vocabulary.rows(ids))
-                        .filter(row -> row != Contract.PADDING)
-                        .toArray();
-        int[] rows = Arrays.copyOf(history, history.length + later.length);
-        System.arraycopy(later, 0, rows, history.length, later.length);
+        int[] later = bundle.vocabulary.rows(ids);
+        int known = state.rawRows().length;
+        int[] rows = Arrays.copyOf(state.rawRows(), known + later.length);
+        double[] times = Arrays.copyOf(state.rawTimes(), known + later.length);
+        int count = known;
+        double latest = known > 0 ? times[known - 1] : Double.NEGATIVE_INFINITY;
+        for (int place = 0; place < later.length; place++) {
+            if (later[place] != Contract.PADDING) {
+                Double time = next.get(place).time;
+                latest = time == null ? latest : Math.max(latest, time);
+                rows[count] = later[place];
+                times[count++] = latest;
+            }
+        }
         Repeats repeats = bundle.recipe.repeats.times(share());
         return Training.evaluateTargets(
-                open(), rows, history.length, repeats.strength == 0 ? null : repeats, cancellation);
+                open(),
+                Arrays.copyOf(rows, count),
+                times,
+                known,
+                repeats.strength == 0 ? null : repeats,
+                cancellation);
     }
 
     /** The user embedding after the history, float [E]; it never leaves the device by itself. */
@@ -380,7 +417,7 @@ public final class Recommender implements Closeable {
      * Scores, float [n], of item rows, int [n], with the bonus for repeats as far as the guard lets
      * this user have it.
      */
-    private float[] scores(int[] rows) throws PocketRecException {
+    private float[] scores(int[] rows, double now) throws PocketRecException {
         Model model = open();
         int[] items = Windows.context(state.rawRows(), model.window);
         float[] scores = new float[rows.length];
@@ -390,7 +427,11 @@ public final class Recommender implements Closeable {
                     Arrays.copyOf(Arrays.copyOfRange(rows, start, start + count), model.candidates);
             System.arraycopy(model.infer(items, part), 0, scores, start, count);
         }
-        bundle.recipe.repeats.times(share()).addTo(scores, rows, state.rawRows());
+        double[] times = state.rawTimes();
+        bundle.recipe
+                .repeats
+                .times(share())
+                .addTo(scores, rows, state.rawRows(), Repeats.gapsAt(times, times.length, now));
         return scores;
     }
 

@@ -7,13 +7,15 @@ import java.util.TreeMap;
  * What this person comes back to: a bonus for items of the person's own history, the recent ones
  * most.
  *
- * <p>A continuous cache (Grave, Joulin and Usunier, ICLR 2017). With a = the events since an event,
- * r = the sum over the item's events of decay^a (1 + a)^-power, and q = the sum of (1 + a)^-1/2 over
- * those that came right after the item of the latest event, an item's score is raised by strength *
- * (log(1 + 100 r) + follows * log(1 + 100 q)). Off where strength is 0.
+ * <p>A continuous cache (Grave, Joulin and Usunier, ICLR 2017). With a = the events since an event, s
+ * = the seconds from it to the moment of asking (s0 for the latest), r = the sum over the item's
+ * events of decay^a (1 + a)^-power ((60 + s0) / (60 + s))^timePower, and q = the sum of (1 +
+ * a)^-1/2 over those that came right after the item of the latest event, an item's score is raised
+ * by strength * (log(1 + 100 r) + follows * log(1 + 100 q)). Off where strength is 0.
  */
 public final class Repeats {
     private static final double SHARPNESS = 100.0;
+    private static final double SECONDS = 60.0; // under which two events count as of one time
     private static final double NEGLIGIBLE =
             1e-6; // share of the latest event's weight under which older ones are passed over
 
@@ -29,11 +31,18 @@ public final class Repeats {
     /** Bonus for what followed the latest item, as a share of the strength, at least 0. */
     public final double follows;
 
-    Repeats(double strength, double decay, double power, double follows) {
+    /**
+     * Exponent with which an event's weight falls with the seconds since, at least 0; 0 = times are
+     * not looked at.
+     */
+    public final double timePower;
+
+    Repeats(double strength, double decay, double power, double follows, double timePower) {
         this.strength = strength;
         this.decay = decay;
         this.power = power;
         this.follows = follows;
+        this.timePower = timePower;
     }
 
     static Repeats of(Table table) throws JsonException {
@@ -42,33 +51,58 @@ public final class Repeats {
                         table.number("strength", 0.0),
                         table.number("decay", 0.8),
                         table.number("power", 0.0),
-                        table.number("follows", 0.0));
+                        table.number("follows", 0.0),
+                        table.number("time_power", 0.0));
         table.end("repeats");
-        double least = Math.min(repeats.strength, Math.min(repeats.power, repeats.follows));
+        double least =
+                Math.min(
+                        Math.min(repeats.strength, repeats.power),
+                        Math.min(repeats.follows, repeats.timePower));
         if (!(least >= 0 && repeats.decay > 0 && repeats.decay <= 1)) {
             throw new JsonException(
-                    "repeats: strength, power and follows must be at least 0 and decay lie in (0, 1]");
+                    "repeats: strength, power, follows and time_power must be at least 0, decay in"
+                            + " (0, 1]");
         }
         return repeats;
     }
 
     /** The same with {@code share} of the strength. */
     Repeats times(double share) {
-        return new Repeats(strength * share, decay, power, follows);
+        return new Repeats(strength * share, decay, power, follows, timePower);
     }
 
     /**
-     * Bonus of each item row of a history (int [n], oldest first, no 0), ascending by row; all
-     * other items have none.
+     * Seconds from each event to the moment {@code now}, which is no earlier than the latest one.
+     *
+     * @param times double [n], not decreasing, of which the first {@code events} count
+     * @return double [events]
      */
-    Map<Integer, Float> bonus(int[] rows) {
+    static double[] gapsAt(double[] times, int events, double now) {
+        double[] gaps = new double[events];
+        for (int place = 0; place < events; place++) {
+            gaps[place] = Math.max(now, times[events - 1]) - times[place];
+        }
+        return gaps;
+    }
+
+    /**
+     * Bonus of each item row of a history, ascending by row; all other items have none.
+     *
+     * @param rows int [n], oldest first, no 0
+     * @param gaps double [n], see {@link #gapsAt}
+     */
+    Map<Integer, Float> bonus(int[] rows, double[] gaps) {
         Map<Integer, Double> recency = new TreeMap<>();
         Map<Integer, Double> followed = new TreeMap<>();
         int first = rows.length - reach(rows.length);
         for (int place = first; place < rows.length; place++) {
             int age = rows.length - 1 - place;
-            recency.merge(
-                    rows[place], Math.pow(decay, age) * Math.pow(1.0 + age, -power), Double::sum);
+            double weight = Math.pow(decay, age) * Math.pow(1.0 + age, -power);
+            if (timePower > 0) {
+                double latest = SECONDS + gaps[gaps.length - 1];
+                weight *= Math.pow(latest / (SECONDS + gaps[place]), timePower);
+            }
+            recency.merge(rows[place], weight, Double::sum);
             if (place > first && rows[place - 1] == rows[rows.length - 1]) {
                 followed.merge(rows[place], Math.pow(1.0 + age, -0.5), Double::sum);
             }
@@ -99,24 +133,27 @@ public final class Repeats {
 
     /**
      * Raises scores, float [c], of candidate rows, int [c], in place, after the history {@code
-     * rows}.
+     * rows}; see {@link #bonus}.
      */
-    void addTo(float[] scores, int[] candidates, int[] rows) {
+    void addTo(float[] scores, int[] candidates, int[] rows, double[] gaps) {
         if (strength == 0 || rows.length == 0) {
             return;
         }
-        Map<Integer, Float> bonus = bonus(rows);
+        Map<Integer, Float> bonus = bonus(rows, gaps);
         for (int place = 0; place < candidates.length; place++) {
             scores[place] += bonus.getOrDefault(candidates[place], 0f);
         }
     }
 
-    /** Raises the scores, float [N + 1], of all rows in place, after the history {@code rows}. */
-    void addToCatalogue(float[] scores, int[] rows) {
+    /**
+     * Raises the scores, float [N + 1], of all rows in place, after the history {@code rows}; see
+     * {@link #bonus}.
+     */
+    void addToCatalogue(float[] scores, int[] rows, double[] gaps) {
         if (strength == 0) {
             return;
         }
-        for (Map.Entry<Integer, Float> entry : bonus(rows).entrySet()) {
+        for (Map.Entry<Integer, Float> entry : bonus(rows, gaps).entrySet()) {
             scores[entry.getKey()] += entry.getValue();
         }
     }

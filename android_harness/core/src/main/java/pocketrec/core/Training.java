@@ -84,18 +84,24 @@ public final class Training {
      * Loss and rank of each target from {@code firstTarget} to the end, under the present weights.
      *
      * <p>Every target has at least half a window of context before it, where the history is that
-     * long; with {@code repeats} each has its whole window, and its rank is that of the raised
-     * scores.
+     * long; with {@code repeats} each has its whole window, its rank is that of the raised scores,
+     * and it is asked for at its own time.
      *
+     * @param times double [n], of the events, not decreasing
      * @param repeats the bonus for repeated items; null = none
      * @return over the full catalogue, or, where the loss is the sampled softmax, over the target
      *     and negatives that are the same at every call
      */
     public static Judged evaluateTargets(
-            Model model, int[] rows, int firstTarget, Repeats repeats, Cancellation cancellation)
+            Model model,
+            int[] rows,
+            double[] times,
+            int firstTarget,
+            Repeats repeats,
+            Cancellation cancellation)
             throws PocketRecException {
         if (repeats != null) {
-            return evaluateRaised(model, rows, firstTarget, repeats, cancellation);
+            return evaluateRaised(model, rows, times, firstTarget, repeats, cancellation);
         }
         int stride = Math.max(1, model.window / 2);
         Windows windows = Windows.training(rows, firstTarget, model.window, model.batch, stride);
@@ -120,7 +126,12 @@ public final class Training {
      * repeated items.
      */
     private static Judged evaluateRaised(
-            Model model, int[] rows, int firstTarget, Repeats repeats, Cancellation cancellation)
+            Model model,
+            int[] rows,
+            double[] times,
+            int firstTarget,
+            Repeats repeats,
+            Cancellation cancellation)
             throws PocketRecException {
         float[][] table = model.catalogue(); // [N + 1][E]
         int first = Math.max(1, firstTarget);
@@ -130,7 +141,7 @@ public final class Training {
             int[] before = java.util.Arrays.copyOf(rows, place);
             float[] scores =
                     Scores.of(table, model.embed(Windows.context(before, model.window))); // [N + 1]
-            repeats.addToCatalogue(scores, before);
+            repeats.addToCatalogue(scores, before, Repeats.gapsAt(times, place, times[place]));
             float own = scores[rows[place]];
             judged.loss[place - first] = Scores.logSumExp(scores, 1) - own;
             judged.rank[place - first] = Scores.atLeast(scores, 1, own);

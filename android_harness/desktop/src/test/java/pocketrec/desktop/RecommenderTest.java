@@ -132,7 +132,7 @@ class RecommenderTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"plain", "raised", "sampled"})
+    @ValueSource(strings = {"plain", "raised", "timed", "sampled"})
     void fiftyUsersGetPythonsDecisionsAndRankings(String name) throws Exception {
         Bundle bundle = Reference.bundle(name);
         Map<String, Object> histories = histories();
@@ -145,7 +145,12 @@ class RecommenderTest {
                     new Recommender(bundle, Reference.runtime(), user, null, 1)) {
                 Report report = recommender.personalise(Reference.events(histories.get(user)));
                 same(user, expected.get("report"), report);
-                sameRanking(user, expected.get("recommended"), recommender.recommend(10));
+                boolean masked = bundle.manifest.maskSeen;
+                double now = Reference.number(expected.get("now"));
+                sameRanking(
+                        user,
+                        expected.get("recommended"),
+                        recommender.recommend(10, null, masked, now));
                 double[] embedding = Reference.doubles(expected.get("embedding"));
                 float[] found = recommender.embed();
                 for (int place = 0; place < embedding.length; place++) {
