@@ -172,13 +172,13 @@ def run_store(args: argparse.Namespace) -> int:
     if args.action == "repair":
         from pocketrec.device.repair import repair_store
 
-        repaired = repair_store(path, key_of(args))
+        repaired = repair_store(path, key_of(args), ours=args.store is None)
         print(f"{repaired.saved} events are saved, {repaired.lost} are lost; the damaged file is {repaired.kept}")
         print_json({"saved": repaired.saved, "lost": repaired.lost, "damaged": str(repaired.kept)})
         return 0
     if args.action == "retain" and args.keep_events is None and args.keep_days is None:
         raise DataError("nothing says what to keep: give --keep-events or --keep-days")
-    if not (args.keep_events or 1) >= 1 or not (args.keep_days or 0) >= 0:
+    if (args.keep_events is not None and args.keep_events < 1) or not (args.keep_days or 0) >= 0:
         raise DataError("--keep-events must be at least 1 and --keep-days at least 0: give a larger number")
     with _opened(args) as store:
         gone = 0

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 from pocketrec.device.errors import FetchError
 from pocketrec.device.files import sha256_file, storage_error
@@ -29,6 +30,7 @@ from pocketrec.device.files import sha256_file, storage_error
 _CHUNK: Final = 1 << 16
 _PROGRESS: Final = 1 << 16  # bytes that make up for a failure
 _AGAIN: Final = {408, 425, 429, 500, 502, 503, 504}
+_LONGEST: Final = 86_400.0  # seconds: the system's timers know no more than a few months
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 T = TypeVar("T")
 
@@ -102,7 +104,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         secure = req.full_url.lower().startswith("https:")
-        if not newurl.lower().startswith("https:" if secure else ("http:", "https:")):
+        if not newurl.lower().startswith("https:" if secure else ("http:", "https:")) or not is_address(newurl):
             raise FetchError(f"{req.full_url} leads to {newurl}, which is not followed: name the right address")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -230,11 +232,13 @@ class Fetcher:
         request = urllib.request.Request(url, headers=headers)
         try:
             try:
-                answer = self._opener.open(request, timeout=self._patience.timeout)
+                answer = self._opener.open(request, timeout=min(self._patience.timeout, _LONGEST))
             except urllib.error.HTTPError as error:
                 if error.code not in (304, 416):
                     raise
                 answer = error
+            except ValueError as error:  # UnicodeError too
+                raise FetchError(f"{url} is no address, or leads to none ({error}): name the right one") from None
             with answer:
                 if answer.status not in (200, 206, 304, 416):
                     raise FetchError(f"{url} answers with status {answer.status}: name the right address")
@@ -294,6 +298,16 @@ class Fetcher:
             yield
         except OSError as error:
             raise storage_error(target, error) from None
+
+
+def is_address(url: str) -> bool:
+    """Whether this is an HTTP(S) address with a host that can be asked for."""
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        return parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # brackets or port that are none, or a part of the name that is empty or too long
+        return False
 
 
 def _is_full(error: BaseException) -> bool:

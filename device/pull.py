@@ -16,7 +16,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from pocketrec.device.bundle import Bundle, open_bundle, shard_name, shard_of
 from pocketrec.device.contract import CANDIDATES_FOLDER, MANIFEST_FILE
@@ -173,12 +172,13 @@ def rollback(folder: str | Path) -> Path:
 
 def _settled(known: Current, url: str, users: Iterable[str], key: str | Path | None) -> Current:
     """What was known and what is asked for now, together."""
+    from pocketrec.device.fetch import is_address
+
     wanted = replace(known, users=list(dict.fromkeys([*known.users, *users])))
     url = url.strip() or known.url
     if not url:
         raise ConfigError("nothing was pulled into this folder before: name the address")
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    if not is_address(url) or {"?", "#"} & set(url):
         raise ConfigError(f"{url} is not an address: name one such as https://example.org/bundle")
     if url.rstrip("/") != known.url.rstrip("/"):
         wanted.url, wanted.etag, wanted.serial = url, "", 0

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from pocketrec.device.store import EventStore
     from pocketrec.device.training import Progress
 
+_FORGOTTEN = "events that it was trained on were forgotten, or the event store is another"
+
 
 class Recommender:
     """A bundle together with one user's history and personal weights.
@@ -74,6 +76,7 @@ class Recommender:
         self.store = _opened_store(store, key)
         self._stored = 0  # number of the store's last event in the history
         self._dropped = 0  # events that the store had let go by then
+        self._identity = ""  # of the store whose events history and weights come from; "" = not read yet
         self.outdated = ""
         self._tainted = False  # the state file, or its previous generation, holds what was forgotten
         self._state = self._empty()
@@ -263,9 +266,9 @@ class Recommender:
             StateError: no path was given, here or when this object was made.
         """
         path = self._path(path)
-        store = "" if self.store is None else self.store.identity
+        self._heed_store()
         state = dataclasses.replace(
-            self._state, user=self.user or "", generation=self._state.generation + 1, store=store
+            self._state, user=self.user or "", generation=self._state.generation + 1, store=self._identity
         )
         states.save_state(path, state, self.bundle.manifest, self._seal, keep=not self._tainted)
         self._state, self._tainted = state, False
@@ -312,10 +315,7 @@ class Recommender:
     def reset(self) -> None:
         """Forget personal weights and history in memory; a store keeps its events, and `state.reset_state` deletes
         the file."""
-        if self._opened is not None:
-            self._opened[0].import_weights(self._opened[1])
-        self._state = dataclasses.replace(self._empty(), generation=self._state.generation)
-        self._stored = 0
+        self._start_anew()
         self._refresh()
 
     def forget(self, items: Iterable[str]) -> int:
@@ -332,14 +332,16 @@ class Recommender:
         """
         items = list(items)
         rows = self.bundle.vocabulary.rows(items)
-        old = self._state
+        old, outdated = self._state, self.outdated
         kept = ~np.isin(old.rows, rows[rows > 0])  # (n,)
         gone = int((~kept).sum())
         if self.store is not None:
             gone = self.store.forget(items)
+            self._heed_store()  # what went may have gone in an earlier call that could not end
         if gone or self._tainted:
             self._tainted = True
             self.reset()
+            self.outdated = outdated
             if self.store is None:
                 self._state = dataclasses.replace(self._state, rows=old.rows[kept], times=old.times[kept])
         if self.path is not None and states.exists(self.path):
@@ -375,9 +377,8 @@ class Recommender:
             deleted += wipe_store(self.store.path)
         if self.path is not None:
             deleted += states.reset_state(self.path)
-        if self._opened is not None:
-            self._opened[0].import_weights(self._opened[1])
-        self._state, self._stored, self._tainted, self.outdated = self._empty(), 0, False, ""
+        self._start_anew()
+        self._state, self._tainted, self.outdated, self._identity = self._empty(), False, "", ""
         return deleted
 
     def is_known(self) -> bool:
@@ -387,9 +388,9 @@ class Recommender:
 
     def _of_store(self, state: states.PersonalState, store: EventStore) -> states.PersonalState:
         """What a state file holds apart from the history; its weights only where they are of this model and store."""
-        if state.store not in ("", store.identity):
-            self.outdated = "events that it was trained on were forgotten, or the event store is another"
-            self._tainted = True
+        self._identity, self._stored, self._dropped = store.identity, 0, 0
+        if state.store not in ("", self._identity):
+            self.outdated, self._tainted = _FORGOTTEN, True
         elif not state.store and not self.outdated:
             state = self._handed_over(state, store)
         if self.outdated:
@@ -408,9 +409,25 @@ class Recommender:
             states.save_state(self._path(None), state, self.bundle.manifest, self._seal)
         return state
 
+    def _start_anew(self) -> None:
+        """Global weights and no history."""
+        if self._opened is not None:
+            self._opened[0].import_weights(self._opened[1])
+        self._state = dataclasses.replace(self._empty(), generation=self._state.generation)
+        self._stored = self._dropped = 0
+
+    def _heed_store(self) -> None:
+        """Leave aside what comes from events that were forgotten meanwhile, by another process perhaps."""
+        if self.store is not None and (identity := self.store.identity) != self._identity:
+            if self._identity:
+                self.outdated, self._tainted = _FORGOTTEN, True
+                self._start_anew()
+            self._identity = identity
+
     def _refresh(self) -> None:
         """Take what is new in the store into the history."""
         if self.store is not None:
+            self._heed_store()
             if (dropped := self.store.dropped) != self._dropped:  # what the store let go goes here too
                 empty = self._empty()
                 self._state = dataclasses.replace(self._state, rows=empty.rows, times=empty.times, trained=0)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pocketrec.device.errors import StoreError
 from pocketrec.device.files import sync_folder
-from pocketrec.device.store import EventStore, connect, translated
+from pocketrec.device.store import MAGIC, EventStore, connect, translated
 
 if TYPE_CHECKING:
     import sqlite3
@@ -36,21 +36,26 @@ class Repaired:
     """Where the damaged file is now."""
 
 
-def repair_store(path: str | Path, key: bytes | None = None) -> Repaired:
+def repair_store(path: str | Path, key: bytes | None = None, *, ours: bool = False) -> Repaired:
     """Replace a store by a new one with everything that can be read of it. No other process may have it open.
 
     Args:
         path: the store.
         key: its key, where it has one.
+        ours: the path is where nobody but pocketrec keeps files: a file whose beginning is damaged is a store too.
 
     Raises:
-        StoreError: there is no store, an earlier damaged file is in the way, or the key is another.
+        StoreError: there is none, the file is another, an earlier damaged file is in the way, or the key is another.
         StorageError: the new one cannot be written; the old one is as it was.
     """
     path = Path(path)
     kept = Path(f"{path}.damaged")
     if not path.exists():
         raise StoreError(f"no event store {path}: name another file with --store")
+    with translated(path), open(path, "rb") as file:
+        begins = file.read(len(MAGIC)) == MAGIC
+    if not begins and not ours:
+        raise StoreError(f"{path} is no event store by its first bytes and was left alone: name another --store")
     if kept.exists():
         raise StoreError(f"{kept} is in the way: move it, or delete it when nothing in it is wanted")
     copy = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 KEEP: Final = 100_000
 
 _APPLICATION: Final = 0x504B5252  # "PKRR", in the header of the file
-_MAGIC: Final = b"SQLite format 3\0"
+#: What an event store, as every SQLite file, begins with.
+MAGIC: Final = b"SQLite format 3\0"
 _WAIT: Final = 30.0  # seconds that a process waits for another's transaction
 _PADDING: Final = 32  # the length of a sealed event is a multiple of this, and 28 bytes
 _CHECK: Final = b"pocketrec event store"  # sealed in `meta`, so that a wrong key is noticed
@@ -44,9 +45,9 @@ _CHECK: Final = b"pocketrec event store"  # sealed in `meta`, so that a wrong ke
 _MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         "CREATE TABLE meta (key TEXT PRIMARY KEY, value) WITHOUT ROWID",
-        # value is JSON [item, time, nth] or [item, time, nth, category], sealed where there is a key; mark the checksum
-        # of the first three, by which equal events are known: nth counts the equal events of one batch. The id says in
-        # which order they came.
+        # value is JSON [item, time, nth] or [item, time, nth, category, checksum of these four], sealed where there is
+        # a key; mark the checksum of the first three, by which equal events are known: nth counts the equal events of
+        # one batch. The id says in which order they came.
         "CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, mark BLOB NOT NULL UNIQUE, value NOT NULL)",
     ),
 )
@@ -263,7 +264,10 @@ class EventStore:
     def _encoded(self, item: str, time: float | None, nth: int | str, category: str) -> tuple[bytes, str | bytes]:
         """Mark and value of an event."""
         fields = [item, time, nth]
-        marked, text = _text(fields), _text([*fields, category] if category else fields)
+        marked = text = _text(fields)
+        if category:
+            fields.append(category)
+            text = _text([*fields, _checksum(_text(fields)).hex()])
         if self._seal is None:
             return _checksum(marked), text
         mark = self._seal.mark(marked.encode())
@@ -279,10 +283,12 @@ class EventStore:
             if self._seal is not None:
                 value = self._seal.open(bytes(value), mark)  # type: ignore[arg-type]
             fields = json.loads(value)
+            (item, time, _), rest = fields[:3], fields[3:]
             if self._seal is None and _checksum(_text(fields[:3])) != mark:
                 raise ValueError
-            item, time, _, *category = fields
-            return str(item), None if time is None else float(time), str(*category)
+            if rest and (len(rest) != 2 or _checksum(_text(fields[:4])).hex() != rest[1]):
+                raise ValueError
+            return str(item), None if time is None else float(time), str(*rest[:1])
         except (SealError, ValueError, TypeError):
             raise _damaged(self.path, "an event has a wrong checksum") from None
 
@@ -317,8 +323,8 @@ class EventStore:
                 raise StoreError(f"no event store {self.path}: record events with `pocketrec record` first")
             self._made()
         with open(self.path, "rb") as file:
-            magic = file.read(len(_MAGIC))
-        if magic != _MAGIC:
+            magic = file.read(len(MAGIC))
+        if magic != MAGIC:
             what = "is empty" if not magic else "is not an event store"
             raise StoreError(f"{self.path} {what}: name another file with --store, or remove this one")
         connection = connect(self.path)
@@ -426,7 +432,7 @@ def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
         if path.exists():
             with open(path, "rb") as file:
                 head = file.read(100)
-            if head and not ours and (head[:16] != _MAGIC or head[68:72] != _APPLICATION.to_bytes(4, "big")):
+            if head and not ours and (head[:16] != MAGIC or head[68:72] != _APPLICATION.to_bytes(4, "big")):
                 raise StoreError(f"{path} is not an event store and was not deleted: name another file with --store")
             with contextlib.suppress(Exception):  # overwrite what can be; a damaged or busy one is only deleted
                 _emptied(path)

@@ -78,7 +78,9 @@ def read_current(folder: Path) -> Current | None:
     try:
         current = Current(**json.loads(content))
         texts = (current.current, current.previous, current.url, current.etag, current.key, current.refused)
-        if not all(isinstance(text, str) for text in texts) or type(current.serial) is not int:
+        if type(current.users) is not list or type(current.serial) is not int:
+            raise ValueError("a value is of another type")
+        if not all(isinstance(text, str) for text in (*texts, *current.users)):
             raise ValueError("a value is of another type")
         for name in (current.current, current.previous):
             if name and (len(name) != _NAME or not name.isalnum()):
@@ -129,14 +131,18 @@ def forget_user(folder: Path, user: str) -> bool:
 
     Raises:
         BundleError: current.json is damaged.
+        FetchError: a pull is at work, which would put the user back: call again.
         StorageError: it cannot be written.
     """
-    current = read_current(folder)
-    if current is None or user not in current.users:
+    if read_current(folder) is None:
         return False
-    current.users.remove(user)
-    current.write(folder)
-    return True
+    with locked(folder):
+        current = read_current(folder)
+        if current is None or user not in current.users:
+            return False
+        current.users.remove(user)
+        current.write(folder)
+        return True
 
 
 def collect(folder: Path, current: Current) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
@@ -195,7 +196,8 @@ def test_a_new_release_fetches_what_changed_alone_and_can_be_rolled_back(
 
 
 def test_errors_before_anything_is_fetched(folder: Path, site: Server, here: Path, tmp_path: Path) -> None:
-    for url in ("ftp://x/y", "file:///etc", "nonsense", "http://", "http://x/?a=b"):
+    for url in ("ftp://x/y", "file:///etc", "nonsense", "http://", "http://x/?a=b", "http://[::1", "http://a..b/",
+                f"http://{'a' * 64}.org/", "http://x:99999/"):  # fmt: skip
         with pytest.raises(ConfigError, match="is not an address"):
             pull(url, here)
     with pytest.raises(ConfigError, match="name the address"):
@@ -563,6 +565,22 @@ def test_without_the_extra_signatures_are_never_passed_over(
     assert get(site, here).new
 
 
+@pytest.mark.parametrize("place", ["http://[", "http://a..b/", "http://\xe4\xe4\xe4.invalid/"])
+def test_servers_that_lead_to_no_address_are_one_line(site: Server, here: Path, place: str) -> None:
+    def away(handler: Handler) -> bool:
+        handler.answer(302, b"", Location=place)
+        return True
+
+    site.fault = away
+    with pytest.raises(FetchError, match=r"^[^\n]*$"):
+        get(site, here)
+
+
+def test_any_patience_will_do(folder: Path, site: Server, here: Path) -> None:
+    publish(folder, site.root)
+    assert pull(site.url, here, patience=Patience(timeout=math.inf)).new
+
+
 def test_damage_on_the_device_is_mended_by_pulling(folder: Path, site: Server, here: Path) -> None:
     publish(folder, site.root)
     bundle = get(site, here, users=["u1"]).folder
@@ -576,12 +594,14 @@ def test_damage_on_the_device_is_mended_by_pulling(folder: Path, site: Server, h
     assert {name: data for name, data in tree(bundle).items() if name != ".verified"} == {
         name: data for name, data in good.items() if name != ".verified"
     }
-    (here / "current.json").write_bytes(b"{")
-    with pytest.raises(BundleError, match="is damaged"):
-        open_bundle(here)
-    with pytest.raises(BundleError, match="is damaged"):
-        pull("", here)
-    assert get(site, here).new
+    known = json.loads((here / "current.json").read_bytes())
+    for damaged in ("{", json.dumps({**known, "users": 5}), json.dumps({**known, "users": [5]})):
+        (here / "current.json").write_text(damaged)
+        with pytest.raises(BundleError, match="is damaged"):
+            open_bundle(here)
+        with pytest.raises(BundleError, match="is damaged"):
+            pull("", here)
+        assert get(site, here).new
 
 
 def test_publishing_keeps_what_the_latest_releases_need(folder: Path, site: Server, tmp_path: Path) -> None:

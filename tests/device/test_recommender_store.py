@@ -161,6 +161,59 @@ def test_killed_between_the_store_and_the_state_forgetting_still_holds(unguarded
     assert load_state(tmp_path / "s").weights == {}
 
 
+@pytest.mark.parametrize("act", ["add", "save"])
+def test_a_process_that_goes_on_heeds_what_another_forgot(unguarded: Bundle, tmp_path: Path, act: str) -> None:
+    paths = {"state": tmp_path / "s", "store": tmp_path / "e"}
+    running = Recommender(unguarded, user="u1", **paths)
+    untouched = weights(running)
+    running.personalise([*events(20), ("item 50", 1500)])
+    running.save()
+    Recommender(unguarded, user="u1", **paths).forget(["item 50"])
+    if act == "add":
+        running.add(events(1, 2000))
+        assert "item 50" not in running.history
+        assert len(running) == 21
+    running.save()
+    assert "were forgotten" in running.outdated
+    assert equal(weights(running), untouched)
+    assert not previous_of(tmp_path / "s").exists()
+    again = Recommender(unguarded, user="u1", **paths)
+    assert (again.outdated, again._state.weights) == ("", {})
+    running.wipe()
+    assert (len(running), running.add(events(3)), len(running)) == (0, 0, 3)
+
+
+def test_a_process_that_goes_on_after_a_wipe_brings_nothing_back(unguarded: Bundle, tmp_path: Path) -> None:
+    paths = {"state": tmp_path / "s", "store": tmp_path / "e"}
+    running = Recommender(unguarded, user="u1", **paths)
+    running.personalise(events(20))
+    Recommender(unguarded, user="u1", **paths).wipe()
+    running.save()
+    again = Recommender(unguarded, user="u1", **paths)
+    assert (len(again), again._state.weights, len(again.store or ())) == (0, {}, 0)
+
+
+def test_forgetting_again_after_a_failure_forgets_in_memory(
+    unguarded: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recommender = Recommender(unguarded, user="u1", state=tmp_path / "s", store=tmp_path / "e")
+    untouched = weights(recommender)
+    recommender.personalise([*events(20), ("item 50", 1500)])
+    recommender.save()
+
+    def busy(store: EventStore) -> None:
+        raise StoreError("another process holds it: call again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EventStore, "_erase", busy)
+        with pytest.raises(StoreError):
+            recommender.forget(["item 50"])
+    recommender.forget(["item 50"])
+    assert "item 50" not in recommender.history
+    assert equal(weights(recommender), untouched)
+    assert load_state(tmp_path / "s").weights == {}
+
+
 def test_a_new_model_is_trained_from_the_events_and_never_given_the_old_weights(
     folder: Path, unguarded: Bundle, tmp_path: Path
 ) -> None:

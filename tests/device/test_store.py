@@ -14,7 +14,7 @@ import pytest
 
 from pocketrec.device import store as stores
 from pocketrec.device.errors import ConfigError, DataError, StorageError, StoreError
-from pocketrec.device.events import read_events
+from pocketrec.device.events import Events, read_events
 from pocketrec.device.repair import repair_store
 from pocketrec.device.store import EventStore, wipe_store
 
@@ -243,6 +243,28 @@ def test_a_flipped_byte_in_an_event_is_noticed_and_repair_saves_the_others(path:
     with pytest.raises(StoreError, match="is in the way"):
         repair_store(path, key)
     assert repaired.kept in wipe_store(path)
+
+
+def test_a_category_has_a_checksum_too(path: Path) -> None:
+    with EventStore(path) as store:
+        store.append(Events(["a", "b"], [1.0, 2.0], categories=["shoes", "hats"]))
+    database = sqlite3.connect(path)
+    database.execute("UPDATE events SET value = replace(value, 'shoes', 'boots')")
+    database.commit()
+    database.close()
+    with pytest.raises(StoreError, match="is damaged"):
+        EventStore(path).replay()
+    assert repair_store(path).saved == 1
+    assert EventStore(path).replay().events.categories == ["hats"]
+
+
+def test_repair_leaves_other_files_alone(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("item,timestamp\na,1\n")
+    with pytest.raises(StoreError, match="was left alone"):
+        repair_store(path)
+    assert path.read_text() == "item,timestamp\na,1\n"
+    assert repair_store(path, ours=True).saved == 0
 
 
 @pytest.mark.parametrize("seed", range(4))
