@@ -1,7 +1,7 @@
 """kill -9 at random moments: ``python tests/kills.py BUNDLE --count 1000``. Every restart has to find a valid state.
 
-Four kinds, a quarter of the count each: events appended to a store, states written, personalise with store and state,
-and pull from a server on loopback. A child does one of them again and again and tells through a pipe what has
+Five kinds, a fifth of the count each: events appended to a store, states written, personalise with store and state,
+forget, and pull from a server on loopback. A child does one of them again and again and tells through a pipe what has
 returned; it is killed at a random moment; then what it left is opened. Checked: nothing is lost that had returned,
 nothing is there in part, no file is damaged. The last line is JSON. Needs fork. A killed process is not a power cut:
 against that stand the flushes, and no test here shows it.
@@ -160,6 +160,42 @@ def personalises(folder: Path, bundle: Path, rounds: int, rng: random.Random) ->
     return inside
 
 
+def forgets(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
+    """Kills while items were forgotten: what is gone is in no file, and in no weights that are still used."""
+    opened, paths, done, inside = open_bundle(bundle), {"state": folder / "s", "store": folder / "e"}, 0, 0
+    opened.recipe = dataclasses.replace(opened.recipe, guard=dataclasses.replace(opened.recipe.guard, enabled=False))
+
+    def work(tell: Callable[[int], None]) -> None:
+        recommender, number = Recommender(opened, user="u1", **paths), done
+        while True:
+            number += 1
+            start = 2000 + 10 * number
+            secrets = [(f"secret {number}.", start), ("item 50", start + 1), ("item 50", start + 2)]
+            recommender.personalise([(f"item {1 + (number + n) % 9}", start + n) for n in range(8)] + secrets)
+            recommender.save()
+            recommender.forget([f"secret {number}.", "item 50"])
+            tell(number)
+
+    for _ in range(rounds):
+        told = max(killed(work, rng.uniform(0, 0.15)), done)
+        with EventStore(folder / "e") as store:
+            items = store.replay().events.items
+        recommender, afresh = Recommender(opened, user="u1", **paths), Recommender(opened, user="u1", store=paths["store"])
+        if recommender._state.weights:
+            afresh.personalise()
+            trained = recommender._state.weights
+            assert all(np.array_equal(trained[name], value) for name, value in afresh._state.weights.items())
+        inside += any(item.startswith("secret") for item in items) or bool(recommender.outdated)
+        content = b"".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
+        there = [number for number in range(told + 1) if b"secret %d." % number in content]
+        assert not there, "what was forgotten is in a file"
+        recommender.forget([*{item for item in items if item.startswith("secret")}, "item 50"])
+        done = told + 1
+        if len(recommender) > 150:  # keep the training short
+            recommender.wipe()
+    return inside
+
+
 def pulls(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
     """Kills before a new release was in use."""
     source, here, www = open_bundle(bundle), folder / "here", folder / "www"
@@ -212,10 +248,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     result: dict[str, object] = {"kills": options.count, "seed": options.seed}
-    for number, kind in enumerate((appends, states, personalises, pulls)):
+    for number, kind in enumerate((appends, states, personalises, forgets, pulls)):
         folder = Path(tempfile.mkdtemp())
         try:
-            rounds = (options.count + number) // 4
+            rounds = (options.count + number) // 5
             started = time.monotonic()
             inside = kind(folder, options.bundle, rounds, random.Random(options.seed))
             result[kind.__name__] = {"kills": rounds, "inside": inside, "seconds": round(time.monotonic() - started, 1)}

@@ -1,4 +1,4 @@
-"""kill -9 at random moments of append, state writes, personalise and pull; tests/kills.py does 1,000 of them."""
+"""kill -9 at random moments of everything that writes; tests/kills.py does 1,000 of them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ HARNESS = Path(__file__).parents[1] / "kills.py"
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_every_restart_finds_a_valid_state(made: Path) -> None:
-    words = [sys.executable, str(HARNESS), str(made), "--count", os.environ.get("POCKETREC_KILLS", "80")]
+    words = [sys.executable, str(HARNESS), str(made), "--count", os.environ.get("POCKETREC_KILLS", "100")]
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
-    for kind in ("appends", "states", "personalises", "pulls"):
+    for kind in ("appends", "states", "personalises", "forgets", "pulls"):
         assert result[kind]["inside"] > 0, f"no kill came in the middle: {result}"
