@@ -180,8 +180,9 @@ def forgets(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
         told = max(killed(work, rng.uniform(0, 0.15)), done)
         with EventStore(folder / "e") as store:
             items = store.replay().events.items
-        recommender, afresh = Recommender(opened, user="u1", **paths), Recommender(opened, user="u1", store=paths["store"])
+        recommender = Recommender(opened, user="u1", **paths)
         if recommender._state.weights:
+            afresh = Recommender(opened, user="u1", store=paths["store"])
             afresh.personalise()
             trained = recommender._state.weights
             assert all(np.array_equal(trained[name], value) for name, value in afresh._state.weights.items())
