@@ -18,6 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 APP = HERE / "app"
 MIN_API, TARGET_API, VERSION = 26, 34, "0.1.0"
+RUNTIME = "tensorflow-lite"  # what app/pom.xml names
 _PACKAGES = {"aapt": "aapt", "zipalign": "zipalign", "apksigner": "apksigner"}
 # A key that everybody knows, as Android Studio's debug key: who publishes an app signs it with an own one.
 _KEY = ("debug.keystore", "android", "androiddebugkey")
@@ -60,11 +61,11 @@ def compile_java(out: Path) -> tuple[Path, Path]:
                     (libraries / f"{archive.stem}.jar").write_bytes(opened.read(name))
                 elif name.startswith("jni/") and name.endswith(".so"):
                     opened.extract(name, libraries)
-    generated = _resources(out, _android(libraries))
+    generated = [_resources(out, _android(libraries)), build_config(out)]
     classes = out / "classes"
     shutil.rmtree(classes, ignore_errors=True)
     classes.mkdir()
-    sources = [*java_files(HERE / "core/src/main/java"), *java_files(APP / "src/main/java"), generated]
+    sources = [*java_files(HERE / "core/src/main/java"), *java_files(APP / "src/main/java"), *generated]
     runtime = [str(jar) for jar in sorted(libraries.glob("tensorflow-lite*.jar"))]
     run(["javac", "--release", "8", "-Werror", "-Xlint:all,-options,-serial,-processing,-try,-classfile,-deprecation",
           "-cp", ":".join([str(_android(libraries)), *runtime]), "-d", str(classes), *map(str, sources)],
@@ -153,6 +154,15 @@ def _resources(out: Path, android: Path) -> Path:
     entries = ElementTree.parse(APP / "src/main/res/values/strings.xml").getroot()
     names = "".join(f"public static final int {entry.get('name')} = 0; " for entry in entries)
     target.write_text(f"package pocketrec.app; final class R {{ static final class string {{ {names}}} }}\n")
+    return target
+
+
+def build_config(out: Path) -> Path:
+    """BuildConfig.java with the field that Gradle's build writes: which runtime is packed."""
+    target = out / "generated/pocketrec/app/BuildConfig.java"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    field = f'static final String RUNTIME = "{RUNTIME.replace("-", "_")}";'
+    target.write_text(f"package pocketrec.app; final class BuildConfig {{ {field} }}\n")
     return target
 
 

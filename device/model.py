@@ -42,7 +42,8 @@ class Model:
         path: the .tflite file.
         runtime: auto, ai_edge_litert or tflite_runtime.
         threads: threads of the runtime's kernels.
-        items: number N of items in the vocabulary; needed where the loss is the sampled softmax, and by `catalogue`.
+        items: number N of items in the vocabulary, against which rows are checked; needed where the loss is the sampled
+            softmax, and by `catalogue`. 0 = unknown.
 
     Raises:
         BundleError: the file is missing, unreadable, or lacks a signature.
@@ -51,6 +52,7 @@ class Model:
 
     def __init__(self, path: str | Path, runtime: str = "auto", threads: int = 1, items: int = 0) -> None:
         self.items = items
+        self._last = items or 2**31 - 1  # the largest row that may be asked for
         self._catalogue: Array | None = None
         self._interpreter, self.runtime = load_interpreter(path, runtime, threads)
         self._lock = threading.Lock()
@@ -109,7 +111,7 @@ class Model:
             The loss before the step, in nats a counted target.
 
         Raises:
-            ValueError: a wrong shape or dtype, or negatives missing or not wanted.
+            ValueError: a wrong shape or dtype, a row that the item table lacks, or negatives missing or not wanted.
         """
         inputs = {
             contract.ITEMS: items,
@@ -131,7 +133,7 @@ class Model:
             Loss in nats and rank in the full catalogue (1 = best), float32 [B, T] each, 0 where not counted.
 
         Raises:
-            ValueError: a wrong shape or dtype.
+            ValueError: a wrong shape or dtype, or a row that the item table lacks.
         """
         inputs = {contract.ITEMS: items, contract.TARGETS: targets}
         outputs = self._call(contract.EVALUATE, self._with_negatives(contract.EVALUATE, inputs, negatives))
@@ -141,7 +143,7 @@ class Model:
         """The user embedding, float32 [E], after the events `items`, int32 [1, T], right-padded with 0.
 
         Raises:
-            ValueError: a wrong shape or dtype.
+            ValueError: a wrong shape or dtype, or a row that the item table lacks.
         """
         return self._call(contract.EMBED, {contract.ITEMS: items})[contract.USER_EMBEDDING].reshape(self.embedding)
 
@@ -149,7 +151,7 @@ class Model:
         """Scores, float32 [C], of candidate rows, int32 [C], after the events `items`, int32 [1, T].
 
         Raises:
-            ValueError: a wrong shape or dtype.
+            ValueError: a wrong shape or dtype, or a row that the item table lacks.
         """
         inputs = {contract.ITEMS: items, contract.CANDIDATES: candidates}
         return self._call(contract.INFER, inputs)[contract.SCORES].reshape(self.candidates)
@@ -158,7 +160,7 @@ class Model:
         """Item embeddings, float32 [C, E], of candidate rows, int32 [C], as the file holds them.
 
         Raises:
-            ValueError: a wrong shape or dtype.
+            ValueError: a wrong shape or dtype, or a row that the item table lacks.
         """
         return self._call(contract.LOOKUP, {contract.CANDIDATES: candidates})[contract.ITEM_EMBEDDINGS]
 
@@ -233,9 +235,13 @@ class Model:
                     raise ValueError(
                         f"{name}: {key} must be {np.dtype(dtype)} {list(shape)}, not {value.dtype} {list(value.shape)}"
                     )
+                if dtype == np.int32 and value.view(np.uint32).max() > self._last:  # as unsigned, a negative is large
+                    wrong = value[(value < 0) | (value > self._last)][0]
+                    limit = f"1 to {self.items}" if self.items else "from 1 on"
+                    raise ValueError(f"{name}: {key} holds {wrong}, and items are numbered {limit} (0 = padding)")
             try:
                 outputs: dict[str, Array] = self._runners[name](**inputs)
-            except RuntimeError as error:  # such as an item that the table lacks
+            except RuntimeError as error:
                 raise _failed(name, error) from None
             return {key: np.array(value) for key, value in outputs.items()}
 

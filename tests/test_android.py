@@ -41,6 +41,15 @@ def test_gradle_and_maven_name_the_same_versions(tmp_path: Path) -> None:
     assert 'android:allowBackup="false"' in manifest
 
 
+def test_both_builds_say_which_runtime_they_pack(tmp_path: Path) -> None:
+    apk, gradle = _script("apk"), (HARNESS / "app" / "build.gradle.kts").read_text(encoding="utf-8")
+    assert f"<artifactId>{apk.RUNTIME}</artifactId>" in (HARNESS / "app" / "pom.xml").read_text(encoding="utf-8")
+    assert 'static final String RUNTIME = "tensorflow_lite";' in apk.build_config(tmp_path).read_text()
+    assert r"""buildConfigField("String", "RUNTIME", "\"${runtime.replace('-', '_')}\"")""" in gradle
+    assert set(re.findall(r'"([a-z-]+)" -> implementation', gradle)) == {apk.RUNTIME, "litert"}
+    assert "return BuildConfig.RUNTIME;" in (HARNESS / "app/src/main/java/pocketrec/app/TfLiteRuntime.java").read_text()
+
+
 def test_names_in_java_are_those_of_the_contract() -> None:
     writer = _script("contract")
     written = writer.TARGET.read_text(encoding="utf-8")

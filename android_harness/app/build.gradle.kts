@@ -5,6 +5,9 @@ plugins {
 // -Pbundle=my-bundle.zip: the bundle that the app brings.
 val bundle = providers.gradleProperty("bundle").orElse("../../build/android/reference.zip")
 
+// -Pruntime=litert: LiteRT instead of TensorFlow Lite; results name it.
+val runtime = providers.gradleProperty("runtime").get()
+
 val packBundle by tasks.registering(Copy::class) {
     from(bundle.map { rootProject.file(it) })
     into(layout.buildDirectory.dir("bundle"))
@@ -21,7 +24,12 @@ android {
         targetSdk = libs.versions.targetSdk.get().toInt()
         versionCode = 1
         versionName = libs.versions.app.get()
+        buildConfigField("String", "RUNTIME", "\"${runtime.replace('-', '_')}\"")
         testInstrumentationRunner = "androidx.test.runner.AndroidJUnitRunner"
+    }
+
+    buildFeatures {
+        buildConfig = true
     }
 
     compileOptions {
@@ -51,7 +59,7 @@ tasks.matching { it.name == "preBuild" }.configureEach {
 
 dependencies {
     implementation(project(":core"))
-    when (val runtime = providers.gradleProperty("runtime").get()) {
+    when (runtime) {
         "tensorflow-lite" -> implementation(libs.tensorflow.lite)
         "litert" -> implementation(libs.litert)
         else -> error("-Pruntime=$runtime: name tensorflow-lite or litert")

@@ -89,6 +89,36 @@ def test_foreign_weights_are_refused_and_change_nothing(model: Model) -> None:
         np.testing.assert_array_equal(value, start[name])
 
 
+@pytest.mark.parametrize("wrong", [-1, -(2**31), 61, 2**31 - 1])
+def test_rows_that_the_table_lacks_never_reach_the_runtime(model: Model, made: Path, wrong: int) -> None:
+    window, batch = np.zeros((1, model.window), np.int32), np.zeros((model.batch, model.window), np.int32)
+    candidates = np.full(model.candidates, 60, np.int32)
+    bad_window, bad_batch, bad_candidates = window.copy(), batch.copy(), candidates.copy()
+    for array in (bad_window, bad_batch, bad_candidates):
+        array[(-1,) * array.ndim] = wrong
+    before = model.export_weights()
+    for call, told in (
+        (lambda: model.embed(bad_window), "embed: items"),
+        (lambda: model.infer(bad_window, candidates), "infer: items"),
+        (lambda: model.infer(window, bad_candidates), "infer: candidates"),
+        (lambda: model.lookup(bad_candidates), "lookup: candidates"),
+        (lambda: model.train(bad_batch, batch, 0.1), "train: items"),
+        (lambda: model.train(batch, bad_batch, 0.1), "train: targets"),
+        (lambda: model.evaluate(bad_batch, batch), "evaluate: items"),
+        (lambda: model.evaluate(batch, bad_batch), "evaluate: targets"),
+    ):
+        with pytest.raises(ValueError, match=rf"{told} holds {wrong}, and items are numbered 1 to 60 "):
+            call()
+    for name, value in model.export_weights().items():
+        np.testing.assert_array_equal(value, before[name])
+    sampled = Model(made.with_name(made.name + ".sampled.tflite"), items=60)
+    with pytest.raises(ValueError, match=f"train: negatives holds {wrong},"):
+        sampled.train(batch, batch, 0.1, negatives=np.full(sampled.negatives, wrong, np.int32))
+    if wrong < 0:  # all that can be told where the table's size is unknown
+        with pytest.raises(ValueError, match=f"embed: items holds {wrong}, and items are numbered from 1 on "):
+            Model(made / "model.tflite").embed(bad_window)
+
+
 def test_outputs_are_copies(model: Model) -> None:
     window = context(loyal(4), model.window)
     first = model.embed(window)

@@ -30,6 +30,7 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.file.Files;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
@@ -118,7 +119,8 @@ public class OnDeviceTest {
     public void requestsAreMeasured() throws Exception {
         BenchRequest request = new BenchRequest("test", archive, 3, 1);
         ModelRuntime runtime = HarnessApplication.runtime(context, true);
-        Map<String, Object> result = request.measure(folder, runtime, new Cancellation());
+        Map<String, Object> result =
+                request.measure(folder, runtime, new Cancellation(), Collections::emptyMap);
         File written = request.succeed(folder, result);
         Map<?, ?> read = (Map<?, ?>) Json.parse(Files.readAllBytes(written.toPath()));
         assertEquals(bundle.manifest.modelId, read.get("model_id"));

@@ -39,6 +39,7 @@ import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.function.Consumer;
 
 /**
  * What the app does, on one worker thread; views only watch. Knows nothing about activities.
@@ -195,6 +196,8 @@ final class Harness {
 
     /**
      * Measures the bundle of a request, and writes the answer to {@link #answers} and to the log.
+     * Every failure leaves an answer too, for another program waits for one; where none can be
+     * written the app crashes, which that program sees.
      *
      * @param runtime what runs the model
      * @param xnnpack whether it lets XNNPACK run what it can; for the result
@@ -204,21 +207,24 @@ final class Harness {
         start(
                 cancellation -> {
                     File folder = answers();
+                    Map<String, Object> result =
+                            request.measure(
+                                    context.getCacheDir(),
+                                    runtime,
+                                    cancellation,
+                                    () -> facts(xnnpack));
+                    File file = request.succeed(folder, result);
+                    Map<String, Object> brief = new LinkedHashMap<>(result);
+                    brief.remove("raw_ms"); // a line of the log has 4,000 bytes
+                    Log.i(TAG, "bench written to " + file + ": " + Json.write(brief));
+                    return shown(result);
+                },
+                reason -> {
                     try {
-                        File scratch = context.getCacheDir();
-                        Map<String, Object> result =
-                                request.measure(scratch, runtime, cancellation);
-                        Map<String, Object> facts = Device.facts(context);
-                        facts.put("xnnpack", xnnpack);
-                        result.put("android", facts);
-                        File file = request.succeed(folder, result);
-                        Map<String, Object> brief = new LinkedHashMap<>(result);
-                        brief.remove("raw_ms"); // a line of the log has 4,000 bytes
-                        Log.i(TAG, "bench written to " + file + ": " + Json.write(brief));
-                        return shown(result);
-                    } catch (PocketRecException error) {
-                        request.fail(folder, error.getMessage());
-                        throw error;
+                        request.fail(answers(), reason);
+                    } catch (PocketRecException | IOException error) {
+                        throw new IllegalStateException(
+                                "no answer can be written: " + error.getMessage(), error);
                     }
                 },
                 then);
@@ -244,6 +250,7 @@ final class Harness {
                     opened().save();
                     return text;
                 },
+                reason -> {},
                 then);
     }
 
@@ -254,6 +261,12 @@ final class Harness {
             throw new IOException("the shared storage is not there now");
         }
         return folder;
+    }
+
+    private Map<String, Object> facts(boolean xnnpack) {
+        Map<String, Object> facts = Device.facts(context);
+        facts.put("xnnpack", xnnpack);
+        return Collections.singletonMap("android", facts);
     }
 
     private String trained(Cancellation cancellation) throws PocketRecException, IOException {
@@ -301,17 +314,20 @@ final class Harness {
     }
 
     private void start(Work work) {
-        start(work, () -> {});
+        start(work, reason -> {}, () -> {});
     }
 
-    /** Main thread: hands work to the worker; {@code then} is called here at its end. */
-    private Cancellation start(Work work, Runnable then) {
+    /**
+     * Main thread: hands work to the worker, which tells {@code failed} why where it fails or is
+     * cancelled, also before it begins; {@code then} is called here at its end.
+     */
+    private Cancellation start(Work work, Consumer<String> failed, Runnable then) {
         Cancellation cancellation = new Cancellation();
         begun.add(cancellation);
         show(context.getString(R.string.working));
         worker.execute(
                 () -> {
-                    String text = outcome(work, cancellation);
+                    String text = outcome(work, failed, cancellation);
                     main.post(
                             () -> {
                                 begun.remove(cancellation);
@@ -323,23 +339,24 @@ final class Harness {
     }
 
     /** Worker thread: what the work says, or why it failed. */
-    private static String outcome(Work work, Cancellation cancellation) {
+    private static String outcome(
+            Work work, Consumer<String> failed, Cancellation cancellation) {
+        String reason;
         try {
             cancellation.check();
             return work.run(cancellation);
         } catch (CancelledException error) {
+            failed.accept("cancelled on the device: start it again");
             return "cancelled";
         } catch (PocketRecException error) {
-            Log.w(TAG, "error: " + error.getMessage());
-            return error.getMessage();
+            reason = error.getMessage();
         } catch (IOException error) {
-            String text =
-                    "cannot read or write ("
-                            + error.getMessage()
-                            + "): free some space, or try again";
-            Log.w(TAG, "error: " + text);
-            return text;
+            String told = error.getMessage();
+            reason = "cannot read or write (" + told + "): free some space, or try again";
         }
+        Log.w(TAG, "error: " + reason);
+        failed.accept(reason);
+        return reason;
     }
 
     private void show(String text) {

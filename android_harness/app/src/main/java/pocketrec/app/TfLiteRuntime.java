@@ -10,7 +10,7 @@ import pocketrec.core.RuntimeMissingException;
 
 import java.io.File;
 
-/** The TensorFlow Lite that is packed into the app. */
+/** The TensorFlow Lite or LiteRT (the same Java interface) that is packed into the app. */
 final class TfLiteRuntime implements ModelRuntime {
     private final boolean xnnpack;
 
@@ -23,7 +23,7 @@ final class TfLiteRuntime implements ModelRuntime {
 
     @Override
     public String name() {
-        return "tensorflow_lite";
+        return BuildConfig.RUNTIME;
     }
 
     @Override

@@ -1,10 +1,12 @@
 package pocketrec.core;
 
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.function.Supplier;
 
 /**
  * How fast a model runs here, and how much memory it takes. The result has the form of {@code
@@ -36,6 +38,24 @@ public final class Bench {
             int calls,
             long seed,
             Cancellation cancellation)
+            throws PocketRecException {
+        return run(bundle, runtime, threads, calls, seed, cancellation, Collections::emptyMap);
+    }
+
+    /**
+     * The same, with tables of the caller's own beside.
+     *
+     * @param tables asked once after the last call, while the model is still open, so that what it
+     *     says of memory has the model in it
+     */
+    public static Map<String, Object> run(
+            Bundle bundle,
+            ModelRuntime runtime,
+            int threads,
+            int calls,
+            long seed,
+            Cancellation cancellation,
+            Supplier<Map<String, Object>> tables)
             throws PocketRecException {
         calls = Math.max(1, calls);
         Double temperature = Machine.hottest();
@@ -78,6 +98,7 @@ public final class Bench {
             result.put("sgemm_gflops", null);
             result.putAll(timed);
             result.put("raw_ms", raw);
+            result.putAll(tables.get());
             return result;
         } catch (java.io.IOException error) {
             throw Storage.failed(bundle.modelFile(), error);

@@ -3,6 +3,7 @@ package pocketrec.core;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
+import java.util.function.Supplier;
 
 /**
  * A benchmark that another program asks for, and its answer: one of two files in a folder that this
@@ -42,11 +43,15 @@ public final class BenchRequest {
     /**
      * Unpacks the bundle into {@code scratch}, measures, and leaves nothing of it there.
      *
+     * @param tables further tables of the result, asked for while the model is open
      * @throws PocketRecException the archive is no good bundle, the storage is full, a number is
      *     out of range, or it was cancelled
      */
     public Map<String, Object> measure(
-            File scratch, ModelRuntime runtime, Cancellation cancellation)
+            File scratch,
+            ModelRuntime runtime,
+            Cancellation cancellation,
+            Supplier<Map<String, Object>> tables)
             throws PocketRecException {
         if (runs < 1 || threads < 1) {
             throw new DataException(
@@ -63,7 +68,7 @@ public final class BenchRequest {
         File folder = new File(scratch, "bench-" + id);
         try {
             Bundle.unpack(archive, folder);
-            return Bench.run(Bundle.open(folder), runtime, threads, runs, 1, cancellation);
+            return Bench.run(Bundle.open(folder), runtime, threads, runs, 1, cancellation, tables);
         } finally {
             Archive.delete(folder);
         }

@@ -109,14 +109,15 @@ public final class Model implements Closeable {
      * @param negatives int [S] where the loss is the sampled softmax; else null
      * @return the loss before the step, in nats a counted target
      * @throws ShapeException an array has another size, or negatives are missing or not wanted
+     * @throws DataException a number is no row of the item table
      */
     public synchronized float train(
             int[] items, int[] targets, float learningRate, float proximal, int[] negatives)
             throws PocketRecException {
         SignatureRunner runner = runner(Contract.TRAIN);
         checkNegatives(runner, Contract.TRAIN, negatives);
-        check(runner, Contract.TRAIN, Contract.ITEMS, items.length);
-        check(runner, Contract.TRAIN, Contract.TARGETS, targets.length);
+        check(runner, Contract.TRAIN, Contract.ITEMS, items);
+        check(runner, Contract.TRAIN, Contract.TARGETS, targets);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
         runner.input(Contract.TARGETS).asIntBuffer().put(targets);
         runner.input(Contract.LEARNING_RATE).putFloat(0, learningRate);
@@ -135,14 +136,15 @@ public final class Model implements Closeable {
      * @param targets int [B * T]; 0 = does not count
      * @param negatives int [S] where the signature takes them; else they are ignored
      * @throws ShapeException an array has another size
+     * @throws DataException a number is no row of the item table
      */
     public synchronized Evaluation evaluate(int[] items, int[] targets, int[] negatives)
             throws PocketRecException {
         SignatureRunner runner = runner(Contract.EVALUATE);
         boolean wanted = find(runner.inputs(), Contract.NEGATIVES) != null;
         checkNegatives(runner, Contract.EVALUATE, wanted ? negatives : null);
-        check(runner, Contract.EVALUATE, Contract.ITEMS, items.length);
-        check(runner, Contract.EVALUATE, Contract.TARGETS, targets.length);
+        check(runner, Contract.EVALUATE, Contract.ITEMS, items);
+        check(runner, Contract.EVALUATE, Contract.TARGETS, targets);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
         runner.input(Contract.TARGETS).asIntBuffer().put(targets);
         if (wanted) {
@@ -156,10 +158,11 @@ public final class Model implements Closeable {
      * The user embedding, float [E], after the events {@code items}, int [T], right-padded with 0.
      *
      * @throws ShapeException the array has another size
+     * @throws DataException a number is no row of the item table
      */
     public synchronized float[] embed(int[] items) throws PocketRecException {
         SignatureRunner runner = runner(Contract.EMBED);
-        check(runner, Contract.EMBED, Contract.ITEMS, items.length);
+        check(runner, Contract.EMBED, Contract.ITEMS, items);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
         runner.run();
         return floats(runner, Contract.USER_EMBEDDING);
@@ -169,11 +172,12 @@ public final class Model implements Closeable {
      * Scores, float [C], of candidate rows, int [C], after the events {@code items}, int [T].
      *
      * @throws ShapeException an array has another size
+     * @throws DataException a number is no row of the item table
      */
     public synchronized float[] infer(int[] items, int[] candidates) throws PocketRecException {
         SignatureRunner runner = runner(Contract.INFER);
-        check(runner, Contract.INFER, Contract.ITEMS, items.length);
-        check(runner, Contract.INFER, Contract.CANDIDATES, candidates.length);
+        check(runner, Contract.INFER, Contract.ITEMS, items);
+        check(runner, Contract.INFER, Contract.CANDIDATES, candidates);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
         runner.input(Contract.CANDIDATES).asIntBuffer().put(candidates);
         runner.run();
@@ -184,10 +188,11 @@ public final class Model implements Closeable {
      * Item embeddings, float [C * E], of candidate rows, int [C], as the file holds them.
      *
      * @throws ShapeException the array has another size
+     * @throws DataException a number is no row of the item table
      */
     public synchronized float[] lookup(int[] candidates) throws PocketRecException {
         SignatureRunner runner = runner(Contract.LOOKUP);
-        check(runner, Contract.LOOKUP, Contract.CANDIDATES, candidates.length);
+        check(runner, Contract.LOOKUP, Contract.CANDIDATES, candidates);
         runner.input(Contract.CANDIDATES).asIntBuffer().put(candidates);
         runner.run();
         return floats(runner, Contract.ITEM_EMBEDDINGS);
@@ -389,10 +394,10 @@ public final class Model implements Closeable {
                         + ": export the model again");
     }
 
-    private void check(SignatureRunner runner, String signature, String name, int length)
-            throws ShapeException {
+    private void check(SignatureRunner runner, String signature, String name, int[] rows)
+            throws ShapeException, DataException {
         TensorSpec spec = find(runner.inputs(), name);
-        if (spec == null || spec.elements() != length) {
+        if (spec == null || spec.elements() != rows.length) {
             throw new ShapeException(
                     signature
                             + ": "
@@ -400,13 +405,31 @@ public final class Model implements Closeable {
                             + " must be "
                             + spec
                             + ", not "
-                            + length
+                            + rows.length
                             + " numbers: give an array of the model's own sizes");
+        }
+        checkRows(signature, name, rows);
+    }
+
+    /** The runtime itself would read memory beside the table. */
+    private void checkRows(String signature, String name, int[] rows) throws DataException {
+        for (int row : rows) {
+            if (row < 0 || row > items) {
+                throw new DataException(
+                        signature
+                                + ": "
+                                + name
+                                + " holds "
+                                + row
+                                + ", and items are numbered 1 to "
+                                + items
+                                + " (0 = padding): give rows of this bundle's vocabulary");
+            }
         }
     }
 
     private void checkNegatives(SignatureRunner runner, String signature, int[] negatives)
-            throws ShapeException {
+            throws ShapeException, DataException {
         TensorSpec spec = find(runner.inputs(), Contract.NEGATIVES);
         int wanted = spec == null ? 0 : spec.elements();
         if (wanted != (negatives == null ? 0 : negatives.length)) {
@@ -417,6 +440,9 @@ public final class Model implements Closeable {
                             + " negatives and not "
                             + (negatives == null ? 0 : negatives.length)
                             + ": give an array of that size, or null for 0");
+        }
+        if (negatives != null) {
+            checkRows(signature, Contract.NEGATIVES, negatives);
         }
     }
 

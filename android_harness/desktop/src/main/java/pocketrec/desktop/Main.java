@@ -9,6 +9,7 @@ import pocketrec.core.PocketRecException;
 
 import java.io.File;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -102,7 +103,13 @@ public final class Main {
                         "LiteRT on a JVM always runs with XNNPACK: leave --xnnpack out");
             }
             File scratch = new File(files, "scratch");
-            request.succeed(files, request.measure(scratch, runtime(options), new Cancellation()));
+            Map<String, Object> result =
+                    request.measure(
+                            scratch,
+                            runtime(options),
+                            new Cancellation(),
+                            Collections::emptyMap);
+            request.succeed(files, result);
         } catch (PocketRecException | IllegalArgumentException error) {
             request.fail(files, error.getMessage());
         }

@@ -152,6 +152,46 @@ class BadInputTest {
     }
 
     @Test
+    void rowsThatTheTableLacks() throws Exception {
+        try (Model model = Bundle.open(bundle).loadModel(Reference.runtime(), 1)) {
+            int[] window = new int[model.window];
+            int[] batch = new int[model.window * model.batch];
+            int[] candidates = new int[model.candidates];
+            Arrays.fill(candidates, model.items); // the last row is one
+            model.infer(window, candidates);
+            for (int wrong : new int[] {-1, model.items + 1, Integer.MAX_VALUE}) {
+                String told = " holds " + wrong + ", and items are numbered 1 to " + model.items;
+                int[] badWindow = window.clone();
+                int[] badBatch = batch.clone();
+                int[] badCandidates = candidates.clone();
+                badWindow[window.length - 1] = wrong;
+                badBatch[batch.length - 1] = wrong;
+                badCandidates[candidates.length - 1] = wrong;
+                refused(
+                        DataException.class,
+                        "embed: items" + told,
+                        () -> model.embed(badWindow));
+                refused(
+                        DataException.class,
+                        "infer: candidates" + told,
+                        () -> model.infer(window, badCandidates));
+                refused(
+                        DataException.class,
+                        "lookup: candidates" + told,
+                        () -> model.lookup(badCandidates));
+                refused(
+                        DataException.class,
+                        "train: targets" + told,
+                        () -> model.train(batch, badBatch, 0.1f, 0f, null));
+                refused(
+                        DataException.class,
+                        "evaluate: items" + told,
+                        () -> model.evaluate(badBatch, batch, null));
+            }
+        }
+    }
+
+    @Test
     void wrongSizes() throws Exception {
         try (Model model = Bundle.open(bundle).loadModel(Reference.runtime(), 1)) {
             int[] window = new int[model.window];

@@ -40,6 +40,9 @@ import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.TimeUnit;
 
 /**
  * The app's screens with real work behind them: buttons are pressed, and each state is drawn into a
@@ -53,6 +56,14 @@ public class LayoutTest {
 
     /** The app, with LiteRT in TensorFlow Lite's place. */
     public static final class OnJvm extends HarnessApplication {
+        /** As after a card was taken out. */
+        boolean withoutStorage;
+
+        @Override
+        public File getExternalFilesDir(String type) {
+            return withoutStorage ? null : super.getExternalFilesDir(type);
+        }
+
         @Override
         ModelRuntime newRuntime(boolean xnnpack) {
             try {
@@ -175,12 +186,45 @@ public class LayoutTest {
         intent.putExtra("id", "two").putExtra("bundle", "/nowhere");
         String error = new String(Files.readAllBytes(answer(intent, "two.error")), "UTF-8");
         assertEquals("no file /nowhere can be read here: push the .zip of a bundle first", error);
+        intent.putExtra("id", "cancelled");
+        press(Robolectric.buildActivity(HarnessActivity.class).setup().get(), "Benchmark");
+        Activity waiting = Robolectric.buildActivity(BenchmarkActivity.class, intent).setup().get();
+        HarnessApplication.harness(waiting).cancel(); // before its turn comes
+        finished(waiting);
+        File left = new File(waiting.getExternalFilesDir(null), "bench-cancelled.error");
+        assertEquals(
+                "cancelled on the device: start it again",
+                new String(Files.readAllBytes(left.toPath()), "UTF-8"));
         intent.putExtra("id", "../three");
         assertTrue(
                 Robolectric.buildActivity(BenchmarkActivity.class, intent)
                         .setup()
                         .get()
                         .isFinishing());
+    }
+
+    /** The host waits for an answer or for the app's end. */
+    @Test
+    @Config(qualifiers = PORTRAIT)
+    public void anAnswerThatCannotBeWrittenEndsTheApp() throws Exception {
+        BlockingQueue<Throwable> uncaught = new LinkedBlockingQueue<>();
+        Thread.UncaughtExceptionHandler before = Thread.getDefaultUncaughtExceptionHandler();
+        Thread.setDefaultUncaughtExceptionHandler((thread, error) -> uncaught.add(error));
+        try {
+            ((OnJvm) RuntimeEnvironment.getApplication()).withoutStorage = true;
+            Intent intent =
+                    new Intent()
+                            .putExtra("id", "one")
+                            .putExtra("bundle", System.getProperty("pocketrec.bundle"));
+            Robolectric.buildActivity(BenchmarkActivity.class, intent).setup();
+            Throwable error = uncaught.poll(60, TimeUnit.SECONDS);
+            assertNotNull("the app goes on without an answer", error);
+            assertEquals(
+                    "no answer can be written: the shared storage is not there now",
+                    error.getMessage());
+        } finally {
+            Thread.setDefaultUncaughtExceptionHandler(before);
+        }
     }
 
     @Test
