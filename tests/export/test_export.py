@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pocketrec.cloud.config import ExportConfig, ModelConfig
+from pocketrec.cloud.config import DEVICE_OPTIMIZERS, WAYS, ExportConfig, ModelConfig
 from pocketrec.cloud.models import build_model
 from pocketrec.device.errors import ConfigError, ExportError
 from pocketrec.device.runtime import Runtime
@@ -42,19 +42,19 @@ def _export(
     return build_tflite(model, config, ExportConfig(**options), way=way, optimizer=optimizer, candidates=5)
 
 
-@pytest.mark.parametrize(
-    ("layers", "way", "optimizer", "options"),
-    [
-        (2, "partial", "adagrad", {}),
-        (2, "partial", "adagrad", {"item_table": "float32", "weight_bits": 32}),
-        (1, "head", "sgd", {}),
-        (3, "whole", "adam", {}),
-        (2, "partial", "adam", {"full_softmax_limit": 10, "negatives": 16}),
-        (2, "patch", "adagrad", {"adapter": 4}),
-        (3, "patch_parallel", "adam", {"adapter": 5, "weight_bits": 32}),
-        (1, "patch", "sgd", {"full_softmax_limit": 10, "negatives": 16}),
-    ],
-)
+CASES = [
+    (2, "partial", "adagrad", {}),
+    (2, "partial", "adagrad", {"item_table": "float32", "weight_bits": 32}),
+    (1, "head", "sgd", {}),
+    (3, "whole", "adam", {}),
+    (2, "partial", "adam", {"full_softmax_limit": 10, "negatives": 16}),
+    (2, "patch", "adagrad", {"adapter": 4}),
+    (3, "patch_parallel", "adam", {"adapter": 5, "weight_bits": 32}),
+    (1, "patch", "sgd", {"full_softmax_limit": 10, "negatives": 16}),
+]
+
+
+@pytest.mark.parametrize(("layers", "way", "optimizer", "options"), CASES)
 def test_gate_passes_on_every_runtime(layers, way, optimizer, options):
     """Scores, losses and 20 train steps equal Keras layers under a gradient tape; frozen tensors stay bit-identical."""
     config = dataclasses.replace(CONFIG, layers=layers)
@@ -72,6 +72,25 @@ def test_gate_passes_on_every_runtime(layers, way, optimizer, options):
     assert not [name for name in report.ops if "FLEX" in name.upper() or "CUSTOM" in name.upper()]
     first = {"head": "fc_kernel", "whole": "gru_1_kernel", "partial": "gru_2_kernel"}
     assert exported.tensors["trainable"][0]["name"] == first.get(way, "gru_1_adapter_down_kernel")
+
+
+OTHER_PAIRS = [
+    (way, optimizer)
+    for way in WAYS
+    for optimizer in DEVICE_OPTIMIZERS
+    if (way, optimizer) not in {(case[1], case[2]) for case in CASES}
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("way", "optimizer"), OTHER_PAIRS)
+def test_gate_passes_for_all_other_pairs_of_way_and_optimizer(way, optimizer):
+    """The pairs that are not above, on a model of one layer."""
+    config = dataclasses.replace(CONFIG, embedding=4, hidden=4, layers=1, window=2)
+    model = _model(config)
+    report = gate.check(_export(model, config, way=way, optimizer=optimizer, adapter=2), model, seed=1)
+    for found in report.runtimes.values():
+        assert max(found["score"], found["loss"], found["train_loss"]) <= 1e-4
 
 
 def test_gate_refuses_without_a_runtime_that_could_be_here(monkeypatch):
