@@ -43,6 +43,8 @@ def add_pull(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--allow-older", action="store_true", help="take a release that is older than one that was "
                         "here, or was rolled back from")  # fmt: skip
     parser.add_argument("--max-bytes", type=int, metavar="N", help="refuse a larger bundle (default: 4 GiB)")
+    parser.add_argument("--max-model-bytes", type=int, metavar="N", help="refuse a packed bundle whose model is "
+                        "larger, for it is unpacked in memory (default: 512 MiB)")  # fmt: skip
     parser.add_argument("--timeout", type=float, default=30.0, metavar="S", help="seconds to wait (default: 30)")
     parser.add_argument("--attempts", type=int, default=6, metavar="N", help="failures in a row, at most (default: 6)")
 
@@ -88,9 +90,12 @@ def run_pull(args: argparse.Namespace) -> int:
         return 0
     from pocketrec.device.fetch import Patience
 
-    if not args.timeout > 0 or args.attempts < 1 or (args.max_bytes or 1) < 1:
-        raise ConfigError("--timeout must be above 0, --attempts and --max-bytes at least 1: give larger numbers")
-    limits = Limits() if args.max_bytes is None else Limits(total=args.max_bytes)
+    given = {"total": args.max_bytes, "model": args.max_model_bytes}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not args.timeout > 0 or min([args.attempts, *given.values()]) < 1:
+        raise ConfigError("--timeout must be above 0, --attempts, --max-bytes and --max-model-bytes at least 1: give "
+                          "larger numbers")  # fmt: skip
+    limits = Limits(**given)
     done = pull(
         args.url, args.to, users=args.user, key=args.key, limits=limits,
         patience=Patience(timeout=args.timeout, attempts=args.attempts), older=args.allow_older,

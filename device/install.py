@@ -86,7 +86,7 @@ def shard_model(folder: Path, manifest: Manifest, shard: str, first: int, items:
 
 def _limit(manifest: Manifest) -> int:
     """Bytes that skeleton or weights may unpack to: against files that blow up."""
-    return 4 * int(manifest.packed["bytes"]) + _SLACK
+    return 2 * int(manifest.packed["bytes"]) + _SLACK
 
 
 def _is_whole(model: Path, manifest: Manifest) -> bool:

@@ -13,6 +13,7 @@ Both files are zlib streams, which ``java.util.zip.Inflater`` reads too. The wei
 from __future__ import annotations
 
 import json
+import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -103,10 +104,14 @@ def _decoded(tensors: Mapping[str, Array], name: str, kind: Mapping[str, Any]) -
         scales = upper.astype("<u4").view("<f4").reshape(kind["scales"]).astype(np.float32)
     mask = tensors.get(f"{name}:mask")
     if mask is not None:
-        size = int(np.prod(shape))
+        size = math.prod(shape)
+        if size > 8 * mask.size:
+            raise ValueError(f"the mask of {name} is too short")
         dense = np.zeros(size, numbers.dtype)
         dense[np.unpackbits(mask, count=size).astype(bool)] = numbers
         numbers = dense
+    if scales is not None and np.broadcast_shapes(shape, scales.shape) != shape:
+        raise ValueError(f"the scales of {name} are more than its numbers")
     return Quantised(numbers.reshape(shape), scales)
 
 

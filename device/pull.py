@@ -57,6 +57,8 @@ class Limits:
     """Files that a manifest lists."""
     total: int = 1 << 32
     """Bytes of all files that are wanted."""
+    model: int = 1 << 29
+    """Bytes of the model file that is made of a packed bundle; several times as many are in memory meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -269,6 +271,10 @@ def _entries(manifest: Manifest, shards: set[int], base: str, limits: Limits) ->
     entries = {name: entry for name, entry in manifest.files.items() if not name.startswith(own) or name in wanted}
     for shard in sorted(wanted - set(entries)):
         raise FetchError(f"{base} lists no {shard}, which its manifest promises: ask the publisher")
+    model = int(manifest.packed.get("bytes", 0))
+    if model > limits.model:
+        raise FetchError(f"{base} has a packed model of {model} bytes, over {limits.model}: ask the publisher, or "
+                         "raise --max-model-bytes")  # fmt: skip
     total = sum(entry.bytes for entry in entries.values()) + _made(manifest)
     if total > limits.total:
         raise FetchError(f"{base} asks for {total} bytes, over {limits.total}: ask the publisher, or raise --max-bytes")

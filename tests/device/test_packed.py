@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from pocketrec.device import Recommender, open_bundle, packed
+from pocketrec.device import Recommender, open_bundle, packed, tensorfile
 from pocketrec.device.contract import MODEL_FILE, SKELETON_FILE, WEIGHTS_FILE
 from pocketrec.device.errors import BundleError, StorageError
 from pocketrec.device.packed import Quantised, Range
@@ -139,6 +142,37 @@ def test_files_that_blow_up_are_refused_while_they_are_unpacked() -> None:
     many = packed.encode({"w": Quantised(np.ones((1000, 1000), np.int8), _scales((1, 1000), 0))})
     with pytest.raises(BundleError, match="holds more than 100000 bytes"):
         packed.decode(many, 100_000)
+
+
+def test_a_part_may_hold_twice_what_the_manifest_says_and_no_more(small: Path) -> None:
+    whole = open_bundle(small).manifest.packed["bytes"]
+    (small / MODEL_FILE).unlink()
+    content = zlib.compress(bytes(2 * whole + (1 << 20) + 1), 9)
+    (small / WEIGHTS_FILE).write_bytes(content)
+    table = json.loads((small / "manifest.json").read_bytes())
+    table["files"][WEIGHTS_FILE] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (small / "manifest.json").write_text(json.dumps(table, indent=1))
+    with pytest.raises(BundleError, match=f"holds more than {2 * whole + (1 << 20)} bytes"):
+        open_bundle(small)
+    assert not (small / MODEL_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ({"shape": [1 << 40], "scales": [1]}, "the mask of w is too short"),
+        ({"shape": [8], "scales": [1 << 10, 1]}, "the scales of w are more than its numbers"),
+    ],
+)
+def test_a_few_bytes_do_not_become_a_large_tensor(kind: dict[str, list[int]], told: str) -> None:
+    tensors = {
+        "w:scales": np.ones(int(np.prod(kind["scales"])), np.uint16),
+        "w:mask": np.packbits(np.ones(8, bool)),
+        "w:numbers": np.ones(8, np.int8),
+    }
+    content = zlib.compress(tensorfile.dump(tensors, {"tensors": json.dumps({"w": kind})}))
+    with pytest.raises(BundleError, match=told):
+        packed.decode(content)
 
 
 def test_a_full_disk_leaves_no_part_of_a_model(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,11 @@ def test_a_packed_bundle_is_installed_before_it_is_used(made: Path, site: Server
     assert Recommender(here, user="u3").recommend(3)
     with pytest.raises(FetchError, match="raise --max-bytes"):  # what it becomes counts too
         get(site, here.with_name("small"), limits=Limits(total=pulled.received + 1000))
+    site.asked.clear()
+    with pytest.raises(FetchError, match=rf"a packed model of {len(model)} bytes, over .* raise --max-model-bytes$"):
+        get(site, here.with_name("small"), limits=Limits(model=len(model) - 1))
+    assert [path for path, _ in site.asked] == ["/latest.json"]  # the manifest is here
+    assert get(site, here.with_name("small"), limits=Limits(model=len(model))).new
 
 
 def test_a_lean_bundle_becomes_the_users_own(made: Path, site: Server, here: Path) -> None:
@@ -740,6 +745,9 @@ def test_commands(folder: Path, site: Server, here: Path, tmp_path: Path, capsys
     assert b"u1" not in (here / "current.json").read_bytes()
     assert "name the address" in str(done("pull", "--to", tmp_path / "new", status=2)["error"])
     assert "give a bundle" in str(done("publish", status=2)["error"])
+    words = ("pull", site.url, "--to", tmp_path / "new", "--max-model-bytes")
+    assert "--max-model-bytes" in str(done(*words, 0, status=2)["error"])
+    assert done(*words, 1)["new"] is True  # of a bundle that is not packed nothing is made
     assert "--timeout" in str(done("pull", site.url, "--to", here, "--timeout", 0, status=2)["error"])
 
 

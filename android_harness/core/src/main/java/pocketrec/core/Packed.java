@@ -160,15 +160,15 @@ final class Packed {
     /** The model file's bytes. */
     private static byte[] fill(byte[] skeleton, byte[] weights, Manifest manifest, ShardItems items)
             throws TensorFileException, JsonException, DataFormatException {
-        long most = manifest.packedBytes;
+        long most = 2L * manifest.packedBytes + (1 << 20);
         ByteBuffer plain =
-                ByteBuffer.wrap(inflated(skeleton, 64 * most + (1 << 20)))
+                ByteBuffer.wrap(inflated(skeleton, most))
                         .order(ByteOrder.LITTLE_ENDIAN);
         byte[] text = new byte[plain.getInt()];
         plain.get(text);
         Table header = Table.of(Json.parse(text), "the skeleton's header");
         byte[] content = Arrays.copyOf(words(plain.slice()), header.whole("bytes", 1));
-        Map<String, Packed> tensors = decode(weights, 64 * most + (1 << 20));
+        Map<String, Packed> tensors = decode(weights, most);
         if (items != null) {
             replaceRows(tensors.get(ITEM_TABLE), manifest.items + 1, items);
         }
@@ -271,6 +271,9 @@ final class Packed {
         }
         ByteBuffer bits = mask.bytes();
         ByteBuffer left = numbers.bytes();
+        if (elements > 8L * bits.remaining()) {
+            throw new TensorFileException("the mask of " + name + " is too short");
+        }
         byte[] dense = new byte[elements];
         for (int place = 0; place < elements; place++) {
             if ((bits.get(place >> 3) >> 7 - (place & 7) & 1)
