@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +48,11 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
                         "temperature of the hottest thermal zone")  # fmt: skip
     parser.add_argument("--if-idle", type=float, nargs="?", const=0.5, metavar="LOAD", help="train only below this "
                         "load a core (default: 0.5), below --max-celsius (here: 60) and not on battery; else nothing "
-                        "is read or written, one line says why, and the exit status is 75")  # fmt: skip
+                        "is read or written, one line says why, and the exit status is 75; where no temperature can be "
+                        "read, there is no limit of it")  # fmt: skip
+    parser.add_argument("--if-new", action="store_true", help="train only where the events, the recipe or these "
+                        "options are others than at the last training that came to its end; else nothing is "
+                        "written, one line says so, and the exit status is 0")  # fmt: skip
     runtime_options(parser)
 
 
@@ -96,8 +101,9 @@ def default_store(bundle: str | Path, user: str | None) -> Path:
 
 def run_personalise(args: argparse.Namespace) -> int:
     """`pocketrec personalise`; 0, or a `PocketRecError`."""
-    from pocketrec.device.budget import Budget
+    from pocketrec.device.budget import Budget, hottest
     from pocketrec.device.events import Events
+    from pocketrec.device.recommender import NOTHING_NEW
 
     if args.passes is not None and args.passes < 1:
         raise DataError("--passes must be at least 1: give a larger number")
@@ -110,11 +116,18 @@ def run_personalise(args: argparse.Namespace) -> int:
         if busy := Idle(args.if_idle, 60.0 if args.max_celsius is None else args.max_celsius).reason():
             print(f"not trained: {busy}")
             return BUSY
+        if budget.celsius is not None and hottest() is None:
+            budget = replace(budget, celsius=None)
     recommender = _recommender(args)
     events = read(args) if args.events is not None else Events()
     if not (args.append or args.resume or recommender.store):
         recommender.clear_history()
-    report = recommender.personalise(events, resume=args.resume, passes=args.passes, budget=budget)
+    report = recommender.personalise(
+        events, resume=args.resume, passes=args.passes, budget=budget, if_new=args.if_new
+    )
+    if args.if_new and report.reason == NOTHING_NEW:
+        print(f"not trained: {report.reason}")
+        return 0
     path = recommender.save()
     table: dict[str, Any] = {
         "user": args.user or "",
@@ -122,6 +135,7 @@ def run_personalise(args: argparse.Namespace) -> int:
         "rows": events.rows,
         "bad_rows": events.bad,
         "bad_lines": events.bad_lines,
+        "max_celsius": budget.celsius,
         "state": str(path),
     }
     gains = ", ".join(f"{choice} {gain:+.4f}" for choice, gain in report.expected_gain.items())
@@ -135,6 +149,7 @@ def run_personalise(args: argparse.Namespace) -> int:
             ("expected gain", f"{gains} in reciprocal rank" if gains else "-"),
             ("loss", f"{losses} in {len(report.losses)} passes"),
             ("bad rows", f"{events.bad}" + (f", the first in line {events.bad_lines[0]}" if events.bad else "")),
+            *([("temperature", "cannot be read here: no limit")] if args.max_celsius != budget.celsius else []),
             ("state", str(path)),
         ]
     )

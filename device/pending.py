@@ -90,6 +90,17 @@ class Plan:
         return digest.hexdigest()
 
 
+def fingerprint(
+    state: PersonalState, recipe: Recipe, since: int, length: int, resume: bool, passes: int | None
+) -> str:
+    """What a personalisation is about: the first `length` events, recipe and arguments, whatever the weights."""
+    about = [min(since, length), length, resume, passes, recipe.to_dict()]
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(state.rows[:length], "<i4").tobytes())
+    digest.update(np.ascontiguousarray(state.times[:length], "<f8").tobytes())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True)
 class Pending:
     """A training that was stopped."""

@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,9 +19,9 @@ from pocketrec.device import state as states
 from pocketrec.device.bundle import Bundle, open_bundle
 from pocketrec.device.errors import DataError, StateError
 from pocketrec.device.events import Event, Events, gather
-from pocketrec.device.guard import GLOBAL, share_of
+from pocketrec.device.guard import GLOBAL, events_to_learn, share_of
 from pocketrec.device.history import extended, replayed
-from pocketrec.device.pending import Pending, Plan
+from pocketrec.device.pending import Pending, Plan, fingerprint
 from pocketrec.device.personalise import UNCHANGED, personalise
 from pocketrec.device.repeats import Repeats, gaps_at
 from pocketrec.device.report import Report, report_of
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from pocketrec.device.sealing import Seal
     from pocketrec.device.store import EventStore
     from pocketrec.device.training import Progress
+
+#: Reason of a report where nothing was to be done.
+NOTHING_NEW: Final = "nothing is new since the last training"
 
 _FORGOTTEN = "events that it was trained on were forgotten, or the event store is another"
 
@@ -145,6 +148,7 @@ class Recommender:
         passes: int | None = None,
         progress: Progress | None = None,
         budget: Budget | None = None,
+        if_new: bool = False,
     ) -> Report:
         """Make the model personal, as the bundle's recipe says, with all events of the history.
 
@@ -164,6 +168,8 @@ class Recommender:
             passes: passes over the events; None = the recipe's.
             progress: called after each train step.
             budget: how long, and up to which temperature, it may train.
+            if_new: do nothing where the last call that came to its end had this very history, recipe and arguments; the
+                model is not even opened, and the report's reason is `NOTHING_NEW`.
 
         Returns:
             What was done; with too few events nothing is, and that is no error.
@@ -174,6 +180,12 @@ class Recommender:
         """
         given = events if isinstance(events, Events) else gather(events)
         unknown = self.add(given)
+        whole = len(self._state.rows)
+        if if_new and self._state.learned == fingerprint(self._state, self.bundle.recipe, self._since(), whole, resume,
+                                                         passes):  # fmt: skip
+            choice = str(self.report.get("choice", GLOBAL))
+            count = events_to_learn(self._state.rows, self._since())
+            return Report(choice, NOTHING_NEW, whole, unknown, count, steps=self._state.steps)
         stop = None if budget is None else budget.start()
         model, reference = self._open()
         old, recipe, pending = self._state, self.bundle.recipe, self._state.pending
@@ -208,6 +220,7 @@ class Recommender:
             steps=report.steps,
             report=report.to_dict(),
             pending=None,
+            learned=fingerprint(old, recipe, self._since(), plan.length, resume, passes),
         )
         return report
 

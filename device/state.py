@@ -69,6 +69,8 @@ class PersonalState:
     """Number of the store's last event that training has seen."""
     pending: Pending | None = None
     """A training that was stopped for its budget."""
+    learned: str = ""
+    """Fingerprint of what the last personalisation was about (`pocketrec.device.pending.fingerprint`); "" = unknown."""
 
 
 class ForeignStateError(StateError):
@@ -126,6 +128,8 @@ def save_state(
     }
     if state.store:
         metadata |= {"store": state.store, "through": str(state.through)}
+    if state.learned:
+        metadata["learned"] = state.learned
     count = 0 if state.store else len(state.rows)
     tensors: dict[str, Array] = {_ROWS: state.rows[:count].astype(np.int32)}
     tensors |= {_TIMES: state.times[:count].astype(np.float64)}
@@ -191,6 +195,7 @@ def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | 
             store=metadata.get("store", ""),
             through=int(metadata.get("through", 0)),
             pending=_pending(metadata, tensors),
+            learned=metadata.get("learned", ""),
         )
         _check(state, None if manifest is None else int(manifest.vocabulary["items"]) + _reserved(manifest))
     except KeyError as error:

@@ -17,6 +17,8 @@ from pocketrec.device.budget import Budget, hottest
 from pocketrec.device.bundle import Bundle, open_bundle
 from pocketrec.device.errors import ConfigError
 from pocketrec.device.guard import GuardRecipe
+from pocketrec.device.recommender import NOTHING_NEW
+from pocketrec.device.report import Report
 from pocketrec.device.state import load_state
 from pocketrec.device.windows import replay_windows, replayed_count, training_windows
 
@@ -149,6 +151,69 @@ def test_the_same_command_comes_to_the_end(folder: Path, tmp_path: Path, capsys:
     first, second = (load_state(tmp_path / name) for name in ("whole", "parts"))
     assert equal(first.weights, second.weights)
     assert main(["personalise", "--bundle", str(folder), "--events", str(csv), "--max-seconds", "0"]) == 2
+
+
+@pytest.mark.parametrize("with_store", [True, False])
+@pytest.mark.parametrize("resume", [True, False])
+def test_nothing_is_trained_where_nothing_is_new(
+    folder: Path, tmp_path: Path, with_store: bool, resume: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(learning_rate: float = 0.1) -> Recommender:
+        bundle = open_bundle(folder)
+        bundle.recipe = dataclasses.replace(bundle.recipe, learning_rate=learning_rate)
+        store = tmp_path / "events" if with_store else None
+        return Recommender(bundle, user="u1", state=tmp_path / "state", store=store)
+
+    def personalise(given: list[tuple[str, float | None]], learning_rate: float = 0.1, **options: object) -> Report:
+        recommender = opened(learning_rate)
+        done = recommender.personalise(given, resume=resume, if_new=True, **options)  # type: ignore[arg-type]
+        if done.reason != NOTHING_NEW:
+            recommender.save()
+        return done
+
+    first = personalise(events(60))
+    assert first.losses
+    kept = (tmp_path / "state").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(Bundle, "load_model", None)  # not even opened
+        for given in ([], events(60), events(10)):
+            done = personalise(given)
+            assert (done.reason, done.choice, done.history, done.losses) == (NOTHING_NEW, first.choice, 60, [])
+            assert (done.events, done.steps) == (first.events, first.steps)
+    assert (tmp_path / "state").read_bytes() == kept
+    assert personalise([], learning_rate=0.2).losses  # another recipe
+    assert personalise([], learning_rate=0.2).reason == NOTHING_NEW
+    assert personalise([], learning_rate=0.2, passes=2).losses
+    stopped = personalise(events(10, 1100), budget=Steps(2))  # new events
+    assert stopped.paused
+    calls = 0
+    while stopped.paused:
+        stopped, calls = personalise([], budget=Steps(2)), calls + 1
+    assert calls > 1
+    assert personalise([]).reason == NOTHING_NEW
+    last = opened()
+    assert last.forget(last.history[:1])
+    assert personalise([]).reason != NOTHING_NEW
+
+
+def test_the_command_for_nothing_new(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    csv = tmp_path / "events.csv"
+    csv.write_text("item,timestamp\n" + "".join(f"{item},{time}\n" for item, time in events(40)))
+    words = ["personalise", "--bundle", str(folder), "--user", "u1", "--events", str(csv), "--if-new"]
+    words += ["--state", str(tmp_path / "state")]
+    assert main(words) == 0
+    trained = capsys.readouterr().out
+    kept = (tmp_path / "state").read_bytes()
+    assert main(words) == 0
+    assert capsys.readouterr().out == "not trained: nothing is new since the last training\n"
+    assert (tmp_path / "state").read_bytes() == kept
+    with csv.open("a") as file:
+        file.write("item 5,2000\n")
+    assert main(words) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["history"] == 41
+    csv.write_text("\n".join(csv.read_text().splitlines()[:-1]))  # what the file has is the history
+    assert main(words) == 0
+    assert capsys.readouterr().out == trained
 
 
 @pytest.mark.parametrize("share", [0.5, 1.0, 3.0])

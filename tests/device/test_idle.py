@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import re
 import shutil
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pocketrec.cli import main
-from pocketrec.device import idle
+from pocketrec.device import budget, idle
+from pocketrec.device.cli import add_personalise
 from pocketrec.device.errors import ConfigError
 from pocketrec.device.idle import BUSY, Idle
 
@@ -90,6 +93,24 @@ def test_the_command_trains_or_says_why_not(
     assert asked == [(0.5, 60.0), (0.3, 60.0)]
 
 
+def test_a_limit_that_nothing_can_be_compared_with_is_none_where_idleness_is_asked_for(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    csv = tmp_path / "events.csv"
+    csv.write_text("item,timestamp\n" + "".join(f"item {1 + n % 3},{1000 + n}\n" for n in range(12)))
+    words = ["personalise", "--bundle", str(folder), "--events", str(csv), "--max-celsius", "70"]
+    monkeypatch.setattr(idle.Idle, "reason", lambda self: "")
+    for degrees, row, limit in ((None, True, None), (40.0, False, 70.0)):
+        monkeypatch.setattr(budget, "hottest", lambda zones=None, degrees=degrees: degrees)
+        assert main([*words, "--if-idle"]) == 0
+        out = capsys.readouterr().out
+        assert ("temperature    cannot be read here: no limit" in out) == row
+        assert json.loads(out.splitlines()[-1])["max_celsius"] == limit
+    monkeypatch.setattr(budget, "hottest", lambda zones=None: None)
+    assert main(words) == 2  # who asks for the limit alone wants it
+    assert "no temperature can be read" in capsys.readouterr().err
+
+
 UNITS = Path(__file__).parents[2] / "device" / "systemd"
 
 
@@ -101,6 +122,11 @@ def test_systemd_accepts_service_and_timer(tmp_path: Path) -> None:
     words = ["systemd-analyze", "verify", *map(str, sorted(tmp_path.iterdir()))]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+    service = (UNITS / "pocketrec@.service").read_text()
+    assert "\nStateDirectoryMode=0700\n" in service
+    (command,) = re.findall(r"ExecStart=\S+ (.*)", service)
+    add_personalise(parser := argparse.ArgumentParser())
+    assert parser.parse_args(command.split()[1:]).if_new
     # what it would say of a wrong one
     (tmp_path / "pocketrec@u1.timer").write_text("[Timer]\nOnCalendar=never\n")
     assert subprocess.run(words, capture_output=True, text=True, check=False).stderr
