@@ -78,10 +78,10 @@ def repair_store(path: str | Path, key: bytes | None = None, *, ours: bool = Fal
             os.replace(fresh, path)
             sync_folder(path.parent)
     finally:
-        for file in (copy, fresh):
+        for made in (copy, fresh):
             for suffix in ("", "-wal", "-shm"):
                 with contextlib.suppress(OSError):
-                    os.unlink(f"{file}{suffix}")
+                    os.unlink(f"{made}{suffix}")
     return Repaired(saved, lost, kept)
 
 
