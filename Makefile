@@ -124,8 +124,12 @@ $(BUNDLE)/manifest.json: .venv/.wheel tests/make_bundle.py
 	@echo "exporting the bundle that the device tests use" && rm -rf $(BUNDLE) && mkdir -p build/test
 	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/make_bundle.py bundle 2>bundle.log || { cat bundle.log; exit 1; }
 
+# Two at a time, each with its output in one piece; test-cloud by itself has two files at work.
 .PHONY: test
-test: test-tflite test-litert test-arm64 test-cloud test-distributed test-android ## every test, against the built wheel; the device's also without TensorFlow
+test: ## every test, against the built wheel; the device's also without TensorFlow
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-tflite test-litert test-arm64
+	@$(MAKE) --no-print-directory test-cloud
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-distributed test-android
 
 .PHONY: test-tflite
 ifneq ($(PYTHON_TFLITE),)
