@@ -265,7 +265,7 @@ public final class Recommender implements Closeable {
         int[] rows = Arrays.copyOf(state.rawRows(), known + later.length);
         double[] times = Arrays.copyOf(state.rawTimes(), known + later.length);
         int count = known;
-        double latest = known > 0 ? times[known - 1] : Double.NEGATIVE_INFINITY;
+        double latest = known > 0 ? times[known - 1] : 0.0;
         for (int place = 0; place < later.length; place++) {
             if (later[place] != Contract.PADDING) {
                 Double time = next.get(place).time;
