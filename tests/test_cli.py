@@ -207,6 +207,34 @@ def test_ctrl_c_ends_a_run_with_one_line_and_the_next_run_goes_on(config: Path, 
         again.communicate()
 
 
+DEAF = """
+import time
+from pocketrec import cli
+
+def work(options):
+    try:
+        print("ready", flush=True)
+        time.sleep(30)
+    except KeyboardInterrupt:
+        pass
+    time.sleep(30)
+
+cli._AGAIN = 0.2
+cli.COMMANDS["doctor"] = cli.Command("", lambda parser: None, work)
+raise SystemExit(cli.main(["doctor"]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
+def test_an_interrupt_that_gets_lost_comes_again() -> None:
+    process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=25)[1]
+    assert (process.returncode, errors.startswith("interrupted")) == (130, True)
+
+
 # --- doctor -----------------------------------------------------------------------------------------------------
 
 
