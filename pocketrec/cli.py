@@ -13,10 +13,8 @@ import dataclasses
 import errno
 import io
 import os
-import signal
 import sys
 import tempfile
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -38,8 +36,6 @@ LOG_FILE = "log.txt"
 _MENDABLE = {
     getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENAMETOOLONG")
 } - {None}
-
-_AGAIN = 10.0  # seconds after which an interrupt comes again: no clean-up takes longer
 
 _STAGES = {
     "prepare": ("read the log and split it at the cut-off", "reads the log, splits it, writes RUN/data"),
@@ -111,8 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             options = parser.parse_args(arguments)
         finally:
             sys.stdout.flush()  # of --help, too, so that a reader who has left is noticed here
-        with _insistent_interrupt():
-            status = options.run(options)
+        status = options.run(options)
         sys.stdout.flush()
         return status or 0
     except PocketRecError as error:
@@ -136,29 +131,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(error.__cause__, KeyboardInterrupt):  # numpy makes a SystemError of one that comes while it works
             return _fail(f"interrupted{_how_to_go_on(arguments)}", 130, "")
         return _fail(_unexpected(error, getattr(options, "out", None)), 1)
-
-
-@contextlib.contextmanager
-def _insistent_interrupt() -> Iterator[None]:
-    """Let Ctrl-C come again until it is heeded: where C calls back into Python one can be lost."""
-    alarm = getattr(signal, "SIGALRM", None)
-    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not where it is ignored, or an application's
-    if alarm is None or not ours or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        signal.setitimer(signal.ITIMER_REAL, _AGAIN)
-        raise KeyboardInterrupt
-
-    previous = signal.signal(alarm, interrupt)
-    signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.signal(alarm, previous)
 
 
 def _parser(command: str) -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -186,7 +187,9 @@ def test_ctrl_c_ends_a_run_with_one_line_and_the_next_run_goes_on(config: Path, 
     run = tmp_path / "run"
     command = [*COMMAND, "train", str(config), "--out", str(run)]
     command += ["--set", "train.epochs=400", "--set", "train.patience=400"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=os.sep)
+    # A shell ignores the signal for what it starts in the background, and children inherit that.
+    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=os.sep, preexec_fn=heeding)
     history = run / "metrics.jsonl"
     patience = time.monotonic() + 120
     while time.monotonic() < patience and not (history.exists() and "epoch" in history.read_text(encoding="utf-8")):
@@ -205,34 +208,6 @@ def test_ctrl_c_ends_a_run_with_one_line_and_the_next_run_goes_on(config: Path, 
     finally:
         again.kill()
         again.communicate()
-
-
-DEAF = """
-import time
-from pocketrec import cli
-
-def work(options):
-    try:
-        print("ready", flush=True)
-        time.sleep(30)
-    except KeyboardInterrupt:
-        pass
-    time.sleep(30)
-
-cli._AGAIN = 0.2
-cli.COMMANDS["doctor"] = cli.Command("", lambda parser: None, work)
-raise SystemExit(cli.main(["doctor"]))
-"""
-
-
-@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timers here")
-def test_an_interrupt_that_gets_lost_comes_again() -> None:
-    process = subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=25)[1]
-    assert (process.returncode, errors.startswith("interrupted")) == (130, True)
 
 
 # --- doctor -----------------------------------------------------------------------------------------------------
