@@ -7,6 +7,7 @@ medians of the rounds' medians, in ms; the last line of output is one JSON docum
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -23,7 +24,7 @@ def main(bundle: Path, build: Path) -> None:
     classes = ":".join(str(path) for path in (build / "target/desktop/classes", build / "target/core/classes", jna))
     calls = ["--bundle", str(bundle), "--calls", str(CALLS)]
     commands = {
-        "python": [sys.executable, "-m", "pocketrec.cli", "bench", *calls, "--runtime", "ai_edge_litert"],
+        "python": [sys.executable, "-P", "-m", "pocketrec.cli", "bench", *calls, "--runtime", "ai_edge_litert"],
         "java": ["java", "-cp", classes, "pocketrec.desktop.Main", "bench", *calls, "--litert", sys.prefix],
     }
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in commands}
@@ -44,4 +45,8 @@ def main(bundle: Path, build: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("build", type=Path, help="where `make test-android` compiles to: build/android")
+    options = parser.parse_args()
+    main(options.bundle, options.build)
