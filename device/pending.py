@@ -81,10 +81,8 @@ class Plan:
 
     def key(self, state: PersonalState, recipe: Recipe) -> str:
         """Fingerprint of the plan, the events, the recipe, and the weights that it starts from."""
-        digest = hashlib.sha256(json.dumps([dataclasses.asdict(self), recipe.to_dict()], sort_keys=True).encode())
-        digest.update(np.ascontiguousarray(state.rows[: self.length], "<i4").tobytes())
-        if recipe.repeats.time_power:
-            digest.update(np.ascontiguousarray(state.times[: self.length], "<f8").tobytes())
+        about = [dataclasses.asdict(self), recipe.to_dict()]
+        digest = _digest(about, state, self.length, with_times=recipe.repeats.time_power > 0)
         for name, value in sorted(state.weights.items()) if self.resumed else ():
             digest.update(name.encode() + np.ascontiguousarray(value, "<f4").tobytes())
         return digest.hexdigest()
@@ -95,10 +93,16 @@ def fingerprint(
 ) -> str:
     """What a personalisation is about: the first `length` events, recipe and arguments, whatever the weights."""
     about = [min(since, length), length, resume, passes, recipe.to_dict()]
+    return _digest(about, state, length, with_times=True).hexdigest()
+
+
+def _digest(about: list[Any], state: PersonalState, length: int, *, with_times: bool) -> hashlib._Hash:
+    """SHA-256 begun with some plain values and the first `length` events."""
     digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(state.rows[:length], "<i4").tobytes())
-    digest.update(np.ascontiguousarray(state.times[:length], "<f8").tobytes())
-    return digest.hexdigest()
+    if with_times:
+        digest.update(np.ascontiguousarray(state.times[:length], "<f8").tobytes())
+    return digest
 
 
 @dataclass(frozen=True)

@@ -322,8 +322,7 @@ class Recommender:
     def clear_history(self) -> None:
         """Begin the history anew, in memory; the weights stay in use until `personalise` has others."""
         if self.store is None:
-            empty = self._empty()
-            self._state = dataclasses.replace(self._state, rows=empty.rows, times=empty.times, trained=0)
+            self._state = self._without_history(self._state)
 
     def reset(self) -> None:
         """Forget personal weights and history in memory; a store keeps its events, and `state.reset_state` deletes
@@ -408,7 +407,7 @@ class Recommender:
             state = self._handed_over(state, store)
         if self.outdated:
             return dataclasses.replace(self._empty(), generation=state.generation)
-        return dataclasses.replace(state, rows=self._empty().rows, times=self._empty().times, trained=0)
+        return self._without_history(state)
 
     def _handed_over(self, state: states.PersonalState, store: EventStore) -> states.PersonalState:
         """Put the history of a state that was made without a store into the store, once."""
@@ -442,8 +441,7 @@ class Recommender:
         if self.store is not None:
             self._heed_store()
             if (dropped := self.store.dropped) != self._dropped:  # what the store let go goes here too
-                empty = self._empty()
-                self._state = dataclasses.replace(self._state, rows=empty.rows, times=empty.times, trained=0)
+                self._state = self._without_history(self._state)
                 self._stored, self._dropped = 0, dropped
             vocabulary, cut_off = self.bundle.vocabulary, self.bundle.manifest.cut_off
             self._state, self._stored = replayed(self._state, self.store, vocabulary, cut_off, self._stored)
@@ -459,6 +457,10 @@ class Recommender:
     def _empty(self) -> states.PersonalState:
         return states.PersonalState(self.user or "", np.zeros(0, np.int32), np.zeros(0, np.float64), {}, generation=0)
 
+    def _without_history(self, state: states.PersonalState) -> states.PersonalState:
+        empty = self._empty()
+        return dataclasses.replace(state, rows=empty.rows, times=empty.times, trained=0)
+
     def _path(self, path: str | Path | None) -> Path:
         if path is None and self.path is None:
             raise StateError("no state file was named: give a path here or as Recommender(..., state=PATH)")
@@ -470,8 +472,7 @@ class Recommender:
         if cut_off is not None:
             return int(np.searchsorted(self._state.times, cut_off))
         known = 0 if self.user is None else self.bundle.known_of(self.user)
-        dropped = 0 if self.store is None or not known else self.store.dropped
-        return min(max(0, known - dropped), len(self._state.rows))
+        return min(max(0, known - self._dropped), len(self._state.rows))
 
     def _repeats(self) -> Repeats:
         """The recipe's bonus for repeated items, as far as the guard lets this user have it."""

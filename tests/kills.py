@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketrec.device import Recommender
-from pocketrec.device.bundle import open_bundle
+from pocketrec.device.bundle import Bundle, open_bundle
 from pocketrec.device.fetch import Patience
 from pocketrec.device.files import sha256_file
 from pocketrec.device.guard import finite
@@ -128,10 +128,16 @@ def states(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
     return inside
 
 
+def unguarded(folder: Path) -> Bundle:
+    """The bundle with a recipe that always takes what was trained."""
+    bundle = open_bundle(folder)
+    bundle.recipe = dataclasses.replace(bundle.recipe, guard=dataclasses.replace(bundle.recipe.guard, enabled=False))
+    return bundle
+
+
 def personalises(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
     """Kills between the recording of new events and the saved state that has learned them."""
-    opened, paths, done, inside = open_bundle(bundle), {"state": folder / "s", "store": folder / "e"}, 0, 0
-    opened.recipe = dataclasses.replace(opened.recipe, guard=dataclasses.replace(opened.recipe.guard, enabled=False))
+    opened, paths, done, inside = unguarded(bundle), {"state": folder / "s", "store": folder / "e"}, 0, 0
 
     def work(tell: Callable[[int], None]) -> None:
         recommender, number = Recommender(opened, user="u1", **paths), done
@@ -162,8 +168,7 @@ def personalises(folder: Path, bundle: Path, rounds: int, rng: random.Random) ->
 
 def forgets(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
     """Kills while items were forgotten: what is gone is in no file, and in no weights that are still used."""
-    opened, paths, done, inside = open_bundle(bundle), {"state": folder / "s", "store": folder / "e"}, 0, 0
-    opened.recipe = dataclasses.replace(opened.recipe, guard=dataclasses.replace(opened.recipe.guard, enabled=False))
+    opened, paths, done, inside = unguarded(bundle), {"state": folder / "s", "store": folder / "e"}, 0, 0
 
     def work(tell: Callable[[int], None]) -> None:
         recommender, number = Recommender(opened, user="u1", **paths), done
