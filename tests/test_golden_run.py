@@ -1,0 +1,72 @@
+"""A run folder and a Keras model that were written at commit 8ba119b go on: see tests/golden/make.py."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pocketrec.cli import main
+
+GOLDEN = Path(__file__).resolve().parent / "golden"
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with config.toml and the finished run."""
+    folder = tmp_path_factory.mktemp("golden")
+    with tarfile.open(GOLDEN / "run.tar.gz") as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def test_a_run_of_then_is_up_to_date(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (work / "run").rglob("*.keras")}
+    assert main(["run", str(work / "config.toml"), "--out", str(work / "run")]) == 0
+    printed: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
+    assert printed == json.loads((GOLDEN / "run.json").read_text(encoding="utf-8"))
+    assert {path: path.stat().st_mtime_ns for path in (work / "run").rglob("*.keras")} == before
+
+
+def test_a_run_of_then_is_reported_on(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = work / "run" / "report.html"
+    page.unlink()
+    assert main(["report", str(work / "config.toml"), "--out", str(work / "run")]) == 0
+    assert "personal" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_run_of_then_goes_on_from_its_models(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Export, fleet and report are done again from the data, models and recipe of then."""
+    models = [path.stat().st_mtime_ns for path in sorted((work / "run" / "train").glob("*.keras"))]
+    words = ["run", str(work / "config.toml"), "--out", str(work / "run"), "--set", "evaluate.naive=false"]
+    assert main(words) == 0
+    printed: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])["metrics"]
+    expected: dict[str, Any] = json.loads((GOLDEN / "run.json").read_text(encoding="utf-8"))
+    assert [path.stat().st_mtime_ns for path in sorted((work / "run" / "train").glob("*.keras"))] == models
+    for system in ("global", "personal", "central"):
+        assert printed[system] == pytest.approx(expected[system], abs=1e-6)
+
+
+def test_the_same_weights_export_to_the_same_file() -> None:
+    """The lock names TensorFlow; another version's converter may write the same graph otherwise."""
+    import tensorflow as tf
+
+    from pocketrec.cloud.config import ExportConfig, ModelConfig
+    from pocketrec.cloud.models import load_model
+    from pocketrec.export.build import build_tflite
+
+    golden = json.loads((GOLDEN / "exported.json").read_text(encoding="utf-8"))
+    assert tf.__version__ == golden["tensorflow"], "a new lock: write down the new sums once both were compared"
+    model, config = load_model(GOLDEN / "model.keras"), ModelConfig(embedding=8, hidden=12, window=6)
+    sampled = ExportConfig(batch=4, full_softmax_limit=10, negatives=16)
+    for name, export in (("bundle/model.tflite", ExportConfig(batch=4)), ("bundle.sampled.tflite", sampled)):
+        made = build_tflite(model, config, export, way="partial", optimizer="adagrad", candidates=10)
+        assert hashlib.sha256(made.content).hexdigest() == golden["sha256"][name], name
+        if name == "bundle/model.tflite":
+            for part, content in (("skeleton", made.skeleton), ("weights", made.coded)):
+                assert hashlib.sha256(content).hexdigest() == golden["sha256"][f"bundle.packed/model.{part}"], part
