@@ -191,7 +191,7 @@ test-android: $(REFERENCE)/users.json ## the Java core and its desktop harness, 
 		-Dpocketrec.reference=$(abspath $(REFERENCE)) -Dpocketrec.python=$(abspath $(BIN))/python package
 	@$(BIN)/python android_harness/apk.py --compile-only --out build/android/apk && echo "compiled: app, against Android 14"
 	@echo "pocketrec android run, the desktop harness in the app's place"
-	$(call pytest,.venv) ../../tests/test_android_run.py -k test_run_ends
+	$(call pytest,.venv) ../../tests/machines/test_android_run.py -k test_run_ends
 	@sed -n 's/^Tests run: \([0-9]*\), Failures: \([0-9]*\).* in \(.*\)/\1 passed, \2 failed: \3/p' \
 		build/android/target/*/surefire-reports/*.txt
 else
@@ -221,7 +221,7 @@ $(REFERENCE)/users.json: $(BUNDLE)/manifest.json android_harness/reference.py
 .PHONY: lint
 lint: .venv/.locked-$(VERSION)
 	@mkdir -p build/tree/pocketrec && for part in cloud export device; do ln -sfn ../../../$$part build/tree/pocketrec/$$part; done
-	@for file in pocketrec/*.py; do ln -sfn ../../../$$file build/tree/$$file; done
+	@for file in $(filter-out %/__pycache__,$(wildcard pocketrec/*)); do ln -sfn ../../../$$file build/tree/$$file; done
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 

@@ -1,4 +1,4 @@
-"""Write core's Contract.java from device/contract.py: ``python android_harness/contract.py``.
+"""Write core's Contract.java from device/contract/names.py: ``python android_harness/contract.py``.
 
 The names of signatures, tensors and files are defined once, in Python. A test checks that the Java file is current.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[1] / "device" / "contract.py"
+SOURCE = Path(__file__).parents[1] / "device" / "contract" / "names.py"
 TARGET = Path(__file__).parent / "core/src/main/java/pocketrec/core/Contract.java"
 
 _HEAD = """\
@@ -17,7 +17,7 @@ package pocketrec.core;
 /**
  * What the cloud, the exporter and every device runner agree on: names, formats, and nothing else.
  *
- * <p>Written by android_harness/contract.py from device/contract.py; do not edit.
+ * <p>Written by android_harness/contract.py from device/contract/names.py; do not edit.
  */
 public final class Contract {
 """
@@ -26,7 +26,7 @@ _SIGNATURES = re.compile(r"^SIGNATURES: Final = \((?P<names>[A-Z_, ]+)\)$", re.M
 
 
 def java(source: str) -> str:
-    """Contract.java for the text of device/contract.py."""
+    """Contract.java for the text of device/contract/names.py."""
     lines = [_HEAD]
     comment = ""
     for line in source.splitlines():

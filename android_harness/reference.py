@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from pocketrec.cloud.data.synthetic import simulate
-from pocketrec.device import tensorfile
-from pocketrec.device.bundle import Bundle, open_bundle
-from pocketrec.device.packed import Quantised, Range, encode, pack_skeleton, source, source_names
-from pocketrec.device.packing import write_bundle_files
+from pocketrec.device.contract import tensorfile
+from pocketrec.device.contract.packed import Quantised, Range, encode, pack_skeleton, source, source_names
+from pocketrec.device.delivery.bundle import Bundle, open_bundle
+from pocketrec.device.personal.windows import context, log_uniform
 from pocketrec.device.recommender import Recommender
-from pocketrec.device.windows import context, log_uniform
+from pocketrec.export.bundle.write import write_bundle_files
 
 USERS, EVENTS, STEPS = 50, 90, 20
 

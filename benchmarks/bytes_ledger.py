@@ -6,11 +6,11 @@ RUN is a run directory whose model is trained (`pocketrec run` or `pocketrec tra
 same log and configuration, trained with pruning. The denominator is the dense float32 model: all item embeddings, GRU
 and FC tensors of RUN, four bytes each; item ids are left out of every row, for each form needs them.
 
-Forms: the model file as it is and zipped; packed (`pocketrec.device.packed`) with kernels and item rows of so many
-bits, first install (skeleton and weights) and update (weights alone: the skeleton is the same for every model of one
-configuration); and, on logs with personal devices, the rows alone that a device needs (DeepRec's sparse embeddings,
+Forms: the model file as it is and zipped; packed (`pocketrec.device.contract.packed`) with kernels and item rows of so
+many bits, first install (skeleton and weights) and update (weights alone: the skeleton is the same for every model of
+one configuration); and, on logs with personal devices, the rows alone that a device needs (DeepRec's sparse embeddings,
 feature D9): its user's candidates, the items of the user's own past, and the most popular, the mean over users; and
-lean bundles (`pocketrec.device.lean`), where an event of an item without a row counts as its category's.
+lean bundles (`pocketrec.device.contract.lean`), where an event of an item without a row counts as its category's.
 
 Recall@20 is the model's, nothing trained on the device, on the run's own test part: `full` ranks the whole catalogue;
 `offered` ranks what a device offers (candidates, the popular, own items up to then), where a target outside is a
@@ -30,9 +30,10 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.cloud.config import RunConfig, config_from_dict
-from pocketrec.device.packed import Quantised, encode
-from pocketrec.export.quantise import quantise, quantise_weights
+from pocketrec.cloud.config.load import config_from_dict
+from pocketrec.cloud.config.run import RunConfig
+from pocketrec.device.contract.packed import Quantised, encode
+from pocketrec.export.tables.quantise import quantise, quantise_weights
 
 Array = np.ndarray[Any, Any]
 
@@ -61,7 +62,7 @@ def load_tests(run: Path, config: RunConfig, limit: int) -> Tests:
     """The test part, or of a log with devices a seeded sample of `limit` users (0 = all)."""
     from pocketrec.cloud.candidates import Candidates
     from pocketrec.cloud.data.prepared import load_cloud, load_devices
-    from pocketrec.cloud.fleet import device_users
+    from pocketrec.cloud.fleet.fleet import device_users
 
     data, devices = load_cloud(run), load_devices(run)
     if not data.personal:
@@ -94,8 +95,8 @@ def recalls(
         stand_in: the other rows of `table` stand for something too (a bucket) and stay in the contexts.
     """
     from pocketrec.cloud.data.sequences import Sequences, offsets_of
-    from pocketrec.cloud.scoring import embed_positions, positions
-    from pocketrec.export.reference import Reference
+    from pocketrec.cloud.evaluation.scoring import embed_positions, positions
+    from pocketrec.export.gate.reference import Reference
 
     keras_model = Reference(model, table, [], "sgd", weights).model
     drop = held is not None and not stand_in
@@ -138,9 +139,9 @@ def _mean(hits: list[Array], counts: list[int], by_user: bool) -> float:
 def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, head: int, limit: int,
            lean: Sequence[int] = (), prune: Sequence[float] = ()) -> list[Any]:  # fmt: skip
     """The rows of the table."""
-    from pocketrec.cloud.models import load_model
+    from pocketrec.cloud.backbones import load_model
     from pocketrec.export.build import build_tflite
-    from pocketrec.export.weights import weights_of
+    from pocketrec.export.graph.weights import weights_of
 
     config = config_from_dict(json.loads((run / "config.json").read_text(encoding="utf-8")))
     recipe = json.loads((run / "export" / "facts.json").read_text()) if (run / "export" / "facts.json").exists() else {}
@@ -194,10 +195,9 @@ def lean_rows(
     """A lean bundle of a head of so many items, in 8 bits: mean bytes of a device, and Recall@20."""
     from pocketrec.cloud.candidates import Candidates
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.device.bundle import shard_of
-    from pocketrec.device.packing import shards_for
-    from pocketrec.export.lean import lean_shards, lean_table
-    from pocketrec.export.weights import weights_of
+    from pocketrec.device.contract.shards import shard_of, shards_for
+    from pocketrec.export.graph.weights import weights_of
+    from pocketrec.export.tables.lean import lean_shards, lean_table
 
     data, sets = load_cloud(run), Candidates.load(run / "candidates" / "candidates.npz")
     categories = None if data.categories is None else (list(data.categories.ids), data.categories.of_row)

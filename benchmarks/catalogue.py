@@ -30,11 +30,12 @@ EMBEDDING, HIDDEN, WINDOW, BATCH, CANDIDATES = 64, 96, 20, 16, 100
 
 def write(items: int, folder: Path) -> None:
     """A bundle of an untrained model over `items` items: one of ten, with a larger item table in its place."""
-    from pocketrec.cloud.config import ExportConfig, ModelConfig
-    from pocketrec.cloud.models import build_model
-    from pocketrec.device import contract
-    from pocketrec.device.packing import write_bundle_files
+    from pocketrec.cloud.backbones import build_model
+    from pocketrec.cloud.config.export import ExportConfig
+    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.device.contract import names as contract
     from pocketrec.export.build import build_tflite
+    from pocketrec.export.bundle.write import write_bundle_files
 
     config = ModelConfig(embedding=EMBEDDING, hidden=HIDDEN, layers=2, window=WINDOW)
     small = build_tflite(
@@ -59,7 +60,7 @@ def enlarged(content: bytes, items: int) -> bytes:
     file depends on their number."""
     from tensorflow.lite.python import schema_py_generated as schema
 
-    from pocketrec.export.shrink import write as write_model
+    from pocketrec.export.file.shrink import write as write_model
 
     rng = np.random.default_rng(1)
     rows = rng.integers(-127, 128, (items + 1, EMBEDDING), dtype=np.int8)
@@ -80,10 +81,10 @@ def measure(bundle: str, runtime: str, even: bool) -> dict[str, Any]:
     """One user's device: memory in MB before and after, `infer` in ms."""
     import importlib
 
-    from pocketrec.device.memory import peak_resident_mb, resident_mb
+    from pocketrec.device.base.memory import peak_resident_mb, resident_mb
+    from pocketrec.device.engine.runtime import RUNTIMES, choose_runtime
+    from pocketrec.device.personal.windows import context, log_uniform
     from pocketrec.device.recommender import Recommender
-    from pocketrec.device.runtime import RUNTIMES, choose_runtime
-    from pocketrec.device.windows import context, log_uniform
 
     importlib.import_module(RUNTIMES[choose_runtime(runtime)])
     before = resident_mb()

@@ -24,7 +24,9 @@ from typing import Any
 from scale_log import write_log
 
 from pocketrec.cloud.candidates import build, fit_als, recall_ceiling
-from pocketrec.cloud.config import CandidatesConfig, DataConfig, RunConfig
+from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.config.data import DataConfig
+from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data import prepared
 from pocketrec.cloud.spark.session import spark_session
 

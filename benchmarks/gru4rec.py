@@ -29,9 +29,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from pocketrec.cloud.config import RunConfig
+    from pocketrec.cloud.config.run import RunConfig
     from pocketrec.cloud.data.sequences import Sequences
-    from pocketrec.cloud.ranking import Places, ScoresOf
+    from pocketrec.cloud.evaluation.ranking import Places, ScoresOf
 
 PARAMETERS = {  # paramfiles/rsc15_xe_shared_100_best.py of their repository
     "loss": "cross-entropy", "constrained_embedding": "True", "embedding": "0", "layers": "100", "n_epochs": "10",
@@ -54,12 +54,12 @@ class Exam:
     by_user: bool
 
     def places(self, window: int) -> Places:
-        from pocketrec.cloud.ranking import Places
+        from pocketrec.cloud.evaluation.ranking import Places
 
         return Places.of(self.whole, self.items, window, self.first)
 
     def figures(self, places: Places, scores: ScoresOf, config: RunConfig) -> dict[str, float]:
-        from pocketrec.cloud import metrics
+        from pocketrec.cloud.metrics import metrics
 
         ranks = places.ranks(scores, config.evaluate)
         return metrics.user_means(ranks) if self.by_user else metrics.event_means(np.concatenate(ranks))
@@ -68,7 +68,7 @@ class Exam:
 def test_of(config: RunConfig, folder: Path) -> Exam:
     """The test events, as the evaluation of a run has them."""
     from pocketrec.cloud.data.prepared import load_cloud, load_devices
-    from pocketrec.cloud.fleet import device_users
+    from pocketrec.cloud.fleet.fleet import device_users
 
     data, devices = load_cloud(folder), load_devices(folder)
     items = len(data.vocabulary)
@@ -85,7 +85,7 @@ def test_of(config: RunConfig, folder: Path) -> Exam:
 def slice_of(config: RunConfig, folder: Path) -> Exam:
     """The later part of the events before the cut-off."""
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.search import Slice
+    from pocketrec.cloud.search.search import Slice
 
     judge = Slice(config, load_cloud(folder))
     return Exam(judge.earlier, judge.whole, judge.first, judge.items, judge.by_user)
@@ -93,9 +93,9 @@ def slice_of(config: RunConfig, folder: Path) -> Exam:
 
 def ours(config: RunConfig, exam: Exam, folder: Path) -> tuple[dict[str, float], float, list[tuple[float, float]]]:
     """Figures, seconds of training, and (seconds, Recall@20) after each epoch."""
-    from pocketrec.cloud.models import item_embeddings
-    from pocketrec.cloud.scoring import embed_positions
-    from pocketrec.cloud.train import train
+    from pocketrec.cloud.backbones import item_embeddings
+    from pocketrec.cloud.evaluation.scoring import embed_positions
+    from pocketrec.cloud.training.trainer import train
 
     places = exam.places(config.model.window)
     curve: list[tuple[float, float]] = []
@@ -138,8 +138,8 @@ def theirs(config: RunConfig, exam: Exam, folder: Path, options: argparse.Namesp
 
 def baselines(config: RunConfig, exam: Exam) -> dict[str, dict[str, float]]:
     """Figures of what needs no neural network."""
+    from pocketrec.cloud.baselines.neighbours import fit_neighbours
     from pocketrec.cloud.candidates import fit_als
-    from pocketrec.cloud.neighbours import fit_neighbours
 
     places = exam.places(1)
     systems = {"popularity": places.by_popularity(), "recent": places.by_recency()}
@@ -174,9 +174,9 @@ def main() -> None:
         key = f"TF_NUM_{name[3:]}_THREADS" if name.startswith("TF") else f"{name}_NUM_THREADS"
         os.environ[key] = str(options.threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from pocketrec.cloud.config import load_config
+    from pocketrec.cloud.config.load import load_config
     from pocketrec.cloud.data.prepared import prepare
-    from pocketrec.device.errors import PocketRecError
+    from pocketrec.device.base.errors import PocketRecError
 
     rows: list[dict[str, Any]] = []
     title = f"{'seed':>4} {'system':<12}" + "".join(f"{name:>11}" for name in MEASURES) + f"{'training':>11}"

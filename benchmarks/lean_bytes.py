@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.cloud.config import ExportConfig, ModelConfig
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.model import ModelConfig
 
 CONFIG = ModelConfig(embedding=64, hidden=96, layers=2, window=20)
 K, LATEST, A_SHARD = 100, 20, 256
@@ -29,12 +30,13 @@ K, LATEST, A_SHARD = 100, 20, 256
 
 def measure(items: int, users: int, categories: int, head: int, most: int) -> dict[str, Any]:
     """Bytes of every file that one device fetches, as they are and zipped, and the time to install."""
-    from pocketrec.cloud.models import build_model
-    from pocketrec.device.bundle import open_bundle, shard_name
-    from pocketrec.device.lean import BUCKET, ShardItems
-    from pocketrec.device.packing import shards_for, write_bundle_files
+    from pocketrec.cloud.backbones import build_model
+    from pocketrec.device.contract.lean import BUCKET, ShardItems
+    from pocketrec.device.contract.shards import shard_name, shards_for
+    from pocketrec.device.delivery.bundle import open_bundle
     from pocketrec.export.build import build_tflite
-    from pocketrec.export.quantise import quantise
+    from pocketrec.export.bundle.write import write_bundle_files
+    from pocketrec.export.tables.quantise import quantise
 
     rng = np.random.default_rng(1)
     drawn = np.exp(rng.random((A_SHARD, 2 * K)) * np.log(items)).astype(np.int64).clip(1, items)  # Zipf, exponent 1

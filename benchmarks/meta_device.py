@@ -1,6 +1,6 @@
 """What a device does, in TensorFlow, so that a starting point and rates can be learned for it.
 
-The graph is the very one that is exported (`pocketrec.export.graph`), the windows are the device's, and a user is
+The graph is the very one that is exported (`pocketrec.export.graph.graph`), the windows are the device's, and a user is
 judged as in the rehearsal. Added are a rate for each tensor, a starting point that is not in the file, and a note of
 the last gradient. This module does not know how anything is learned (`meta_learning.py`).
 """
@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.config import RunConfig
-from pocketrec.cloud.fleet_device import DeviceUser, known_positions
-from pocketrec.cloud.metrics import ranks, reciprocal
-from pocketrec.cloud.rehearse_trials import POSITIONS, spread
-from pocketrec.device.repeats import Repeats
-from pocketrec.device.windows import context, training_windows
-from pocketrec.export.graph import GraphShape, PersonalGraph
-from pocketrec.export.item_table import ItemTable
-from pocketrec.export.optimizers import OPTIMIZERS
-from pocketrec.export.quantise import quantise_weights
+from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.fleet.device import DeviceUser, known_positions
+from pocketrec.cloud.metrics.metrics import ranks, reciprocal
+from pocketrec.cloud.rehearsal.trials import POSITIONS, spread
+from pocketrec.device.contract.repeats import Repeats
+from pocketrec.device.personal.windows import context, training_windows
+from pocketrec.export.graph.graph import GraphShape, PersonalGraph
+from pocketrec.export.graph.optimizers import OPTIMIZERS
+from pocketrec.export.tables.quantise import quantise_weights
+from pocketrec.export.tables.table import ItemTable
 
 Array = np.ndarray[Any, Any]
 Weights = dict[str, Array]

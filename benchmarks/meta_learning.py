@@ -86,7 +86,7 @@ class Learner:
 
     def quality(self, tasks: Sequence[Any], start: Weights, factors: dict[str, float] | None, adapted: bool) -> float:
         """Mean over users of MRR@20."""
-        from pocketrec.device.repeats import Repeats
+        from pocketrec.device.contract.repeats import Repeats
 
         values = []
         for task in tasks:
@@ -162,7 +162,7 @@ def judge(device: Any, tasks: Sequence[Any], learned: Learned, adapted: bool, bo
 
 def compare(values: dict[str, np.ndarray], bonus: int) -> list[dict[str, Any]]:
     """A line for each system: quality, against the global weights, and against adaptation from them."""
-    from pocketrec.cloud.metrics import paired
+    from pocketrec.cloud.metrics.metrics import paired
 
     rows = []
     for name, of_users in values.items():
@@ -217,10 +217,10 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(name, "1")
-    from pocketrec.cloud.config import load_config
-    from pocketrec.cloud.runs import Pipeline, Run
-    from pocketrec.device.errors import PocketRecError
-    from pocketrec.pipeline import STAGES
+    from pocketrec.cloud.base.runs import Pipeline, Run
+    from pocketrec.cloud.config.load import load_config
+    from pocketrec.device.base.errors import PocketRecError
+    from pocketrec.stages import STAGES
 
     try:
         config = load_config(options.config, options.overrides)
@@ -234,12 +234,12 @@ def main() -> None:
 def _measure(run: Any, options: argparse.Namespace) -> None:
     import meta_device
 
+    from pocketrec.cloud.backbones import load_model
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.fleet import device_users
-    from pocketrec.cloud.models import load_model
-    from pocketrec.device.repeats import Repeats
-    from pocketrec.export.weights import weights_of
-    from pocketrec.stages import rehearsal_parts
+    from pocketrec.cloud.fleet.fleet import device_users
+    from pocketrec.device.contract.repeats import Repeats
+    from pocketrec.export.graph.weights import weights_of
+    from pocketrec.stages.recipes import rehearsal_parts
 
     config, began = run.config, time.monotonic()
     earliest, later, learn = rehearsal_parts(config, load_cloud(run.folder).before)

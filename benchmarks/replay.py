@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.fleet import device_users
-from pocketrec.cloud.fleet_device import DeviceUser, known_positions
-from pocketrec.cloud.metrics import ranks
-from pocketrec.device.bundle import open_bundle
-from pocketrec.device.model import Model
-from pocketrec.device.recipe import Recipe
-from pocketrec.device.training import fine_tune, steps_of
-from pocketrec.device.windows import context
+from pocketrec.cloud.fleet.device import DeviceUser, known_positions
+from pocketrec.cloud.fleet.fleet import device_users
+from pocketrec.cloud.metrics.metrics import ranks
+from pocketrec.device.contract.recipe import Recipe
+from pocketrec.device.delivery.bundle import open_bundle
+from pocketrec.device.engine.model import Model
+from pocketrec.device.personal.training import fine_tune, steps_of
+from pocketrec.device.personal.windows import context
 
 
 def reciprocal(model: Model, user: DeviceUser) -> float:

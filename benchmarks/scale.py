@@ -50,7 +50,8 @@ def generate(folder: Path, options: argparse.Namespace) -> Figures:
 
 def prepare(folder: Path, options: argparse.Namespace) -> Figures:
     """``pocketrec prepare``."""
-    from pocketrec.cloud.config import DataConfig, RunConfig
+    from pocketrec.cloud.config.data import DataConfig
+    from pocketrec.cloud.config.run import RunConfig
     from pocketrec.cloud.data.prepared import prepare
 
     config = RunConfig(data=DataConfig(path=str(folder / LOG), format="taobao", category="category"))
@@ -100,9 +101,10 @@ def train(folder: Path, options: argparse.Namespace) -> Figures:
     """One epoch over a share of the users, the item table whole."""
     import numpy as np
 
-    from pocketrec.cloud.config import ModelConfig, TrainConfig
+    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.cloud.config.training import TrainConfig
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.train import train
+    from pocketrec.cloud.training.trainer import train
 
     if options.threads:
         import tensorflow as tf
@@ -129,15 +131,17 @@ def lean(folder: Path, options: argparse.Namespace) -> Figures:
     """The lean bundle, every shard of it; one device opens it and makes its model file."""
     import shutil
 
+    from pocketrec.cloud.backbones import item_embeddings, load_model
     from pocketrec.cloud.candidates import Candidates
-    from pocketrec.cloud.config import ExportConfig, ModelConfig
+    from pocketrec.cloud.config.export import ExportConfig
+    from pocketrec.cloud.config.model import ModelConfig
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.models import item_embeddings, load_model
-    from pocketrec.device.bundle import open_bundle
-    from pocketrec.device.contract import CANDIDATES_FOLDER, MANIFEST_FILE
-    from pocketrec.device.packing import shards_for, write_bundle_files
+    from pocketrec.device.contract.names import CANDIDATES_FOLDER, MANIFEST_FILE
+    from pocketrec.device.contract.shards import shards_for
+    from pocketrec.device.delivery.bundle import open_bundle
     from pocketrec.export.build import build_tflite
-    from pocketrec.export.lean import lean_model, lean_shards, lean_table
+    from pocketrec.export.bundle.write import write_bundle_files
+    from pocketrec.export.tables.lean import lean_model, lean_shards, lean_table
 
     started, shape = time.perf_counter(), ModelConfig()
     data, sets = load_cloud(folder), Candidates.load(folder / "candidates.npz")
@@ -179,20 +183,20 @@ STAGES: dict[str, Callable[[Path, argparse.Namespace], Figures]] = {
 
 
 def _candidates(options: argparse.Namespace) -> Any:
-    from pocketrec.cloud.config import CandidatesConfig
+    from pocketrec.cloud.config.candidates import CandidatesConfig
 
     return CandidatesConfig(factors=options.factors, iterations=options.iterations, head=options.head)
 
 
 def _progress(label: str) -> Any:
-    from pocketrec.cloud.progress import TerminalProgress
+    from pocketrec.cloud.base.progress import TerminalProgress
 
     return TerminalProgress(label)
 
 
 def measure(name: str, folder: Path, options: argparse.Namespace) -> Figures:
     """Work of one stage in this process."""
-    from pocketrec.device.memory import peak_resident_mb
+    from pocketrec.device.base.memory import peak_resident_mb
 
     started = time.perf_counter()
     figures = STAGES[name](folder, options)

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from pocketrec.device import Recommender
-from pocketrec.device.bundle import open_bundle
-from pocketrec.device.memory import peak_resident_mb, resident_mb
-from pocketrec.device.store import EventStore
+from pocketrec.device.base.memory import peak_resident_mb, resident_mb
+from pocketrec.device.delivery.bundle import open_bundle
+from pocketrec.device.store.database import EventStore
 
 KEEP = 300  # events of the store
 NEW = 8  # events of a round

@@ -27,9 +27,9 @@ BATCH, WINDOW = 8, 20
 
 def measure(path: str, items: int, runtime: str) -> dict[str, Any]:
     """Median train step in ms and peak memory in 10^6 bytes of this process."""
-    from pocketrec.device.memory import peak_resident_mb
-    from pocketrec.device.model import Model
-    from pocketrec.device.windows import log_uniform
+    from pocketrec.device.base.memory import peak_resident_mb
+    from pocketrec.device.engine.model import Model
+    from pocketrec.device.personal.windows import log_uniform
 
     model = Model(path, runtime, items=items)
     window = np.random.default_rng(1).integers(1, items + 1, (BATCH, WINDOW + 1), dtype=np.int32)
@@ -48,8 +48,9 @@ def measure(path: str, items: int, runtime: str) -> dict[str, Any]:
 
 def export(items: int, limit: int, path: Path) -> None:
     """Write an untrained model over `items` items; the full softmax where they are at most `limit`."""
-    from pocketrec.cloud.config import ExportConfig, ModelConfig
-    from pocketrec.cloud.models import build_model
+    from pocketrec.cloud.backbones import build_model
+    from pocketrec.cloud.config.export import ExportConfig
+    from pocketrec.cloud.config.model import ModelConfig
     from pocketrec.export.build import build_tflite
 
     config = ModelConfig(embedding=64, hidden=96, layers=2, window=WINDOW)

@@ -31,13 +31,14 @@ def log_of(users: int, length: float, items: int) -> Any:
 
 
 def measure(items: int, options: argparse.Namespace) -> dict[str, Any]:
-    from pocketrec.cloud.config import ModelConfig, TrainConfig
-    from pocketrec.cloud.models import backbone, build_model
-    from pocketrec.cloud.train import make_batches
-    from pocketrec.cloud.train_batches import Batch
-    from pocketrec.cloud.train_objective import Objective
-    from pocketrec.cloud.train_step import Step, TrainSteps
-    from pocketrec.device.memory import peak_resident_mb
+    from pocketrec.cloud.backbones import backbone, build_model
+    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.cloud.config.training import TrainConfig
+    from pocketrec.cloud.training.batches import Batch
+    from pocketrec.cloud.training.objective import Objective
+    from pocketrec.cloud.training.step import Step, TrainSteps
+    from pocketrec.cloud.training.trainer import make_batches
+    from pocketrec.device.base.memory import peak_resident_mb
 
     loss = options.loss or ("full_softmax" if items <= options.full else "sampled_softmax")
     model_config = ModelConfig(

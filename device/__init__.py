@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pocketrec.device.bundle import open_bundle
-    from pocketrec.device.errors import PocketRecError
+    from pocketrec.device.base.errors import PocketRecError
+    from pocketrec.device.delivery.bundle import open_bundle
     from pocketrec.device.recommender import Recommender
 
 __all__ = ["PocketRecError", "Recommender", "open_bundle"]
 
-_HOMES = {"PocketRecError": "errors", "Recommender": "recommender", "open_bundle": "bundle"}
+_HOMES = {"PocketRecError": "base.errors", "Recommender": "recommender", "open_bundle": "delivery.bundle"}
 
 
 def __getattr__(name: str) -> Any:

@@ -15,25 +15,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pocketrec.device import state as states
-from pocketrec.device.bundle import Bundle, open_bundle
-from pocketrec.device.errors import DataError, StateError
-from pocketrec.device.events import Event, Events, gather
-from pocketrec.device.guard import GLOBAL, events_to_learn, share_of
-from pocketrec.device.history import extended, replayed
-from pocketrec.device.pending import Pending, Plan, fingerprint
-from pocketrec.device.personalise import UNCHANGED, personalise
-from pocketrec.device.repeats import Repeats, gaps_at
-from pocketrec.device.report import Report, report_of
-from pocketrec.device.served import served_set
-from pocketrec.device.windows import context
+from pocketrec.device.base.errors import DataError, StateError
+from pocketrec.device.contract.repeats import Repeats, gaps_at
+from pocketrec.device.delivery.bundle import Bundle, open_bundle
+from pocketrec.device.personal.guard import GLOBAL, events_to_learn, share_of
+from pocketrec.device.personal.personalise import UNCHANGED, personalise
+from pocketrec.device.personal.report import Report, report_of
+from pocketrec.device.personal.served import served_set
+from pocketrec.device.personal.windows import context
+from pocketrec.device.state import file as states
+from pocketrec.device.state.history import extended, replayed
+from pocketrec.device.state.pending import Pending
+from pocketrec.device.state.personal_state import PersonalState
+from pocketrec.device.state.plan import Plan, fingerprint
+from pocketrec.device.store.events import Event, Events, gather
 
 if TYPE_CHECKING:
-    from pocketrec.device.budget import Budget
-    from pocketrec.device.model import Array, Model
-    from pocketrec.device.sealing import Seal
-    from pocketrec.device.store import EventStore
-    from pocketrec.device.training import Progress
+    from pocketrec.device.base.array import Array
+    from pocketrec.device.engine.model import Model
+    from pocketrec.device.personal.budget import Budget
+    from pocketrec.device.personal.training import Progress
+    from pocketrec.device.store.database import EventStore
+    from pocketrec.device.store.sealing import Seal
 
 #: Reason of a report where nothing was to be done.
 NOTHING_NEW: Final = "nothing is new since the last training"
@@ -369,7 +372,7 @@ class Recommender:
         Raises:
             StorageError: it cannot be written.
         """
-        from pocketrec.device.store import export_events
+        from pocketrec.device.store.export import export_events
 
         if self.store is not None:
             return self.store.export(path)
@@ -383,7 +386,7 @@ class Recommender:
         """
         deleted = []
         if self.store is not None:
-            from pocketrec.device.store import wipe_store
+            from pocketrec.device.store.wipe import wipe_store
 
             self.store.close()
             deleted += wipe_store(self.store.path)
@@ -398,7 +401,7 @@ class Recommender:
         known = self.user is not None and self.bundle.candidates_of(self.user) is not None
         return known or len(self._state.rows) > 0
 
-    def _of_store(self, state: states.PersonalState, store: EventStore) -> states.PersonalState:
+    def _of_store(self, state: PersonalState, store: EventStore) -> PersonalState:
         """What a state file holds apart from the history; its weights only where they are of this model and store."""
         self._identity, self._stored, self._dropped = store.identity, 0, 0
         if state.store not in ("", self._identity):
@@ -409,7 +412,7 @@ class Recommender:
             return dataclasses.replace(self._empty(), generation=state.generation)
         return self._without_history(state)
 
-    def _handed_over(self, state: states.PersonalState, store: EventStore) -> states.PersonalState:
+    def _handed_over(self, state: PersonalState, store: EventStore) -> PersonalState:
         """Put the history of a state that was made without a store into the store, once."""
         store.append(zip(self.bundle.vocabulary.ids(state.rows.tolist()), state.times.tolist(), strict=True))
         ids = store.replay().ids
@@ -454,10 +457,10 @@ class Recommender:
                 model.import_weights(self._state.weights)
         return self._opened
 
-    def _empty(self) -> states.PersonalState:
-        return states.PersonalState(self.user or "", np.zeros(0, np.int32), np.zeros(0, np.float64), {}, generation=0)
+    def _empty(self) -> PersonalState:
+        return PersonalState(self.user or "", np.zeros(0, np.int32), np.zeros(0, np.float64), {}, generation=0)
 
-    def _without_history(self, state: states.PersonalState) -> states.PersonalState:
+    def _without_history(self, state: PersonalState) -> PersonalState:
         empty = self._empty()
         return dataclasses.replace(state, rows=empty.rows, times=empty.times, trained=0)
 
@@ -505,7 +508,7 @@ class Recommender:
 def _seal(key: bytes | None) -> Seal | None:
     if key is None:
         return None
-    from pocketrec.device.sealing import Seal
+    from pocketrec.device.store.sealing import Seal
 
     return Seal(key)
 
@@ -513,6 +516,6 @@ def _seal(key: bytes | None) -> Seal | None:
 def _opened_store(store: str | Path | EventStore | None, key: bytes | None) -> EventStore | None:
     if not isinstance(store, str | Path):
         return store
-    from pocketrec.device.store import EventStore
+    from pocketrec.device.store.database import EventStore
 
     return EventStore(store, key=key)

@@ -12,14 +12,14 @@ import textwrap
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pocketrec.cloud import config
+from pocketrec.cloud.config.run import RunConfig
 
 _HEAD = """\
 # Configuration
 
 A run is described by one TOML file (`configs/` has some). Every key has a default; a file holds what differs. On the
 command line `--set table.key=value` changes one, as often as needed: `--set train.epochs=3 --set data.path=clicks.csv`.
-The resolved configuration is kept in `RUN/config.json`. This page is made from `cloud/config.py`.
+The resolved configuration is kept in `RUN/config.json`. This page is made from `cloud/config/`.
 
 `seed` (default 1) stands at the top, before the first table: the seed of everything random.
 """
@@ -28,7 +28,7 @@ The resolved configuration is kept in `RUN/config.json`. This page is made from 
 def render() -> str:
     """The page."""
     parts = [_HEAD]
-    for name, kind in get_type_hints(config.RunConfig).items():
+    for name, kind in get_type_hints(RunConfig).items():
         if dataclasses.is_dataclass(kind):
             parts.append(_table(name, kind))
     return "\n".join(parts)

@@ -11,19 +11,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from pocketrec.cloud.config import ExportConfig, ModelConfig
-from pocketrec.cloud.models import ITEM_EMBEDDING, is_tied
-from pocketrec.device import contract
-from pocketrec.device.errors import ConfigError
-from pocketrec.device.files import write_atomic
-from pocketrec.export.adapters import FORMS
-from pocketrec.export.convert import convert
-from pocketrec.export.graph import GraphShape, PersonalGraph
-from pocketrec.export.item_table import ItemTable
-from pocketrec.export.quantise import pack, quantise_weights
-from pocketrec.export.weights import pruned_names, weights_of, with_adapters
-
-Array = np.ndarray[Any, Any]
+from pocketrec.cloud.backbones import ITEM_EMBEDDING, is_tied
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.base.array import Array
+from pocketrec.device.base.errors import ConfigError
+from pocketrec.device.base.files import write_atomic
+from pocketrec.device.contract import names as contract
+from pocketrec.export.file.convert import convert
+from pocketrec.export.graph.graph import GraphShape, PersonalGraph
+from pocketrec.export.graph.weights import pruned_names, weights_of, with_adapters
+from pocketrec.export.layers.adapter import FORMS
+from pocketrec.export.tables.quantise import pack, quantise_weights
+from pocketrec.export.tables.table import ItemTable
 
 #: Files that `ExportedModel.save` leaves beside model.tflite.
 ITEM_EMBEDDINGS_FILE = "item_embeddings.npy"
@@ -42,7 +42,7 @@ class ExportedModel:
             ``{"name", "shape", "dtype"}``.
         item_embeddings: float32 (N + 1, E), the item table as the file holds it (dequantised).
         weights: float32, the GRU and FC tensors as the file holds them (dequantised), by name.
-        skeleton, coded: the transport form of `content` (`pocketrec.device.packed`).
+        skeleton, coded: the transport form of `content` (`pocketrec.device.contract.packed`).
     """
 
     content: bytes
@@ -59,7 +59,7 @@ class ExportedModel:
 
         Args:
             folder: made where it is not there.
-            gate: what the gate found (`pocketrec.export.gate.GateReport.to_dict`).
+            gate: what the gate found (`pocketrec.export.gate.gate.GateReport.to_dict`).
 
         Raises:
             StorageError: a file could not be written.
@@ -82,13 +82,13 @@ def build_tflite(
     optimizer: str,
     candidates: int,
 ) -> ExportedModel:
-    """Re-state a model made by `pocketrec.cloud.models` as a builtins-only graph and convert it.
+    """Re-state a model made by `pocketrec.cloud.backbones` as a builtins-only graph and convert it.
 
     Args:
         model: the trained model.
         model_config: its shape.
         export_config: item table, batch and loss of the device.
-        way: which tensors the device trains (`pocketrec.export.weights.trainable_names`).
+        way: which tensors the device trains (`pocketrec.export.graph.weights.trainable_names`).
         optimizer: sgd, adagrad or adam.
         candidates: items C that one ``infer`` call scores.
 

@@ -13,7 +13,7 @@ import sys
 
 import numpy as np
 
-from pocketrec.device.bundle import Bundle, open_bundle
+from pocketrec.device.delivery.bundle import Bundle, open_bundle
 
 STEPS = 12
 

@@ -39,7 +39,7 @@ TOLERANCE = 1e-4
 WITHOUT = {TRAINING: [], FORWARD: ["--forward"]}
 
 #: What runs without --full: the files in which the runtime computes.
-QUICK = ("test_model.py", "test_recommender.py", "test_state.py", "test_lean.py")
+QUICK = ("engine/test_model.py", "test_recommender.py", "state/test_state.py", "contract/test_lean.py")
 #: Tests that mean another machine: both runtimes are there, and examples take longer than hypothesis allows.
 LEFT_OUT = ("test_runtimes_by_name", "test_coding_gives_back_every_bit")
 
@@ -214,8 +214,8 @@ def tests(root: Path, full: bool) -> int:
 
 BENCH = """
 import json
-from pocketrec.device.bench import bench
-from pocketrec.device.bundle import open_bundle
+from pocketrec.device.bench.bench import bench
+from pocketrec.device.delivery.bundle import open_bundle
 print(json.dumps(bench(open_bundle("bundle"), calls=5, whole=False)))
 """
 

@@ -26,16 +26,17 @@ from pathlib import Path
 import numpy as np
 
 from pocketrec.device import Recommender
-from pocketrec.device.bundle import Bundle, open_bundle
-from pocketrec.device.fetch import Patience
-from pocketrec.device.files import sha256_file
-from pocketrec.device.guard import finite
-from pocketrec.device.packing import write_bundle_files
-from pocketrec.device.publish import publish
-from pocketrec.device.pull import pull
-from pocketrec.device.state import PersonalState, load_state, previous_of, save_state
-from pocketrec.device.store import EventStore
-from pocketrec.device.versions import read_current
+from pocketrec.device.base.files import sha256_file
+from pocketrec.device.delivery.bundle import Bundle, open_bundle
+from pocketrec.device.delivery.fetch import Patience
+from pocketrec.device.delivery.pull import pull
+from pocketrec.device.delivery.versions import read_current
+from pocketrec.device.personal.guard import finite
+from pocketrec.device.state.file import load_state, previous_of, save_state
+from pocketrec.device.state.personal_state import PersonalState
+from pocketrec.device.store.database import EventStore
+from pocketrec.export.bundle.release import publish
+from pocketrec.export.bundle.write import write_bundle_files
 
 sys.path.insert(0, str(Path(__file__).parent))  # Python leaves it out where PYTHONSAFEPATH is set
 from server import serving

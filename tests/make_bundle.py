@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.cloud.config import ExportConfig, ModelConfig
-from pocketrec.cloud.models import build_model, item_embeddings
-from pocketrec.device.files import write_atomic
-from pocketrec.device.packing import write_bundle_files
+from pocketrec.cloud.backbones import build_model, item_embeddings
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.base.files import write_atomic
 from pocketrec.export.build import build_tflite
-from pocketrec.export.lean import lean_model, lean_shards, lean_table
+from pocketrec.export.bundle.write import write_bundle_files
+from pocketrec.export.tables.lean import lean_model, lean_shards, lean_table
 
 ITEMS, USERS, WINDOW, BATCH, CANDIDATES = 60, 20, 6, 4, 10
 CUT_OFF = 1000

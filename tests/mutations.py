@@ -32,10 +32,11 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.device import Recommender, tensorfile
-from pocketrec.device.bundle import open_bundle
-from pocketrec.device.errors import PocketRecError
-from pocketrec.device.events import read_events
+from pocketrec.device import Recommender
+from pocketrec.device.base.errors import PocketRecError
+from pocketrec.device.contract import tensorfile
+from pocketrec.device.delivery.bundle import open_bundle
+from pocketrec.device.store.events import read_events
 
 LIMIT = 60  # seconds for one case
 SHARE = 50  # cases of one process

@@ -17,11 +17,11 @@ from typing import NoReturn
 import pytest
 
 from pocketrec import cli
-from pocketrec.cloud import doctor
-from pocketrec.cloud.config import load_config
+from pocketrec.cloud.base.progress import TerminalProgress
+from pocketrec.cloud.base.runs import Pipeline
+from pocketrec.cloud.config.load import load_config
 from pocketrec.cloud.data.prepared import load_cloud, load_devices
-from pocketrec.cloud.progress import TerminalProgress
-from pocketrec.cloud.runs import Pipeline
+from pocketrec.machines import doctor
 
 CONFIG = """
 [data]

@@ -56,8 +56,9 @@ def test_the_same_weights_export_to_the_same_file() -> None:
     """The lock names TensorFlow; another version's converter may write the same graph otherwise."""
     import tensorflow as tf
 
-    from pocketrec.cloud.config import ExportConfig, ModelConfig
-    from pocketrec.cloud.models import load_model
+    from pocketrec.cloud.backbones import load_model
+    from pocketrec.cloud.config.export import ExportConfig
+    from pocketrec.cloud.config.model import ModelConfig
     from pocketrec.export.build import build_tflite
 
     golden = json.loads((GOLDEN / "exported.json").read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pocketrec.cloud.config import DataConfig
+from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.data.readers import read_log
 
 pytestmark = pytest.mark.slow

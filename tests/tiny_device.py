@@ -11,14 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketrec.cloud.fleet_device import DeviceUser
+from pocketrec.cloud.fleet.device import DeviceUser
 
 ITEMS, WINDOW, BATCH, CANDIDATES = 40, 6, 2, 10
 
 _MAKE = """
 import sys, numpy as np
-from pocketrec.cloud.config import ExportConfig, ModelConfig
-from pocketrec.cloud.models import build_model
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.backbones import build_model
 from pocketrec.export.build import build_tflite
 items, window, batch, candidates = map(int, sys.argv[2:6])
 config = ModelConfig(embedding=8, hidden=8, window=window)

@@ -7,7 +7,7 @@ Adagrad) with the full softmax (0 negatives) or a sampled one. PYTHON is the int
 brought by whoever runs this; --device names those of environments with a runtime (default: this one). Every round runs
 each of them in a new process, one thread. Times are CPU times of the process: on an idle machine the times that pass,
 and on a shared one they leave out the waiting. The rate of numpy's matrix product is measured alike between the calls,
-and the arithmetic limit is that of `pocketrec.device.bench_limit`. Prints a table, and one JSON document as the last
+and the arithmetic limit is that of `pocketrec.device.bench.limit`. Prints a table, and one JSON document as the last
 line.
 """
 
@@ -33,9 +33,10 @@ PYTORCH = Path(__file__).with_name("pytorch_device.py")
 
 def export(negatives: int, path: Path) -> dict[str, Any]:
     """Write the untrained model; FLOP of its calls."""
-    from pocketrec.cloud.config import ExportConfig, ModelConfig
-    from pocketrec.cloud.models import build_model
-    from pocketrec.device.bench_limit import flop
+    from pocketrec.cloud.backbones import build_model
+    from pocketrec.cloud.config.export import ExportConfig
+    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.device.bench.limit import flop
     from pocketrec.export.build import build_tflite
 
     config = ModelConfig(embedding=EMBEDDING, hidden=HIDDEN, layers=2, window=WINDOW)
@@ -50,9 +51,9 @@ def export(negatives: int, path: Path) -> dict[str, Any]:
 
 def measure(path: str, negatives: int, calls: int) -> dict[str, Any]:
     """CPU milliseconds of every call in this process, and 10^9 FLOP a second of the matrix product between them."""
-    from pocketrec.device.memory import peak_resident_mb
-    from pocketrec.device.model import Model
-    from pocketrec.device.windows import log_uniform
+    from pocketrec.device.base.memory import peak_resident_mb
+    from pocketrec.device.engine.model import Model
+    from pocketrec.device.personal.windows import log_uniform
 
     model = Model(path, items=ITEMS)
     window = np.random.default_rng(1).integers(1, ITEMS + 1, (BATCH, WINDOW + 1), dtype=np.int32)

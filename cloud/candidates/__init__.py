@@ -9,12 +9,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
+from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.candidates.als import AlsCandidates, AlsModel, fit_als
 from pocketrec.cloud.candidates.popularity import PopularityCandidates
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows, recall_ceiling
-from pocketrec.cloud.config import CandidatesConfig
+from pocketrec.cloud.config.candidates import CandidatesConfig
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.progress import Progress, no_progress
 
 __all__ = [
     "SOURCES",

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped,unused-ignore]
 
-from pocketrec.cloud.arrays import save_arrays
+from pocketrec.cloud.base.arrays import save_arrays
+from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.candidates.sets import (
     Candidates,
     damaged,
@@ -23,10 +24,9 @@ from pocketrec.cloud.candidates.sets import (
     read_arrays,
     unpack_users,
 )
-from pocketrec.cloud.config import CandidatesConfig
+from pocketrec.cloud.config.candidates import CandidatesConfig
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.progress import Progress, no_progress
-from pocketrec.device.files import storage_error
+from pocketrec.device.base.files import storage_error
 
 _BLOCK = 4096  # users ranked at a time
 _GONE = float(np.finfo(np.float32).min)  # topk's score of an item that is left out

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.candidates.als import AlsModel
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows
-from pocketrec.cloud.config import CandidatesConfig
+from pocketrec.cloud.config.candidates import CandidatesConfig
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.progress import Progress, no_progress
 
 
 class PopularityCandidates:

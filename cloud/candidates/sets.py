@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketrec.cloud.arrays import pack_texts, save_arrays, unpack_texts
+from pocketrec.cloud.base.arrays import pack_texts, save_arrays, unpack_texts
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.device.errors import DataError
+from pocketrec.device.base.errors import DataError
 
 _EVENTS = 1 << 18  # events looked at at a time
 

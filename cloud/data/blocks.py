@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pocketrec.cloud.config import DataConfig
+from pocketrec.cloud.base.progress import Progress, no_progress
+from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.data.formats import BOM, Layout, reason, unpacked
-from pocketrec.cloud.progress import Progress, no_progress
-from pocketrec.device.errors import DataError
+from pocketrec.device.base.errors import DataError
 
 try:
     import pyarrow

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketrec.cloud.arrays import pack_texts, save_arrays, unpack_texts
-from pocketrec.device.errors import DataError
+from pocketrec.cloud.base.arrays import pack_texts, save_arrays, unpack_texts
+from pocketrec.device.base.errors import DataError
 
 _PART = 1 << 22  # events looked at at a time
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from pocketrec.cloud.config import DataConfig
-from pocketrec.device.errors import DataError
+from pocketrec.cloud.config.data import DataConfig
+from pocketrec.device.base.errors import DataError
 
 _GZIP = b"\x1f\x8b"
 _HEAD = 1 << 16  # bytes looked at to tell the format

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pocketrec.cloud.config import DataConfig
-from pocketrec.device.errors import DataError
+from pocketrec.cloud.config.data import DataConfig
+from pocketrec.device.base.errors import DataError
 
 ENVIRONMENT = "POCKETREC_DATA"
 _CHECKOUT = Path(__file__).resolve().parents[2]

@@ -14,16 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.cloud.config import RunConfig
+from pocketrec.cloud.base.progress import Progress, no_progress
+from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.categories import Categories
 from pocketrec.cloud.data.log import ReadReport
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.split import Prepared, split_log
 from pocketrec.cloud.data.vocabulary import Vocabulary
-from pocketrec.cloud.progress import Progress, no_progress
-from pocketrec.device.errors import DataError
-from pocketrec.device.files import write_atomic
+from pocketrec.device.base.errors import DataError
+from pocketrec.device.base.files import write_atomic
 
 CLOUD_FOLDER = Path("data", "cloud")
 DEVICES_FOLDER = Path("data", "devices")

@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pocketrec.cloud.config import DataConfig
+from pocketrec.cloud.base.progress import Progress, no_progress
+from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.data.blocks import BLOCK_BYTES, Block, Columns, parse_rows, read_blocks
 from pocketrec.cloud.data.formats import Layout, reason, sniff
 from pocketrec.cloud.data.location import find_log
 from pocketrec.cloud.data.log import Labels, Log, ReadReport
 from pocketrec.cloud.data.synthetic import generate
 from pocketrec.cloud.data.times import TextTimes, is_numeric, join_numbers, join_texts, parse_times, read_texts
-from pocketrec.cloud.progress import Progress, no_progress
-from pocketrec.device.errors import ConfigError, DataError
+from pocketrec.device.base.errors import ConfigError, DataError
 
 __all__ = ["SHOWN", "SYNTHETIC", "Columns", "count_duplicates", "no_event", "parquet_columns", "parse_rows", "read_log",
            "refuse_bad", "to_labels", "usable"]  # fmt: skip

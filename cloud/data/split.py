@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.cloud.config import DataConfig, SplitConfig
+from pocketrec.cloud.config.data import DataConfig
+from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.data.categories import Categories, build_categories
 from pocketrec.cloud.data.log import Log
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.vocabulary import Vocabulary, build_vocabulary
-from pocketrec.device.errors import ConfigError, DataError
+from pocketrec.device.base.errors import ConfigError, DataError
 
 TINY = 1e-9  # so that .3 of 10 events is 3 and not 2.9999999999999996
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pocketrec.cloud.data.log import Labels, Log, ReadReport
-from pocketrec.device.errors import ConfigError
+from pocketrec.device.base.errors import ConfigError
 
 #: First second of the log (2024-01-01 UTC) and its length in seconds (50 days).
 BEGIN, SPAN = 1_704_067_200, 50 * 86_400

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pocketrec.cloud.data.synthetic import Simulation
-from pocketrec.device.files import write_atomic
+from pocketrec.device.base.files import write_atomic
 
 #: Behaviours of the Taobao log and their shares, about as published.
 BEHAVIORS = {"pv": 0.90, "cart": 0.05, "fav": 0.03, "buy": 0.02}

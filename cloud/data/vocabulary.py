@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketrec.device.contract import PADDING
-from pocketrec.device.errors import DataError
-from pocketrec.device.files import write_atomic
+from pocketrec.device.base.errors import DataError
+from pocketrec.device.base.files import write_atomic
+from pocketrec.device.contract.names import PADDING
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from pocketrec.cloud.evaluate import read_users
-from pocketrec.cloud.fleet_files import USERS_FILE
+from pocketrec.cloud.base.runs import stage_seconds
+from pocketrec.cloud.evaluation.evaluate import read_users
+from pocketrec.cloud.fleet.files import USERS_FILE
 from pocketrec.cloud.report import page, sections
 from pocketrec.cloud.report.flow import flow
-from pocketrec.cloud.runs import stage_seconds
-from pocketrec.device.errors import DataError
-from pocketrec.device.files import write_atomic
+from pocketrec.device.base.errors import DataError
+from pocketrec.device.base.files import write_atomic
 
 REPORT_FILE = "report.html"
 _WAY = "The cloud sees nothing at or after the cut-off; what a device learns stays on it."

@@ -1,6 +1,6 @@
 """Benchmark results of several machines side by side: a table, and one page with plots.
 
-Takes results of the form of `pocketrec.device.bench_schema`, whoever measured them. Knows nothing of how that is done.
+Takes results of the form of `pocketrec.device.bench.schema`, whoever measured them. Knows nothing of how that is done.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from pocketrec.cloud.report import page, svg
-from pocketrec.device.bench_schema import KINDS, problem
-from pocketrec.device.errors import DataError
-from pocketrec.device.files import write_atomic
+from pocketrec.device.base.errors import DataError
+from pocketrec.device.base.files import write_atomic
+from pocketrec.device.bench.schema import KINDS, problem
 
 #: A name and a result.
 Named = tuple[str, dict[str, Any]]

@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession, functions
 
 from pocketrec.cloud.candidates.als import AlsModel
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows
-from pocketrec.cloud.config import CandidatesConfig
+from pocketrec.cloud.config.candidates import CandidatesConfig
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 
 _BLOCK = 4096  # users ranked at a time

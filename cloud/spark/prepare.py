@@ -15,14 +15,15 @@ import pyarrow as pa
 from pyarrow import compute
 from pyspark.sql import DataFrame, SparkSession, Window, functions
 
-from pocketrec.cloud.config import RunConfig, SplitConfig
+from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.data.categories import Categories, build_categories
 from pocketrec.cloud.data.prepared import write_prepared
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 from pocketrec.cloud.data.split import TINY, Prepared, assemble, check_sides, parse_cut_off, quantile_place
 from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.cloud.spark.rows import read_rows
-from pocketrec.device.errors import DataError
+from pocketrec.device.base.errors import DataError
 
 _SLACK = 1e-3  # share of the events on each side of the cut-off among which it is counted out
 

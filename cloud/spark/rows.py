@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, functions, types
 
-from pocketrec.cloud.config import DataConfig
+from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.data.formats import BOM, Layout, sniff
 from pocketrec.cloud.data.location import find_log
 from pocketrec.cloud.data.log import Labels, ReadReport
@@ -32,7 +32,7 @@ from pocketrec.cloud.data.readers import (
     usable,
 )
 from pocketrec.cloud.data.times import read_texts
-from pocketrec.device.errors import ConfigError, DataError
+from pocketrec.device.base.errors import ConfigError, DataError
 
 _PART = 40  # bits of a row's number that count within its part
 _SCHEMA = (

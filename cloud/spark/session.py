@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from pocketrec.device.errors import ConfigError, DataError
+from pocketrec.device.base.errors import ConfigError, DataError
 
 _LOOPBACK = ("localhost", "127.0.0.1")
 _PATIENCE = 10  # seconds in which a master must answer

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from pocketrec.cloud.candidates import AlsModel, Candidates
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.train_checkpoint import Checkpoint
-from pocketrec.device.errors import StorageError
-from pocketrec.device.files import write_atomic
+from pocketrec.cloud.training.checkpoint import Checkpoint
+from pocketrec.device.base.errors import StorageError
+from pocketrec.device.base.files import write_atomic
 path = Path(sys.argv[1])
 users = np.array(["u"], dtype=object)
 many = np.ones(20_000, np.int64)
@@ -39,15 +39,16 @@ _SAVES = {
     "checkpoint": "save = lambda: Checkpoint('x', 'final', 1).save(path, [many], [])",
     "plain array": "save = lambda: write_atomic(path, lambda file: np.save(file, many))",
     "model": """
-from pocketrec.cloud.config import ModelConfig
-from pocketrec.cloud.models import build_model, save_model
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.backbones import build_model, save_model
 model = build_model(ModelConfig(embedding=8, hidden=8), 2000, 1)
 save = lambda: save_model(model, path)
 """,
     "conversion": """
 import tempfile
-from pocketrec.cloud.config import ExportConfig, ModelConfig
-from pocketrec.cloud.models import build_model
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.backbones import build_model
 from pocketrec.export.build import build_tflite
 config = ModelConfig(embedding=8, hidden=8, window=4, layers=1)
 model = build_model(config, 2000, 1)

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import tiny_device
 
-from pocketrec.cloud.fleet_device import DeviceUser, SimulatedDevice, known_positions
+from pocketrec.cloud.fleet.device import DeviceUser, SimulatedDevice, known_positions
 from pocketrec.device import Recommender
-from pocketrec.device.errors import ExportError
-from pocketrec.device.guard import GuardRecipe
-from pocketrec.device.packing import candidate_files, write_bundle_files
-from pocketrec.device.recipe import Recipe
-from pocketrec.device.repeats import Repeats
+from pocketrec.device.base.errors import ExportError
+from pocketrec.device.contract.recipe import GuardRecipe, Recipe
+from pocketrec.device.contract.repeats import Repeats
+from pocketrec.export.bundle.write import candidate_files, write_bundle_files
 
 CUT_OFF = 100
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pocketrec.device.bundle import Bundle, open_bundle
-from pocketrec.device.model import Model
+from pocketrec.device.delivery.bundle import Bundle, open_bundle
+from pocketrec.device.engine.model import Model
 
 MAKE = Path(__file__).parents[1] / "make_bundle.py"
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pocketrec.device.errors import BundleError
-from pocketrec.device.flatbuffer import walk_once
+from pocketrec.device.base.errors import BundleError
+from pocketrec.device.engine.flatbuffer import walk_once
 
 HARNESS = Path(__file__).parents[1] / "mutations.py"
 

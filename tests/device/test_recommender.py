@@ -14,14 +14,15 @@ import pytest
 from loyal import loyal
 
 from pocketrec.device import Recommender
-from pocketrec.device.bundle import Bundle
-from pocketrec.device.errors import DataError, StateError
-from pocketrec.device.guard import PERSONAL, GuardRecipe, Line, Prior, events_to_learn
-from pocketrec.device.packing import write_bundle_files
-from pocketrec.device.repeats import Repeats
-from pocketrec.device.served import served_set
-from pocketrec.device.state import previous_of
-from pocketrec.device.windows import context
+from pocketrec.device.base.errors import DataError, StateError
+from pocketrec.device.contract.recipe import GuardRecipe, Line, Prior
+from pocketrec.device.contract.repeats import Repeats
+from pocketrec.device.delivery.bundle import Bundle
+from pocketrec.device.personal.guard import PERSONAL, events_to_learn
+from pocketrec.device.personal.served import served_set
+from pocketrec.device.personal.windows import context
+from pocketrec.device.state.file import previous_of
+from pocketrec.export.bundle.write import write_bundle_files
 
 DOCS = Path(__file__).parents[2] / "docs" / "device.md"
 

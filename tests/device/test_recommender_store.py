@@ -15,13 +15,13 @@ from loyal import loyal
 
 from pocketrec.cli import main
 from pocketrec.device import Recommender
-from pocketrec.device.bundle import Bundle, open_bundle
-from pocketrec.device.cli import default_state, default_store
-from pocketrec.device.errors import PocketRecError, StateError, StoreError
-from pocketrec.device.events import read_events
-from pocketrec.device.guard import GuardRecipe
-from pocketrec.device.state import load_state, previous_of
-from pocketrec.device.store import EventStore
+from pocketrec.device.base.errors import PocketRecError, StateError, StoreError
+from pocketrec.device.cli.options import default_state, default_store
+from pocketrec.device.contract.recipe import GuardRecipe
+from pocketrec.device.delivery.bundle import Bundle, open_bundle
+from pocketrec.device.state.file import load_state, previous_of
+from pocketrec.device.store.database import EventStore
+from pocketrec.device.store.events import read_events
 
 KEY = bytes(range(32))
 

@@ -13,12 +13,15 @@ import pyarrow as pa
 import pytest
 
 from pocketrec.cloud.candidates import Candidates, build, recall_ceiling
-from pocketrec.cloud.config import CandidatesConfig, DataConfig, RunConfig, SplitConfig
+from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.config.data import DataConfig
+from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.data import prepared
 from pocketrec.cloud.data.location import data_root
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.split import quantile_time, split_log
-from pocketrec.device.errors import ConfigError, DataError
+from pocketrec.device.base.errors import ConfigError, DataError
 
 PLAIN = logs.text(logs.HEADER, logs.rows(6000, logs.full))
 

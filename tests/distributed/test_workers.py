@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from processes import Process, free_ports, process_group, start
 
-from pocketrec.cloud.train_meeting import meet
-from pocketrec.device.errors import ConfigError, DataError
+from pocketrec.cloud.training.meeting import meet
+from pocketrec.device.base.errors import ConfigError, DataError
 
 HERE = Path(__file__).parent
 PATIENCE = 240
@@ -122,7 +122,7 @@ def test_a_killed_worker_ends_the_training_and_it_goes_on(tmp_path: Path) -> Non
 
 
 def test_wrong_workers_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pocketrec.cloud.train_distributed import connect
+    from pocketrec.cloud.training.distributed import connect
 
     monkeypatch.delenv("TF_CONFIG", raising=False)
     assert connect(None, None) is None

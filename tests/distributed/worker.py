@@ -11,12 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketrec.cloud.config import DataConfig, ModelConfig, SplitConfig, TrainConfig
+from pocketrec.cloud.config.data import DataConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.split import SplitConfig
+from pocketrec.cloud.config.training import TrainConfig
 from pocketrec.cloud.data.split import split_log
 from pocketrec.cloud.data.synthetic import generate
-from pocketrec.cloud.train import train
-from pocketrec.cloud.train_distributed import ALONE, connect
-from pocketrec.cloud.train_step import Step, TrainSteps
+from pocketrec.cloud.training.distributed import ALONE, connect
+from pocketrec.cloud.training.step import Step, TrainSteps
+from pocketrec.cloud.training.trainer import train
 
 MODEL = ModelConfig(embedding=16, hidden=24, window=12, dropout=0.0)
 TRAININGS = {

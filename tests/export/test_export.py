@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pocketrec.cloud.config import DEVICE_OPTIMIZERS, WAYS, ExportConfig, ModelConfig
-from pocketrec.cloud.models import build_model
-from pocketrec.device.errors import ConfigError, ExportError
-from pocketrec.device.runtime import Runtime
-from pocketrec.export import gate, gru
+from pocketrec.cloud.backbones import build_model
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
+from pocketrec.device.base.errors import ConfigError, ExportError
+from pocketrec.device.engine.runtime import Runtime
 from pocketrec.export.build import build_tflite
-from pocketrec.export.graph import PersonalGraph
-from pocketrec.export.item_table import ItemTable
-from pocketrec.export.reference import Reference
-from pocketrec.export.weights import trainable_names, weights_of, with_adapters
+from pocketrec.export.gate import gate
+from pocketrec.export.gate.reference import Reference
+from pocketrec.export.graph.graph import PersonalGraph
+from pocketrec.export.graph.weights import trainable_names, weights_of, with_adapters
+from pocketrec.export.layers import gru
+from pocketrec.export.tables.table import ItemTable
 
 ITEMS = 60
 CONFIG = ModelConfig(embedding=8, hidden=12, layers=2, window=6, dropout=0.0)
@@ -228,7 +231,7 @@ def test_an_untrained_patch_is_the_backbone_and_patches_are_swapped_at_run_time(
 _SWAP = """
 import sys
 import numpy as np
-from pocketrec.device.model import Model
+from pocketrec.device.engine.model import Model
 patched, plain = (Model(f"{sys.argv[1]}/{name}.tflite") for name in ("patch", "head"))
 items = np.array([[3, 7, 9, 2, 0, 0]], np.int32)
 window = np.tile(items, (3, 1))

@@ -10,7 +10,7 @@ import java.util.function.Supplier;
 
 /**
  * How fast a model runs here, and how much memory it takes. The result has the form of {@code
- * pocketrec.device.bench_schema}; null is what is not measured here.
+ * pocketrec.device.bench.schema}; null is what is not measured here.
  *
  * <p>The first call of each kind and the warm-up are apart from the series; the raw series is kept.
  */

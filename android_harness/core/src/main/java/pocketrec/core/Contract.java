@@ -3,7 +3,7 @@ package pocketrec.core;
 /**
  * What the cloud, the exporter and every device runner agree on: names, formats, and nothing else.
  *
- * <p>Written by android_harness/contract.py from device/contract.py; do not edit.
+ * <p>Written by android_harness/contract.py from device/contract/names.py; do not edit.
  */
 public final class Contract {
     /** Version of the bundle and state formats. Readers refuse any other. */

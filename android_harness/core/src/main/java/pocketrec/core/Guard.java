@@ -9,7 +9,7 @@ import java.util.Map;
  * The guard: is this user better served by the personal weights, by the global ones, or by
  * something between?
  *
- * <p>The rules and the formula are those of device/guard.py. The user's latest events are held
+ * <p>The rules and the formula are those of device/personal/guard.py. The user's latest events are held
  * back, the rest is trained on, and what is seen on the held-back ones corrects what the rehearsal
  * expects (empirical-Bayes shrinkage).
  */

@@ -11,7 +11,7 @@ import java.util.Map;
  * candidate shard's items in memory.
  *
  * <p>An event of another item counts as its bucket, which the event's category tells; without one
- * it counts as the last bucket. The rules are those of device/lean.py.
+ * it counts as the last bucket. The rules are those of device/contract/lean.py.
  */
 final class LeanVocabulary extends Vocabulary {
     private static final String BUCKET = "category:"; // begins the id of a bucket

@@ -15,7 +15,7 @@ import java.util.zip.Inflater;
 
 /**
  * A packed bundle: the model file made from its skeleton and weights, once, and checked. The
- * formats are those of device/packed.py; what comes out is the exporter's file to the last byte, or
+ * formats are those of device/contract/packed.py; what comes out is the exporter's file to the last byte, or
  * nothing.
  */
 final class Packed {

@@ -4,7 +4,7 @@ import java.util.HashSet;
 import java.util.LinkedHashSet;
 import java.util.Set;
 
-/** Which items a device ranks when nobody names any; the rule of device/served.py. */
+/** Which items a device ranks when nobody names any; the rule of device/personal/served.py. */
 final class Served {
     private Served() {}
 

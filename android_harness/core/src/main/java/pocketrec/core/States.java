@@ -14,7 +14,7 @@ import java.util.TreeMap;
 
 /**
  * The file of a personal state: a tensor file bound to the model, its tensor specs and its
- * vocabulary. The very format of device/state.py, so a state that one runner writes the other
+ * vocabulary. The very format of device/state/file.py, so a state that one runner writes the other
  * reads.
  *
  * <p>Writing keeps the previous generation beside it under {@code NAME.previous}. A damaged or

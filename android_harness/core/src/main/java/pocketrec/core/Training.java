@@ -10,7 +10,7 @@ import java.util.List;
  * step's number. This class knows nothing about bundles, states or the guard.
  */
 public final class Training {
-    private static final int SEED = 20210419; // of the negatives; as in device/training.py
+    private static final int SEED = 20210419; // of the negatives; as in device/personal/training.py
 
     private Training() {}
 

@@ -11,7 +11,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 class TensorFileTest {
-    /** What device/tensorfile.py makes of the same content. */
+    /** What device/contract/tensorfile.py makes of the same content. */
     private static final String PYTHON =
             "f0000000000000007b225f5f6d657461646174615f5f223a7b22736861323536223a22613737376666626565326561356335"
                 + "3935366162393035636661363835323162623532653566373736616362623632636665393631356461326139633132356522"

@@ -76,12 +76,12 @@ final class Reference {
         return map(Json.parse(lines[lines.length - 1]));
     }
 
-    /** What {@code pocketrec.device.bench_schema} finds wrong with a result; "" = nothing. */
+    /** What {@code pocketrec.device.bench.schema} finds wrong with a result; "" = nothing. */
     static String benchProblem(String json) throws Exception {
         File result = File.createTempFile("bench", ".json");
         Files.write(result.toPath(), json.getBytes(StandardCharsets.UTF_8));
         String python = property("pocketrec.python");
-        String[] check = {python, "-m", "pocketrec.device.bench_schema", result.getPath()};
+        String[] check = {python, "-m", "pocketrec.device.bench.schema", result.getPath()};
         Process process = new ProcessBuilder(check).redirectErrorStream(true).start();
         String said = new String(readAll(process), StandardCharsets.UTF_8).trim();
         boolean good = process.waitFor() == 0;

@@ -1,0 +1,117 @@
+"""Backbones: next-item models over one seam, made by name.
+
+A new backbone is one module with a class that follows `Backbone`, one line in `BACKBONES`, its name in
+`config.BACKBONES`, and one subclass of `BackboneContract` in the tests.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from pocketrec.cloud.backbones.backbone import (
+    FC,
+    ITEM_EMBEDDING,
+    MODEL_NAME,
+    OUTPUT_EMBEDDING,
+    Backbone,
+    input_table,
+    is_tied,
+    output_table,
+)
+from pocketrec.cloud.backbones.gru import GruBackbone
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.base.errors import ConfigError, DataError
+from pocketrec.device.base.files import storage_error, write_atomic
+
+#: Every backbone by its name in ``[model] backbone``.
+BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in (GruBackbone(),)}
+
+__all__ = [
+    "BACKBONES",
+    "FC",
+    "ITEM_EMBEDDING",
+    "MODEL_NAME",
+    "OUTPUT_EMBEDDING",
+    "Backbone",
+    "backbone",
+    "build_model",
+    "input_embeddings",
+    "input_table",
+    "is_tied",
+    "item_embeddings",
+    "load_model",
+    "logits",
+    "output_table",
+    "save_model",
+]
+
+
+def backbone(name: str) -> Backbone:
+    """The backbone of this name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return BACKBONES[name]
+    except KeyError:
+        raise ConfigError(
+            f"no backbone {name!r}: set model.backbone to one of {', '.join(sorted(BACKBONES))}"
+        ) from None
+
+
+def build_model(config: ModelConfig, items: int, seed: int) -> keras.Model:
+    """A new model over `items` items: int32 [B, T] -> user embeddings float32 [B, T, E]; equal seeds, equal weights."""
+    return backbone(config.backbone).build(config, items, seed)
+
+
+def item_embeddings(model: keras.Model) -> np.ndarray:
+    """A copy of the item embeddings that scores are made with, float32 [N + 1, E]; row 0 is padding."""
+    return np.array(output_table(model), dtype=np.float32)
+
+
+def input_embeddings(model: keras.Model) -> np.ndarray:
+    """A copy of the embeddings of items that enter the model, float32 [N + 1, E]; equal to the others where tied."""
+    return np.array(input_table(model), dtype=np.float32)
+
+
+def logits(model: keras.Model, embeddings: np.ndarray) -> np.ndarray:
+    """Scores of all rows, float32 [..., N + 1]: inner products with the item embeddings; -inf in column 0 (padding)."""
+    scores = np.asarray(embeddings, np.float32) @ item_embeddings(model).T
+    scores[..., 0] = -np.inf
+    return scores
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Write the model as a ``.keras`` file, whole or not at all.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.stem}.partial.keras")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save(temporary)
+        write_atomic(path, temporary.read_bytes())
+    except OSError as error:
+        raise storage_error(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def load_model(path: Path) -> keras.Model:
+    """Read a model written by `save_model`.
+
+    Raises:
+        DataError: the file is missing or is not a Keras model.
+    """
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError) as error:
+        first = (str(error).splitlines() or ["unreadable"])[0]
+        raise DataError(f"cannot load the model {path}: {first}: run `pocketrec train` again") from None

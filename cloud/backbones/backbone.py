@@ -1,0 +1,107 @@
+"""What a backbone is: the seam between the shape of the model and everything that trains, scores or exports it.
+
+This module knows nothing about losses, optimisers or files.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import keras
+import tensorflow as tf
+
+from pocketrec.cloud.config.model import ModelConfig
+
+#: Names of layers that the exporter relies on.
+ITEM_EMBEDDING: Final = "item_embedding"
+OUTPUT_EMBEDDING: Final = "output_embedding"
+FC: Final = "fc"
+MODEL_NAME: Final = "next_item"
+
+
+class Backbone(Protocol):
+    """Makes the Keras model, and runs it fast in training.
+
+    The Keras model is the truth: it maps items int32 [B, T] (right-padded with 0) to user embeddings float32
+    [B, T, E]; position t sees items 0..t of its row only; a padded position repeats the embedding of the last item.
+    """
+
+    name: str
+
+    def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
+        """A new model over `items` items; equal seeds give equal weights. Touches no global random state."""
+        ...
+
+    def train_embeddings(
+        self,
+        model: keras.Model,
+        config: ModelConfig,
+        items: tf.Tensor,
+        keep: tf.Tensor,
+        seed: tf.Tensor,
+        state: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """User embeddings in training, with dropout, of rows that hold several windows one after the other.
+
+        Args:
+            model: from `build`.
+            config: its configuration, `implementation` resolved.
+            items: int32 [B, T].
+            keep: float32 [B, T]; 0 where a window starts (nothing before it may be seen), else 1. Implementation keras
+                takes one window a row, starts every row afresh, and does not look at it.
+            seed: int32 [2]; equal seeds give equal dropout.
+            state: what an earlier call with rows that go on here returned, or zeros; None = every row starts afresh.
+
+        Returns:
+            float32 [B, T, E], equal to the Keras model's output on each window alone where dropout is 0 (values at
+            padded positions mean nothing); and the state after the last step, `state_shape`.
+        """
+        ...
+
+    def state_shape(self, config: ModelConfig, rows: int) -> tuple[int, ...]:
+        """Shape of the state of `rows` rows."""
+        ...
+
+
+@keras.saving.register_keras_serializable(package="pocketrec")
+class OutputEmbedding(keras.layers.Layer):
+    """A second item table, for scores only: the layer hands its input on and keeps the table, float32 [N + 1, E].
+
+    Args:
+        rows: N + 1; row 0 is padding, and zero.
+        size: E.
+        seed: of the initial values.
+    """
+
+    def __init__(self, rows: int, size: int, seed: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rows, self.size, self.seed = rows, size, seed
+        self.supports_masking = True
+
+    def build(self, _input_shape: Any) -> None:
+        """Make the table."""
+        initializer = keras.initializers.RandomNormal(stddev=self.size**-0.5, seed=self.seed)
+        self.embeddings = self.add_weight(shape=(self.rows, self.size), name="embeddings", initializer=initializer)
+
+    def call(self, inputs: Any) -> Any:
+        """The inputs."""
+        return inputs
+
+    def get_config(self) -> dict[str, Any]:
+        """What `__init__` takes."""
+        return {**super().get_config(), "rows": self.rows, "size": self.size, "seed": self.seed}
+
+
+def input_table(model: keras.Model) -> tf.Variable:
+    """The embeddings of the items that enter the model, float32 [N + 1, E]; row 0 is padding."""
+    return model.get_layer(ITEM_EMBEDDING).embeddings.value
+
+
+def output_table(model: keras.Model) -> tf.Variable:
+    """The embeddings that scores are made with, float32 [N + 1, E]; row 0 is padding. The input table where tied."""
+    return input_table(model) if is_tied(model) else model.get_layer(OUTPUT_EMBEDDING).embeddings.value
+
+
+def is_tied(model: keras.Model) -> bool:
+    """Whether one table serves inputs and scores."""
+    return all(layer.name != OUTPUT_EMBEDDING for layer in model.layers)

@@ -1,0 +1,1 @@
+"""What every part of the cloud rests on: runs and stages, processes, progress, arrays."""

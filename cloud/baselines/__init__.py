@@ -1,0 +1,1 @@
+"""What every evaluation compares with: popularity, recent items, item-kNN."""

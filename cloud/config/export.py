@@ -1,0 +1,54 @@
+"""Tables ``[export]`` and ``[lean]``: the TensorFlow Lite file, and the bundle for large catalogues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pocketrec.cloud.config.checks import at_least, one_of, require
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """The TensorFlow Lite file."""
+
+    item_table: str = "int8"
+    """int8 (rows with one scale each) or float32."""
+    item_bits: int = 8
+    """Bits of an entry of an int8 item table, 2 to 8: fewer take less to send, and no less memory."""
+    weight_bits: int = 8
+    """Bits of an entry of the GRU and FC kernels, 2 to 8 (one scale for each output), or 32 = float32. The device
+    computes in float32 with what they stand for; fewer take less to send."""
+    keep_pruned: bool = True
+    """Weights that pruning made zero stay zero in the devices' training; off: training fills them again."""
+    adapter: int = 16
+    """Width of the adapters' bottleneck, for the ways patch and patch_parallel."""
+    batch: int = 8
+    """Windows B of a device train step (static shape)."""
+    full_softmax_limit: int = 20_000
+    """Largest catalogue for which the device trains with the full softmax; above, the corrected sampled softmax."""
+    negatives: int = 1024
+    """Shared negatives of a device train step, for the sampled softmax."""
+
+    def __post_init__(self) -> None:
+        one_of(self.item_table, ("int8", "float32"), "export", "item_table")
+        require(2 <= self.item_bits <= 8, "export", "item_bits must lie between 2 and 8")
+        require(2 <= self.weight_bits <= 8 or self.weight_bits == 32, "export",
+                 "weight_bits must lie between 2 and 8, or be 32")
+        at_least(1, self, "export", "adapter", "batch", "negatives")
+        at_least(0, self, "export", "full_softmax_limit")
+
+
+@dataclass(frozen=True)
+class LeanConfig:
+    """A second bundle for catalogues too large for a phone (`pocketrec.device.contract.lean`)."""
+
+    enabled: bool = False
+    """Also write ``RUN/lean``: rows of the popular head, a row for each category of the other items (`data.category`),
+    and in each candidate shard the rows of its users' candidates and latest items."""
+    head: int = 50_000
+    """Popular items with rows of their own on every device."""
+    shard_items: int = 40_000
+    """Most further items that a candidate shard brings; of more, the most popular."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "lean", "head", "shard_items")

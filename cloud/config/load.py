@@ -1,0 +1,97 @@
+"""Reading a configuration: TOML and ``key=value`` overrides become a checked `RunConfig`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pocketrec.cloud.config.run import RunConfig
+from pocketrec.device.base.errors import ConfigError
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read a TOML file and apply ``key=value`` overrides such as ``train.epochs=3``.
+
+    Args:
+        path: the file.
+        overrides: ``table.key=value`` (or ``seed=value``); the value is TOML, bare words are taken as strings.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
+    """
+    try:
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no configuration file {path}: name one of configs/*.toml or write your own") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}: mend the TOML and try again") from None
+    for override in overrides:
+        _apply(tables, override)
+    return config_from_dict(tables)
+
+
+def config_from_dict(tables: dict[str, Any]) -> RunConfig:
+    """Make a checked `RunConfig` from plain tables (the inverse of `RunConfig.to_dict`).
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type or range.
+    """
+    return typing.cast(RunConfig, _build(RunConfig, tables, ""))
+
+
+def _apply(tables: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise ConfigError(f"--set {override}: write it as table.key=value, such as train.epochs=3")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, name = key.strip().split(".")
+    for parent in parents:
+        tables = tables.setdefault(parent, {})
+        if not isinstance(tables, dict):
+            raise ConfigError(f"--set {override}: {parent} is not a table; see docs/configuration.md for the keys")
+    tables[name] = value
+
+
+def _build(cls: type, tables: dict[str, Any], prefix: str) -> Any:
+    types_of = typing.get_type_hints(cls)
+    known = {f.name for f in fields(cls)}
+    for key in tables:
+        if key not in known:
+            raise ConfigError(f"unknown key {prefix}{key}: the keys here are {', '.join(sorted(known))}")
+    return cls(**{key: _convert(types_of[key], value, prefix + key) for key, value in tables.items()})
+
+
+def _convert(expected: Any, value: Any, name: str) -> Any:
+    if dataclasses.is_dataclass(expected):
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name} must be a table, [{name}]")
+        return _build(typing.cast(type, expected), value, name + ".")
+    origin = typing.get_origin(expected)
+    if origin is list:
+        (inner,) = typing.get_args(expected)
+        if not isinstance(value, list):
+            raise ConfigError(f"{name} must be a list, not {value!r}")
+        return [_convert(inner, entry, name) for entry in value]
+    if origin is dict:
+        inner = typing.get_args(expected)[1]
+        if not isinstance(value, dict):
+            raise ConfigError(f"{name} must be a table, not {value!r}")
+        return {key: entry if inner is Any else _convert(inner, entry, f"{name}.{key}") for key, entry in value.items()}
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if expected is str and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, expected if not isinstance(expected, types.UnionType) else object) or (
+        expected is not bool and isinstance(value, bool)
+    ):
+        raise ConfigError(f"{name} must be of type {expected.__name__}, not {value!r}")
+    return value

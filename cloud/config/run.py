@@ -1,0 +1,61 @@
+"""The configuration of a run: frozen dataclasses, read from TOML, checked when made.
+
+A configuration file has one table for each field of `RunConfig` (``[data]``, ``[split]``, ...; each in a module of this
+folder) and ``seed`` at the top level. Everything that shapes the result is here and is stored, resolved, in the run
+directory; where and how fast it runs (threads, processes) is in `ResourceConfig` and changes figures by rounding at
+most.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.config.compare import CompareConfig
+from pocketrec.cloud.config.data import DataConfig
+from pocketrec.cloud.config.evaluate import EvaluateConfig
+from pocketrec.cloud.config.export import ExportConfig, LeanConfig
+from pocketrec.cloud.config.knn import KnnConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.personalise import PersonaliseConfig
+from pocketrec.cloud.config.rehearse import RehearseConfig
+from pocketrec.cloud.config.resources import ResourceConfig
+from pocketrec.cloud.config.search import SearchConfig
+from pocketrec.cloud.config.split import SplitConfig
+from pocketrec.cloud.config.training import PruneConfig, TrainConfig
+from pocketrec.device.base.errors import ConfigError
+
+_SEEDS: Final = 2**31  # what every generator of random numbers takes
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A whole run."""
+
+    seed: int = 1
+    """Seed of everything random."""
+    data: DataConfig = field(default_factory=lambda: DataConfig(set="synthetic"))
+    split: SplitConfig = field(default_factory=SplitConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    knn: KnnConfig = field(default_factory=KnnConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
+    lean: LeanConfig = field(default_factory=LeanConfig)
+    personalise: PersonaliseConfig = field(default_factory=PersonaliseConfig)
+    rehearse: RehearseConfig = field(default_factory=RehearseConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+    resources: ResourceConfig = field(default_factory=ResourceConfig)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < _SEEDS:
+            raise ConfigError(f"seed must lie between 0 and {_SEEDS - 1}, and is {self.seed}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The configuration as plain tables, ready for JSON or TOML."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,1 @@
+"""From ranks to figures: scoring, full ranking of every system, metrics.json."""

@@ -1,0 +1,58 @@
+"""Ranks on a log without personal training (sessions, or a log's own split): the Keras model and the baselines.
+
+Every known event of the test part but the first of its sequence is a test position; the context is the sequence's own
+latest `window` events before it. This module needs TensorFlow; `pocketrec.cloud.evaluation.evaluate.global_metrics`
+takes what it returns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketrec.cloud.backbones import item_embeddings
+from pocketrec.cloud.base.progress import Progress, no_progress
+from pocketrec.cloud.config.evaluate import EvaluateConfig
+from pocketrec.cloud.evaluation.ranking import Places
+from pocketrec.cloud.evaluation.scoring import embed_positions
+
+if TYPE_CHECKING:
+    from pocketrec.cloud.baselines.neighbours import ItemNeighbours
+    from pocketrec.cloud.data.sequences import Sequences
+
+
+def sequence_ranks(
+    model: keras.Model,
+    after: Sequences,
+    window: int,
+    evaluate: EvaluateConfig,
+    neighbours: ItemNeighbours | None = None,
+    progress: Progress = no_progress,
+) -> dict[str, list[NDArray[np.float64]]]:
+    """Ranks of every test position, by system (``global``, ``popularity``, ``recent``, ``item_knn``) and sequence.
+
+    Sequences without a position are left out. ALS has no factor for a session, so it would equal popularity and is
+    left out too.
+
+    Args:
+        model: the next-item model.
+        after: the test part.
+        window: T.
+        evaluate: ties and mask.
+        neighbours: None = no baseline ``item_knn``.
+        progress: told after every block of the model's positions.
+    """
+    table = item_embeddings(model)  # (N + 1, E)
+    places = Places.of(after, len(table) - 1, window)
+    systems = {
+        "global": places.by_embedding(embed_positions(model, places.where), table),
+        "popularity": places.by_popularity(),
+        "recent": places.by_recency(),
+    }
+    if neighbours:
+        systems["item_knn"] = places.by_neighbours(neighbours)
+    watched = {"global": progress}
+    return {name: places.ranks(scores, evaluate, watched.get(name, no_progress)) for name, scores in systems.items()}

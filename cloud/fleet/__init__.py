@@ -1,0 +1,1 @@
+"""Many users' devices, simulated through the device's own code."""

@@ -1,0 +1,205 @@
+"""One simulated device: the very code that a device runs, served to one user after the other.
+
+Imports numpy, the device package and plain helpers only, so that the processes of fleet and rehearsal are as a device
+is: no TensorFlow, no pandas. This module knows nothing about processes or files of results.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketrec.cloud.baselines.neighbours import ItemNeighbours
+from pocketrec.cloud.metrics.metrics import ranks
+from pocketrec.device.contract.recipe import Recipe
+from pocketrec.device.contract.repeats import Repeats, gaps_at
+from pocketrec.device.engine.model import Model
+from pocketrec.device.personal.guard import Decision
+from pocketrec.device.personal.personalise import personalise
+from pocketrec.device.personal.windows import context
+
+_CELLS: Final = 1 << 22  # scores ranked at a time
+
+ScoresOf = Callable[[slice], NDArray[np.float32]]
+"""Scores [p, N + 1] of a slice of the test positions."""
+
+
+@dataclass(frozen=True)
+class DeviceUser:
+    """All that the simulation of one device needs; item rows, oldest first, 0 = unknown item."""
+
+    user: str
+    before: NDArray[np.int32]
+    """Own events before the cut-off."""
+    learn: NDArray[np.int32]
+    """Later events that the device learns from."""
+    test: NDArray[np.int32]
+    """Last events, the test."""
+    candidates: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    """The user's candidate set."""
+    als: NDArray[np.float32] | None = None
+    """ALS user factor; None for a New user (then ALS falls back to popularity)."""
+    times: NDArray[np.float64] | None = None
+    """Times of all events, those of `before`, `learn` and `test` in turn; None = not known."""
+
+    @property
+    def history(self) -> NDArray[np.int32]:
+        """Known events that the device has when it learns."""
+        rows = np.concatenate([self.before, self.learn])
+        return rows[rows > 0]
+
+    @property
+    def known_before(self) -> int:
+        """Known events before the cut-off: the place in `history` of the first one to learn from."""
+        return int((self.before > 0).sum())
+
+    @property
+    def known_times(self) -> NDArray[np.float64] | None:
+        """Times of all known events, those of the test too; None = not known."""
+        if self.times is None:
+            return None
+        return self.times[np.concatenate([self.before, self.learn, self.test]) > 0]
+
+    @property
+    def history_times(self) -> NDArray[np.float64] | None:
+        """Times of `history`; None = not known."""
+        return None if (times := self.known_times) is None else times[: len(self.history)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a fleet is judged; the same in every process."""
+
+    ties: str
+    mask_seen: bool
+    runtime: str
+    als_items: NDArray[np.float32] | None = None
+    neighbours: ItemNeighbours | None = None
+
+
+class SimulatedDevice:
+    """One model file, served to user after user; each starts from the global weights."""
+
+    def __init__(self, model: Path, item_embeddings: Path, runtime: str = "auto") -> None:
+        self.table: NDArray[np.float32] = np.load(item_embeddings, mmap_mode="r")  # (N + 1, E)
+        self.model = Model(model, runtime, items=len(self.table) - 1)
+        self.reference = self.model.export_weights()
+        self.milliseconds: dict[str, list[float]] = {"train": [], "embed": [], "infer": []}
+
+    def personalise(self, user: DeviceUser, recipe: Recipe) -> Decision:
+        """Do what the device does with its events, and leave the model with the weights that it would use."""
+        marks: list[float] = []
+        outcome = personalise(
+            self.model, user.history, user.known_before, recipe, self.reference,
+            progress=lambda done, total, note="": marks.append(time.perf_counter()), times=user.history_times,
+        )  # fmt: skip
+        if len(marks) > 1:
+            self.milliseconds["train"].append(float(np.median(np.diff(marks))) * 1e3)
+        return outcome.decision
+
+    def embeddings(self, user: DeviceUser) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """User embedding before each known test event, [P, E], and whether there was any event to make it of, [P]."""
+        rows, places = known_positions(user)
+        return self.embed_at(rows, places), places > 0
+
+    def embed_at(self, rows: NDArray[np.int32], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """User embedding after the events before each place in `rows`, [P, E]; zeros where there are none."""
+        result = np.zeros((len(places), self.model.embedding), np.float32)
+        started = time.perf_counter()
+        for index, place in enumerate(places):
+            if place:
+                result[index] = self.model.embed(context(rows[:place], self.model.window))
+        if len(places):
+            self.milliseconds["embed"].append((time.perf_counter() - started) * 1e3 / len(places))
+        return result
+
+    def scores_at(
+        self, embedded: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64], repeats: Repeats,
+        times: NDArray[np.float64] | None = None,
+    ) -> NDArray[np.float32]:
+        """Scores [P, N + 1] of all items, with the bonus for what was repeated before each place in `rows`.
+
+        With `times`, float64 like `rows`, each is asked for at the time of its own event.
+        """
+        scores: NDArray[np.float32] = embedded @ self.table.T
+        for index, place in enumerate(places):
+            gaps = None if times is None else gaps_at(times[:place], times[place])
+            repeats.add_to_catalogue(scores[index], rows[:place], gaps)
+        return scores
+
+    def infer_difference(self, user: DeviceUser) -> float:
+        """Largest difference between `infer` and embedding times item table, at the user's first test position."""
+        rows, places = known_positions(user)
+        candidates = np.zeros(self.model.candidates, np.int32)
+        chosen = user.candidates[: len(candidates)]
+        candidates[: len(chosen)] = chosen
+        window = context(rows[: places[0]], self.model.window)
+        self.model.infer(window, candidates)  # the first call after other signatures is slower
+        started = time.perf_counter()
+        scores = self.model.infer(window, candidates)
+        self.milliseconds["infer"].append((time.perf_counter() - started) * 1e3)
+        difference = scores - self.table[candidates] @ self.model.embed(window)  # (C,)
+        return float(np.abs(difference[candidates > 0]).max(initial=0.0))
+
+
+def known_positions(user: DeviceUser) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """All known events of a user, and the places in them of the test events, which are the test positions."""
+    rows = np.concatenate([user.history, user.test[user.test > 0]])
+    return rows, np.arange(len(user.history), len(rows))
+
+
+def system_ranks(
+    user: DeviceUser, scores_of: ScoresOf, rows_in_table: int, settings: Settings
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rank of every known test event, in the full catalogue and within what the device offers (`is_offered`).
+
+    Args:
+        user: whose test events.
+        scores_of: slice of positions -> [p, N + 1] scores.
+        rows_in_table: N + 1.
+        settings: ties and mask.
+
+    Returns:
+        float64 [P] each; infinity = missing (masked, or not offered).
+    """
+    rows, places = known_positions(user)
+    targets = rows[places]
+    offered = is_offered(user, settings)
+    fixed = user.candidates[user.candidates > 0]
+    inside = np.unique(np.concatenate([[0], fixed, rows]))  # all that is offered at some position; column 0 = padding
+    at = np.searchsorted(inside, rows)
+    full, within = np.empty(len(places)), np.empty(len(places))
+    step = max(1, _CELLS // rows_in_table)
+    for begin in range(0, len(places), step):
+        part = slice(begin, begin + step)
+        scores = scores_of(part)  # (p, N + 1)
+        masked = None
+        if settings.mask_seen:
+            masked = np.zeros(scores.shape, bool)
+            for index, place in enumerate(places[part]):
+                masked[index, rows[:place]] = True
+        full[part] = ranks(scores, targets[part], settings.ties, masked)
+        left_out = np.tile(~np.isin(inside, fixed), (len(scores), 1))
+        for index, place in enumerate(places[part]):
+            left_out[index, at[:place]] = settings.mask_seen
+        within[part] = ranks(scores[:, inside], np.where(offered[part], at[places[part]], 0), settings.ties, left_out)
+    return full, within
+
+
+def is_offered(user: DeviceUser, settings: Settings) -> NDArray[np.bool_]:
+    """Whether a device would offer each test event's item, [P]: no ranking of the device's finds any other.
+
+    It offers the user's candidates and, unless seen items are masked, the items of the own history up to then.
+    """
+    rows, places = known_positions(user)
+    targets = rows[places]
+    found: NDArray[np.bool_] = np.isin(targets, user.candidates)
+    if not settings.mask_seen:
+        found |= np.array([target in rows[:place] for target, place in zip(targets, places, strict=True)], dtype=bool)
+    return found

@@ -1,0 +1,326 @@
+"""Many users through the very same device code, in processes, and every system ranked on the same test positions.
+
+For a test event the context is the latest `window` known events before it, earlier test events included; nothing is
+trained on test events. Items outside the vocabulary are in no context and are no target. Every system ranks the whole
+catalogue, and apart from that what the user's device offers (candidates, and own items where they are not masked):
+there a target outside is a miss.
+
+This module knows nothing about how models were trained; `pocketrec.cloud.evaluation.evaluate` turns ranks into figures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketrec.cloud.base.processes import run_jobs
+from pocketrec.cloud.base.progress import Progress, no_progress
+from pocketrec.cloud.baselines.baselines import als_scores, popularity_scores, recent_scores
+from pocketrec.cloud.config.evaluate import EvaluateConfig
+from pocketrec.cloud.config.resources import ResourceConfig
+from pocketrec.cloud.fleet.device import (
+    DeviceUser,
+    ScoresOf,
+    Settings,
+    SimulatedDevice,
+    is_offered,
+    known_positions,
+    system_ranks,
+)
+from pocketrec.cloud.fleet.files import FLEET_FILE, USERS_FILE
+from pocketrec.device.base.files import sha256_file, write_atomic
+from pocketrec.device.base.memory import peak_resident_mb
+from pocketrec.device.contract.recipe import GuardRecipe, Recipe
+from pocketrec.device.contract.repeats import Repeats
+from pocketrec.device.engine.runtime import choose_runtime
+from pocketrec.device.personal.guard import GLOBAL, Decision
+
+if TYPE_CHECKING:
+    from pocketrec.cloud.baselines.neighbours import ItemNeighbours
+    from pocketrec.cloud.candidates import AlsModel, Candidates
+    from pocketrec.cloud.data.sequences import Sequences
+
+_LINES: Final = 2  # changes with what a line of users.jsonl holds
+
+
+@dataclass(frozen=True)
+class System:
+    """One way to serve a user through the device code."""
+
+    name: str
+    """global, personal, naive, central (a retrained model), or any other name."""
+    model: Path
+    """The .tflite file."""
+    item_embeddings: Path
+    """[N+1, E] float32 .npy: the item table as it is in the file (dequantised)."""
+    recipe: Mapping[str, Any] | None = None
+    """recipe.json as a dict; None: the weights as exported, no training."""
+    guard: bool = True
+    """False: what was trained is always used (naive fine-tuning)."""
+
+
+def device_users(
+    before: Sequences, after: Sequences, learn: NDArray[np.int64], candidates: Candidates | None = None,
+    als: AlsModel | None = None, *, limit: int = 0, seed: int = 1,
+) -> tuple[list[DeviceUser], dict[str, int]]:
+    """The users that have events to learn from and a test.
+
+    Args:
+        before: events before the cut-off.
+        after: later events.
+        learn: int64 (len(after),), how many first events of each user of `after` the device learns from.
+        candidates: candidate sets; None = none.
+        als: factors for the baseline; None = popularity for everybody.
+        limit: size of a seeded sample of the users; 0 = all.
+        seed: of that sample.
+
+    Returns:
+        The users in the order of their ids; and how many were left out, by reason.
+    """
+    tested = [bool((after.of(place)[0][learn[place] :] > 0).any()) for place in range(len(after))]
+    fit = np.flatnonzero((learn > 0) & np.array(tested, dtype=bool))
+    left_out = {"users": len(after) - len(fit), "users_not_sampled": 0}
+    if 0 < limit < len(fit):
+        left_out["users_not_sampled"] = len(fit) - limit
+        fit = np.sort(np.random.default_rng(seed).choice(fit, limit, replace=False))
+    users = []
+    for place in fit:
+        name = after.users[place]
+        events, times = after.of(place)
+        earlier = before.find(name)
+        past, past_times = (events[:0], times[:0]) if earlier is None else before.of(earlier)
+        users.append(DeviceUser(
+            name, past, events[: learn[place]], events[learn[place]:],
+            np.zeros(0, np.int32) if candidates is None else candidates.of(name),
+            None if als is None else als.factor(name), np.concatenate([past_times, times]).astype(np.float64),
+        ))  # fmt: skip
+    return users, left_out
+
+
+def run_fleet(
+    users: Sequence[DeviceUser],
+    systems: Sequence[System],
+    folder: Path,
+    *,
+    evaluate: EvaluateConfig,
+    als_items: NDArray[np.float32] | None = None,
+    neighbours: ItemNeighbours | None = None,
+    left_out: Mapping[str, int] | None = None,
+    resources: ResourceConfig | None = None,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Evaluate every user; a run that was killed goes on where it was.
+
+    Args:
+        users: what `device_users` gives.
+        systems: ``global`` first, then ``personal`` and whatever else is compared.
+        folder: gets users.jsonl (one line a user) and fleet.json.
+        evaluate: ties and mask.
+        als_items: float32 [N + 1, F], ALS item factors; None = no baseline ``als``.
+        neighbours: None = no baseline ``item_knn``.
+        left_out: what `device_users` gives, for the record.
+        resources: processes and runtime; changes no figure.
+        progress: told after every user.
+
+    Returns:
+        The content of fleet.json.
+
+    Raises:
+        PocketRecError: a model cannot be used, or a process died.
+        StorageError: a file cannot be written.
+    """
+    resources = resources or ResourceConfig()
+    runtime = choose_runtime(resources.runtime)
+    settings = Settings(evaluate.ties, evaluate.mask_seen, runtime, als_items, neighbours)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = run_jobs(
+        {user.user: user for user in users}, _work, folder / USERS_FILE, _fingerprint(users, systems, settings),
+        start=_start, arguments=(tuple(systems), settings), processes=resources.processes, progress=progress,
+    )  # fmt: skip
+    entries = list(lines.values())
+    times = {
+        name: _percentiles([entry["ms"][name] for entry in entries if name in entry["ms"]])
+        for name in ("train", "embed", "infer")
+    }
+    shared = _shape(systems[0], users)
+    result = {
+        "format": 1, "systems": [system.name for system in systems], **shared,
+        "window": entries[0]["window"] if entries else 0,
+        "skipped": {**(left_out or {}), "unknown_targets": sum(e["unknown"] for e in entries),
+                    "empty_contexts": sum(e["empty"] for e in entries)},
+        "infer_difference": max((e["infer_difference"] for e in entries), default=0.0),
+        "device": {"runtime": runtime, **{f"{name}_ms_{key}": value for name, entry in times.items()
+                                          for key, value in entry.items()},
+                   "peak_rss_mb": max((e["rss_mb"] for e in entries), default=0.0)},
+    }  # fmt: skip
+    write_atomic(folder / FLEET_FILE, (json.dumps(result, indent=1) + "\n").encode("utf-8"))
+    return result
+
+
+def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[str, SimulatedDevice],
+                  settings: Settings) -> dict[str, Any]:
+    """Serve one user by every system; the line of users.jsonl."""
+    full: dict[str, NDArray[np.float64]] = {}
+    within: dict[str, NDArray[np.float64]] = {}
+    decisions: dict[str, Any] = {}
+    as_exported: dict[str, str] = {}  # device -> name of a system that was served with its global weights
+    difference = 0.0
+    for system in systems:
+        device = devices[_device_key(system)]
+        repeats = Repeats()
+        if system.recipe is None:
+            device.model.import_weights(device.reference)
+            choice = GLOBAL
+        else:
+            recipe = Recipe.from_dict(system.recipe)
+            if not system.guard:
+                recipe = _without_guard(recipe)
+            decision = device.personalise(user, recipe)
+            choice = decision.choice
+            repeats = recipe.repeats.times(decision.share)
+            decisions[system.name] = _decision(decision)
+        twin = as_exported.get(_device_key(system)) if choice == GLOBAL else None
+        if twin is not None:
+            full[system.name], within[system.name] = full[twin], within[twin]
+            continue
+        if choice == GLOBAL:
+            as_exported[_device_key(system)] = system.name
+        embedded, filled = device.embeddings(user)
+        scores = _system_scores(user, device, embedded, filled, repeats)
+        full[system.name], within[system.name] = system_ranks(user, scores, len(device.table), settings)
+        difference = max(difference, device.infer_difference(user))
+    for name, scores_of in _baselines(user, len(device.table), settings).items():
+        full[name], within[name] = system_ranks(user, scores_of, len(device.table), settings)
+    _, places = known_positions(user)
+    targets = user.test[user.test > 0]
+    timed = devices[_device_key(next((s for s in systems if s.name == "personal"), systems[0]))]
+    times = {name: values[-1] for name, values in timed.milliseconds.items() if values}
+    return {
+        "user": user.user, "old": len(user.before) > 0, "before": len(user.before), "learn": len(user.learn),
+        "test": len(targets), "unknown": int((user.test == 0).sum()), "empty": int((places == 0).sum()),
+        "ceiling": int(is_offered(user, settings).sum()),
+        "ceiling_candidates": int(np.isin(targets, user.candidates).sum()), "decision": decisions,
+        "ranks": {name: _plain(rank) for name, rank in full.items()},
+        "within": {name: _plain(rank) for name, rank in within.items()},
+        "ms": {name: round(value, 4) for name, value in times.items()}, "rss_mb": round(peak_resident_mb(), 1),
+        "infer_difference": difference, "window": timed.model.window,
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Process:
+    """What one process of the fleet holds."""
+
+    systems: tuple[System, ...]
+    settings: Settings
+    devices: dict[str, SimulatedDevice]
+
+
+_process: _Process | None = None
+
+
+def _start(systems: tuple[System, ...], settings: Settings) -> None:
+    global _process
+    devices: dict[str, SimulatedDevice] = {}
+    for system in systems:
+        key = _device_key(system)
+        if key not in devices:
+            devices[key] = SimulatedDevice(system.model, system.item_embeddings, settings.runtime)
+    _process = _Process(systems, settings, devices)
+
+
+def _work(user: DeviceUser) -> dict[str, Any]:
+    if _process is None:
+        raise RuntimeError("the process was not started by run_fleet")
+    return evaluate_user(user, _process.systems, _process.devices, _process.settings)
+
+
+def _device_key(system: System) -> str:
+    return f"{system.model}\n{system.item_embeddings}"
+
+
+def _system_scores(
+    user: DeviceUser, device: SimulatedDevice, embedded: NDArray[np.float32], filled: NDArray[np.bool_],
+    repeats: Repeats,
+) -> ScoresOf:
+    """Scores of a system under the weights that `embedded` was made with; popularity where nothing is known."""
+    rows, places = known_positions(user)
+    popular = popularity_scores(len(device.table))
+
+    def scores(part: slice) -> NDArray[np.float32]:
+        raised = device.scores_at(embedded[part], rows, places[part], repeats, user.known_times)  # (p, N + 1)
+        return np.where(filled[part, None], raised, popular)
+
+    return scores
+
+
+def _baselines(user: DeviceUser, rows_in_table: int, settings: Settings) -> dict[str, ScoresOf]:
+    rows, places = known_positions(user)
+
+    def same(scores: NDArray[np.float32]) -> ScoresOf:
+        return lambda part: np.broadcast_to(scores, (len(places[part]), len(scores)))
+
+    def recent(part: slice) -> NDArray[np.float32]:
+        return np.stack([recent_scores(rows[:place], rows_in_table) for place in places[part]])
+
+    found = {"popularity": same(popularity_scores(rows_in_table)), "recent": recent}
+    if settings.als_items is not None:
+        found["als"] = same(als_scores(user.als, settings.als_items))
+    if (neighbours := settings.neighbours) is not None:
+        found["item_knn"] = lambda part: np.stack([neighbours.scores(rows[:place]) for place in places[part]])
+    return found
+
+
+def _without_guard(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, guard=GuardRecipe(enabled=False))
+
+
+def _decision(decision: Decision) -> dict[str, Any]:
+    seen = decision.judgement
+    entry: dict[str, Any] = {"kept": decision.choice, "reason": decision.reason, "posterior": decision.posterior}
+    if seen is not None:
+        entry |= {"heldback": seen.heldback, "observed": {c: dataclasses.asdict(o) for c, o in seen.observed.items()}}
+    return entry
+
+
+def _plain(rank: NDArray[np.float64]) -> list[float | int | None]:
+    """JSON has no infinity: a miss is null."""
+    return [None if np.isinf(r) else int(r) if r == int(r) else float(r) for r in rank.tolist()]
+
+
+def _percentiles(values: Sequence[float]) -> dict[str, float | None]:
+    if not values:
+        return {"p50": None, "p95": None}
+    return {f"p{p}": round(float(np.percentile(values, p)), 4) for p in (50, 95)}
+
+
+def _shape(system: System, users: Sequence[DeviceUser]) -> dict[str, int]:
+    rows, size = np.load(system.item_embeddings, mmap_mode="r").shape
+    widest = max((len(user.candidates) for user in users), default=0)
+    return {"items": rows - 1, "embedding": size, "candidates": widest}
+
+
+def _fingerprint(users: Sequence[DeviceUser], systems: Sequence[System], settings: Settings) -> str:
+    """Changes with all that a figure depends on."""
+    digest = hashlib.sha256(json.dumps([_LINES, settings.ties, settings.mask_seen, settings.runtime]).encode())
+    for system in systems:
+        digest.update(json.dumps([system.name, sha256_file(system.model), sha256_file(system.item_embeddings),
+                                  system.recipe, system.guard], sort_keys=True).encode())  # fmt: skip
+    for user in users:
+        digest.update(user.user.encode("utf-8") + b"\n")
+        for rows in (user.before, user.learn, user.test, user.candidates, user.als, user.times):
+            digest.update(b"-" if rows is None else np.ascontiguousarray(rows).tobytes() + b"|")
+    if settings.als_items is not None:
+        digest.update(np.ascontiguousarray(settings.als_items).tobytes())
+    if (near := settings.neighbours) is not None:
+        for array in (near.offsets, near.items, near.similarities, np.float64(near.decay)):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Measures of ranking quality, full and sampled."""

@@ -1,0 +1,1 @@
+"""Which recipe devices should follow, found out before the cut-off."""

@@ -1,0 +1,1 @@
+"""Random search over configurations, judged before the cut-off."""

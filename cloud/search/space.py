@@ -1,0 +1,123 @@
+"""What a random search may change, and how values are drawn.
+
+A space maps keys of the configuration, such as ``train.batch``, to a list of choices or to a range
+``{low = .., high = .., log = true}`` (uniform, or uniform in the logarithm). This module knows nothing about trials.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from pocketrec.cloud.config.load import config_from_dict
+from pocketrec.cloud.config.run import RunConfig
+from pocketrec.device.base.errors import ConfigError
+
+#: The space of each system where ``[search.space]`` names none.
+SPACES: Final[dict[str, dict[str, Any]]] = {
+    "global": {
+        "model.embedding": [64, 96, 128],
+        "model.hidden": [64, 96, 128],
+        "model.layers": [1, 2],
+        "model.dropout": {"low": 0.1, "high": 0.7},
+        "model.hidden_dropout": [0.0, 0.2, 0.4],
+        "model.embedding_std": [0.0, 0.25, 0.5],
+        "train.learning_rate": {"low": 0.001, "high": 0.01, "log": True},
+        "train.batch": [16, 32, 64, 128],
+        "train.decay": ["linear", "cosine"],
+    },
+    "als": {
+        "candidates.factors": [16, 32, 64, 128],
+        "candidates.regularization": {"low": 0.01, "high": 10.0, "log": True},
+        "candidates.alpha": {"low": 0.5, "high": 50.0, "log": True},
+        "candidates.iterations": [10, 15, 30],
+    },
+    "item_knn": {
+        "knn.neighbours": [20, 50, 100, 200, 500],
+        "knn.shrink": [0.0, 5.0, 10.0, 20.0, 50.0, 100.0],
+        "knn.decay": {"low": 0.4, "high": 1.0},
+    },
+}
+
+
+#: Tables of the configuration that shape each system.
+TABLES: Final = {"global": ("model", "train"), "als": ("candidates",), "item_knn": ("knn",)}
+
+
+def space_of(config: RunConfig, system: str) -> dict[str, Any]:
+    """What ``[search.space]`` says of a system's tables; where that is nothing, the space that comes with it.
+
+    Raises:
+        ConfigError: the space names a key that does not exist or shapes no system, or an entry cannot be drawn from.
+    """
+    check_space(config, config.search.space)
+    for key in config.search.space:
+        if not any(key.partition(".")[0] in tables for tables in TABLES.values()):
+            raise ConfigError(
+                f"search.space.{key} changes no system: name a key of [model], [train], [candidates] or [knn]"
+            )
+    own = {key: entry for key, entry in config.search.space.items() if key.partition(".")[0] in TABLES[system]}
+    return own or SPACES[system]
+
+
+def check_space(config: RunConfig, space: Mapping[str, Any]) -> None:
+    """See that every key exists and every entry can be drawn from.
+
+    Raises:
+        ConfigError: it is not so.
+    """
+    for key, entry in space.items():
+        draws = entry if isinstance(entry, list) else _ends(key, entry)
+        if not draws:
+            raise ConfigError(f"search.space.{key} is an empty list: give it choices or take it out")
+        for value in draws:
+            with_values(config, {key: value})
+
+
+def draw(space: Mapping[str, Any], seed: int, trial: int) -> dict[str, Any]:
+    """The values of one trial; equal arguments give equal values. Trial 0 changes nothing."""
+    if not trial:
+        return {}
+    generator = np.random.default_rng([seed, trial])
+    values: dict[str, Any] = {}
+    for key, entry in space.items():
+        place = float(generator.random())
+        if isinstance(entry, list):
+            values[key] = entry[int(place * len(entry))]
+            continue
+        low, high = _ends(key, entry)
+        log = entry.get("log", False)
+        value = math.exp(math.log(low) + place * math.log(high / low)) if log else low + place * (high - low)
+        whole = isinstance(entry["low"], int) and isinstance(entry["high"], int)
+        values[key] = round(value) if whole else float(f"{value:.3g}")
+    return values
+
+
+def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """The configuration with some keys changed.
+
+    Raises:
+        ConfigError: a key is unknown, or a value is not allowed.
+    """
+    tables = config.to_dict()
+    for key, value in values.items():
+        table, _, name = key.partition(".")
+        if table not in tables or not isinstance(tables[table], dict) or not name:
+            raise ConfigError(f"search.space.{key}: write the key as table.key, such as train.batch")
+        tables[table][name] = value
+    return config_from_dict(tables)
+
+
+def _ends(key: str, entry: Any) -> tuple[float, float]:
+    """Lowest and highest value of a range."""
+    known = isinstance(entry, Mapping) and {"low", "high"} <= set(entry) <= {"low", "high", "log"}
+    numbers = known and all(isinstance(entry[k], int | float) for k in ("low", "high"))
+    if not numbers or not entry["low"] < entry["high"] or (entry.get("log") and entry["low"] <= 0):
+        raise ConfigError(
+            f"search.space.{key}: write a list of choices, or a range such as {{low = 0.1, high = 0.7}} "
+            "(log = true needs low above 0)"
+        )
+    return entry["low"], entry["high"]

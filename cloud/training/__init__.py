@@ -1,0 +1,1 @@
+"""Training of the global model: batches, losses, steps, checkpoints, several processes."""

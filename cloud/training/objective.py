@@ -1,0 +1,102 @@
+"""What is minimised: user embeddings and targets -> one loss, as the configuration says.
+
+Where the negatives come from is decided here. With windows they are one group: all positions of the batch, in any row.
+With session-parallel batches each step is a group, so that, as in GRU4Rec, the negatives of a position are the targets
+of the other sessions at the same step. Every negative that is the position's own target is masked. This module knows
+nothing about batches' making, models or optimisers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+import tensorflow as tf
+
+from pocketrec.cloud.config.training import TrainConfig
+from pocketrec.cloud.training.losses import NegativeLoss, bpr, bpr_max, cross_entropy, full_softmax, top1
+from pocketrec.cloud.training.samplers import make_sampler
+
+_CELLS: Final = 1 << 22  # scores of a group against targets of the batch: 16 MB a matrix
+_LEAST: Final = 256  # targets of the batch that are negatives, however large the batch
+
+
+class Objective:
+    """The loss of a batch.
+
+    Args:
+        config: loss, sampler and negatives.
+        counts: int [N + 1], events of each row in the log; row 0 takes no part.
+    """
+
+    def __init__(self, config: TrainConfig, counts: np.ndarray) -> None:
+        self.config = config
+        self.sparse = config.loss != "full_softmax"
+        """Whether the gradient of the item tables has a row only for the items at hand (`tf.IndexedSlices`)."""
+        self.in_batch = config.loss not in ("full_softmax", "sampled_softmax")
+        if self.sparse:
+            self.sampler = make_sampler(config, counts)
+            self.loss = _negative_loss(config)
+        if self.in_batch:
+            known = np.maximum(np.asarray(counts, np.float64), 1)
+            self.popularity = tf.constant(known / known[1:].sum(), tf.float32)  # (N + 1,)
+
+    def __call__(
+        self, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: tf.Variable, seed: tf.Tensor
+    ) -> tf.Tensor:
+        """The mean loss.
+
+        Args:
+            embeddings: user embeddings, float32 [G, P, E]: G groups of P positions.
+            targets: int32 [G, P]; 0 = does not count.
+            weights: float32 [G, P] of the targets; 0 where one does not count.
+            table: item embeddings that scores are made with, float32 [N + 1, E].
+            seed: int32 [2]; equal seeds give equal negatives.
+
+        Returns:
+            float32 []: sum of weight times loss, over the number of targets that count; 0 where there is none.
+        """
+        weights /= tf.maximum(tf.reduce_sum(tf.cast(targets > 0, tf.float32)), 1)
+        if not self.sparse:
+            flat = tf.reshape(embeddings, [-1, embeddings.shape[-1]])  # (G * P, E)
+            return full_softmax(flat, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]), table)
+        own = tf.gather(table, targets)  # (G, P, E)
+        positive = tf.reduce_sum(embeddings * own, -1)  # (G, P)
+        scores, rows = [], []
+        if self.in_batch:
+            kept = _kept(targets.shape[1])
+            scores.append(tf.matmul(embeddings, own[:, :kept], transpose_b=True))  # (G, P, K)
+            rows.append(targets[:, :kept])  # (G, K)
+        if self.config.negatives:
+            drawn = self.sampler.draw(self.config.negatives, seed)  # (S,)
+            scores.append(tf.einsum("gpe,se->gps", embeddings, tf.gather(table, drawn)))  # (G, P, S)
+            rows.append(tf.repeat(drawn[tf.newaxis], targets.shape[0], 0))  # (G, S)
+        negatives, row = tf.concat(scores, -1), tf.concat(rows, -1)[:, tf.newaxis]  # (G, P, C), (G, 1, C)
+        if self.config.log_q and self.config.loss in ("sampled_softmax", "cross_entropy"):
+            inside = tf.reduce_sum(tf.cast(rows[0] > 0, tf.float32), 1, keepdims=True) if self.in_batch else None
+            negatives -= self._log_expected(row[:, 0], inside)[:, tf.newaxis]
+        counts = (row > 0) & (row != targets[..., tf.newaxis])
+        return tf.reduce_sum(self.loss(positive, negatives, counts) * weights)
+
+    def _log_expected(self, rows: tf.Tensor, inside: tf.Tensor | None) -> tf.Tensor:
+        """Log of the number of times that each row is expected among a group's negatives: by the sampler, and as one of
+        `inside` [G, 1] targets of the batch. Rows are int32 [G, n].
+
+        A negative's score less this (Bengio and Senecal 2008) makes the sum over target and negatives an estimate of
+        the full softmax's, for any sampler. The target is there for sure, so its own score stays as it is (to correct
+        it as well, as some do, cost up to .004 of Recall@20 on yoochoose-100k).
+        """
+        expected = tf.exp(self.sampler.log_share(rows)) * float(self.config.negatives)
+        if inside is not None:
+            expected += tf.gather(self.popularity, rows) * inside
+        return tf.math.log(tf.maximum(expected, 1e-30))
+
+
+def _negative_loss(config: TrainConfig) -> NegativeLoss:
+    losses = {"bpr": bpr, "top1": top1, "bpr_max": bpr_max(config.score_penalty)}
+    return losses.get(config.loss, cross_entropy)
+
+
+def _kept(positions: int) -> int:
+    """How many of a group's targets are negatives: all, or the first rows' where there are too many scores."""
+    return min(positions, max(_LEAST, _CELLS // positions))

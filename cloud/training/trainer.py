@@ -1,0 +1,328 @@
+"""Training of the global model on events before the cut-off.
+
+With a validation slice: train on the earlier part until validation MRR@20 stops rising, then (`refit`) train again
+from scratch on everything before the cut-off for the number of epochs found. Without: a fixed number of epochs.
+A checkpoint is written after every epoch, and within one after some minutes; a training that was killed and is started
+again with the same arguments ends with the same bits.
+This module knows nothing about the events after the cut-off: it is never given them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pocketrec.cloud.backbones import backbone, build_model, save_model
+from pocketrec.cloud.backbones.backbone import ITEM_EMBEDDING
+from pocketrec.cloud.base.progress import Progress, no_progress
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.training import PruneConfig, TrainConfig
+from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.training.batches import Batch, Batches, WindowBatches, recency_weights
+from pocketrec.cloud.training.checkpoint import Checkpoint, load_weights, save_weights
+from pocketrec.cloud.training.distributed import ALONE, Workers, lost_is_one_line
+from pocketrec.cloud.training.item_start import similarity_factors
+from pocketrec.cloud.training.objective import Objective
+from pocketrec.cloud.training.optimizers import learning_rate
+from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, sparsity
+from pocketrec.cloud.training.sessions import SessionBatches
+from pocketrec.cloud.training.step import Step, TrainSteps, resolved
+from pocketrec.cloud.training.validation import Validation, validation_slice
+from pocketrec.device.base.errors import ConfigError, DataError
+
+#: The default of `train`.
+NO_PRUNING: Final = PruneConfig()
+
+_STEPS: Final = 32  # steps in one call of the graph
+
+Record = Callable[[dict[str, Any]], None]
+Watch = Callable[[keras.Model, dict[str, Any]], bool]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves behind."""
+
+    model: keras.Model
+    """The next-item model; also in `path`."""
+    path: Path
+    """The ``.keras`` file."""
+    epochs: int
+    """Epochs that made the model."""
+    history: list[dict[str, Any]]
+    """One entry an epoch: phase, epoch, loss, seconds, rate, and val_recall@20, val_mrr@20 where there is a slice."""
+    seconds: float
+    """Wall time of all epochs and graph building, over all runs that it took."""
+
+
+def train(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    sequences: Sequences,
+    items: int,
+    folder: Path,
+    *,
+    prune: PruneConfig = NO_PRUNING,
+    seed: int = 1,
+    name: str = "model",
+    mask_seen: bool = False,
+    record: Record | None = None,
+    watch: Watch | None = None,
+    progress: Progress = no_progress,
+    workers: Workers = ALONE,
+) -> Trained:
+    """Train a model and write ``folder/name.keras``.
+
+    Args:
+        model_config: shape of the model.
+        config: how it is trained.
+        sequences: events before the cut-off; row 0 is an unknown item.
+        items: N, items in the vocabulary.
+        folder: where the model and the checkpoint (``name.checkpoint.npz``) lie.
+        prune: pruning; [prune] of a configuration.
+        seed: equal seeds give equal weights (one machine, CPU, equal number of threads).
+        name: of the model file.
+        mask_seen: validation ranks leave out items that the user has had.
+        record: called after every epoch with its history entry (`Trained.history`), ready for JSON.
+        watch: called after every epoch, before anything of it is written, with the model as it is and the history
+            entry, to which it may add figures; True ends the phase there. Its time does not count.
+        progress: called after some steps each with the targets done and planned in the phase.
+        workers: that train together; all call this with equal arguments, and the chief alone writes.
+
+    Raises:
+        ConfigError: pruning without a known number of epochs, or a loss that several workers cannot share.
+        DataError: no user has two known events, or the loss is no longer a number.
+        StorageError: the folder cannot be written.
+    """
+    with lost_is_one_line():
+        return _Trainer(
+            model_config, config, prune, sequences, items, folder, seed, name, mask_seen,
+            record or _ignore, watch or _go_on, progress, workers,
+        ).run()  # fmt: skip
+
+
+def _ignore(_entry: dict[str, Any]) -> None:
+    """Nobody records."""
+
+
+def _go_on(_model: keras.Model, _entry: dict[str, Any]) -> bool:
+    """Nobody watches."""
+    return False
+
+
+class _Trainer:
+    """A training: what it was called with, and the model and graph that all its phases share."""
+
+    def __init__(
+        self,
+        model_config: ModelConfig,
+        config: TrainConfig,
+        prune: PruneConfig,
+        sequences: Sequences,
+        items: int,
+        folder: Path,
+        seed: int,
+        name: str,
+        mask_seen: bool,
+        record: Record,
+        watch: Watch,
+        progress: Progress,
+        workers: Workers,
+    ) -> None:
+        model_config = resolved(model_config, config)
+        self.model_config, self.config, self.sequences, self.items = model_config, config, sequences, items
+        if prune.enabled and config.validation and not config.refit:
+            raise ConfigError("pruning wants a known number of epochs: set train.refit = true or train.validation = 0")
+        self.prune, self.seed, self.mask_seen, self.workers = prune, seed, mask_seen, workers
+        self.record, self.watch, self.progress = record, watch, progress
+        self.path = folder / f"{name}.keras"
+        self.checkpoint_path, self.best_path = folder / f"{name}.checkpoint.npz", folder / f"{name}.best.npz"
+        self.fingerprint = _fingerprint(model_config, config, prune, sequences, items, seed, mask_seen)
+        self.started = self.saved = time.perf_counter()
+        self.model = build_model(model_config, items, seed)
+        objective = Objective(config, np.bincount(sequences.items, minlength=items + 1))
+        if workers.count > 1 and (objective.in_batch or config.batching == "sessions"):
+            raise ConfigError("several workers share no negatives of a batch and no sessions: set train.loss to "
+                              "full_softmax or sampled_softmax, and train.batching to windows")  # fmt: skip
+        self.pruner = Pruner(pruned_tensors(self.model, prune) if prune.enabled else [])
+        self.steps = TrainSteps(
+            backbone(model_config.backbone), self.model, model_config, config, objective, seed, self.pruner, workers
+        )
+
+    def run(self) -> Trained:
+        self.workers.agree(
+            list(bytes.fromhex(self.fingerprint)),
+            "the workers differ in configuration, log or version: start all with the same CONFIG, --set and --out",
+        )
+        state = self._restored() or self._begin()
+        self.workers.agree(
+            [state.phase == "final", state.finished, state.epoch, state.block, state.place],
+            "the workers do not see the same run directory: name a folder that all of them share",
+        )
+        while not state.finished:
+            self._phase(state)
+        if self.workers.chief:
+            save_model(self.model, self.path)
+        seconds = sum(entry["seconds"] for entry in state.history)
+        return Trained(self.model, self.path, state.best_epoch or state.epoch, state.history, seconds)
+
+    def _begin(self) -> Checkpoint:
+        return Checkpoint(self.fingerprint, "search" if self.config.validation else "final", self.config.epochs)
+
+    def _restored(self) -> Checkpoint | None:
+        """The state that an earlier call left, with model and optimizer as they were."""
+        found = Checkpoint.load(self.checkpoint_path, self.fingerprint)
+        if not found or (self._keeps_best(found[0]) and load_weights(self.best_path) is None):
+            return None
+        state, weights, slots = found
+        if weights:
+            _assign(self.model.variables, weights)
+        if slots:
+            _assign(self.steps.variables, slots)
+        return state
+
+    def _save(self, state: Checkpoint) -> None:
+        self._write(state, self.model.variables, self.steps.variables)
+        self.saved = time.perf_counter()
+
+    def _write(self, state: Checkpoint, weights: list[Any], slots: list[Any]) -> None:
+        if self.workers.chief:
+            state.save(self.checkpoint_path, weights, slots)
+
+    def _keeps_best(self, state: Checkpoint) -> bool:
+        return bool(state.best_epoch) and not self.config.refit
+
+    def _phase(self, state: Checkpoint) -> None:
+        """Run the phase that the checkpoint is in to its end, and set up the next."""
+        sequences, validation = self.sequences, None
+        if state.phase == "search":
+            sequences, validation = validation_slice(
+                self.model, self.sequences, self.config.validation, self.model_config.window, mask_seen=self.mask_seen
+            )
+        batches = make_batches(self.model_config, self.config, sequences)
+        if not batches.targets:
+            raise DataError("no user has two known events before the cut-off: give a longer log or an earlier cut")
+        if state.step == 0 and self.model_config.similarity:
+            factors = similarity_factors(sequences, self.items, self.model_config.embedding, self.seed)
+            self.model.get_layer(ITEM_EMBEDDING).embeddings.assign_add(self.model_config.similarity * factors)
+        while state.epoch < state.planned and not self._stale(state, validation):
+            entry = self._epoch(state, batches)
+            if validation:
+                entry |= self._measured(validation)
+                if entry["val_mrr@20"] > state.best:
+                    state.best, state.best_epoch = entry["val_mrr@20"], state.epoch
+                    if self._keeps_best(state) and self.workers.chief:
+                        save_weights(self.best_path, self.model.variables)
+            entry["seconds"], state.seconds = state.seconds + time.perf_counter() - self.started, 0.0
+            if self.watch(self.model, entry):
+                state.planned = state.epoch
+            self.started = time.perf_counter()
+            state.history.append(entry)
+            self._save(state)
+            self.record(entry)
+        if validation and self.config.refit:
+            state.phase, state.planned, state.epoch, state.step = "final", state.best_epoch, 0, 0
+            _assign(self.model.variables, build_model(self.model_config, self.items, self.seed).variables)
+            self.steps.reset()
+            self._write(state, [], [])
+            return
+        if self.prune.enabled:
+            self.pruner.after_step(tf.constant(self.prune.final))
+        if self._keeps_best(state) and self.workers.chief:
+            _assign(self.model.variables, load_weights(self.best_path) or [])
+        state.finished = True
+        self._write(state, self.model.variables, [])
+
+    def _measured(self, validation: Validation) -> dict[str, float]:
+        """The chief's figures, so that all workers decide alike."""
+        figures = validation.measure()
+        return dict(zip(figures, self.workers.word(list(figures.values())), strict=True))
+
+    def _epoch(self, state: Checkpoint, batches: Batches) -> dict[str, Any]:
+        """One pass over the log, or what is left of it; the state moves on with every call of the graph."""
+        rate = self.config.learning_rate
+        for block in batches.blocks([self.seed, state.epoch], state.block):
+            count = len(block.batches.items)
+            while state.place < count:
+                places = np.arange(state.place, min(count, state.place + _STEPS))
+                done = state.epoch + block.begin + (block.end - block.begin) * places / count
+                rates = [learning_rate(self.config, share) for share in (done / self.config.epochs).tolist()]
+                numbers = state.step + np.arange(len(places), dtype=np.int32)
+                part = self.workers.rows(Batch(*(array[places[0] : places[-1] + 1] for array in block.batches)))
+                shares = self._sparsities(state, numbers.tolist(), (done / state.planned).tolist())
+                state.loss += self.steps(Step(part, numbers, np.array(rates, np.float32), shares))
+                state.place, rate = int(places[-1]) + 1, rates[-1]
+                state.step, state.steps = state.step + len(places), state.steps + len(places)
+                share = state.epoch + block.begin + (block.end - block.begin) * state.place / count
+                self.progress(
+                    round(share * batches.targets),
+                    state.planned * batches.targets,
+                    f"{state.phase} epoch {state.epoch + 1}",
+                )
+                self._save_at_times(state)
+            state.block, state.place = state.block + 1, 0
+        loss = state.loss / max(1, state.steps)
+        state.epoch, state.block, state.steps, state.loss = state.epoch + 1, 0, 0, 0.0
+        if not math.isfinite(loss):
+            raise DataError(f"the loss is {loss} in epoch {state.epoch}: lower train.learning_rate or set clip_norm")
+        return {"phase": state.phase, "epoch": state.epoch, "loss": loss, "rate": rate}
+
+    def _sparsities(self, state: Checkpoint, numbers: list[int], done: list[float]) -> np.ndarray:
+        """What each step prunes, float32 [S]; -1 where it leaves the masks alone, as all do in a search."""
+        prunes = self.prune.enabled and state.phase == "final"
+        due = [prunes and is_due(self.prune, number, share) for number, share in zip(numbers, done, strict=True)]
+        shares = [sparsity(self.prune, share) if now else -1.0 for now, share in zip(due, done, strict=True)]
+        return np.array(shares, np.float32)
+
+    def _save_at_times(self, state: Checkpoint) -> None:
+        """A checkpoint within an epoch, where the last one is old enough."""
+        now = time.perf_counter()
+        if self.config.checkpoint_minutes and now - self.saved >= 60 * self.config.checkpoint_minutes:
+            state.seconds, self.started = state.seconds + now - self.started, now
+            self._save(state)
+
+    def _stale(self, state: Checkpoint, validation: Validation | None) -> bool:
+        return validation is not None and state.epoch - state.best_epoch >= self.config.patience
+
+
+def make_batches(model_config: ModelConfig, config: TrainConfig, sequences: Sequences) -> Batches:
+    """The batches that the configuration asks for."""
+    weights = recency_weights(sequences.timestamps, config.recency_half_life)
+    if config.batching == "sessions":
+        return SessionBatches(sequences, weights, config.batch, config.unroll)
+    packed = resolved(model_config, config).implementation != "keras"
+    return WindowBatches(sequences, weights, model_config.window, config.batch, packed=packed)
+
+
+def _fingerprint(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    prune: PruneConfig,
+    sequences: Sequences,
+    items: int,
+    seed: int,
+    mask_seen: bool,
+) -> str:
+    """Equal for two calls that must end with the same weights."""
+    configs = [dataclasses.asdict(part) for part in (model_config, config, prune)]
+    plain = [*configs, items, seed, mask_seen]
+    digest = hashlib.sha256(json.dumps([*plain, keras.__version__, tf.__version__], sort_keys=True).encode())
+    for array in (sequences.offsets, sequences.items, sequences.timestamps):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _assign(variables: list[Any], values: list[Any]) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

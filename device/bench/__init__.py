@@ -1,0 +1,1 @@
+"""Latency and memory of a bundle on this machine, and the form of the result."""

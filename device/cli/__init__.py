@@ -1,0 +1,1 @@
+"""The device's subcommands; each module ends with its table of commands."""

@@ -1,0 +1,176 @@
+"""recipe.json: how a device makes the model personal. The rehearsal writes it, the device follows it.
+
+The guard's settings are part of it: `device/personal/guard.py` has the formula in which `Prior`, `Signal` and `Line`
+stand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pocketrec.device.base.errors import BundleError
+from pocketrec.device.base.fields import check_plain
+from pocketrec.device.contract.repeats import Repeats
+
+FORMAT = 1  # of recipe.json
+
+
+@dataclass(frozen=True)
+class Line:
+    """A value that depends on a number of events: intercept + slope * log(1 + n)."""
+
+    intercept: float = 0.0
+    """Value at n = 0."""
+    slope: float = 0.0
+    """Change for each e-fold of 1 + n."""
+
+    def at(self, events: int) -> float:
+        """The value at `events` >= 0."""
+        return self.intercept + self.slope * math.log1p(events)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """How far one held-back measurement is believed."""
+
+    expected: Line = Line()
+    """Its mean over rehearsed users with n events."""
+    weight: float = 0.0
+    """Gain in reciprocal rank for each unit of the signal; 0 = not used."""
+    strength: float = 10.0
+    """Held-back targets at which half of the signal is believed, above 0."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the rehearsal knows of one choice (personal, or blend) before a user's own events are judged."""
+
+    gain: Line = Line()
+    """Mean gain in reciprocal rank on the users' real future."""
+    loglik: Signal = Signal(weight=0.1)
+    """Gain in mean log-likelihood of the held-back targets, in nats."""
+    rr: Signal = Signal(weight=0.0)
+    """Gain in mean reciprocal rank of the held-back targets."""
+
+
+#: Used where no rehearsal was made: nothing is expected, and the sign of the log-likelihood decides.
+NEUTRAL: Final = Prior()
+
+
+@dataclass(frozen=True)
+class GuardRecipe:
+    """Settings of the guard; the table ``guard`` of recipe.json."""
+
+    enabled: bool = True
+    """Off: the personal weights are always kept (naive fine-tuning)."""
+    holdback: float = 0.3
+    """Share of the events to learn from that is held back, the latest ones, in (0, 1)."""
+    minimum_heldback: int = 2
+    """With fewer held-back targets nothing is judged, and the prior's gain alone decides."""
+    threshold: float = 0.0
+    """Posterior gain in reciprocal rank above which personal (or blended) weights are used."""
+    prior: dict[str, Prior] = field(default_factory=dict)
+    """Priors of ``personal`` and ``blend``; `NEUTRAL` where absent."""
+
+    def prior_of(self, choice: str) -> Prior:
+        """The prior of ``personal`` or ``blend``."""
+        return self.prior.get(choice, NEUTRAL)
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> GuardRecipe:
+        """Read the table of recipe.json.
+
+        Raises:
+            TypeError, ValueError, KeyError: a key is unknown or a value is wrong.
+        """
+        plain = {key: value for key, value in table.items() if key != "prior"}
+        priors = {choice: _prior(entry) for choice, entry in (table.get("prior") or {}).items()}
+        recipe = cls(**plain, prior=priors)
+        if not 0 < float(recipe.holdback) < 1 or int(recipe.minimum_heldback) < 1:
+            raise ValueError("guard: holdback must lie in (0, 1) and minimum_heldback be at least 1")
+        return recipe
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to fine-tune, with its guard and what is expected of it."""
+
+    personalise: bool = True
+    """Off: the rehearsal found nothing to gain, and every device stays with the global model."""
+    way: str = "partial"
+    """Which tensors the model file trains: partial (last GRU + FC), head (FC), whole, patch or patch_parallel
+    (adapters)."""
+    optimizer: str = "adagrad"
+    """Optimiser of the model file: sgd, adagrad or adam."""
+    learning_rate: float = 0.02
+    """Rate of every step, above 0."""
+    passes: int = 10
+    """Passes over the user's windows; 0 = the weights stay global, and `repeats` alone is personal."""
+    proximal: float = 0.0
+    """Strength of the pull to the global weights, at least 0."""
+    targets: str = "later"
+    """Events trained on: later (those at or after the manifest's cut-off) or all."""
+    replay: float = 1.0
+    """Where training goes on from personal weights: older windows replayed for each new one, at least 0."""
+    minimum_events: int = 1
+    """With fewer events to learn from, the global model is left alone."""
+    repeats: Repeats = field(default_factory=Repeats)
+    """How strongly the items of the person's own history are raised."""
+    guard: GuardRecipe = field(default_factory=GuardRecipe)
+    """Settings of the guard."""
+    forecast: dict[str, Any] = field(default_factory=dict)
+    """Gain that the rehearsal expects; for reports, the device does not read it."""
+
+    def __post_init__(self) -> None:
+        least = min(self.passes, self.proximal, self.replay, self.minimum_events)
+        if not (self.learning_rate > 0 and least >= 0):
+            raise ValueError("learning_rate, passes, proximal, replay or minimum_events is out of range")
+        if self.targets not in ("later", "all"):
+            raise ValueError(f"targets must be later or all, not {self.targets!r}")
+
+    def first_target(self, since: int) -> int:
+        """Index of the first event to train on, where `since` is that of the first event at or after the cut-off."""
+        return 0 if self.targets == "all" else since
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of recipe.json."""
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Recipe:
+        """Read the content of recipe.json.
+
+        Raises:
+            BundleError: the format is another, a key is unknown, or a value is wrong.
+        """
+        try:
+            plain = dict(table)
+            if plain.pop("format", FORMAT) != FORMAT:
+                raise ValueError(f"its format is {table['format']!r}")
+            guard = GuardRecipe.from_dict(plain.pop("guard", {}))
+            repeats = Repeats(**plain.pop("repeats", {}))
+            recipe = cls(**plain, repeats=repeats, guard=guard)
+            check_plain(recipe)
+            return recipe
+        except (TypeError, OverflowError, ValueError, KeyError, AttributeError) as error:
+            raise BundleError(
+                f"cannot follow recipe.json ({error}): use a bundle made for this version of pocketrec"
+            ) from None
+
+
+def _prior(entry: Mapping[str, Any]) -> Prior:
+    known = dict(entry)
+    gain = Line(**known.pop("gain", {}))
+    signals = {}
+    for name in ("loglik", "rr"):
+        signal = dict(known.pop(name, {}))
+        signals[name] = Signal(expected=Line(**signal.pop("expected", {})), **signal)
+        if signals[name].strength <= 0:
+            raise ValueError(f"guard: strength of {name} must be above 0")
+    if known:
+        raise ValueError(f"guard: unknown key {next(iter(known))}")
+    return Prior(gain=gain, **signals)

@@ -1,0 +1,1 @@
+"""How a bundle comes to a device and is opened: fetching, versions, signatures, installation."""

@@ -1,0 +1,268 @@
+"""A bundle: the folder (or .zip) that the cloud publishes and a device opens. Both sides share this definition.
+
+Opening checks the format, the size and SHA-256 of every file; a later opening of the same untouched files skips the
+hashing. A candidate shard is read only when a user of it is asked for. This module knows nothing about training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pocketrec.device.base.errors import BundleError, StorageError
+from pocketrec.device.base.files import sha256_file, storage_error, write_atomic
+from pocketrec.device.contract import tensorfile
+from pocketrec.device.contract.lean import LeanVocabulary, ShardItems
+from pocketrec.device.contract.manifest import Manifest
+from pocketrec.device.contract.names import CANDIDATES_FOLDER, ITEMS_FILE, MANIFEST_FILE, MODEL_FILE, RECIPE_FILE
+from pocketrec.device.contract.recipe import Recipe
+from pocketrec.device.contract.shards import KNOWN, ROWS, USERS, shard_name, shard_of
+from pocketrec.device.contract.vocabulary import Vocabulary
+from pocketrec.device.delivery import versions
+from pocketrec.device.delivery.install import installed_model, shard_model
+
+if TYPE_CHECKING:
+    from pocketrec.device.engine.model import Model
+
+_MANIFEST_LIMIT = 1 << 24  # bytes of a manifest in a .zip
+_MARKER = ".verified"  # sizes and times of files whose hashes were found right
+_AGAIN = "fetch or export the bundle again"
+
+
+class Bundle:
+    """An opened and verified bundle; make one with `open_bundle`."""
+
+    def __init__(self, folder: Path, manifest: Manifest, recipe: Recipe) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self.recipe = recipe
+        lines = int(manifest.vocabulary["items"])
+        self.vocabulary = Vocabulary(folder / ITEMS_FILE, lines)
+        if manifest.lean:
+            self.vocabulary = LeanVocabulary(folder / ITEMS_FILE, lines, int(manifest.lean["head"]))
+        self._model = folder / MODEL_FILE
+
+    folder: Path
+    """Where the files lie."""
+    manifest: Manifest
+    """What the bundle holds."""
+    recipe: Recipe
+    """How a device makes the model personal."""
+    vocabulary: Vocabulary
+    """Item ids and rows."""
+
+    @property
+    def model_path(self) -> Path:
+        """The .tflite file."""
+        return self._model
+
+    def for_user(self, user: str | None) -> Bundle:
+        """The bundle as this user's device has it: itself, or of a lean one the table with the shard's items filled in.
+
+        Raises:
+            BundleError: the shard is missing, cut short or altered.
+            StorageError: the model file cannot be written.
+        """
+        shards = self.manifest.candidates["shards"]
+        if not self.manifest.lean or not shards or user is None:
+            return self
+        name = shard_name(shard_of(user, shards))
+        items = ShardItems.of(self._shard(name), int(self.manifest.model["embedding"]))
+        own = Bundle(self.folder, self.manifest, self.recipe)
+        head, lines = int(self.manifest.lean["head"]), int(self.manifest.vocabulary["items"])
+        own.vocabulary = LeanVocabulary(self.folder / ITEMS_FILE, lines, head, items.ids)
+        own._model = shard_model(self.folder, self.manifest, name, lines + 1, items)
+        return own
+
+    def load_model(self, runtime: str = "auto", threads: int = 1) -> Model:
+        """Open the model file; its variables are the global weights.
+
+        Raises:
+            RuntimeMissingError: no usable runtime.
+            BundleError: the runtime cannot read the file.
+        """
+        from pocketrec.device.engine.model import Model
+        from pocketrec.device.engine.runtime import choose_runtime
+
+        if choose_runtime(runtime) == "tflite_runtime":  # LiteRT looks itself
+            from pocketrec.device.engine.flatbuffer import walk_once
+
+            walk_once(self.model_path, self.manifest.model_id if self.model_path.name == MODEL_FILE else "")
+        return Model(self.model_path, runtime, threads, items=len(self.vocabulary))
+
+    def candidates_of(self, user: str) -> np.ndarray[Any, Any] | None:
+        """Candidate rows of a user, int32 [<= K], best first; None where the bundle has none for this user.
+
+        Raises:
+            BundleError: the shard is missing, cut short or altered.
+        """
+        rows = self._of(user, ROWS)
+        if rows is None:
+            return None
+        if rows.ndim != 1 or rows.dtype.kind not in "ui" or rows.max(initial=0) > len(self.vocabulary):
+            raise BundleError(f"{self.folder}: candidates name items that the bundle lacks: {_AGAIN}")
+        return np.asarray(rows[rows > 0].astype(np.int32))
+
+    def known_of(self, user: str) -> int:
+        """Events of a user that the cloud knows, and that the global model was trained on.
+
+        Shipped where the log has no cut-off time, for then only their number tells the user's first events, which are
+        context, from those to learn from. 0 for a user of whom the cloud knows none, and where nothing was shipped.
+
+        Raises:
+            BundleError: the shard is missing, cut short or altered.
+        """
+        known = self._of(user, KNOWN)
+        if known is not None and (known.ndim or known.dtype.kind not in "ui"):
+            raise BundleError(f"{self.folder}: the numbers of known events cannot be read: {_AGAIN}")
+        return 0 if known is None else int(known)
+
+    def _of(self, user: str, tensor: str) -> np.ndarray[Any, Any] | None:
+        """The user's row of a tensor of the shard; None where there is none."""
+        shards = self.manifest.candidates["shards"]
+        if not shards:
+            return None
+        name = shard_name(shard_of(user, shards))
+        shard = self._shard(name)
+        try:
+            users = json.loads(shard.metadata[USERS])
+            if not isinstance(users, list):
+                raise ValueError("its users are no list")
+            if user not in users or tensor not in shard.tensors:
+                return None
+            return np.asarray(shard.tensors[tensor][users.index(user)])
+        except (ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+            raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
+
+    def _shard(self, name: str) -> tensorfile.TensorFile:
+        held = versions.held_shards(self.folder)
+        if held is not None and name not in map(shard_name, held):
+            raise BundleError(f"{self.folder} was pulled without the candidates of this user: pull again with --user")
+        try:
+            return tensorfile.load(self.folder / name)
+        except OSError as error:
+            raise BundleError(f"{self.folder}: {name} cannot be read ({error.strerror}): {_AGAIN}") from None
+        except tensorfile.TensorFileError as error:
+            raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
+
+    def popular(self, count: int | None = None) -> np.ndarray[Any, Any]:
+        """The `count` most popular rows (None: as many as a user has candidates), int32, most popular first."""
+        count = count or self.manifest.candidates["per_user"] or self.manifest.model["candidates"]
+        items = int(self.manifest.lean.get("head", len(self.vocabulary)))
+        return np.arange(1, min(count, items) + 1, dtype=np.int32)
+
+
+def open_bundle(path: str | Path, cache: str | Path | None = None) -> Bundle:
+    """Open a bundle and verify it; of a packed one, the first opening makes the model file.
+
+    Args:
+        path: a folder, a .zip of one, or a folder that bundles are pulled into.
+        cache: folder into which a .zip is unpacked (once for each content); None = the folder in which it lies.
+
+    Raises:
+        BundleError: missing, of another format, cut short, altered, or with names that point outside.
+        StorageError: a .zip could not be unpacked, or a packed model not be written.
+    """
+    if Path(path).is_file():
+        folder = _unpacked(Path(path), cache)
+        try:
+            return _open(folder, path)
+        except BundleError:  # the unpacked files were damaged since: take them from the .zip again
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
+            return _open(_unpacked(Path(path), cache), path)
+    return _open(versions.resolve(Path(path)), path)
+
+
+def _open(folder: Path, path: str | Path) -> Bundle:
+    try:
+        content = (folder / MANIFEST_FILE).read_bytes()
+    except OSError:
+        hint = "name the folder or the .zip of a bundle"
+        raise BundleError(f"no bundle at {path} ({MANIFEST_FILE} cannot be read): {hint}") from None
+    manifest = Manifest.from_bytes(content, str(path))
+    _verify(folder, manifest, hashlib.sha256(content).hexdigest())
+    installed_model(folder, manifest)
+    try:
+        recipe = json.loads((folder / RECIPE_FILE).read_bytes())
+    except (OSError, ValueError):
+        raise BundleError(f"{path}: {RECIPE_FILE} is not JSON: {_AGAIN}") from None
+    return Bundle(folder, manifest, Recipe.from_dict(recipe))
+
+
+def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> None:
+    """Check size and hash of every file, or that nothing was touched since they were found right."""
+    seen: dict[str, Any] = {MANIFEST_FILE: manifest_sha256}
+    held = versions.held_shards(folder)
+    absent = set() if held is None else {name for name in manifest.files if name.startswith(f"{CANDIDATES_FOLDER}/")}
+    absent -= {shard_name(shard) for shard in held or ()}
+    files = {name: entry for name, entry in manifest.files.items() if name not in absent}
+    for name, entry in files.items():
+        try:
+            status = os.stat(folder / name)
+        except OSError:
+            raise BundleError(f"{folder}: {name} is missing: {_AGAIN}") from None
+        if status.st_size != entry.bytes:
+            sizes = f"{status.st_size} bytes and not {entry.bytes}"
+            raise BundleError(f"{folder}: {name} is cut short or altered, it has {sizes}: {_AGAIN}")
+        seen[name] = [status.st_size, status.st_mtime_ns, status.st_ino]
+    with contextlib.suppress(OSError, ValueError):
+        if json.loads((folder / _MARKER).read_bytes()) == seen:
+            return
+    for name, entry in files.items():
+        try:
+            digest = sha256_file(folder / name)
+        except OSError as error:
+            raise BundleError(f"{folder}: {name} cannot be read ({error.strerror}): {_AGAIN}") from None
+        if digest != entry.sha256:
+            raise BundleError(f"{folder}: {name} is altered, its SHA-256 does not match: {_AGAIN}")
+    with contextlib.suppress(StorageError):  # read-only media: then every opening hashes
+        write_atomic(folder / _MARKER, json.dumps(seen).encode())
+
+
+def _unpacked(archive: Path, cache: str | Path | None) -> Path:
+    """Unpack a .zip beside itself or into `cache`, in one step; only what its manifest lists, of the listed sizes."""
+    import shutil
+    import zipfile  # only here: most devices open folders
+    import zlib
+
+    try:
+        folder = Path(cache or archive.parent) / f"{archive.name}.{sha256_file(archive)[:16]}"
+        if (folder / MANIFEST_FILE).is_file():
+            return folder
+        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                if opened.getinfo(MANIFEST_FILE).file_size > _MANIFEST_LIMIT:
+                    raise BundleError(f"{archive}: its manifest is larger than {_MANIFEST_LIMIT} bytes: {_AGAIN}")
+                content = opened.read(MANIFEST_FILE)
+                manifest = Manifest.from_bytes(content, str(archive))
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                total = sum(entry.bytes for entry in manifest.files.values())
+                if total > shutil.disk_usage(folder.parent).free:
+                    raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, {total} bytes are needed")
+                for name, entry in manifest.files.items():
+                    if opened.getinfo(name).file_size != entry.bytes:
+                        raise BundleError(f"{archive}: {name} is not of the size in its manifest: {_AGAIN}")
+                    target = temporary / name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    with opened.open(name) as source, open(target, "wb") as file:
+                        shutil.copyfileobj(source, file)
+            (temporary / MANIFEST_FILE).write_bytes(content)
+            with contextlib.suppress(FileExistsError):  # another process was faster
+                os.rename(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, zlib.error) as error:
+        raise BundleError(f"{archive} is cut short or altered ({str(error)[:100]}): {_AGAIN}") from None
+    except OSError as error:
+        raise storage_error(archive.parent if cache is None else cache, error) from None
+    return folder

@@ -1,0 +1,327 @@
+"""Fetching files over HTTP(S) with the standard library: resumed, retried, and bounded in size and time.
+
+A request carries the address, the validators of what is here already, and pocketrec's name: nothing about a user.
+Proxies and certificates are found by the standard library's rules (``https_proxy``, ``no_proxy``, ``SSL_CERT_FILE``).
+Name resolution alone has the system's own time limit. This module does not know what the files mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import re
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from pocketrec.device.base.errors import FetchError
+from pocketrec.device.base.files import sha256_file, storage_error
+
+_CHUNK: Final = 1 << 16
+_PROGRESS: Final = 1 << 16  # bytes that make up for a failure
+_AGAIN: Final = {408, 425, 429, 500, 502, 503, 504}
+_LONGEST: Final = 86_400.0  # seconds: the system's timers know no more than a few months
+_RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a server is waited for."""
+
+    timeout: float = 30.0
+    """Seconds for a connection and the head of an answer, and between two pieces of its body."""
+    slowest: float = 512.0
+    """Bytes a second that a body has to come at, on average, once `timeout` has passed."""
+    attempts: int = 6
+    """Failures in a row, without 64 KiB of progress between them, after which a file is given up."""
+    pause: float = 0.5
+    """Seconds before the second attempt; doubled after each further one, give or take a half, up to 30."""
+
+    def __post_init__(self) -> None:
+        if not (self.timeout > 0 and self.slowest >= 0 and self.attempts >= 1 and self.pause >= 0):
+            raise ValueError("timeout, slowest, attempts or pause is out of range")
+
+
+class _AgainError(Exception):
+    """An attempt failed in a way that another one may not."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__("".join(letter if letter.isprintable() else " " for letter in reason[:200]).strip())
+        self.wait = wait
+
+
+class _Watched(http.client.HTTPConnection):
+    """A connection that is cut where connection and head of the answer take longer than its timeout."""
+
+    def connect(self) -> None:
+        self._timer = threading.Timer(float(self.timeout or 30.0), self._cut)
+        self._timer.daemon = True
+        self._timer.start()
+        try:
+            super().connect()
+        except BaseException:
+            self._timer.cancel()
+            raise
+
+    def getresponse(self) -> http.client.HTTPResponse:
+        try:
+            return super().getresponse()
+        finally:
+            self._timer.cancel()
+
+    def _cut(self) -> None:
+        with contextlib.suppress(OSError, TypeError):
+            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not SSLSocket's, which is not made for two threads
+
+
+class _WatchedSecurely(_Watched, http.client.HTTPSConnection):
+    pass
+
+
+class _Http(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Watched, request)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_WatchedSecurely, request, context=self._context)  # type: ignore[attr-defined]
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, ten at most, to HTTP(S) alone, and never from HTTPS to HTTP."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        secure = req.full_url.lower().startswith("https:")
+        if not newurl.lower().startswith("https:" if secure else ("http:", "https:")) or not is_address(newurl):
+            raise FetchError(f"{req.full_url} leads to {newurl}, which is not followed: name the right address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class Fetcher:
+    """Fetches files from servers.
+
+    Args:
+        patience: how long servers are waited for.
+        sleep: waits between attempts.
+    """
+
+    def __init__(self, patience: Patience | None = None, sleep: Callable[[float], object] = time.sleep) -> None:
+        self._patience = patience or Patience()
+        self._sleep = sleep
+        self._opener = urllib.request.build_opener(_Http, _Https, _Redirects)
+        self._opener.addheaders = [("User-Agent", "pocketrec")]  # a version would tell devices apart
+        self.received = 0
+
+    received: int
+    """Bytes of bodies received so far."""
+
+    def small(self, url: str, limit: int, etag: str = "") -> tuple[bytes | None, str]:
+        """The content of a small file and its ETag; None where it still has the ETag that was given.
+
+        Raises:
+            FetchError: it cannot be had, or is larger than `limit` bytes.
+        """
+
+        def attempt() -> tuple[bytes | None, str]:
+            headers = {"If-None-Match": etag} if etag else {}
+            with self._answer(url, {**headers, "Cache-Control": "no-cache"}) as answer:
+                if answer.status == 304:
+                    return None, etag
+                content = b"".join(self._pieces(answer, limit + 1))
+                if len(content) > limit:
+                    raise FetchError(f"{url} is larger than {limit} bytes: name the right address")
+                length = answer.headers.get("Content-Length")
+                if length is not None and length != str(len(content)):
+                    raise _AgainError("the answer was cut short")
+                return content, answer.headers.get("ETag") or ""
+
+        return self._retried(url, attempt)
+
+    def file(self, url: str, target: Path, size: int, sha256: str) -> None:
+        """Fetch a file whose size and hash are known; what an interrupted attempt left in `target` is gone on from.
+
+        A part that the server says is of another file, by its ETag, is dropped. `target` is complete and right, and
+        flushed to the disk, when this returns.
+
+        Raises:
+            FetchError: it cannot be had, or the server has another file in its place.
+            StorageError: it cannot be written; what came stays.
+        """
+        mark = target.with_name(f"{target.name}.etag")
+        wrong = 0
+
+        def attempt() -> None:
+            nonlocal wrong
+            with self._writing(target):
+                self._rest(url, target, mark, size, fresh=wrong > 0)
+                if sha256_file(target) != sha256:
+                    target.unlink()
+                    mark.unlink(missing_ok=True)
+                    wrong += 1
+                    if wrong >= 2:
+                        raise FetchError(f"{url} is not the file that its manifest names (another SHA-256): "
+                                         "try again later, or tell the publisher")  # fmt: skip
+                    raise _AgainError("another SHA-256 than the manifest's")
+                mark.unlink(missing_ok=True)
+
+        self._retried(url, attempt, lambda: target.stat().st_size if target.exists() else 0)
+
+    def _rest(self, url: str, target: Path, mark: Path, size: int, fresh: bool) -> None:
+        """Append to `target` what is missing of `size` bytes."""
+        have = target.stat().st_size if target.exists() else 0
+        if have > size:
+            target.unlink()
+            have = 0
+        if have == size and target.exists():
+            return
+        headers = {"Cache-Control": "no-cache"} if fresh else {}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+            if mark.exists():
+                headers["If-Range"] = mark.read_text("ascii")
+        with self._answer(url, headers) as answer:
+            if answer.status == 416:
+                target.unlink()
+                raise _AgainError("the server has less than is here already")
+            expected = size
+            if answer.status == 206:
+                span = _RANGE.fullmatch(answer.headers.get("Content-Range") or "")
+                if not have or span is None or [int(n) for n in span.groups()] != [have, size - 1, size]:
+                    target.unlink(missing_ok=True)
+                    raise _AgainError("the server sent another part than was asked for")
+                expected = size - have
+            else:
+                have = 0
+            length = answer.headers.get("Content-Length")
+            if length is not None and (not length.isdigit() or int(length) > expected):
+                raise _AgainError(f"the server announces {length} bytes and not {expected}")
+            etag = answer.headers.get("ETag") or ""
+            strong = etag.isascii() and not etag.startswith("W/") and "\n" not in etag
+            with open(target, "r+b" if have else "wb") as file:
+                if not have and etag and strong:
+                    mark.write_text(etag, "ascii")
+                elif not have:
+                    mark.unlink(missing_ok=True)
+                file.seek(have)
+                for piece in self._pieces(answer, expected + 1):
+                    have += len(piece)
+                    if have > size:
+                        file.truncate(0)
+                        raise _AgainError("the server sent more than the manifest says")
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+        if have < size:
+            raise _AgainError(f"the answer was cut short, after {have} of {size} bytes")
+
+    @contextlib.contextmanager
+    def _answer(self, url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+        """The answer to a GET: status 200, 206, 304 or 416; everything else is an error, and so are later failures."""
+        request = urllib.request.Request(url, headers=headers)
+        try:
+            try:
+                answer = self._opener.open(request, timeout=min(self._patience.timeout, _LONGEST))
+            except urllib.error.HTTPError as error:
+                if error.code not in (304, 416):
+                    raise
+                answer = error
+            except ValueError as error:  # UnicodeError too
+                raise FetchError(f"{url} is no address, or leads to none ({error}): name the right one") from None
+            with answer:
+                if answer.status not in (200, 206, 304, 416):
+                    raise FetchError(f"{url} answers with status {answer.status}: name the right address")
+                if (answer.headers.get("Content-Encoding") or "identity").lower() != "identity":
+                    raise FetchError(f"{url} comes compressed ({answer.headers['Content-Encoding']}), unasked: "
+                                     "let the server send files as they are")  # fmt: skip
+                yield answer
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code in _AGAIN:
+                    raise _AgainError(f"status {error.code}", _seconds(error.headers.get("Retry-After"))) from None
+                circles = ", again and again" if error.code < 400 else ""
+                raise FetchError(f"{url} cannot be had (status {error.code}{circles}): check the address, or whether "
+                                 "something is published there") from None  # fmt: skip
+        except urllib.error.URLError as error:
+            if type(error.reason).__name__ == "SSLCertVerificationError":
+                raise FetchError(f"the certificate of {url} is not trusted ({error.reason}): check address and clock, "
+                                 "or name the authority's file in SSL_CERT_FILE") from None  # fmt: skip
+            raise _AgainError(str(error.reason)) from None
+        except (OSError, http.client.HTTPException) as error:
+            if getattr(error, "filename", None) is not None or _is_full(error):
+                raise
+            raise _AgainError(str(error) or type(error).__name__) from None
+
+    def _pieces(self, answer: http.client.HTTPResponse, limit: int) -> Iterator[bytes]:
+        """The body of an answer, up to `limit` bytes, as it comes."""
+        started, got = time.monotonic(), 0
+        while got < limit and (piece := answer.read1(min(_CHUNK, limit - got))):
+            got += len(piece)
+            self.received += len(piece)
+            yield piece
+            elapsed = time.monotonic() - started
+            if elapsed > self._patience.timeout and got < self._patience.slowest * elapsed:
+                raise _AgainError(f"the server is too slow, {got} bytes in {elapsed:.0f} s")
+
+    def _retried(self, url: str, attempt: Callable[[], T], progress: Callable[[], int] = lambda: 0) -> T:
+        failures, best = 0, progress()
+        while True:
+            try:
+                return attempt()
+            except _AgainError as error:
+                failures += 1
+                now = progress()
+                if now - best >= _PROGRESS:
+                    failures, best = 1, now
+                if failures >= self._patience.attempts:
+                    raise FetchError(
+                        f"{url} cannot be had ({error}, {failures} times): check connection and address; what came is "
+                        "kept, and the next pull goes on there"
+                    ) from None
+                pause = self._patience.pause * 2 ** (failures - 1) * random.uniform(0.5, 1.5)
+                self._sleep(min(30.0, max(pause, error.wait)))
+
+    @contextlib.contextmanager
+    def _writing(self, target: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise storage_error(target, error) from None
+
+
+def is_address(url: str) -> bool:
+    """Whether this is an HTTP(S) address with a host that can be asked for."""
+    try:
+        parts = urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        return parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:  # brackets or port that are none, or a part of the name that is empty or too long
+        return False
+
+
+def _is_full(error: BaseException) -> bool:
+    import errno
+
+    return getattr(error, "errno", None) in (errno.ENOSPC, getattr(errno, "EDQUOT", -1), errno.EFBIG, errno.EROFS)
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Seconds of a Retry-After header, a number or a date; 0 where there is none."""
+    if not retry_after:
+        return 0.0
+    with contextlib.suppress(ValueError):
+        return max(0.0, float(retry_after))
+    with contextlib.suppress(ValueError, TypeError):
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    return 0.0

@@ -1,0 +1,191 @@
+"""The folder that bundles are pulled into: versions side by side, and one small file that says which is in use.
+
+    current.json         the version in use, the one before it, and where they come from; replaced in one step
+    versions/NAME/       a bundle; NAME begins the SHA-256 of its manifest
+    partial/             downloads that are not complete
+    lock                 held while a pull is at work
+
+A folder like this is named wherever a bundle is: `resolve` leads to the version in use. A process that opened a version
+goes on with it. This module opens no connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Final
+
+from pocketrec.device.base.errors import BundleError, FetchError
+from pocketrec.device.base.files import storage_error, sweep, write_atomic
+from pocketrec.device.contract.names import MANIFEST_FILE
+
+CURRENT: Final = "current.json"
+VERSIONS: Final = "versions"
+PARTIAL: Final = "partial"
+#: In a version: JSON list of the candidate shards that it holds, where it does not hold all.
+SHARDS: Final = ".shards"
+
+_NAME: Final = 16  # digits of the manifest's hash in a version's name
+
+
+@dataclass
+class Current:
+    """The content of current.json."""
+
+    current: str = ""
+    """Name of the version in use; "" = none."""
+    previous: str = ""
+    """Name of the version before it."""
+    serial: int = 0
+    """Largest number of a release that was installed from `url`."""
+    url: str = ""
+    """Where it was pulled from."""
+    etag: str = ""
+    """ETag of latest.json when there was nothing left to fetch; "" = unknown."""
+    key: str = ""
+    """Public key that is pinned, 64 hexadecimal digits; "" = none."""
+    users: list[str] = field(default_factory=list)
+    """Users whose candidates are wanted; they stay in this file."""
+    refused: str = ""
+    """Name of a version that was rolled back from, and is not installed again."""
+
+    def write(self, folder: Path) -> None:
+        """Replace current.json in one step; readable by its owner only, for it names users.
+
+        Raises:
+            StorageError: it cannot be written; the version in use is as it was.
+        """
+        sweep(folder / CURRENT)
+        write_atomic(folder / CURRENT, (json.dumps(asdict(self), indent=1) + "\n").encode(), mode=0o600)
+
+
+def read_current(folder: Path) -> Current | None:
+    """The content of current.json; None where there is none.
+
+    Raises:
+        BundleError: it is damaged.
+    """
+    advice = "pull again with the address; the versions are kept"
+    try:
+        content = (folder / CURRENT).read_bytes()
+    except OSError:
+        return None
+    try:
+        current = Current(**json.loads(content))
+        texts = (current.current, current.previous, current.url, current.etag, current.key, current.refused)
+        if type(current.users) is not list or type(current.serial) is not int:
+            raise ValueError("a value is of another type")
+        if not all(isinstance(text, str) for text in (*texts, *current.users)):
+            raise ValueError("a value is of another type")
+        for name in (current.current, current.previous):
+            if name and (len(name) != _NAME or not name.isalnum()):
+                raise ValueError(f"{name!r} is not the name of a version")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BundleError(f"{folder / CURRENT} is damaged ({error}): {advice}") from None
+    return current
+
+
+def resolve(path: Path) -> Path:
+    """The bundle's folder that a path means: the version in use of a folder of versions, or the path itself.
+
+    Raises:
+        BundleError: current.json is damaged.
+    """
+    if (path / MANIFEST_FILE).exists():
+        return path
+    current = read_current(path)
+    return path if current is None or not current.current else version_folder(path, current.current)
+
+
+def version_name(manifest_sha256: str) -> str:
+    """Name of the version with that manifest."""
+    return manifest_sha256[:_NAME]
+
+
+def version_folder(folder: Path, name: str) -> Path:
+    """Where a version lies."""
+    return folder / VERSIONS / name
+
+
+def held_shards(bundle: Path) -> set[int] | None:
+    """Candidate shards that a bundle's folder holds; None = all of its manifest.
+
+    Raises:
+        BundleError: the list is damaged.
+    """
+    try:
+        return {int(shard) for shard in json.loads((bundle / SHARDS).read_bytes())}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError):
+        raise BundleError(f"{bundle / SHARDS} is damaged: pull the bundle again") from None
+
+
+def forget_user(folder: Path, user: str) -> bool:
+    """Take a user off the list of those whose candidates are pulled; whether there was such a user.
+
+    Raises:
+        BundleError: current.json is damaged.
+        FetchError: a pull is at work, which would put the user back: call again.
+        StorageError: it cannot be written.
+    """
+    if read_current(folder) is None:
+        return False
+    with locked(folder):
+        current = read_current(folder)
+        if current is None or user not in current.users:
+            return False
+        current.users.remove(user)
+        current.write(folder)
+        return True
+
+
+def collect(folder: Path, current: Current) -> None:
+    """Remove what is neither the version in use nor the one before it, and all partial downloads.
+
+    What cannot be removed stays, and goes another time.
+    """
+    keep = {current.current, current.previous}
+    with contextlib.suppress(OSError):
+        for path in (folder / VERSIONS).iterdir():
+            if path.name not in keep:
+                shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock; the system gives it back when the process ends, however it ends.
+
+    Raises:
+        FetchError: another process holds it.
+        StorageError: the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file: IO[Any] = open(folder / "lock", "a+b")  # noqa: SIM115
+    except OSError as error:
+        raise storage_error(folder, error) from None
+    with file:
+        try:
+            import fcntl
+        except ImportError:  # Windows: two pulls at once cost time there, and harm nothing that is hashed
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FetchError(f"another pull is at work in {folder}: wait for it") from None
+        yield
+
+
+def same_file(path: Path, size: int) -> bool:
+    """Whether there is a file of that size."""
+    with contextlib.suppress(OSError):
+        return os.path.isfile(path) and os.stat(path).st_size == size
+    return False

@@ -1,0 +1,1 @@
+"""A model file in a runtime: opened, called, probed. Knows nothing of users, states and bundles."""

@@ -1,0 +1,249 @@
+"""One .tflite file as a Python object: its signatures as methods with checked shapes.
+
+The names of signatures and tensors are those of `pocketrec.device.contract.names`. All signatures share one set of
+variables (weights and optimiser slots). The model knows nothing about users, histories or recipes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from pocketrec.device.base.array import Array
+from pocketrec.device.base.errors import BundleError, StateError
+from pocketrec.device.contract import names as contract
+from pocketrec.device.engine.runtime import load_interpreter
+
+#: What each signature takes and gives, whatever the model.
+_PROMISED: Final = {
+    contract.TRAIN: (
+        (contract.ITEMS, contract.TARGETS, contract.LEARNING_RATE, contract.PROXIMAL), (contract.LOSS,)
+    ),
+    contract.EVALUATE: ((contract.ITEMS, contract.TARGETS), (contract.LOSS, contract.RANK)),
+    contract.EMBED: ((contract.ITEMS,), (contract.USER_EMBEDDING,)),
+    contract.INFER: ((contract.ITEMS, contract.CANDIDATES), (contract.SCORES,)),
+    contract.LOOKUP: ((contract.CANDIDATES,), (contract.ITEM_EMBEDDINGS,)),
+    contract.EXPORT_WEIGHTS: ((contract.UNUSED,), ()),
+}  # fmt: skip
+
+
+class Model:
+    """A model file with its variables, which start as the global weights.
+
+    Calls from several threads wait for each other. Arrays that come back are copies.
+
+    Args:
+        path: the .tflite file.
+        runtime: auto, ai_edge_litert or tflite_runtime.
+        threads: threads of the runtime's kernels.
+        items: number N of items in the vocabulary, against which rows are checked; needed where the loss is the sampled
+            softmax, and by `catalogue`. 0 = unknown.
+
+    Raises:
+        BundleError: the file is missing, unreadable, or lacks a signature.
+        RuntimeMissingError: no usable runtime.
+    """
+
+    def __init__(self, path: str | Path, runtime: str = "auto", threads: int = 1, items: int = 0) -> None:
+        self.items = items
+        self._last = items or 2**31 - 1  # the largest row that may be asked for
+        self._catalogue: Array | None = None
+        self._interpreter, self.runtime = load_interpreter(path, runtime, threads)
+        self._lock = threading.Lock()
+        self._runners: dict[str, Any] = {}
+        self._inputs: dict[str, dict[str, tuple[tuple[int, ...], Any]]] = {}
+        names = self._interpreter.get_signature_list()
+        for name in contract.SIGNATURES:
+            if name not in names:
+                raise BundleError(f"{path} has no signature {name!r}: export the model again")
+        inputs = self._signature(contract.TRAIN)
+        self.batch, self.window = inputs[contract.ITEMS][0]
+        self.negatives = inputs[contract.NEGATIVES][0][0] if contract.NEGATIVES in inputs else 0
+        (self.candidates,) = self._signature(contract.INFER)[contract.CANDIDATES][0]
+        self._signature(contract.EMBED)
+        self.embedding = int(self._runners[contract.EMBED].get_output_details()[contract.USER_EMBEDDING]["shape"][-1])
+        self.variables = {
+            name: shape for name, (shape, _) in sorted(self._signature(contract.IMPORT_WEIGHTS).items())
+        }
+
+    batch: int
+    """Windows B of a train step."""
+    window: int
+    """Events T that the model looks back on."""
+    embedding: int
+    """Size E of the user embedding."""
+    candidates: int
+    """Candidates C that one `infer` call scores."""
+    negatives: int
+    """Negatives S that a train step takes; 0 where the loss is the full softmax."""
+    variables: dict[str, tuple[int, ...]]
+    """Shapes of the trainable tensors and optimiser slots, by name."""
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the training loss is the sampled softmax."""
+        return self.negatives > 0
+
+    def train(
+        self,
+        items: Array,
+        targets: Array,
+        learning_rate: float,
+        proximal: float = 0.0,
+        negatives: Array | None = None,
+    ) -> float:
+        """One optimiser step on a batch of windows.
+
+        Args:
+            items: int32 [B, T], right-padded with 0.
+            targets: int32 [B, T]; 0 = does not count.
+            learning_rate: the rate.
+            proximal: strength of the pull to the global weights.
+            negatives: int32 [S], where `sampled`; else None.
+
+        Returns:
+            The loss before the step, in nats a counted target.
+
+        Raises:
+            ValueError: a wrong shape or dtype, a row that the item table lacks, or negatives missing or not wanted.
+        """
+        inputs = {
+            contract.ITEMS: items,
+            contract.TARGETS: targets,
+            contract.LEARNING_RATE: np.float32(learning_rate),
+            contract.PROXIMAL: np.float32(proximal),
+        }
+        return float(self._call(contract.TRAIN, self._with_negatives(contract.TRAIN, inputs, negatives))[contract.LOSS])
+
+    def evaluate(self, items: Array, targets: Array, negatives: Array | None = None) -> tuple[Array, Array]:
+        """Loss and rank of every target under the present weights; nothing is changed.
+
+        Args:
+            items: int32 [B, T], right-padded with 0.
+            targets: int32 [B, T]; 0 = does not count.
+            negatives: only where the signature takes them.
+
+        Returns:
+            Loss in nats and rank in the full catalogue (1 = best), float32 [B, T] each, 0 where not counted.
+
+        Raises:
+            ValueError: a wrong shape or dtype, or a row that the item table lacks.
+        """
+        inputs = {contract.ITEMS: items, contract.TARGETS: targets}
+        outputs = self._call(contract.EVALUATE, self._with_negatives(contract.EVALUATE, inputs, negatives))
+        return outputs[contract.LOSS], outputs[contract.RANK]
+
+    def embed(self, items: Array) -> Array:
+        """The user embedding, float32 [E], after the events `items`, int32 [1, T], right-padded with 0.
+
+        Raises:
+            ValueError: a wrong shape or dtype, or a row that the item table lacks.
+        """
+        return self._call(contract.EMBED, {contract.ITEMS: items})[contract.USER_EMBEDDING].reshape(self.embedding)
+
+    def infer(self, items: Array, candidates: Array) -> Array:
+        """Scores, float32 [C], of candidate rows, int32 [C], after the events `items`, int32 [1, T].
+
+        Raises:
+            ValueError: a wrong shape or dtype, or a row that the item table lacks.
+        """
+        inputs = {contract.ITEMS: items, contract.CANDIDATES: candidates}
+        return self._call(contract.INFER, inputs)[contract.SCORES].reshape(self.candidates)
+
+    def lookup(self, candidates: Array) -> Array:
+        """Item embeddings, float32 [C, E], of candidate rows, int32 [C], as the file holds them.
+
+        Raises:
+            ValueError: a wrong shape or dtype, or a row that the item table lacks.
+        """
+        return self._call(contract.LOOKUP, {contract.CANDIDATES: candidates})[contract.ITEM_EMBEDDINGS]
+
+    def catalogue(self) -> Array:
+        """All item embeddings, float32 [N + 1, E], row 0 all zero; made at the first call and kept.
+
+        Raises:
+            ValueError: the number of items was not given.
+        """
+        if self.items < 1:
+            raise ValueError("to hold the catalogue the model must know its size: make it with Model(..., items=N)")
+        if self._catalogue is None:
+            rows = np.zeros(-(-(self.items + 1) // self.candidates) * self.candidates, np.int32)
+            rows[: self.items + 1] = np.arange(self.items + 1)
+            parts = [self.lookup(part) for part in rows.reshape(-1, self.candidates)]
+            self._catalogue = np.concatenate(parts)[: self.items + 1]
+        return self._catalogue
+
+    def export_weights(self) -> dict[str, Array]:
+        """Copies of all trainable tensors and optimiser slots, by name."""
+        outputs = self._call(contract.EXPORT_WEIGHTS, {contract.UNUSED: np.float32(0)})
+        return {name: outputs[name] for name in self.variables}
+
+    def import_weights(self, weights: Mapping[str, Array]) -> None:
+        """Replace all trainable tensors and optimiser slots.
+
+        Raises:
+            StateError: a tensor is missing, unknown, or of another shape. Nothing was changed.
+        """
+        for name, shape in self.variables.items():
+            if name not in weights or weights[name].shape != shape:
+                raise StateError(f"the weights lack {name} of shape {list(shape)}: "
+                                 "use a state of this model, or reset the state")  # fmt: skip
+        if len(weights) != len(self.variables):
+            unknown = sorted(set(weights) - set(self.variables))
+            raise StateError(f"the model has no tensor {unknown[0]}: use a state of this model, or reset the state")
+        inputs = {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in self.variables}
+        self._call(contract.IMPORT_WEIGHTS, inputs)
+
+    def _with_negatives(self, signature: str, inputs: dict[str, Any], negatives: Array | None) -> dict[str, Any]:
+        wanted = contract.NEGATIVES in self._signature(signature)
+        if wanted and negatives is None:
+            raise ValueError(f"this model's {signature} needs negatives, int32 [{self.negatives}]")
+        if wanted:
+            inputs[contract.NEGATIVES] = negatives
+        return inputs
+
+    def _signature(self, name: str) -> dict[str, tuple[tuple[int, ...], Any]]:
+        if name not in self._inputs:
+            try:
+                runner = self._interpreter.get_signature_runner(name)
+                inputs, outputs = runner.get_input_details(), runner.get_output_details()
+            except (RuntimeError, ValueError) as error:
+                raise _failed(name, error) from None
+            takes, gives = _PROMISED.get(name, ((), ()))
+            for key in [key for key in takes if key not in inputs] + [key for key in gives if key not in outputs]:
+                raise BundleError(f"the model's {name} has no {key}: fetch or export the bundle again")
+            self._runners[name] = runner
+            self._inputs[name] = {
+                key: (tuple(int(size) for size in entry["shape"]), entry["dtype"]) for key, entry in inputs.items()
+            }
+        return self._inputs[name]
+
+    def _call(self, name: str, inputs: dict[str, Any]) -> dict[str, Array]:
+        with self._lock:
+            expected = self._signature(name)
+            for key, (shape, dtype) in expected.items():
+                if key not in inputs:
+                    raise ValueError(f"{name}: input {key} is missing")
+                value = inputs[key] = np.asarray(inputs[key])
+                if value.shape != shape or value.dtype != dtype:
+                    raise ValueError(
+                        f"{name}: {key} must be {np.dtype(dtype)} {list(shape)}, not {value.dtype} {list(value.shape)}"
+                    )
+                if dtype == np.int32 and value.view(np.uint32).max() > self._last:  # as unsigned, a negative is large
+                    wrong = value[(value < 0) | (value > self._last)][0]
+                    limit = f"1 to {self.items}" if self.items else "from 1 on"
+                    raise ValueError(f"{name}: {key} holds {wrong}, and items are numbered {limit} (0 = padding)")
+            try:
+                outputs: dict[str, Array] = self._runners[name](**inputs)
+            except RuntimeError as error:
+                raise _failed(name, error) from None
+            return {key: np.array(value) for key, value in outputs.items()}
+
+
+def _failed(name: str, error: Exception) -> BundleError:
+    text = " ".join(str(error).split())[:200]
+    return BundleError(f"the model's {name} failed ({text}): fetch or export the bundle again")

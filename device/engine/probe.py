@@ -1,0 +1,79 @@
+"""Calls every signature of a model file on given inputs and stores what came out.
+
+The export gate runs this in a process of its own for each runtime, because a runtime cannot share a process with
+TensorFlow. It asserts nothing: it only records what a device would see. Run as
+``python -m pocketrec.device.engine.probe MODEL INPUTS.npz OUTPUTS.npz RUNTIME``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from pocketrec.device.base.array import Array
+from pocketrec.device.base.errors import PocketRecError
+from pocketrec.device.engine.model import Model
+from pocketrec.device.engine.runtime import runtime_version
+
+
+def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
+    """Embed, score, judge, train, and embed again after the global weights are put back.
+
+    Args:
+        model: freshly loaded.
+        inputs: ``contexts`` int32 [M, T]; ``candidates`` int32 [C]; ``items`` and ``targets`` int32 [S, B, T], one
+            batch for each train step; ``negatives`` int32 [S, n] (n = 0 for the full softmax); ``learning_rate`` and
+            ``proximal`` float32 [].
+
+    Returns:
+        ``embeddings`` [M, E], ``scores`` [M, C], ``item_embeddings`` [C, E] (of the candidates), ``loss`` and ``rank``
+        [B, T] of the first batch, ``losses`` [S] of the train steps, ``trained`` [M, E] (embeddings after them) and
+        ``restored`` [M, E] (after the global weights were put back), ``before.NAME`` and ``after.NAME`` of variables.
+    """
+    contexts, candidates = inputs["contexts"], inputs["candidates"]
+    negatives = list(inputs["negatives"]) if model.sampled else [None] * len(inputs["items"])
+    before = model.export_weights()
+    embeddings = _embed(model, contexts)
+    scores = np.stack([model.infer(context[None], candidates) for context in contexts])
+    loss, rank = model.evaluate(inputs["items"][0], inputs["targets"][0], negatives[0])
+    rate, proximal = float(inputs["learning_rate"]), float(inputs["proximal"])
+    steps = zip(inputs["items"], inputs["targets"], negatives, strict=True)
+    losses = [model.train(items, targets, rate, proximal, drawn) for items, targets, drawn in steps]
+    after = model.export_weights()
+    trained = _embed(model, contexts)
+    model.import_weights(before)
+    return {
+        "embeddings": embeddings,
+        "scores": scores,
+        "item_embeddings": model.lookup(candidates),
+        "loss": loss,
+        "rank": rank,
+        "losses": np.array(losses),
+        "trained": trained,
+        "restored": _embed(model, contexts),
+        **{f"before.{name}": value for name, value in before.items()},
+        **{f"after.{name}": value for name, value in after.items()},
+    }
+
+
+def _embed(model: Model, contexts: Array) -> Array:
+    return np.stack([model.embed(context[None]) for context in contexts])
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point; prints the runtime's version, or one line that says what failed (exit status 2)."""
+    path, source, target, runtime = arguments
+    try:
+        with np.load(source) as inputs:
+            outputs = probe(Model(path, runtime), dict(inputs))
+    except (PocketRecError, ValueError, RuntimeError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    np.savez(target, **outputs)
+    print(runtime_version(runtime))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Making a model personal in memory: windows, training, the guard, what is served. Knows no files."""

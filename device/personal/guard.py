@@ -1,0 +1,237 @@
+"""The guard: is this user better served by the personal weights, by the global ones, or by something between?
+
+The user's latest events are held back, the rest is trained on, and both models are judged on the held-back targets.
+One user has few of them, so what is seen (two signals: log-likelihood and reciprocal rank) only corrects what the
+rehearsal expects of a user with that many events (empirical-Bayes shrinkage). With n events to learn from and m
+targets held back, the expected gain in mean reciprocal rank is
+
+    posterior(n, m) = gain(n) + sum over signals s of  weight_s * m / (m + strength_s) * (observed_s - expected_s(n))
+
+where gain(n) is the rehearsal's mean gain of such users on their real future, expected_s(n) is its mean of the same
+signal on held-back targets, weight_s converts the signal into reciprocal rank (the regression of the real gain on the
+signal) and strength_s is the number of held-back targets at which half of the signal is believed. Functions of n are
+lines in log(1 + n). The personal weights are kept, blended half and half with the global ones, or left aside,
+whichever has the largest posterior; each must exceed the recipe's threshold. The rules are pure functions, so that
+the rehearsal fits the very numbers that the device uses.
+
+This module knows nothing about files, nor about how a recipe was chosen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sized
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pocketrec.device.contract.recipe import GuardRecipe, Prior
+from pocketrec.device.personal.training import evaluate_targets, fine_tune
+
+if TYPE_CHECKING:
+    from pocketrec.device.base.array import Array
+    from pocketrec.device.contract.recipe import Recipe
+    from pocketrec.device.engine.model import Model
+    from pocketrec.device.personal.training import Course, Progress
+
+PERSONAL: Final = "personal"
+BLEND: Final = "blend"
+GLOBAL: Final = "global"
+
+#: Share of the personal weights in a blend: w = global + BLEND_SHARE * (personal - global).
+BLEND_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Mean differences against the global weights on the held-back targets; positive = better than global."""
+
+    loglik: float
+    """Nats a target."""
+    rr: float
+    """Reciprocal rank in the full catalogue."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the held-back events of one user say."""
+
+    events: int
+    """Events to learn from, n, the held-back ones included."""
+    heldback: int
+    """Held-back targets, m; 0 where there are too few events to judge."""
+    observed: dict[str, Observed] = field(default_factory=dict)
+    """By choice, ``personal`` and ``blend``; empty where heldback = 0 or the training diverged."""
+    diverged: bool = False
+    """Whether the training ended in numbers that are not finite."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Which weights this user gets, and why."""
+
+    choice: str
+    """personal, blend or global."""
+    reason: str
+    """A few words for the report."""
+    posterior: dict[str, float] = field(default_factory=dict)
+    """Expected gain in reciprocal rank of ``personal`` and ``blend``, where they were weighed."""
+    judgement: Judgement | None = None
+    """What was seen on the held-back events, where any were."""
+
+    @property
+    def share(self) -> float:
+        """Share of the personal weights: 1, `BLEND_SHARE` or 0."""
+        return share_of(self.choice)
+
+
+def share_of(choice: str) -> float:
+    """Share of the personal weights, and of the bonus for repeats, in a choice: 1, `BLEND_SHARE` or 0."""
+    return {PERSONAL: 1.0, BLEND: BLEND_SHARE}.get(choice, 0.0)
+
+
+def posterior_gain(prior: Prior, events: int, heldback: int, observed: Observed | None) -> float:
+    """Expected gain in reciprocal rank, by the formula at the top of this module.
+
+    Args:
+        prior: of the choice.
+        events: n, events to learn from.
+        heldback: m, held-back targets; 0 leaves the prior's gain.
+        observed: the signals; None leaves the prior's gain.
+    """
+    gain = prior.gain.at(events)
+    if observed is None or heldback <= 0:
+        return gain
+    for signal, value in ((prior.loglik, observed.loglik), (prior.rr, observed.rr)):
+        gain += signal.weight * heldback / (heldback + signal.strength) * (value - signal.expected.at(events))
+    return gain
+
+
+def decide(guard: GuardRecipe, judgement: Judgement) -> Decision:
+    """Choose between personal, blend and global from what was seen and what was expected.
+
+    Equal posteriors go to the milder choice: global before blend before personal.
+    """
+    if judgement.diverged:
+        return Decision(GLOBAL, "the training diverged", judgement=judgement)
+    if not guard.enabled:
+        return Decision(PERSONAL, "the guard is off", judgement=judgement)
+    posterior = {
+        choice: posterior_gain(
+            guard.prior_of(choice), judgement.events, judgement.heldback, judgement.observed.get(choice)
+        )
+        for choice in (BLEND, PERSONAL)
+    }
+    best, gain = GLOBAL, guard.threshold
+    for choice, value in posterior.items():
+        if value > gain:
+            best, gain = choice, value
+    if judgement.heldback == 0:
+        reason = "too few events to hold any back, so the rehearsal's mean decides"
+    elif best == GLOBAL:
+        reason = "no gain is expected from personal weights"
+    else:
+        reason = f"a gain of {gain:+.4f} in reciprocal rank is expected"
+    return Decision(best, reason, posterior, judgement)
+
+
+def events_to_learn(rows: Sized, since: int) -> int:
+    """How many events of a history there are to learn from: n in the guard's formula, on devices and in rehearsal.
+
+    The very first event has nothing before it that it could be told from, so it is only context.
+
+    Args:
+        rows: the history's known events.
+        since: index of the first that the global model has not seen; 0 for a New user.
+    """
+    return max(0, len(rows) - max(1, since))
+
+
+def heldback_count(guard: GuardRecipe, events: int) -> int:
+    """How many of `events` targets are held back; 0 where fewer than `minimum_heldback` would be, or none be left."""
+    count = max(guard.minimum_heldback, round(guard.holdback * events))
+    return count if guard.enabled and events - count >= 1 else 0
+
+
+def judge(
+    model: Model,
+    rows: Array,
+    since: int,
+    recipe: Recipe,
+    start: Mapping[str, Array],
+    reference: Mapping[str, Array],
+    *,
+    progress: Progress | None = None,
+    step: int = 0,
+    events: int | None = None,
+    passes: int | None = None,
+    first_target: int | None = None,
+    replay_from: int | None = None,
+    course: Course | None = None,
+    stop: Callable[[], str] | None = None,
+    times: Array | None = None,
+) -> Judgement:
+    """Train on all but the latest events and compare with the global weights on those.
+
+    The model's variables are left in an undefined state: the caller imports the weights that it wants.
+
+    Args:
+        model: the model.
+        rows: int32 [n], the history, oldest first, no 0.
+        since: index of the first event at or after the cut-off; only such events are held back, for the global model
+            was trained on the earlier ones.
+        recipe: how to train, and the guard's settings.
+        start: weights and slots to train from (the global ones, or a state's).
+        reference: the global weights and slots.
+        progress: called after each step.
+        step: train steps already made from the global weights (seeds the negatives).
+        events: number of events that the prior is asked about; None = those to learn from.
+        passes: passes of the training; None = the recipe's.
+        first_target: index of the first event to train on; None = as the recipe's ``targets`` say.
+        replay_from, stop: see `fine_tune`.
+        course: where an interrupted judgement's training goes on, from the weights `start`.
+        times: float64 [n], of the events, for a bonus for repeats that looks at them; each held-back event is asked for
+            at its own time. None = not known.
+
+    Raises:
+        StoppedError: `stop` said so.
+    """
+    targets = events_to_learn(rows, since)
+    events = targets if events is None else events
+    heldback = heldback_count(recipe.guard, targets)
+    if heldback == 0:
+        return Judgement(events, 0)
+    split = len(rows) - heldback
+    model.import_weights(start)
+    if first_target is None:
+        first_target = recipe.first_target(since)
+    fine_tune(
+        model, rows[:split], first_target, recipe, progress=progress, step=step, passes=passes,
+        replay_from=replay_from, course=course, stop=stop,
+    )  # fmt: skip
+    personal = model.export_weights()
+    if not finite(personal):
+        return Judgement(events, heldback, diverged=True)
+    model.import_weights(reference)
+    repeats = recipe.repeats if recipe.repeats.strength else None
+    loss, rank = evaluate_targets(model, rows, split, repeats and repeats.times(0.0), times)  # (m,), (m,)
+    observed = {}
+    for choice, share in ((PERSONAL, 1.0), (BLEND, BLEND_SHARE)):
+        model.import_weights(blend(reference, personal, share))
+        new_loss, new_rank = evaluate_targets(model, rows, split, repeats and repeats.times(share), times)
+        observed[choice] = Observed(float(np.mean(loss - new_loss)), float(np.mean(1 / new_rank - 1 / rank)))
+    diverged = not all(math.isfinite(seen.loglik) and math.isfinite(seen.rr) for seen in observed.values())
+    return Judgement(events, heldback, {} if diverged else observed, diverged)
+
+
+def blend(reference: Mapping[str, Array], personal: Mapping[str, Array], share: float) -> dict[str, Array]:
+    """global + share * (personal - global), tensor by tensor (weights and slots), float32; exact at 0 and 1."""
+    if share == 1.0:
+        return dict(personal)
+    return {name: (value + share * (personal[name] - value)).astype(np.float32) for name, value in reference.items()}
+
+
+def finite(weights: Mapping[str, Array]) -> bool:
+    """Whether every number of every tensor is finite."""
+    return all(bool(np.isfinite(value).all()) for value in weights.values())

@@ -1,0 +1,168 @@
+"""Fine-tuning on one user's history, and the judgement of single targets.
+
+The steps follow from the history and the recipe alone: no shuffling, negatives seeded by the step's number. So equal
+input gives equal weights, and training that was saved and restored continues as if it had not been interrupted.
+This module knows nothing about bundles, states or the guard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from pocketrec.device.contract.repeats import gaps_at
+from pocketrec.device.personal.windows import context, log_uniform, replay_windows, replayed_count, training_windows
+
+if TYPE_CHECKING:
+    from pocketrec.device.base.array import Array
+    from pocketrec.device.contract.recipe import Recipe
+    from pocketrec.device.contract.repeats import Repeats
+    from pocketrec.device.engine.model import Model
+
+_SEED = 20210419  # of the negatives; fixed, so that rehearsal and devices draw alike
+
+
+@dataclass
+class Course:
+    """How far a training has come. With this and the model's weights it goes on to the same bits."""
+
+    done: int = 0
+    """Steps made."""
+    total: float = 0.0
+    """Sum of the losses of the present pass."""
+    losses: list[float] = field(default_factory=list)
+    """Mean loss of each finished pass."""
+
+
+class StoppedError(Exception):
+    """The training was asked to stop between two steps; its `Course` says where."""
+
+
+class Progress(Protocol):
+    """Called after each train step."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """`done` of `total` steps are made."""
+
+
+def fine_tune(
+    model: Model,
+    rows: Array,
+    first_target: int,
+    recipe: Recipe,
+    *,
+    progress: Progress | None = None,
+    step: int = 0,
+    passes: int | None = None,
+    replay_from: int | None = None,
+    course: Course | None = None,
+    stop: Callable[[], str] | None = None,
+) -> list[float]:
+    """Train the model's present weights on a history.
+
+    Args:
+        model: the model; its weights and slots are changed.
+        rows: int32 [n], the history, oldest first, no 0.
+        first_target: index of the first event to predict; earlier ones are context.
+        recipe: learning rate, passes, proximal strength.
+        progress: called after each step.
+        step: train steps already made from the global weights.
+        passes: passes over the windows; None = the recipe's.
+        replay_from: index of the first of the older events that may be replayed among the new ones, as far as the
+            recipe's ``replay`` says; None = none are.
+        course: where to go on; it is kept up to date. None = from the beginning.
+        stop: asked before each step; anything but "" stops there.
+
+    Returns:
+        The mean loss of each pass, in nats a step's target; empty where there is nothing to learn from.
+
+    Raises:
+        StoppedError: `stop` said so; its text is the reason.
+    """
+    passes = recipe.passes if passes is None else passes
+    course = Course() if course is None else course
+    share = 0.0 if replay_from is None else recipe.replay
+    steps = steps_of(model, rows, first_target, 1, share, replay_from)
+    made, items, targets = -1, rows[:0], rows[:0]
+    while course.done < passes * steps:
+        finished, at = divmod(course.done, steps)
+        if made < 0 or (share and made != finished):  # each pass replays other windows
+            made = finished
+            items, targets = replay_windows(
+                rows, first_target, replay_from, share, model.window, model.batch, (_SEED, step, finished)
+            )  # (S, B, T) each
+        if stop is not None and (reason := stop()):
+            raise StoppedError(reason)
+        negatives = _negatives(model, step + course.done)
+        course.total += model.train(items[at], targets[at], recipe.learning_rate, recipe.proximal, negatives)
+        course.done += 1
+        if progress is not None:
+            progress(course.done, passes * steps)
+        if at == steps - 1:
+            course.losses.append(course.total / steps)
+            course.total = 0.0
+    return course.losses
+
+
+def steps_of(
+    model: Model, rows: Array, first_target: int, passes: int, share: float = 0.0, replay_from: int | None = None
+) -> int:
+    """Train steps that `fine_tune` makes; `share` is the recipe's ``replay`` where older events are replayed."""
+    targets = max(0, len(rows) - max(1, first_target))
+    windows = -(-targets // model.window)
+    if replay_from is not None:
+        windows += replayed_count(windows, first_target, replay_from, share, model.window)
+    return -(-windows // model.batch) * passes
+
+
+def evaluate_targets(
+    model: Model, rows: Array, first_target: int, repeats: Repeats | None = None, times: Array | None = None
+) -> tuple[Array, Array]:
+    """Loss and rank of each target from `first_target` to the end, under the present weights.
+
+    Every target has at least half a window of context before it, where the history is that long; with `repeats` each
+    has its whole window, its rank is that of the raised scores, and it is asked for at its own time: float64 [n]
+    `times` are those of `rows`.
+
+    Returns:
+        Loss in nats and rank (1 = best), float64 [m] each, oldest first: over the full catalogue, or,
+        where the loss is the sampled softmax, over the target and negatives that are the same at every call.
+    """
+    if repeats is not None:
+        return _evaluate_raised(model, rows, first_target, repeats, times)
+    stride = max(1, model.window // 2)
+    items, targets = training_windows(rows, first_target, model.window, model.batch, stride)
+    losses, ranks = [np.zeros(0)], [np.zeros(0)]
+    for at in range(len(items)):
+        loss, rank = model.evaluate(items[at], targets[at], _negatives(model, at))  # (B, T) each
+        counted = targets[at] > 0
+        losses.append(loss[counted].astype(np.float64))
+        ranks.append(rank[counted].astype(np.float64))
+    return np.concatenate(losses), np.concatenate(ranks)
+
+
+def _evaluate_raised(
+    model: Model, rows: Array, first_target: int, repeats: Repeats, times: Array | None
+) -> tuple[Array, Array]:
+    """As `evaluate_targets`, one target at a time over the full catalogue, with the bonus for repeated items."""
+    table = model.catalogue()  # (N + 1, E)
+    losses, ranks = [], []
+    for place in range(max(1, first_target), len(rows)):
+        scores = table @ model.embed(context(rows[:place], model.window))  # (N + 1,)
+        gaps = None if times is None else gaps_at(times[:place], times[place])
+        repeats.add_to_catalogue(scores, rows[:place], gaps)
+        own = scores[rows[place]]
+        losses.append(np.logaddexp.reduce(scores[1:].astype(np.float64)) - own)
+        ranks.append((scores[1:] >= own).sum())
+    return np.array(losses, np.float64), np.array(ranks, np.float64)
+
+
+def _negatives(model: Model, step: int) -> Array | None:
+    if not model.sampled:
+        return None
+    if model.items < 1:
+        raise ValueError("this model draws negatives: make it with Model(..., items=N)")
+    return log_uniform(model.negatives, model.items, _SEED, step)

@@ -1,0 +1,1 @@
+"""The personal state: its value, what a stopped training was about, its file, its history."""

@@ -1,0 +1,97 @@
+"""What one personal training is about, and the fingerprint by which an equal one is known.
+
+A training that its budget stopped goes on only with the very events, recipe and start that it began with. This module
+trains nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pocketrec.device.contract.recipe import Recipe
+from pocketrec.device.personal.guard import events_to_learn
+from pocketrec.device.state.personal_state import PersonalState
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one training is about."""
+
+    length: int
+    """Events of the history that it knows, the first ones."""
+    since: int
+    """Index of the first event that the start has not seen."""
+    resumed: bool
+    """Whether it starts from the state's weights and not from the global ones."""
+    step: int
+    """Train steps behind the start."""
+    passes: int | None
+    """Passes; None = the recipe's."""
+    first_target: int | None = None
+    """Index of the first event to train on; None = as the recipe says."""
+    events: int | None = None
+    """Events that the guard's prior is asked about; None = those to learn from."""
+    replay_from: int | None = None
+    """Index of the first older event that may be replayed; None = none are."""
+
+    @classmethod
+    def of(
+        cls,
+        state: PersonalState,
+        recipe: Recipe,
+        since: int,
+        length: int,
+        resume: bool,
+        passes: int | None,
+        fresh: bool,
+    ) -> Plan:
+        """The plan for a state.
+
+        Args:
+            state: with the history, and the weights to go on from where `resume` is given.
+            recipe: of the bundle.
+            since: index of the first event that the global model has not seen.
+            length: events of the history that count.
+            resume: go on from the state's weights.
+            passes: passes; None = the recipe's.
+            fresh: whether events were given, known ones too.
+        """
+        since = min(since, length)
+        if not (resume and state.weights):
+            return cls(length, since, False, 0, passes)
+        events, base = events_to_learn(range(length), since), recipe.first_target(since)
+        if state.trained < length or fresh:
+            first = max(base, state.trained)
+            return cls(length, first, True, state.steps, passes, first, events, base)
+        return cls(length, since, True, state.steps, passes, None, events)
+
+    def key(self, state: PersonalState, recipe: Recipe) -> str:
+        """Fingerprint of the plan, the events, the recipe, and the weights that it starts from."""
+        about = [dataclasses.asdict(self), recipe.to_dict()]
+        digest = _digest(about, state, self.length, with_times=recipe.repeats.time_power > 0)
+        for name, value in sorted(state.weights.items()) if self.resumed else ():
+            digest.update(name.encode() + np.ascontiguousarray(value, "<f4").tobytes())
+        return digest.hexdigest()
+
+
+def fingerprint(
+    state: PersonalState, recipe: Recipe, since: int, length: int, resume: bool, passes: int | None
+) -> str:
+    """What a personalisation is about: the first `length` events, recipe and arguments, whatever the weights."""
+    about = [min(since, length), length, resume, passes, recipe.to_dict()]
+    return _digest(about, state, length, with_times=True).hexdigest()
+
+
+def _digest(about: list[Any], state: PersonalState, length: int, *, with_times: bool) -> hashlib._Hash:
+    """SHA-256 begun with some plain values and the first `length` events."""
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(state.rows[:length], "<i4").tobytes())
+    if with_times:
+        digest.update(np.ascontiguousarray(state.times[:length], "<f8").tobytes())
+    return digest

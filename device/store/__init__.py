@@ -1,0 +1,1 @@
+"""The event store: one user's events in a file, their reading, repair, export and sealing."""

@@ -1,0 +1,51 @@
+"""Deleting an event store with everything that belongs to it."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from pocketrec.device.base.errors import StoreError
+from pocketrec.device.base.files import sweep, sync_folder
+from pocketrec.device.store.connection import APPLICATION, MAGIC, connect, translated
+
+
+def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
+    """Delete a store with everything that belongs to it, whole or damaged; gives the files deleted.
+
+    A process that has it open goes on with a new, empty one.
+
+    Args:
+        path: the store.
+        ours: the path is where nobody but pocketrec keeps files, so that whatever lies there may go.
+
+    Raises:
+        StoreError: the file is not a store; nothing was deleted.
+        StorageError: a file cannot be deleted.
+    """
+    path = Path(path)
+    deleted = []
+    with translated(path):
+        if path.exists():
+            with open(path, "rb") as file:
+                head = file.read(100)
+            if head and not ours and (head[:16] != MAGIC or head[68:72] != APPLICATION.to_bytes(4, "big")):
+                raise StoreError(f"{path} is not an event store and was not deleted: name another file with --store")
+            with contextlib.suppress(Exception):  # overwrite what can be; a damaged or busy one is only deleted
+                _emptied(path)
+        sweep(path, age=0)
+        # The log goes first: SQLite would play an old one into a new store of the same name.
+        for suffix in ("-wal", "-shm", "", *(f".damaged{more}" for more in ("-wal", ""))):
+            file_path = Path(f"{path}{suffix}")
+            if file_path.exists():
+                file_path.unlink()
+                deleted.append(file_path)
+        sync_folder(path.parent)
+    return deleted
+
+
+def _emptied(path: Path) -> None:
+    with contextlib.closing(connect(path)) as database:
+        database.execute("DELETE FROM events")
+        database.execute("VACUUM")
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")

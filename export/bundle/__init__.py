@@ -1,0 +1,1 @@
+"""Writing and releasing a bundle. Needs numpy and `device` only, so that device tests run without TensorFlow."""

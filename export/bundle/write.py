@@ -1,0 +1,208 @@
+"""Writing a bundle: the other half of `pocketrec.device.delivery.bundle`, used by the exporter and by tests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketrec.device.base.array import Array
+from pocketrec.device.base.errors import ExportError
+from pocketrec.device.base.files import storage_error, sync_folder
+from pocketrec.device.contract import tensorfile
+from pocketrec.device.contract.lean import ITEM_IDS, ShardItems
+from pocketrec.device.contract.manifest import Manifest, check_name, entry_of
+from pocketrec.device.contract.names import (
+    CARD_FILE,
+    ITEMS_FILE,
+    MANIFEST_FILE,
+    MODEL_FILE,
+    RECIPE_FILE,
+    SKELETON_FILE,
+    WEIGHTS_FILE,
+)
+from pocketrec.device.contract.recipe import Recipe
+from pocketrec.device.contract.shards import KNOWN, ROWS, USERS, shard_name, shard_of, shards_for
+
+
+def write_bundle_files(
+    folder: str | Path,
+    *,
+    model_file: bytes,
+    items: Sequence[str],
+    recipe: Recipe | Mapping[str, Any],
+    card: str,
+    model: Mapping[str, Any],
+    tensors: Mapping[str, Any],
+    candidates: tuple[Sequence[str], Array] | None = None,
+    known: Array | None = None,
+    cut_off: float | int | None = None,
+    mask_seen: bool = False,
+    versions: Mapping[str, Any] | None = None,
+    gate: Mapping[str, Any] | None = None,
+    created: str = "",
+    shards: int | None = None,
+    archive: str | Path | None = None,
+    packed: tuple[bytes, bytes] | None = None,
+    lean: Mapping[str, Any] | None = None,
+    shard_items: Sequence[ShardItems] | None = None,
+) -> Manifest:
+    """Write a whole bundle, in one step: a bundle that was in `folder` stays until the new one is complete.
+
+    Args:
+        folder: the bundle's folder.
+        model_file: content of model.tflite.
+        items: external ids; `items[0]` is row 1.
+        recipe: recipe.json, checked here.
+        card: content of MODEL_CARD.md.
+        model, tensors: facts about the model, see `Manifest`.
+        candidates: user ids, and their rows [U, K] (0 = padding).
+        known: integers [U], events of each of these users that the global model was trained on; written only where
+            `cut_off` is None, for a device tells them by their times elsewhere.
+        cut_off, mask_seen, versions, gate: see `Manifest`.
+        created: ISO 8601 time; "" = now.
+        shards: candidate files; None = as many as leave 256 users or more in each on average, at most 4096.
+        archive: a .zip of the same files, if wanted.
+        packed: skeleton and weights of the model file (`pocketrec.device.contract.packed`), to be written in its place.
+        lean: counts of a lean table, see `Manifest`; candidates then name rows of that table, reserved ones included.
+        shard_items: with `lean`, the items of each candidate shard.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        ExportError: an item id holds a line feed or occurs twice, or the candidates do not fit.
+        BundleError: the recipe is wrong.
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    if len(set(items)) != len(items) or not items or any("\n" in item for item in items):
+        raise ExportError("item ids must be there, differ, and hold no line feed: change them in the log")
+    checked = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe)
+    model_parts = {MODEL_FILE: model_file}
+    if packed is not None:
+        model_parts = dict(zip((SKELETON_FILE, WEIGHTS_FILE), packed, strict=True))
+    content = {
+        **model_parts,
+        ITEMS_FILE: "".join(f"{item}\n" for item in items).encode(),
+        RECIPE_FILE: (json.dumps(checked.to_dict(), indent=1) + "\n").encode(),
+        CARD_FILE: card.encode(),
+    }
+    files: dict[str, bytes] = {}
+    per_user = 0
+    if candidates is not None:
+        files, per_user = candidate_files(
+            *candidates, len(items) + (int(lean["reserved"]) if lean else 0), shards,
+            known if cut_off is None else None, shard_items,
+        )  # fmt: skip
+    content.update(files)
+    entries = entry_of(content)
+    manifest = Manifest(
+        model_id=hashlib.sha256(model_file).hexdigest(),
+        created=created or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        files=entries,
+        vocabulary={"items": len(items), "sha256": entries[ITEMS_FILE].sha256},
+        model=dict(model),
+        tensors=dict(tensors),
+        cut_off=cut_off,
+        candidates={"shards": len(files), "per_user": per_user},
+        mask_seen=mask_seen,
+        lean=dict(lean or {}),
+        packed={} if packed is None else {"bytes": len(model_file)},
+        versions=dict(versions or {}),
+        gate=dict(gate or {}),
+    )
+    content[MANIFEST_FILE] = manifest.to_bytes()
+    _write(Path(folder), content)
+    if archive is not None:
+        _zip(Path(archive), content)
+    return manifest
+
+
+def candidate_files(
+    users: Sequence[str], rows: Array, items: int, shards: int | None = None, known: Array | None = None,
+    shard_items: Sequence[ShardItems] | None = None,
+) -> tuple[dict[str, bytes], int]:
+    """Candidate shards by their path inside the bundle, and the number K of rows of a user.
+
+    Args:
+        users: U user ids, all different.
+        rows: integers [U, K] in 0..items, 0 = padding.
+        items: number N of items.
+        shards: number of files; None = as many as leave 256 users or more in each on average, at most 4096.
+        known: integers [U], events of each user that the cloud knows; None = not written.
+        shard_items: for each shard, the items that it brings to a lean table.
+
+    Raises:
+        ExportError: the shapes or numbers do not fit.
+    """
+    rows = np.asarray(rows)
+    if rows.ndim != 2 or len(rows) != len(users) or len(set(users)) != len(users):
+        raise ExportError("candidates must be one row of items for each user: build them again")
+    if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) <= items:
+        raise ExportError("candidates name rows that the vocabulary lacks: build them again for this vocabulary")
+    tensors = {ROWS: rows.astype(np.min_scalar_type(items))}
+    if known is not None:
+        known = np.asarray(known)
+        if known.shape != (len(users),) or (known.size and int(known.min()) < 0):
+            raise ExportError("the numbers of known events must be one for each user: build the candidates again")
+        tensors[KNOWN] = known.astype(np.min_scalar_type(int(known.max(initial=0))))
+    shards = shards_for(len(users)) if shards is None else shards
+    members: list[list[int]] = [[] for _ in range(shards)]
+    for place, user in enumerate(users):
+        members[shard_of(user, shards)].append(place)
+    own = list(shard_items or [])
+    files = {
+        shard_name(shard): tensorfile.dump(
+            {name: tensor[places] for name, tensor in tensors.items()} | (own[shard].tensors() if own else {}),
+            {USERS: json.dumps([users[place] for place in places])}
+            | ({ITEM_IDS: json.dumps(own[shard].ids)} if own else {}),
+        )
+        for shard, places in enumerate(members)
+    }
+    return files, int(rows.shape[1])
+
+
+def _write(folder: Path, content: Mapping[str, bytes]) -> None:
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    try:
+        for name, data in content.items():
+            check_name(name)
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(temporary, folder)
+        sync_folder(folder.parent)
+    except OSError as error:
+        if old.exists() and not folder.exists():
+            os.rename(old, folder)
+        raise storage_error(folder, error) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if folder.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _zip(archive: Path, content: Mapping[str, bytes]) -> None:
+    import zipfile
+
+    from pocketrec.device.base.files import write_atomic
+
+    def write(file: Any) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:
+            for name in sorted(content):
+                opened.writestr(zipfile.ZipInfo(name), content[name], zipfile.ZIP_DEFLATED)
+
+    write_atomic(archive, write)

@@ -1,0 +1,1 @@
+"""The gate: an exported file must behave as the Keras model does, on every runtime."""

@@ -1,0 +1,1 @@
+"""The exported graph: its signatures, what is trained, the optimisers."""

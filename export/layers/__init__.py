@@ -1,0 +1,1 @@
+"""Layers of the exported graph: a hand-written forward and backward pass of each."""

@@ -1,0 +1,1 @@
+"""The item table of the exported file: quantised, packed, lean."""

@@ -1,0 +1,1 @@
+"""The subcommands; each module ends with its table of commands."""

@@ -1,0 +1,113 @@
+"""The subcommand run, and one for each stage of a run."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pocketrec.commands.options import add_run_options, named_resources
+from pocketrec.commands.terminal import LOG_FILE, native_noise_into
+from pocketrec.device.base.errors import ConfigError
+from pocketrec.device.cli.command import Command
+from pocketrec.stages import STAGES, TARGETS
+
+if TYPE_CHECKING:
+    from pocketrec.cloud.base.runs import Run, Stage
+
+
+
+def _run_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Do every stage of a run: prepare, train, candidates, rehearse, export, fleet, report.\n"
+        "Stages that are up to date are skipped; an interrupted run goes on where it was; a changed\n"
+        "configuration does the stages again that depend on it."
+    )
+    add_run_options(parser)
+
+
+def _stage_arguments(stage: Stage) -> Callable[[argparse.ArgumentParser], None]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        does = f"{stage.does[0].upper()}{stage.does[1:]}."
+        parser.description = f"{does}\nStages that it needs and that are not up to date are done first."
+        add_run_options(parser)
+        parser.add_argument("--force", action="store_true", help="do the stage again even if it is up to date")
+        if stage.name == "train":
+            parser.add_argument("--workers", metavar="HOST:PORT,...", help="train by several processes: all of them")
+            parser.add_argument("--index", metavar="I", type=int, help="which of --workers this is; 0 writes the model")
+
+    return add
+
+
+def _run_stages(options: argparse.Namespace) -> None:
+    from pocketrec.cloud.base.runs import Pipeline, Run
+    from pocketrec.cloud.config.load import load_config
+    from pocketrec.commands.results import results
+
+    config = load_config(options.config, [*options.overrides, *named_resources(options)])
+    if not config.model.tied and options.command not in ("prepare", "train", "candidates"):
+        raise ConfigError("a device holds one item table: set model.tied = true (train alone can do without)")
+    options.out = options.out or Path("runs", Path(options.config).stem)
+    folder = options.out
+    targets = None if options.command == "run" else TARGETS[options.command]
+    with native_noise_into(folder / LOG_FILE) as terminal:
+
+        def say(line: str) -> None:
+            if not options.quiet:
+                print(line, file=terminal, flush=True)
+
+        run = Run(config, folder, say, terminal=None if options.quiet else terminal)
+        started = time.monotonic()
+        with _together(options, run) as run:
+            if run.workers and not run.workers.chief:
+                from pocketrec.stages.follow import follow
+
+                follow(run)
+            else:
+                Pipeline(STAGES, run).execute(targets, force=getattr(options, "force", False))
+        say(f"done in {time.monotonic() - started:.1f} s")
+    if options.command in ("run", "fleet"):
+        print(results(folder))
+
+
+@contextlib.contextmanager
+def _together(options: argparse.Namespace, run: Run) -> Iterator[Run]:
+    """The run with its workers, where it is a training by several; the chief lets the others go at the end."""
+    named = options.command == "train" and (options.workers is not None or options.index is not None)
+    if not named and (options.command != "train" or "TF_CONFIG" not in os.environ):
+        yield run
+        return
+    from pocketrec.stages.follow import DONE, FAILED
+    from pocketrec.stages.parts import use_threads
+
+    use_threads(run)
+    from pocketrec.cloud.training.distributed import DisagreementError, announce, connect, lost_is_one_line
+
+    run.say("waiting for all workers")
+    workers = connect(options.workers, options.index)
+    said: int | None = FAILED
+    try:
+        yield dataclasses.replace(run, workers=workers)
+        said = DONE
+    except DisagreementError:
+        said = None
+        raise
+    finally:
+        if workers and workers.chief and said is not None:
+            with lost_is_one_line() if said == DONE else contextlib.suppress(Exception):
+                announce(workers, said)
+
+
+#: One for each stage that has a subcommand; the stages' modules are light.
+STAGE_COMMANDS = {
+    stage.name: Command(stage.help, _stage_arguments(stage), _run_stages) for stage in STAGES if stage.help
+}
+COMMANDS = {
+    "run": Command("do everything: from a log to a bundle, an evaluation and a report", _run_arguments, _run_stages),
+    **STAGE_COMMANDS,
+}

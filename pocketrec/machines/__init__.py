@@ -1,0 +1,1 @@
+"""Other machines, and this one: Android over adb, boards over ssh, what works here."""

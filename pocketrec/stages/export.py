@@ -1,0 +1,37 @@
+"""Stage export: the TensorFlow Lite file, checked on every runtime, and the bundle."""
+
+from __future__ import annotations
+
+from pocketrec.cloud.base.runs import Run, Stage, read_json
+from pocketrec.stages.bundles import publish
+from pocketrec.stages.models import export_model
+from pocketrec.stages.parts import plain, use_threads
+from pocketrec.stages.recipes import needs_naive, recipe_of_run
+
+
+def export(run: Run) -> None:
+    """Write and check the TensorFlow Lite file and publish the bundle: ``RUN/export``, ``RUN/bundle``."""
+    use_threads(run)
+    recipe = recipe_of_run(run)
+    export_model(run, "train/model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
+    if needs_naive(run.config, recipe):
+        naive = run.config.personalise
+        export_model(run, "train/model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False)
+    size = publish(run, metrics=None)
+    checked = ", ".join(read_json(run.folder / "export" / "facts.json")["gate"]["runtimes"])
+    run.detail(f"model.tflite, {size / 1e6:.2f} MB, checked on {checked}")
+
+
+EXPORT = Stage(
+    "export",
+    "write the TensorFlow Lite file, check it on every runtime, write the bundle",
+    needs=("train", "candidates", "rehearse"),
+    depends=lambda c: [
+        *plain(c.export, c.lean, c.personalise), c.candidates.k, c.evaluate.naive, c.evaluate.mask_seen,
+    ],
+    work=export,
+    leaves=("export/model.tflite", "bundle", "bundle.zip", "packed", "packed.zip"),
+    clears=("export",),
+    help="write the .tflite file, check it on every runtime, write the bundle",
+    does="re-states the model as a TensorFlow Lite file, checks it, and writes the bundle: RUN/bundle",
+)

@@ -1,0 +1,30 @@
+"""Models of a run, exported."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pocketrec.cloud.base.runs import Run
+from pocketrec.device.base.files import storage_error
+
+if TYPE_CHECKING:
+    import keras
+
+
+def export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *, gate: bool) -> None:
+    """Re-state the model ``RUN/NAME.keras`` as a TensorFlow Lite file in `folder`, checked where `gate` is set."""
+    from pocketrec.cloud.backbones import load_model
+    from pocketrec.export.build import build_tflite
+    from pocketrec.export.gate.gate import check
+
+    model: keras.Model = load_model(run.folder / f"{name}.keras")
+    try:
+        exported = build_tflite(
+            model, run.config.model, run.config.export, way=way, optimizer=optimizer, candidates=run.config.candidates.k
+        )
+        checked = check(exported, model, run.config.seed).to_dict() if gate else {}
+    except OSError as error:  # both work in a temporary folder
+        raise storage_error(tempfile.gettempdir(), error) from None
+    exported.save(folder, checked)

@@ -1,0 +1,27 @@
+"""What the stages share: parts of keys, and the threads of TensorFlow."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+from pocketrec.cloud.base.runs import Run
+from pocketrec.cloud.config.run import RunConfig
+
+
+def plain(*configs: Any) -> list[Any]:
+    """Tables of the configuration as plain values, for a stage's key."""
+    return [dataclasses.asdict(config) for config in configs]
+
+
+def ranking(config: RunConfig) -> list[Any]:
+    """How ranks are taken, for a stage's key."""
+    return [config.evaluate.mask_seen, config.evaluate.ties, config.evaluate.bootstrap]
+
+
+def use_threads(run: Run) -> None:
+    """Give TensorFlow its threads; has an effect before TensorFlow is first used only."""
+    threads = str(run.config.resources.threads or os.cpu_count() or 1)
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", threads)
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")

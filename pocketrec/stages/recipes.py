@@ -1,0 +1,80 @@
+"""The recipe that a run ships: the rehearsal's, or the configured one; and a recipe in words."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Final
+
+from pocketrec.cloud.base.runs import Run, read_json
+from pocketrec.cloud.config.personalise import PersonaliseConfig
+from pocketrec.cloud.config.run import RunConfig
+
+if TYPE_CHECKING:
+    from pocketrec.cloud.data.sequences import Sequences
+
+RECIPE: Final = "rehearse/recipe.json"
+REHEARSAL: Final = "rehearse/rehearsal.json"
+
+
+def has_rehearsal(config: RunConfig) -> bool:
+    """Whether a run rehearses: not where a log has its own split, for then no device learns."""
+    return config.rehearse.enabled and config.split.kind != "column"
+
+
+def rehearsal_parts(config: RunConfig, before: Sequences) -> Any:
+    """Events before the earlier cut, those between the cuts, and how many of these each user learns from."""
+    from pocketrec.cloud.data.split import rehearsal_split
+
+    per_user, share = config.split.kind == "per_user", config.split.learn_share
+    return rehearsal_split(before, config.rehearse.quantile, per_user=per_user, learn_share=share)
+
+
+def recipe_of_run(run: Run) -> dict[str, Any]:
+    """The recipe that the bundle ships: the rehearsal's, or the configured one where there was no rehearsal."""
+    if has_rehearsal(run.config):
+        return read_json(run.folder / RECIPE)
+    return recipe_of(run.config.personalise)
+
+
+def recipe_of(config: PersonaliseConfig) -> dict[str, Any]:
+    """The recipe of table ``[personalise]``."""
+    from pocketrec.device.contract.recipe import Recipe
+
+    return Recipe(**dataclasses.asdict(config)).to_dict()
+
+
+def repeats_alone(recipe: dict[str, Any]) -> dict[str, Any] | None:
+    """A recipe with another's bonus for repeats and no training; None where that one has no bonus."""
+    from pocketrec.device.contract.recipe import Recipe
+    from pocketrec.device.contract.repeats import Repeats
+
+    bonus = Repeats(**recipe["repeats"])
+    if not (recipe["personalise"] and bonus.strength):
+        return None
+    return Recipe(
+        way=recipe["way"], optimizer=recipe["optimizer"], passes=0, minimum_events=0, targets="all", repeats=bonus
+    ).to_dict()
+
+
+def needs_naive(config: RunConfig, recipe: dict[str, Any]) -> bool:
+    """Whether naive fine-tuning trains other tensors, or by another optimiser, than the bundle's model."""
+    naive = config.personalise
+    other = (naive.way, naive.optimizer) != (recipe["way"], recipe["optimizer"])
+    return other and config.evaluate.naive and config.split.kind != "column"
+
+
+def in_words(recipe: dict[str, Any]) -> str:
+    """A recipe in one line."""
+    if not recipe["personalise"]:
+        return "nothing to gain: devices stay with the global model"
+    parts = ["no training"]
+    if recipe["passes"]:
+        parts = [f"{recipe['way']}, {recipe['optimizer']} {recipe['learning_rate']:g} x {recipe['passes']} passes"]
+        parts += [f"pull {recipe['proximal']:g}"] if recipe["proximal"] else []
+    bonus = recipe["repeats"]
+    if bonus["strength"]:
+        forms = {"decay": bonus["decay"] < 1, "power": bonus["power"] > 0, "follows": bonus["follows"] > 0,
+                 "time_power": bonus.get("time_power", 0.0) > 0}  # fmt: skip
+        form = ", ".join(f"{name} {bonus[name]:g}" for name, shown in forms.items() if shown)
+        parts.append(f"bonus for repeats {bonus['strength']:g} ({form})")
+    return ", ".join(parts)

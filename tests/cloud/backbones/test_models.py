@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pocketrec.cloud.backbones import (
+    BACKBONES,
+    FC,
+    ITEM_EMBEDDING,
+    backbone,
+    build_model,
+    input_embeddings,
+    input_table,
+    is_tied,
+    item_embeddings,
+    load_model,
+    logits,
+    output_table,
+    save_model,
+)
+from pocketrec.cloud.backbones.gru_layer import gru
+from pocketrec.cloud.config import model as config
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.base.errors import ConfigError, DataError
+
+ITEMS = 12
+SEED = tf.constant([1, 2], tf.int32)
+
+
+class BackboneContract:
+    """What holds for every backbone; a subclass names one."""
+
+    name: str
+
+    def config(self, **changes: float) -> ModelConfig:
+        sizes = {"embedding": 5, "hidden": 7, "layers": 2, "window": 8, "dropout": 0.0, **changes}
+        return ModelConfig(backbone=self.name, **sizes)  # type: ignore[arg-type]
+
+    def model(self, **changes: float) -> keras.Model:
+        return build_model(self.config(**changes), ITEMS, seed=3)
+
+    def test_maps_items_to_user_embeddings(self) -> None:
+        items = np.array([[1, 2, 3, 0], [4, 0, 0, 0]], np.int32)
+        model = self.model()
+        out = np.asarray(model(items))
+        assert out.shape == (2, 4, 5)
+        assert out.dtype == np.float32
+        assert model.get_layer(ITEM_EMBEDDING).embeddings.shape == (ITEMS + 1, 5)
+        assert model.get_layer(FC).kernel.shape[-1] == 5
+
+    def test_equal_seeds_give_equal_weights_whatever_the_global_state(self) -> None:
+        keras.utils.set_random_seed(1)
+        one = self.model().get_weights()
+        keras.utils.set_random_seed(2)
+        two = self.model().get_weights()
+        other = build_model(self.config(), ITEMS, seed=4).get_weights()
+        assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+        assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+    def test_sees_nothing_later(self) -> None:
+        model = self.model()
+        items = np.arange(1, 9, dtype=np.int32)[None]
+        changed = items.copy()
+        changed[0, 5] = 12
+        before, after = np.asarray(model(items)), np.asarray(model(changed))
+        np.testing.assert_array_equal(before[:, :5], after[:, :5])
+        assert not np.allclose(before[:, 5], after[:, 5])
+
+    def test_padding_repeats_the_last_embedding(self) -> None:
+        model = self.model()
+        out = np.asarray(model(np.array([[3, 1, 0, 0]], np.int32)))
+        short = np.asarray(model(np.array([[3, 1]], np.int32)))
+        np.testing.assert_allclose(out[:, :2], short, atol=1e-6)
+        np.testing.assert_allclose(out[:, 2:], np.repeat(out[:, 1:2], 2, 1), atol=1e-6)
+
+    def test_packed_rows_equal_the_model_on_each_window(self) -> None:
+        model, config = self.model(), self.config()
+        packed = np.array([[1, 2, 3, 4, 5, 6, 7, 0], [8, 9, 1, 1, 2, 0, 0, 0]], np.int32)
+        keep = np.ones((2, 8), np.float32)
+        for row, column in ((0, 0), (0, 3), (0, 6), (1, 0), (1, 2)):
+            keep[row, column] = 0
+        out, _ = backbone(self.name).train_embeddings(model, config, tf.constant(packed), tf.constant(keep), SEED)
+        for row, begin, end in ((0, 0, 3), (0, 3, 6), (0, 6, 7), (1, 0, 2), (1, 2, 5)):
+            alone = np.asarray(model(packed[row : row + 1, begin:end]))
+            np.testing.assert_allclose(np.asarray(out)[row, begin:end], alone[0], atol=1e-6)
+
+    def test_gradients_equal_those_of_the_keras_model(self) -> None:
+        model, config = self.model(), self.config()
+        items = tf.constant([[1, 2, 3, 4], [5, 6, 7, 7]], tf.int32)
+        keep = tf.constant([[0.0, 1, 1, 1], [0, 1, 1, 1]])
+        weights = tf.constant(np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32))
+        variables = [variable.value for variable in model.trainable_variables]
+        with tf.GradientTape() as tape:
+            out, _ = backbone(self.name).train_embeddings(model, config, items, keep, SEED)
+            fast = tf.reduce_sum(out * weights)
+        fast_gradients = tape.gradient(fast, variables)
+        with tf.GradientTape() as tape:
+            slow = tf.reduce_sum(model(items, training=True) * weights)
+        for a, b in zip(fast_gradients, tape.gradient(slow, variables), strict=True):
+            np.testing.assert_allclose(tf.convert_to_tensor(a), tf.convert_to_tensor(b), atol=2e-5, rtol=1e-4)
+
+    def test_dropout_follows_from_the_seed(self) -> None:
+        config = self.config(dropout=0.5, hidden_dropout=0.3)
+        model = build_model(config, ITEMS, 3)
+        items, keep = tf.constant([[1, 2, 3]]), tf.constant([[0.0, 1, 1]])
+        run = backbone(self.name).train_embeddings
+        one, _ = run(model, config, items, keep, SEED)
+        np.testing.assert_array_equal(one, run(model, config, items, keep, SEED)[0])
+        assert not np.allclose(one, run(model, config, items, keep, SEED + 1)[0])
+
+    def test_state_goes_on_from_call_to_call(self) -> None:
+        """D7: a session in one call, and the same in three with the state handed on, beside one that starts later."""
+        model, config, run = self.model(), self.config(), backbone(self.name).train_embeddings
+        items, keep = tf.constant([[1, 2, 3, 4, 5, 6], [7, 8, 9, 1, 2, 3]]), np.ones((2, 6), np.float32)
+        keep[0, 0] = keep[1, 0] = keep[1, 3] = 0
+        whole, _ = run(model, config, items, tf.constant(keep), SEED)
+        state, parts = tf.zeros(backbone(self.name).state_shape(config, 2)), []
+        for begin in (0, 2, 4):
+            part, state = run(model, config, items[:, begin : begin + 2], keep[:, begin : begin + 2], SEED, state)
+            parts.append(part)
+        np.testing.assert_allclose(tf.concat(parts, 1), whole, atol=1e-6)
+
+    def test_two_tables_where_untied(self, tmp_path: Path) -> None:
+        tied, config = self.model(), dataclasses.replace(self.config(), tied=False)
+        model = build_model(config, ITEMS, seed=3)
+        assert is_tied(tied)
+        assert not is_tied(model)
+        assert output_table(tied) is input_table(tied)
+        assert output_table(model).shape == input_table(model).shape == (ITEMS + 1, 5)
+        assert not np.allclose(output_table(model)[1:], input_table(model)[1:])
+        assert not output_table(model)[0].numpy().any()
+        assert not input_table(model)[0].numpy().any()
+        items = np.array([[3, 1, 0, 0]], np.int32)
+        np.testing.assert_array_equal(model(items), tied(items))  # the second table is for scores alone
+        np.testing.assert_array_equal(item_embeddings(model), output_table(model))
+        np.testing.assert_array_equal(input_embeddings(model), input_table(model))
+        save_model(model, tmp_path / "model.keras")
+        again = load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(output_table(again), output_table(model))
+        np.testing.assert_array_equal(again(items), model(items))
+
+    def test_saved_and_loaded_it_is_the_same(self, tmp_path: Path) -> None:
+        model = self.model(dropout=0.5)
+        save_model(model, tmp_path / "new" / "model.keras")
+        again = load_model(tmp_path / "new" / "model.keras")
+        items = np.array([[3, 1, 0, 0]], np.int32)
+        np.testing.assert_array_equal(model(items), again(items))
+        assert again.get_layer(ITEM_EMBEDDING) is not None
+        assert [path.name for path in (tmp_path / "new").iterdir()] == ["model.keras"]
+
+    def test_logits_leave_padding_out(self) -> None:
+        model = self.model()
+        embeddings = np.asarray(model(np.array([[3, 1]], np.int32)))
+        scores = logits(model, embeddings)
+        assert scores.shape == (1, 2, ITEMS + 1)
+        assert np.isneginf(scores[..., 0]).all()
+        np.testing.assert_allclose(scores[0, 1, 4], embeddings[0, 1] @ item_embeddings(model)[4], rtol=1e-5)
+
+
+class TestGru(BackboneContract):
+    name = "gru"
+
+    def test_layer_names_are_those_of_the_contract(self) -> None:
+        names = {layer.name for layer in self.model(layers=3).layers}
+        assert {"item_embedding", "gru_1", "gru_2", "gru_3", "fc"} <= names
+
+    def test_state_is_reset_once_a_session_and_never_within_one(self) -> None:
+        """D7: a session of eight, and the same eight as two sessions of four."""
+        model, config = self.model(), self.config()
+        items = tf.constant([[1, 2, 3, 4, 1, 2, 3, 4]])
+        run = backbone("gru").train_embeddings
+        cut = np.asarray(run(model, config, items, tf.constant([[0.0, 1, 1, 1, 0, 1, 1, 1]]), SEED)[0])
+        whole = np.asarray(run(model, config, items, tf.constant([[0.0, 1, 1, 1, 1, 1, 1, 1]]), SEED)[0])
+        np.testing.assert_allclose(cut[:, :4], cut[:, 4:], atol=1e-6)
+        assert not np.allclose(whole[:, :4], whole[:, 4:])
+
+
+def test_every_backbone_has_a_contract_test() -> None:
+    assert {cls.name for cls in BackboneContract.__subclasses__()} == set(BACKBONES)
+
+
+def test_unknown_backbone() -> None:
+    with pytest.raises(ConfigError, match=r"set model\.backbone to one of"):
+        backbone("oracle")
+    assert set(BACKBONES) == set(config.BACKBONES)
+
+
+@pytest.mark.parametrize("content", [None, b"not a model"])
+def test_a_model_that_cannot_be_loaded(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "model.keras"
+    if content:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="run `pocketrec train` again"):
+        load_model(path)
+
+
+def test_gru_layer_equals_keras_and_plain_numpy() -> None:
+    rng = np.random.default_rng(5)
+    inputs = rng.normal(size=(6, 3, 4)).astype(np.float32)  # (T, B, D)
+    layer = keras.layers.GRU(5, return_sequences=True, reset_after=True, bias_initializer="random_normal")
+    expected = np.asarray(layer(inputs.transpose(1, 0, 2))).transpose(1, 0, 2)
+    kernel, recurrent, bias = layer.get_weights()
+    keep = np.ones((6, 3, 1), np.float32)
+    got = gru(tf.constant(inputs), tf.constant(keep), *map(tf.constant, (kernel, recurrent, bias)))
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+
+    def sigmoid(x: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-x))
+
+    state = np.zeros((3, 5))
+    for step in inputs:
+        x, h = step @ kernel + bias[0], state @ recurrent + bias[1]
+        z, r = sigmoid(x[:, :5] + h[:, :5]), sigmoid(x[:, 5:10] + h[:, 5:10])
+        state = z * state + (1 - z) * np.tanh(x[:, 10:] + r * h[:, 10:])
+    np.testing.assert_allclose(np.asarray(got)[-1], state, atol=1e-5)
+
+
+def test_gru_layer_gradients_with_cuts_equal_automatic_ones() -> None:
+    rng = np.random.default_rng(6)
+    shapes = ((5, 3, 4), (4, 15), (5, 15), (2, 15))
+    inputs, kernel, recurrent, bias = (tf.constant(rng.normal(size=shape).astype(np.float32)) for shape in shapes)
+    keep = tf.constant((rng.random((5, 3, 1)) > 0.4).astype(np.float32))
+    weights = tf.constant(rng.normal(size=(5, 3, 5)).astype(np.float32))
+
+    def plain() -> tf.Tensor:
+        state, states = tf.zeros((3, 5)), []
+        for t in range(5):
+            state = state * keep[t]
+            x, h = inputs[t] @ kernel + bias[0], state @ recurrent + bias[1]
+            z, r = tf.sigmoid(x[:, :5] + h[:, :5]), tf.sigmoid(x[:, 5:10] + h[:, 5:10])
+            state = z * state + (1 - z) * tf.tanh(x[:, 10:] + r * h[:, 10:])
+            states.append(state)
+        return tf.stack(states)
+
+    sources = [inputs, kernel, recurrent, bias]
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(sources)
+        fast, slow = (
+            tf.reduce_sum(gru(inputs, keep, kernel, recurrent, bias) * weights),
+            tf.reduce_sum(plain() * weights),
+        )
+    for a, b in zip(tape.gradient(fast, sources), tape.gradient(slow, sources), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("hidden", [128, 300])
+def test_a_start_by_copying_says_what_the_user_had_lately(hidden: int) -> None:
+    sizes = {"embedding": 128, "hidden": hidden, "layers": 1, "window": 6, "embedding_std": 0.35}
+    model = build_model(ModelConfig(**sizes, start="copy"), 300, seed=3)  # type: ignore[arg-type]
+    scores = logits(model, np.asarray(model(np.array([[40, 7, 40, 9, 120]], np.int32))))[0, -1]
+    best = np.argsort(-scores).tolist()
+    assert best[0] == 120, "of 300 items, untrained"
+    assert {120, 9, 40} <= set(best[:6])
+    assert scores[40] > scores[7], "had later, and twice"
+    plain = build_model(ModelConfig(**sizes), 300, seed=3)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(item_embeddings(plain), item_embeddings(model))

@@ -1,0 +1,102 @@
+"""A configuration is checked when it is made: a wrong value is one line at once and no failure minutes later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pocketrec.cloud.config.data import FORMATS
+from pocketrec.cloud.config.load import config_from_dict
+from pocketrec.cloud.config.resources import RUNTIMES
+from pocketrec.cloud.config.training import OPTIMIZERS
+from pocketrec.cloud.data.formats import _LAYOUTS
+from pocketrec.cloud.training.optimizers import _OPTIMIZERS
+from pocketrec.device.base.errors import ConfigError
+from pocketrec.device.engine import runtime
+
+INFINITY, NAN = float("inf"), float("nan")
+WRONG: list[tuple[str, str, Any]] = [
+    ("data", "format", "foo"),
+    ("data", "max_bad_share", NAN),
+    ("data", "min_item_count", 0),
+    ("split", "kind", "foo"),
+    ("split", "quantile", 1.0),
+    ("split", "learn_share", 0.0),
+    ("model", "backbone", "foo"),
+    ("model", "window", 0),
+    ("model", "dropout", 1.0),
+    ("train", "optimizer", "lamb"),
+    ("train", "learning_rate", INFINITY),
+    ("train", "learning_rate", NAN),
+    ("train", "loss", "foo"),
+    ("train", "decay", "foo"),
+    ("train", "clip_norm", -1.0),
+    ("train", "patience", -1),
+    ("train", "negatives", -1),
+    ("train", "batching", "users"),
+    ("train", "unroll", 0),
+    ("train", "sampler", "zipf"),
+    ("train", "sampler_rho", 0.0),
+    ("train", "sampler_alpha", -0.5),
+    ("train", "warmup", 1.0),
+    ("train", "recency_half_life", -1.0),
+    ("train", "checkpoint_minutes", -1.0),
+    ("model", "implementation", "cudnn"),
+    ("train", "validation", 1.0),
+    ("candidates", "method", "foo"),
+    ("candidates", "k", 0),
+    ("candidates", "factors", 0),
+    ("candidates", "iterations", -1),
+    ("candidates", "regularization", -1.0),
+    ("candidates", "alpha", -1.0),
+    ("export", "item_table", "int4"),
+    ("export", "batch", 0),
+    ("export", "negatives", 0),
+    ("export", "full_softmax_limit", -1),
+    ("personalise", "way", "foo"),
+    ("personalise", "optimizer", "rmsprop"),
+    ("personalise", "learning_rate", -1.0),
+    ("personalise", "passes", -1),
+    ("personalise", "proximal", -1.0),
+    ("personalise", "minimum_events", -1),
+    ("rehearse", "quantile", 0.0),
+    ("rehearse", "users", -3),
+    ("rehearse", "ways", ["foo"]),
+    ("rehearse", "ways", []),
+    ("rehearse", "optimizers", ["lamb"]),
+    ("rehearse", "learning_rates", [0.1, -1.0]),
+    ("rehearse", "passes", [-1]),
+    ("rehearse", "proximals", [-1.0]),
+    ("rehearse", "targets", ["foo"]),
+    ("rehearse", "repeats", [-1.0]),
+    ("rehearse", "repeats", [INFINITY]),
+    ("rehearse", "decays", [1.0]),
+    ("evaluate", "ties", "foo"),
+    ("evaluate", "users", -1),
+    ("evaluate", "bootstrap", 0),
+    ("resources", "threads", -2),
+    ("resources", "processes", -5),
+    ("resources", "runtime", "foo"),
+]
+
+
+@pytest.mark.parametrize(("table", "key", "value"), WRONG)
+def test_a_wrong_value_is_refused_by_name(table: str, key: str, value: Any) -> None:
+    tables: dict[str, Any] = {"data": {"set": "synthetic"}}
+    tables.setdefault(table, {})[key] = value
+    with pytest.raises(ConfigError, match=rf"\[{table}\] .*{key}|no list of the grid") as caught:
+        config_from_dict(tables)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31])
+def test_a_wrong_seed_is_refused(seed: int) -> None:
+    with pytest.raises(ConfigError, match="seed must lie"):
+        config_from_dict({"seed": seed})
+
+
+def test_names_are_those_of_the_tables_that_have_them() -> None:
+    assert set(FORMATS) == {"auto", "parquet", *_LAYOUTS}
+    assert set(RUNTIMES) == {"auto", *runtime.RUNTIMES}
+    assert set(OPTIMIZERS) == set(_OPTIMIZERS)

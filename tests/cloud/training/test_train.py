@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pocketrec.cloud.backbones import backbone, build_model, item_embeddings, load_model
+from pocketrec.cloud.baselines.neighbours import fit_neighbours
+from pocketrec.cloud.config.evaluate import EvaluateConfig
+from pocketrec.cloud.config.knn import KnnConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.training import TrainConfig
+from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.evaluation.global_model import sequence_ranks
+from pocketrec.cloud.training import batches as train_batches
+from pocketrec.cloud.training import sessions as train_sessions
+from pocketrec.cloud.training import trainer as training
+from pocketrec.cloud.training.batches import Batch, WindowBatches
+from pocketrec.cloud.training.item_start import similarity_factors
+from pocketrec.cloud.training.objective import Objective
+from pocketrec.cloud.training.step import TrainSteps
+from pocketrec.cloud.training.trainer import train
+from pocketrec.device.base.errors import ConfigError, DataError
+
+ITEMS = 15
+MODEL = ModelConfig(embedding=8, hidden=12, layers=1, window=5, dropout=0.2, hidden_dropout=0.1)
+CONFIG = TrainConfig(epochs=3, batch=8, learning_rate=0.02, validation=0.2, patience=2, decay="linear")
+
+
+def cycles(users: int = 60, seed: int = 0) -> Sequences:
+    """Everybody goes round the items 1..N from anywhere, all at about the same time: the next item is known."""
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(2, 14, users)
+    codes = np.repeat(np.arange(users), lengths)
+    place = np.concatenate([np.arange(length) for length in lengths])
+    items = (rng.integers(0, ITEMS, users)[codes] + place) % ITEMS + 1
+    return Sequences.build(
+        np.array([f"{i:03}" for i in range(users)], dtype=object), codes, items, place * users + codes
+    )
+
+
+def weights(model: Any) -> list[np.ndarray]:
+    return [np.array(value) for value in model.get_weights()]
+
+
+def same(one: list[np.ndarray], two: list[np.ndarray]) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+class StoppedError(Exception):
+    """What a test raises to break a training off."""
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return train(MODEL, CONFIG, cycles(), ITEMS, tmp_path_factory.mktemp("whole"), seed=5)
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    [
+        ("full_softmax", {}),
+        ("full_softmax", {"batching": "sessions", "unroll": 3}),
+        ("full_softmax", {"recency_half_life": 0.5, "warmup": 0.1, "tied": False}),
+        ("sampled_softmax", {"negatives": 10}),
+        ("cross_entropy", {"negatives": 0, "tied": False}),
+        ("cross_entropy", {"negatives": 4, "batching": "sessions", "unroll": 1, "sampler": "popularity"}),
+        ("full_softmax", {"implementation": "keras"}),
+        ("bpr", {"negatives": 4, "sampler": "rank"}),
+        ("top1", {"negatives": 4, "sampler": "uniform"}),
+        ("bpr_max", {"negatives": 4, "batching": "sessions", "clip_norm": 5.0}),
+    ],
+)
+def test_it_learns_what_can_be_known(tmp_path: Path, loss: str, options: dict[str, Any]) -> None:
+    """D3: the loss falls and the model beats popularity on a log whose next item is certain."""
+    shape = {key: options.pop(key) for key in ("tied", "implementation") if key in options}
+    config = TrainConfig(epochs=15, batch=8, learning_rate=0.02, validation=0.0, loss=loss, **options)
+    model, log = dataclasses.replace(MODEL, dropout=0.0, embedding=16, hidden=16, **shape), cycles(120)
+    trained = train(model, config, log, ITEMS, tmp_path)
+    losses = [entry["loss"] for entry in trained.history]
+    assert losses[-1] < losses[0] * 0.75
+    ranks = sequence_ranks(trained.model, log, MODEL.window, EvaluateConfig())
+    ours, popular = (float((1 / np.concatenate(ranks[name])).mean()) for name in ("global", "popularity"))
+    assert ours > 0.9
+    assert ours > 2 * popular
+
+
+def test_items_of_the_same_users_start_alike(tmp_path: Path) -> None:
+    log = cycles(120)
+    factors = similarity_factors(log, ITEMS, 16, seed=3)
+    assert factors.shape == (ITEMS + 1, 16)
+    np.testing.assert_array_equal(factors, similarity_factors(log, ITEMS, 16, seed=3))
+    found = fit_neighbours(KnnConfig(neighbours=ITEMS, shrink=5.0), log, ITEMS)
+    similarities = np.zeros((ITEMS + 1, ITEMS + 1))
+    similarities[np.repeat(np.arange(ITEMS + 1), np.diff(found.offsets)), found.items] = found.similarities
+    wide = similarity_factors(log, ITEMS, ITEMS + 5, seed=3)
+    np.testing.assert_allclose(wide @ wide.T, similarities, atol=0.02)
+    config = dataclasses.replace(CONFIG, validation=0.0, decay="none", epochs=1, learning_rate=1e-9)
+    with_factors, without = (
+        item_embeddings(
+            train(dataclasses.replace(MODEL, similarity=weight), config, log, ITEMS, tmp_path / str(weight)).model
+        )
+        for weight in (2.0, 0.0)
+    )
+    factors = similarity_factors(log, ITEMS, MODEL.embedding, seed=1)
+    np.testing.assert_allclose(with_factors - without, 2 * factors, atol=1e-4)
+
+
+def test_who_watches_sees_the_model_of_the_epoch_adds_figures_and_may_end_it(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, validation=0.0, decay="none")
+    seen: list[list[np.ndarray]] = []
+
+    def watch(model: Any, entry: dict[str, Any]) -> bool:
+        seen.append(weights(model))
+        entry["mine"] = len(seen)
+        return len(seen) == 2
+
+    trained = train(MODEL, config, cycles(), ITEMS, tmp_path, seed=5, watch=watch)
+    assert [entry["mine"] for entry in trained.history] == [1, 2]
+    two = train(MODEL, dataclasses.replace(config, epochs=2), cycles(), ITEMS, tmp_path / "two", seed=5)
+    assert same(weights(trained.model), weights(two.model))
+    assert same(seen[1], weights(two.model))
+
+
+def test_both_implementations_have_the_same_loss_and_gradients() -> None:
+    """On the processor; on a GPU the Keras layer is cuDNN's."""
+    config, log = TrainConfig(batch=8), cycles(8)
+    found = []
+    for implementation in ("unrolled", "keras"):
+        shape = dataclasses.replace(MODEL, layers=2, dropout=0.0, hidden_dropout=0.0, implementation=implementation)
+        model = build_model(shape, ITEMS, 1)
+        objective = Objective(config, np.bincount(log.items, minlength=ITEMS + 1))
+        steps = TrainSteps(backbone("gru"), model, shape, config, objective, 1)
+        whole = WindowBatches(log, np.ones(log.events), 5, 99, packed=implementation == "unrolled")
+        batch = Batch(*(array[0] for array in next(whole.blocks([1])).batches))
+        with tf.GradientTape() as tape:
+            loss, _ = steps.loss(batch, tf.constant([1, 1]))
+        found.append((batch.items.shape, loss, tape.gradient(loss, steps.updater.sources)))
+    (one, loss, gradients), (two, other, others) = found
+    assert one != two  # packed rows, and a row for each window
+    assert float(loss) == pytest.approx(float(other), rel=1e-6)
+    for a, b in zip(gradients, others, strict=True):
+        np.testing.assert_allclose(tf.convert_to_tensor(a), tf.convert_to_tensor(b), atol=1e-6)
+
+
+def test_keras_layers_cannot_carry_sessions(tmp_path: Path) -> None:
+    shape, config = dataclasses.replace(MODEL, implementation="keras"), dataclasses.replace(CONFIG, batching="sessions")
+    with pytest.raises(ConfigError, match=r"model\.implementation = \"unrolled\""):
+        train(shape, config, cycles(), ITEMS, tmp_path)
+
+
+def test_history_and_result(whole: Any) -> None:
+    search = [entry for entry in whole.history if entry["phase"] == "search"]
+    final = [entry for entry in whole.history if entry["phase"] == "final"]
+    assert [entry["epoch"] for entry in search] == list(range(1, len(search) + 1))
+    best = max(search, key=lambda entry: entry["val_mrr@20"])["epoch"]
+    assert len(final) == whole.epochs == best
+    assert {"loss", "rate", "seconds", "val_recall@20", "val_mrr@20"} <= set(search[0])
+    assert "val_mrr@20" not in final[0]
+    assert whole.seconds == pytest.approx(sum(entry["seconds"] for entry in whole.history))
+    assert same(weights(load_model(whole.path)), weights(whole.model))
+
+
+def test_equal_seeds_give_equal_weights(whole: Any, tmp_path: Path) -> None:
+    again = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path / "again", seed=5)
+    other = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path / "other", seed=6)
+    assert same(weights(again.model), weights(whole.model))
+    assert not same(weights(other.model), weights(whole.model))
+
+
+@pytest.mark.parametrize("after", [1, 3, 4])
+def test_broken_off_and_resumed_it_ends_with_the_same_weights(whole: Any, tmp_path: Path, after: int) -> None:
+    calls = 0
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        nonlocal calls
+        calls += 1
+        if len(seen) >= after and calls % 3 == 2:  # in the middle of an epoch
+            raise StoppedError
+
+    seen: list[dict[str, Any]] = []
+    with pytest.raises(StoppedError):
+        train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5, record=seen.append, progress=stop)
+    resumed = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5, record=seen.append)
+    assert same(weights(resumed.model), weights(whole.model))
+    assert [e["loss"] for e in seen] == [e["loss"] for e in whole.history] == [e["loss"] for e in resumed.history]
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"batching": "sessions", "unroll": 2, "loss": "cross_entropy", "negatives": 3}]
+)
+def test_broken_off_within_an_epoch_it_goes_on_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    """With blocks and calls of a few steps, and a checkpoint after each: the state of the sessions is in it, too."""
+    monkeypatch.setattr(training, "_STEPS", 2)
+    for module in (train_batches, train_sessions):
+        monkeypatch.setattr(module, "BLOCK", 100)
+    config = dataclasses.replace(CONFIG, epochs=2, validation=0.0, checkpoint_minutes=1e-9, **options)
+    places: list[int] = []
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        places.append(done)
+        if len(places) in (4, 9):
+            raise StoppedError
+
+    for _ in range(2):
+        with pytest.raises(StoppedError):
+            train(MODEL, config, cycles(), ITEMS, tmp_path / "broken", seed=5, progress=stop)
+    resumed = train(MODEL, config, cycles(), ITEMS, tmp_path / "broken", seed=5, progress=stop)
+    broken, places = places, []
+    undisturbed = train(
+        MODEL, config, cycles(), ITEMS, tmp_path / "whole", seed=5, progress=lambda done, *_: places.append(done)
+    )
+    assert same(weights(resumed.model), weights(undisturbed.model))
+    assert [e["loss"] for e in resumed.history] == [e["loss"] for e in undisturbed.history]
+    assert sorted(set(broken)) == places
+    assert len(broken) == len(places) + 2  # what the two calls that were broken off had begun was done again
+
+
+def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
+    one = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path)
+    seen: list[dict[str, Any]] = []
+    two = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, record=seen.append)
+    assert seen == []
+    assert same(weights(one.model), weights(two.model))
+    train(MODEL, dataclasses.replace(CONFIG, epochs=1), cycles(), ITEMS, tmp_path, record=seen.append)
+    assert len(seen) == 2  # another configuration: one epoch to search, one to refit
+
+
+def test_a_damaged_checkpoint_is_passed_over(whole: Any, tmp_path: Path) -> None:
+    (tmp_path / "model.checkpoint.npz").write_bytes(b"PK nonsense")
+    assert same(weights(train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5).model), weights(whole.model))
+
+
+def test_early_stopping_keeps_the_best_weights_without_refit(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, epochs=12, patience=1, refit=False, learning_rate=0.3, decay="none")
+    trained = train(MODEL, config, cycles(), ITEMS, tmp_path)
+    figures = [entry["val_mrr@20"] for entry in trained.history]
+    assert len(figures) < 12
+    assert trained.epochs == int(np.argmax(figures)) + 1
+    again = train(MODEL, dataclasses.replace(config, epochs=trained.epochs), cycles(), ITEMS, tmp_path / "short")
+    assert same(weights(again.model), weights(trained.model))
+
+
+def test_the_validation_slice_is_not_trained_on_while_searching(tmp_path: Path) -> None:
+    """Two logs that differ only in the slice: the first epoch of the search has the same loss."""
+    log = cycles()
+    late = log.timestamps >= np.quantile(log.timestamps, 0.9)
+    other = dataclasses.replace(log, items=np.where(late, 1, log.items).astype(np.int32))
+    config = dataclasses.replace(CONFIG, epochs=1, refit=False)
+    one, two = (
+        train(MODEL, config, sequences, ITEMS, tmp_path / str(i)).history[0] for i, sequences in enumerate((log, other))
+    )
+    assert one["loss"] == two["loss"]
+    assert one["val_mrr@20"] != two["val_mrr@20"]
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "rmsprop", "adadelta", "adam", "sgd"])
+def test_every_optimizer_trains(tmp_path: Path, optimizer: str) -> None:
+    rate = {"adadelta": 1.0, "sgd": 0.5, "adagrad": 0.1}.get(optimizer, 0.01)
+    config = TrainConfig(epochs=3, batch=8, optimizer=optimizer, learning_rate=rate, validation=0.0, clip_norm=5.0)
+    small = dataclasses.replace(MODEL, window=3)
+    losses = [entry["loss"] for entry in train(small, config, cycles(), ITEMS, tmp_path).history]
+    assert losses[-1] < losses[0]
+
+
+def test_a_rate_that_explodes_is_named(tmp_path: Path) -> None:
+    config = TrainConfig(epochs=3, batch=8, optimizer="sgd", learning_rate=1e30, validation=0.0)
+    with pytest.raises(DataError, match=r"lower train\.learning_rate"):
+        train(MODEL, config, cycles(), ITEMS, tmp_path)
+
+
+def test_search_and_final_training_may_have_batches_of_different_shapes(tmp_path: Path) -> None:
+    """Found by a kill: short windows in the slice's past, long ones over all; the graph was relaxed and broke."""
+    rng = np.random.default_rng(1)
+    codes = np.concatenate([np.repeat(np.arange(40), 2), np.repeat(np.arange(40), 6)])
+    times = np.concatenate([np.zeros(80), 1 + np.arange(240)])
+    ids = np.array([f"{i:02}" for i in range(40)], object)
+    log = Sequences.build(ids, codes, rng.integers(1, ITEMS + 1, 320), times)
+    config = dataclasses.replace(CONFIG, epochs=1, batch=16, validation=0.7)
+    phases = [entry["phase"] for entry in train(MODEL, config, log, ITEMS, tmp_path).history]
+    assert phases == ["search", "final"]
+
+
+def test_nothing_to_learn_from(tmp_path: Path) -> None:
+    single = Sequences.build(np.array(["a", "b"], dtype=object), np.array([0, 1]), np.array([1, 2]), np.array([0, 1]))
+    with pytest.raises(DataError, match="give a longer log or an earlier cut"):
+        train(MODEL, dataclasses.replace(CONFIG, validation=0.0), single, ITEMS, tmp_path)
+
+
+_KILLER = """
+import os, random, signal, sys, time
+from pathlib import Path
+import numpy as np
+from pocketrec.cloud.training import trainer as training, batches as train_batches, sessions as train_sessions
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.training import PruneConfig, TrainConfig
+from pocketrec.cloud.data.sequences import Sequences
+
+folder, batching, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+training._STEPS, train_batches.BLOCK, train_sessions.BLOCK = 3, 60, 60
+model = ModelConfig(embedding=8, hidden=12, layers=1, window=6, dropout=0.2)
+config = TrainConfig(
+    epochs=8, batch=4, unroll=6, validation=0.2, patience=8, batching=batching, checkpoint_minutes=1e-9
+)
+log = Sequences.load(folder / "log.npz")
+
+def run(name, tell):
+    told = lambda *_: os.write(tell, b".")
+    trained = training.train(
+        model, config, log, 15, folder / name, prune=PruneConfig(enabled=True, every=3), seed=2, progress=told
+    )
+    np.savez(folder / f"{name}.npz", *trained.model.get_weights())
+
+def fork(name):
+    # TensorFlow is imported and has not been used: a process is there at once, and may be forked.
+    listen, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        run(name, tell)
+        os._exit(0)
+    os.close(tell)
+    return pid, listen
+
+def follow(listen, calls):
+    while calls and os.read(listen, 1):
+        calls -= 1
+
+draw = random.Random(7)
+for kill in range(kills):
+    pid, listen = fork("killed")
+    if draw.random() < 0.8:
+        follow(listen, draw.randrange(1, 20))
+    time.sleep(draw.random() * 0.02)
+    os.kill(pid, signal.SIGKILL)
+    status = os.waitpid(pid, 0)[1]
+    assert os.WIFSIGNALED(status), f"over before kill {kill}: give it more epochs"
+for name in ("killed", "whole"):
+    assert os.waitpid(fork(name)[0], 0)[1] == 0
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("batching", "kills"), [("windows", 10), ("sessions", 3)])
+def test_killed_at_random_moments_and_resumed_it_ends_with_the_same_bits(
+    tmp_path: Path, batching: str, kills: int
+) -> None:
+    """SIGKILL at random moments, before and within epochs and while checkpoints are written, with pruning."""
+    cycles(60).save(tmp_path / "log.npz")
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run([sys.executable, "-c", _KILLER, str(tmp_path), batching, str(kills)], env=environment, check=True)
+    with np.load(tmp_path / "whole.npz") as one, np.load(tmp_path / "killed.npz") as two:
+        assert one.files == two.files
+        assert all(np.array_equal(one[name], two[name]) for name in one.files)

@@ -1,0 +1,76 @@
+"""The file is written again in fewer bytes, and computes what it did, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
+
+from pocketrec.cloud.backbones import build_model
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.contract import names as contract
+from pocketrec.export.build import build_tflite
+from pocketrec.export.file import convert
+from pocketrec.export.file.shrink import shrink
+
+ITEMS, WINDOW = 50, 8
+CONFIG = ModelConfig(embedding=8, hidden=12, layers=2, window=WINDOW)
+
+
+@pytest.fixture(scope="module", params=["partial", "head"])
+def files(request):
+    """A file as the converter leaves it, and the same one shrunk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(convert, "shrink", lambda content: content)
+        raw = build_tflite(build_model(CONFIG, ITEMS, 1), CONFIG, ExportConfig(batch=3), way=request.param,
+                           optimizer="adagrad", candidates=5).content  # fmt: skip
+    return raw, shrink(raw)
+
+
+def _outputs(content: bytes) -> dict[str, np.ndarray]:
+    """What every signature gives, in an order in which each sees what the others left."""
+    interpreter = tf.lite.Interpreter(model_content=content)
+    rng = np.random.default_rng(2)
+    found = {}
+    for name in (*contract.SIGNATURES, contract.TRAIN, contract.EXPORT_WEIGHTS):
+        runner = interpreter.get_signature_runner(name)
+        inputs = {
+            key: rng.integers(0, ITEMS, entry["shape"]).astype(np.int32) if entry["dtype"] == np.int32
+            else rng.random(entry["shape"]).astype(np.float32)
+            for key, entry in runner.get_input_details().items()
+        }  # fmt: skip
+        found |= {f"{len(found)} {name} {key}": np.array(value) for key, value in sorted(runner(**inputs).items())}
+    return found
+
+
+def test_every_signature_gives_the_same_bits(files):
+    raw, small = (_outputs(content) for content in files)
+    assert raw.keys() == small.keys()
+    for name, value in raw.items():
+        np.testing.assert_array_equal(value, small[name], err_msg=name)
+
+
+def test_structure_takes_a_third_or_less(files):
+    """What is not weights: names, empty buffers, and each signature's copy of the layers are gone."""
+
+    def structure(content: bytes) -> int:
+        model = schema.Model.GetRootAsModel(content, 0)
+        return len(content) - sum(model.Buffers(index).DataLength() for index in range(model.BuffersLength()))
+
+    raw, small = (structure(content) for content in files)
+    assert small < raw / 3
+
+
+def test_constants_stay_aligned(files):
+    """The runtimes read constants in place, and the schema promises them 16-byte alignment."""
+    model = schema.Model.GetRootAsModel(files[1], 0)
+    for index in range(model.BuffersLength()):
+        buffer = model.Buffers(index)
+        if buffer.DataLength():
+            assert buffer._tab.Vector(buffer._tab.Offset(4)) % 16 == 0
+
+
+def test_shrinking_again_changes_nothing(files):
+    assert shrink(files[1]) == files[1]

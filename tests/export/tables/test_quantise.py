@@ -1,0 +1,98 @@
+"""Quantised weights, and the transport form of whole model files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pocketrec.cloud.backbones import build_model
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.contract import packed
+from pocketrec.device.engine.model import Model
+from pocketrec.export.build import build_tflite
+from pocketrec.export.gate import gate
+from pocketrec.export.tables.quantise import quantise
+
+ITEMS = 300
+CONFIG = ModelConfig(embedding=24, hidden=32, layers=2, window=6, dropout=0.0)
+
+
+def _model(seed: int):
+    """A model with 70 % of its GRU kernels zero and no other value that is."""
+    model = build_model(CONFIG, ITEMS, seed)
+    rng = np.random.default_rng(seed)
+    for variable in model.weights:
+        values = variable.numpy() + rng.normal(0, 0.1, variable.shape)
+        if "gru" in variable.path and "kernel" in variable.path:
+            values = np.where(rng.random(values.shape) < 0.7, 0.0, values)
+        variable.assign(values)
+    return model
+
+
+def _export(seed: int = 1, way: str = "partial", **options):
+    return build_tflite(_model(seed), CONFIG, ExportConfig(batch=2, **options), way=way, optimizer="adagrad",
+                        candidates=5)  # fmt: skip
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_error_is_at_most_half_a_step_and_zeros_stay(bits: int, axis: int):
+    rng = np.random.default_rng(bits)
+    values = rng.normal(size=(30, 20)).astype(np.float32)
+    values[rng.random(values.shape) < 0.5] = 0.0
+    values[:, 3] = 0.0
+    made = quantise(values, bits, axis)
+    assert np.abs(made.numbers).max() == 2 ** (bits - 1) - 1
+    assert (np.abs(made.values - values) <= made.scales / 2 * 1.000001).all()
+    assert not made.values[values == 0].any()
+    assert not (made.scales.view(np.uint32) & 0xFFFF).any(), "two bytes tell a scale"
+
+
+def test_gate_passes_with_few_bits_and_pruned_weights():
+    """The graph holds the dequantised weights, zeros included, and computes what Keras computes with them."""
+    exported = _export(weight_bits=4, item_bits=5)
+    report = gate.check(exported, _model(1), seed=1)
+    assert all(found["score"] <= 1e-4 for found in report.runtimes.values())
+    kernel = exported.weights["gru_1_recurrent_kernel"]
+    assert (kernel == 0).mean() >= 0.7
+    assert len(np.unique(kernel[:, 0])) <= 15
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
+@pytest.mark.parametrize("keep", [True, False])
+def test_pruned_zeros_stay_zero_in_device_training_or_are_filled(tmp_path, keep, optimizer):
+    """Feature D14: whichever is asked for, on the device's own code, after a state was brought in as well."""
+    exported = build_tflite(_model(1), CONFIG, ExportConfig(batch=2, keep_pruned=keep), way="partial",
+                            optimizer=optimizer, candidates=5)  # fmt: skip
+    assert exported.model["pruned"] == (["gru_1_kernel", "gru_1_recurrent_kernel", "gru_2_kernel",
+                                         "gru_2_recurrent_kernel"] if keep else [])  # fmt: skip
+    (tmp_path / "model.tflite").write_bytes(exported.content)
+    model = Model(tmp_path / "model.tflite", "ai_edge_litert")
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        model.import_weights(model.export_weights())
+        model.train(*(rng.integers(1, ITEMS + 1, (2, 6), dtype=np.int32) for _ in range(2)), 0.05, 0.1)
+    before, after = exported.weights, model.export_weights()
+    for name in ("gru_2_kernel", "gru_2_recurrent_kernel"):
+        zero = before[name] == 0
+        assert bool(after[name][zero].any()) is not keep
+        assert (after[name] != before[name])[~zero].mean() > 0.9
+    assert (after["gru_2_bias"] != before["gru_2_bias"]).any()
+    if keep:
+        gate.check(exported, _model(1), seed=1)
+
+
+def test_an_update_needs_no_new_skeleton():
+    """The skeleton is the same for every model of one configuration: only weights travel for the next one."""
+    first, second = _export(1), _export(2)
+    assert first.content != second.content
+    assert first.skeleton == second.skeleton
+    assert packed.fill(second.skeleton, second.coded) == second.content
+
+
+@pytest.mark.parametrize("options", [{"weight_bits": 32}, {"item_table": "float32", "way": "head"}, {"way": "whole"}])
+def test_packed_gives_back_the_file(options):
+    exported = _export(**options)
+    assert packed.fill(exported.skeleton, exported.coded) == exported.content
+    assert len(exported.skeleton) + len(exported.coded) < len(exported.content) / 2 or options.get("item_table")
