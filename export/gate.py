@@ -193,7 +193,8 @@ def _float_table(model: keras.Model) -> Array:
 
 def _probe(folder: Path, runtime: str) -> tuple[str, dict[str, Array]]:
     outputs = folder / f"{runtime}.npz"
-    command = [sys.executable, "-m", "pocketrec.device.probe", contract.MODEL_FILE, "inputs.npz", outputs.name, runtime]
+    command = [sys.executable, "-P", "-m", "pocketrec.device.probe",
+               contract.MODEL_FILE, "inputs.npz", outputs.name, runtime]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]

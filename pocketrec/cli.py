@@ -407,8 +407,9 @@ def _events(options: argparse.Namespace) -> None:
 
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Look at this installation: versions, numpy against the runtimes, runtimes that work, threads, where data is\n"
-        "looked for, and what to do about what is wrong. The last line is JSON. Exit status 1 if it cannot be used."
+        "Look at this installation: versions, numpy against the runtimes, runtimes that work, optional packages, GPU,\n"
+        "threads, where data is looked for, and what to do about what is wrong.\n"
+        "The last line is JSON. Exit status 1 if it cannot be used."
     )
 
 
