@@ -16,6 +16,8 @@ from pocketrec.device.bench_schema import main as check
 from pocketrec.device.files import sha256_file
 from pocketrec.device.machine import emulated
 
+pytestmark = pytest.mark.runtime
+
 R = {"backbone": "gru", "batch": 16, "window": 20, "embedding": 64, "hidden": 96, "layers": 2, "candidates": 100,
      "items": 3706, "negatives": 0}  # fmt: skip
 PARTIAL = ["gru_2_kernel", "gru_2_recurrent_kernel", "gru_2_bias", "fc_kernel", "fc_bias"]

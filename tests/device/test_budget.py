@@ -22,6 +22,8 @@ from pocketrec.device.report import Report
 from pocketrec.device.state import load_state
 from pocketrec.device.windows import replay_windows, replayed_count, training_windows
 
+pytestmark = pytest.mark.runtime
+
 
 class Steps(Budget):
     """So many train steps."""

@@ -16,6 +16,8 @@ from loyal import loyal
 from pocketrec.cli import main
 from pocketrec.device.cli import default_state
 
+pytestmark = pytest.mark.runtime
+
 
 @pytest.fixture
 def csv(tmp_path: Path) -> Path:

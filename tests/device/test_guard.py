@@ -29,6 +29,8 @@ from pocketrec.device.model import Model
 from pocketrec.device.personalise import personalise
 from pocketrec.device.recipe import Recipe
 
+pytestmark = pytest.mark.runtime
+
 PRIOR = Prior(
     gain=Line(0.02, 0.01),
     loglik=Signal(expected=Line(0.1, 0.0), weight=0.2, strength=6.0),

@@ -14,6 +14,8 @@ from pocketrec.device.contract import MODEL_FILE
 from pocketrec.device.errors import BundleError
 from pocketrec.device.lean import BUCKET, LeanVocabulary
 
+pytestmark = pytest.mark.runtime
+
 HEAD, LETTERS = 20, "abcd"
 
 

@@ -23,6 +23,8 @@ from pocketrec.device.served import served_set
 from pocketrec.device.state import previous_of
 from pocketrec.device.windows import context
 
+pytestmark = pytest.mark.runtime
+
 DOCS = Path(__file__).parents[2] / "docs" / "device.md"
 
 

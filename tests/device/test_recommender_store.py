@@ -23,6 +23,8 @@ from pocketrec.device.guard import GuardRecipe
 from pocketrec.device.state import load_state, previous_of
 from pocketrec.device.store import EventStore
 
+pytestmark = pytest.mark.runtime
+
 KEY = bytes(range(32))
 
 

@@ -14,6 +14,8 @@ from pocketrec.device.repeats import Repeats, gaps_at
 from pocketrec.device.training import evaluate_targets
 from pocketrec.device.windows import context
 
+pytestmark = pytest.mark.runtime
+
 
 def test_bonus_by_hand():
     """r of an item sums decay^age over its events: item 7 at ages 0 and 2, item 3 at age 1."""
