@@ -294,7 +294,20 @@ check-cloud: $(BUNDLE)/manifest.json
 .PHONY: bench
 bench: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel) ## latency and memory of the reference model on each runtime here
 	@for env in $(if $(PYTHON_TFLITE),$(VENV)-tflite) $(VENV)-litert; do \
-		$$env/bin/pocketrec bench --bundle $(BUNDLE).reference --calls 300; echo; done
+		$$env/bin/pocketrec bench --bundle $(BUNDLE).reference --calls 300; echo; \
+		$$env/bin/python -P benchmarks/memory.py $(BUNDLE).reference; echo; done
+
+# `make measure` lists what there is, `make measure NAME` measures it: the words behind `measure` are names, not targets.
+ifeq ($(firstword $(MAKECMDGOALS)),measure)
+NAMES := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+.PHONY: $(NAMES)
+$(NAMES): measure
+	@:
+endif
+
+.PHONY: measure
+measure: $(VENV)/.wheel $(if $(NAMES),$(TESTED)) ## NAME: the figures of README and docs that need real logs or much time; without NAME: a list
+	@$(BIN)/python benchmarks/measure.py $(NAMES)
 
 .PHONY: clean
 clean: ## remove environments, builds and caches (runs/ stays)
