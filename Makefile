@@ -148,7 +148,7 @@ FAST := not slow and not long and not real_data and not java
 # In the long suites property tests try ten times as many examples, 1,000 processes are killed, 10,000 files altered.
 MORE := long or scaled or hypothesis
 
-$(BUNDLE)/manifest.json: $(VENV)/.wheel tests/make_bundle.py
+$(BUNDLE)/manifest.json: $(filter %.py,$(SOURCES)) requirements.txt tests/make_bundle.py | $(VENV)/.wheel
 	@echo "exporting the bundle that the device tests use" && rm -rf $(BUNDLE) && mkdir -p $(BUILD)/test
 	@cd $(BUILD)/test && PYTHONSAFEPATH=1 $(abspath $(BIN))/python $(TESTS)/make_bundle.py bundle 2>bundle.log || \
 		{ cat bundle.log; exit 1; }

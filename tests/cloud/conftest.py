@@ -10,7 +10,7 @@ import tiny_device
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder with partial.tflite, head.tflite and items.npy; see `tiny_device`. Made once for all of xdist's workers."""
+    """Folder with partial.tflite, head.tflite and items.npy; see `tiny_device`. Made once for all workers."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "tiny"
     folder.mkdir(exist_ok=True)
