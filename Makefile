@@ -62,10 +62,10 @@ install-wheel = $(1)/bin/python $(pip) --no-deps --force-reinstall $(DIST)/*.whl
 
 # The locked environment: TensorFlow, the runtimes, the tools.
 $(VENV)/.locked-$(VERSION): requirements.txt | python
-	@echo "installing the locked environment into .venv (Python $(VERSION))"
-	@rm -rf .venv && "$(PYTHON)" -m venv .venv
+	@echo "installing the locked environment into $(VENV) (Python $(VERSION))"
+	@rm -rf $(VENV) && "$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python $(pip) uv==$(UV_VERSION) || echo "uv cannot be had here: going on with pip, which is slower"
-	@$(call install,.venv,-r requirements.txt)
+	@$(call install,$(VENV),-r requirements.txt)
 	@touch $@
 
 $(BUILD)/.wheel: $(SOURCES) $(VENV)/.locked-$(VERSION)
@@ -74,7 +74,7 @@ $(BUILD)/.wheel: $(SOURCES) $(VENV)/.locked-$(VERSION)
 	@touch $@
 
 $(VENV)/.wheel: $(BUILD)/.wheel
-	@$(call install-wheel,.venv)
+	@$(call install-wheel,$(VENV))
 
 # Two boards: neither TensorFlow nor pandas. Made anew when their packages or their Python change.
 TESTING := pytest==9.2.0 hypothesis==6.170.15 cryptography==50.0.2
@@ -202,11 +202,15 @@ test-long-cloud: $(BUNDLE)/manifest.json ## the other long tests: every way with
 	@echo "all other long tests: Python $(VERSION), TensorFlow"
 	$(call pytest,$(VENV)) $(SPREAD) -m "$(MORE)" $(PYTEST_ARGS) $(CLOUD)
 
-# The environments of the other interpreter lie beside ours; tflite-runtime has no wheels for it.
+# The environments of the other interpreter lie beside ours; tflite-runtime has no wheels for it. pyenv's may be installed
+# without being on PATH.
+PYTHON_3_13 := $(shell for p in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13.*/bin/python3.13; do \
+	if $(call usable,$$p,13,13); then echo "$$p"; break; fi; done)
+
 .PHONY: test-python3.13
-ifneq ($(shell if $(call usable,python3.13,13,13); then echo yes; fi),)
+ifneq ($(PYTHON_3_13),)
 test-python3.13: ## make test with Python 3.13, in environments of its own
-	@env -u MAKEFLAGS PYTHON=python3.13 PYTHON_TFLITE= VENV=$(VENV)-3.13 BUILD=$(BUILD)/python3.13 \
+	@env -u MAKEFLAGS PYTHON="$(PYTHON_3_13)" PYTHON_TFLITE= VENV=$(VENV)-3.13 BUILD=$(BUILD)/python3.13 \
 		RESULTS="$(RESULTS)/$@" make --no-print-directory test
 else
 test-python3.13:
