@@ -190,6 +190,7 @@ def test_a_device_learns_and_recommends_from_the_bundle(run: tuple[Path, str], t
     assert (tmp_path / "state").exists()
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(
     run: tuple[Path, str], config: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.config.data import DataConfig
@@ -260,7 +261,7 @@ def test_an_installed_wheel_finds_data_beside_the_checkout_it_is_used_in(
 ids = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), min_size=1, max_size=8)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(rows=st.lists(st.tuples(ids, ids, st.integers(-(2**53), 2**53)), min_size=1, max_size=20))
 def test_any_ids_come_back_from_csv(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, int]]) -> None:
     def quoted(text: str) -> str:
@@ -275,7 +276,7 @@ pieces = st.sampled_from(["7", "8", "x", "", '"', '"a,b"', "é", "\0", ",", ",",
                           "2.5", "-3", "2020-01-02", "nan", "1e3"])  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     rows=st.lists(st.tuples(ids, ids, st.sampled_from(["1", "2", "30", "4.5", "x", "2020-01-02"])), max_size=8),
     noise=st.lists(pieces, max_size=30), block=st.integers(1, 60), form=st.sampled_from(["csv", "inter"]),
@@ -313,7 +314,7 @@ def test_progress_ends_at_the_size_of_the_file(tmp_path: Path) -> None:
     assert calls[-1] == (path.stat().st_size,) * 2
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(log=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(-2, 2)), min_size=1),
        scale=st.sampled_from([1, 2**40, 2**61]), floats=st.booleans())  # fmt: skip
 def test_count_of_duplicates(log: list[tuple[int, int, int]], scale: int, floats: bool) -> None:
