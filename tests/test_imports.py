@@ -74,7 +74,9 @@ def test_every_package_is_in_the_wheel() -> None:
         for part in PARTS
         for path in (ROOT / part).rglob("__init__.py")
     }
-    assert set(settings["packages"]) == found | {"pocketrec"}
+    own = ROOT.glob("pocketrec/**/__init__.py")
+    found |= {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in own}
+    assert set(settings["packages"]) == found
 
 
 def test_the_installed_package_is_the_one_under_test() -> None:
@@ -102,7 +104,8 @@ def test_the_devices_public_api_loads_neither_tensorflow_nor_pandas() -> None:
     assert _loaded_by("from pocketrec.device import Recommender", *HEAVY) == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["personalise", "--help"], ["bench", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["personalise", "--help"], ["bench", "--help"],
+                                       ["audit", "--help"]])
 def test_help_is_light(arguments: list[str]) -> None:
     code = (
         "import contextlib\nfrom pocketrec.cli import main\n"

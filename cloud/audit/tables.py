@@ -1,0 +1,352 @@
+"""Reading anybody's files as frames: splits, negatives, candidates, predictions, item lists, results.
+
+With pandas alone, and with the shapes that other libraries write: RecBole's ``.inter``, MovieLens and NCF files without
+a header, adjacency lists (``user item item ...``, LightGCN), NCF's ``.negative``, CSV, TSV and Parquet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from pocketrec.device.errors import DataError
+
+USERS: Final = ("user", "user_id", "userid", "uid", "session", "session_id", "sessionid", "visitor", "customer_id")
+ITEMS: Final = ("item", "item_id", "itemid", "iid", "movieid", "movie_id", "product", "product_id", "sid", "asin",
+                "article_id", "track_id", "song_id", "parent_asin")  # fmt: skip
+TIMES: Final = ("timestamp", "time", "ts", "date", "datetime", "unix", "t", "t_dat")
+SCORES: Final = ("score", "prediction", "pred", "rating", "value", "logit", "probability", "count", "popularity")
+
+_NEGATIVE = re.compile(r"\((?P<user>[^,]+),(?P<item>[^)]+)\)")
+_UNIX = 1e8  # a third column of larger numbers is a time, of smaller ones a rating
+_PART = 1 << 16
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of columns that the user gave; empty = found by their usual names."""
+
+    user: str = ""
+    item: str = ""
+    time: str = ""
+
+
+USUAL: Final = Columns()
+
+
+def read_events(path: Path, columns: Columns, option: str) -> pd.DataFrame:
+    """Events: ``user``, ``item`` (text) and, where the file has them, ``time`` (number).
+
+    Args:
+        path: the file.
+        columns: names given by the user.
+        option: of the command line, for messages.
+
+    Raises:
+        DataError: the file is missing, unreadable, or has no such columns.
+    """
+    table = read_table(path, option, "time")
+    frame = _ids(table, columns, path, option)
+    name = find_column(table, columns.time, TIMES)
+    if columns.time and name is None:
+        raise no_column(path, columns.time, table, "--time-column")
+    if name is not None:
+        frame["time"] = to_times(table[name], f"{path}, column {name!r}")
+    return frame
+
+
+def read_scores(path: Path, columns: Columns, option: str, *, needed: bool) -> pd.DataFrame:
+    """``user``, ``item`` and, where there is one, ``score`` (float64; NaN and infinity stay).
+
+    Raises:
+        DataError: as `read_events`; or there is no score where it is needed.
+    """
+    table = read_table(path, option, "score")
+    frame = _ids(table, columns, path, option)
+    name = find_column(table, "", SCORES)
+    if name is None and needed:
+        raise no_column(path, "score", table, "a column score in the file")
+    if name is not None:
+        texts = _texts(table[name])
+        frame["score"] = pd.to_numeric(texts, errors="coerce").astype("float64")
+        bad = frame["score"].isna() & ~texts.fillna("").str.lower().isin(["nan", "", "none", "null"])
+        if bad.any():
+            raise DataError(f"{path}: {texts[bad].iloc[0]!r} in column {name!r} is no number: give numbers")
+    return frame
+
+
+def read_negatives(path: Path, columns: Columns) -> tuple[pd.DataFrame, bool]:
+    """``user``, ``item``; and whether they are the evaluation's (NCF's ``(user,item)  negative  negative ...``).
+
+    Raises:
+        DataError: as `read_events`.
+    """
+    head = read_text(path, "--negatives", _PART).lstrip()
+    if not head.startswith("("):
+        return read_scores(path, columns, "--negatives", needed=False)[["user", "item"]], False
+    users, items = [], []
+    for number, line in enumerate(read_text(path, "--negatives").splitlines(), 1):
+        if not line.strip():
+            continue
+        first, *rest = line.split()
+        found = _NEGATIVE.fullmatch(first)
+        if not found or not rest:
+            raise DataError(f"{path}, line {number}: not of the form (user,item) negative negative ...: mend the line")
+        users += [found["user"].strip()] * len(rest)
+        items += rest
+    return pd.DataFrame({"user": users, "item": items}, dtype=object), True
+
+
+def read_items(path: Path, columns: Columns) -> tuple[list[str], Any, bool]:
+    """Items, their counts (None where there are none), and whether they come in a promised order (a bare list).
+
+    Raises:
+        DataError: as `read_events`.
+    """
+    text = "" if is_parquet(path, "--items") else read_text(path, "--items", _PART)
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and not any(mark in lines[0] for mark in "\t,;"):
+        items = [line.strip() for line in read_text(path, "--items").splitlines() if line.strip()]
+        if items[0].lower().partition(":")[0] in ITEMS:
+            return items[1:], None, False
+        return items, None, True
+    table = read_table(path, "--items", "score")
+    name = find_column(table, columns.item, ITEMS)
+    if name is None:
+        raise no_column(path, columns.item or "item", table, "--item-column")
+    counts = find_column(table, "", ("count", "counts", "popularity"))
+    if counts is None:
+        return _texts(table[name]).tolist(), None, False
+    numbers = pd.to_numeric(table[counts], errors="coerce")
+    if numbers.isna().any():
+        raise DataError(f"{path}: column {counts!r} has values that are no numbers: give counts")
+    return _texts(table[name]).tolist(), numbers.to_numpy(), False
+
+
+def read_results(path: Path) -> tuple[dict[str, float], pd.DataFrame | None]:
+    """Reported figures (one JSON object, one row), or a table of trials (several rows).
+
+    Raises:
+        DataError: the file is missing or unreadable.
+    """
+    text = read_text(path, "--results")
+    if text.lstrip()[:1] in "{[" and text.strip():
+        try:
+            content = json.loads(text)
+        except ValueError:
+            try:
+                content = [json.loads(line) for line in text.splitlines() if line.strip()]
+            except ValueError as error:
+                raise DataError(f"{path} is no JSON ({error}): mend it") from None
+        if isinstance(content, dict) and isinstance(content.get("trials"), list):
+            content = content["trials"]
+        table = pd.json_normalize(content)
+    else:
+        table = read_table(path, "--results", "score")
+    if len(table) > 1:
+        return {}, table
+    figures = {name: pd.to_numeric(table[name], errors="coerce") for name in table}
+    return {str(name): float(values.iloc[0]) for name, values in figures.items() if values.notna().all()}, None
+
+
+def read_table(path: Path, option: str, third: str) -> pd.DataFrame:
+    """A file as columns of text, named by its header or, without one, by their number.
+
+    Args:
+        path: the file.
+        option: of the command line, for messages.
+        third: what the third of three columns without a header is: ``time`` (unless its numbers are small) or
+            ``score``.
+
+    Raises:
+        DataError: the file is missing, empty or unreadable.
+    """
+    if is_parquet(path, option):
+        return _parquet(path)
+    head = [line for line in read_text(path, option, _PART).splitlines() if line.strip()]
+    if not head:
+        raise DataError(f"{path} is empty: name a file with at least one row for {option}")
+    first = head[0]
+    separator = separator_of(first)
+    if not separator:
+        return _adjacency(path, option, head)
+    fields = [field.strip() for field in next(csv.reader([first], delimiter=separator if separator != "::" else ":"))]
+    if separator == "::":
+        fields = first.split("::")
+    names = [field.partition(":")[0].lstrip("\ufeff") for field in fields]
+    header = ":token" in first or _is_header(names)
+    try:
+        table = pd.read_csv(
+            path, sep=separator, header=None, skiprows=_blank(path, option) + header, dtype=str,
+            keep_default_na=False, skip_blank_lines=True, encoding="utf-8", compression=compression_of(path),
+            engine="python" if separator == "::" else "c", names=names if header else list(range(len(fields))),
+            index_col=False,
+        )  # fmt: skip
+    except pd.errors.EmptyDataError:
+        table = pd.DataFrame({name: pd.Series([], dtype=str) for name in names})
+    except (ValueError, OSError, pd.errors.ParserError) as error:
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}: mend the file") from None
+    return table if header else _named(table, third, path, option)
+
+
+def to_times(column: pd.Series, where: str) -> pd.Series:
+    """Times as numbers: numbers as they stand, ISO 8601 dates in unix seconds.
+
+    Raises:
+        DataError: a text is neither.
+    """
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return pd.to_datetime(column, utc=True).astype("datetime64[ns, UTC]").astype("int64") / 1e9
+    numbers = pd.to_numeric(column, errors="coerce")
+    if numbers.notna().all():
+        return numbers
+    dates = pd.to_datetime(column.where(numbers.isna()), format="ISO8601", utc=True, errors="coerce")
+    if dates.isna().all() or dates.isna().sum() > numbers.notna().sum() + 0:
+        bad = column[numbers.isna() & dates.isna()]
+        raise DataError(f"{where}: {str(bad.iloc[0])[:40]!r} is neither a number nor an ISO 8601 date: mend it")
+    if numbers.notna().any():
+        raise DataError(f"{where} mixes numbers and dates: use one of them")
+    return dates.astype("datetime64[ns, UTC]").astype("int64") / 1e9
+
+
+def _ids(table: pd.DataFrame, columns: Columns, path: Path, option: str) -> pd.DataFrame:
+    found = {}
+    for name, given, usual in (("user", columns.user, USERS), ("item", columns.item, ITEMS)):
+        column = find_column(table, given, usual)
+        if column is None:
+            raise no_column(path, given or name, table, f"--{name}-column")
+        texts = _texts(table[column])
+        if not len(texts):
+            raise DataError(f"{path} has a header and no row: name a file with at least one row for {option}")
+        empty = (texts.isna() | (texts == "")).to_numpy(bool)
+        if empty.any():
+            raise DataError(f"{path}: row {int(empty.argmax()) + 1} has no {name}: mend it")
+        if texts.str.fullmatch(r"-?\d+\.0").all():
+            texts = texts.str[:-2]  # whole numbers that pandas wrote as floats
+        found[name] = texts.astype(object)
+    return pd.DataFrame(found)
+
+
+def _texts(column: pd.Series) -> Any:
+    """Ids as text, without white space around them."""
+    return column.astype("string").str.strip()
+
+
+def find_column(table: pd.DataFrame, given: str, usual: tuple[str, ...]) -> str | None:
+    """The column with the given name, or else with one of the usual names in any case; None where there is none."""
+    if given:
+        return given if given in table else None
+    lower = {str(name).lower(): str(name) for name in reversed(list(table))}
+    return next((lower[name] for name in usual if name in lower), None)
+
+
+def no_column(path: Path, name: str, table: pd.DataFrame, option: str) -> DataError:
+    """The error for a file without a column that is needed."""
+    there = ", ".join(str(column) for column in list(table)[:12])
+    return DataError(f"{path} has no column {name!r} (it has {there}): name it with {option}")
+
+
+def _named(table: pd.DataFrame, third: str, path: Path, option: str) -> pd.DataFrame:
+    """Names for the columns of a file without a header."""
+    width = table.shape[1]
+    if width == 3 and third == "time":
+        numbers = pd.to_numeric(table[2], errors="coerce")
+        third = "rating" if numbers.notna().all() and numbers.max() < _UNIX else "time"
+    names = {2: ["user", "item"], 3: ["user", "item", third], 4: ["user", "item", "rating", "time"],
+             5: ["user", "item", "category", "behavior", "time"]}.get(width)  # fmt: skip
+    if names is None:
+        raise DataError(f"{path} has {width} columns and no header: give it one such as user,item,timestamp "
+                        f"for {option}")  # fmt: skip
+    return table.set_axis(names, axis=1)
+
+
+def _adjacency(path: Path, option: str, head: list[str]) -> pd.DataFrame:
+    """Lines of ``user item item ...`` (LightGCN), or ``user item`` (SASRec), without times."""
+    users, items = [], []
+    for number, line in enumerate(read_text(path, option).splitlines(), 1):
+        user, *rest = line.split() or [""]
+        if not user:
+            continue
+        if not rest and len(head) > 1 and len(head[0].split()) == 1:
+            raise DataError(f"{path}, line {number}: {line.strip()[:40]!r} is no pair: {option} needs user and item")
+        users += [user] * len(rest)
+        items += rest
+    return pd.DataFrame({"user": users, "item": items}, dtype=object)
+
+
+def separator_of(line: str) -> str:
+    """What parts the fields of a line; empty = white space."""
+    if "::" in line:
+        return "::"
+    best = max("\t,;|", key=line.count)
+    return best if best in line else ""
+
+
+def _is_header(fields: list[str]) -> bool:
+    lower = [field.strip().lower() for field in fields]
+    return any(field in USERS or field in ITEMS for field in lower) or not any(
+        character.isdigit() for field in lower for character in field
+    )
+
+
+def _blank(path: Path, option: str) -> int:
+    """Empty lines before the first that is not."""
+    text = read_text(path, option, _PART)
+    return len(text) and next((place for place, line in enumerate(text.splitlines()) if line.strip()), 0)
+
+
+def is_parquet(path: Path, option: str) -> bool:
+    """Whether a file is Parquet.
+
+    Raises:
+        DataError: it is missing or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return file.read(4) == b"PAR1"
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder: name a file for {option}") from None
+    except FileNotFoundError:
+        raise DataError(f"no file {path}: name an existing one for {option}") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path} ({error.strerror}): name another file for {option}") from None
+
+
+def compression_of(path: Path) -> Any:
+    """``gzip`` where a file is compressed with it, else None."""
+    with path.open("rb") as file:
+        return "gzip" if file.read(2) == b"\x1f\x8b" else None
+
+
+def read_text(path: Path, option: str, limit: int = -1) -> str:
+    """A file as text, of UTF-8; its first `limit` bytes where that is not negative.
+
+    Raises:
+        DataError: it is missing, unreadable, or not UTF-8.
+    """
+    is_parquet(path, option)
+    try:
+        with contextlib.closing(gzip.open(path) if compression_of(path) else path.open("rb")) as file:
+            content = file.read(limit)
+        return content.decode("utf-8-sig", "strict" if limit < 0 else "ignore")
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text: convert it") from None
+    except (OSError, EOFError) as error:
+        raise DataError(f"cannot read {path} ({error}): mend or replace the file") from None
+
+
+def _parquet(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except ImportError:
+        raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or give CSV") from None
+    except Exception as error:  # the engine raises kinds of its own
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}: mend or replace the file") from None

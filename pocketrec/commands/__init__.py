@@ -1,0 +1,1 @@
+"""Subcommands of ``pocketrec``, a file each: its arguments and its work. Nothing heavy is imported at the top."""
