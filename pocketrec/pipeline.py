@@ -140,7 +140,7 @@ STAGES: tuple[Stage, ...] = (
         needs=("fleet",),
         depends=lambda c: None,
         work=_work("report"),
-        leaves=("report.html",),
+        leaves=("report.html", "audit.json"),
     ),
 )
 """In the order of a run."""

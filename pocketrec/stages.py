@@ -373,8 +373,11 @@ def _judge_global(run: Run) -> dict[str, Any]:
 
 
 def report(run: Run) -> None:
-    """Write ``RUN/report.html``."""
+    """Write ``RUN/report.html``, which ends with the quick part of the audit: ``RUN/audit.json``."""
+    from pocketrec.cloud.audit.own import audit_quickly
     from pocketrec.cloud.report import write_report
+
+    run.detail(audit_quickly(run.folder))
 
     write_report(run.folder)
 

@@ -16,14 +16,13 @@ FACTORS: Final = 64
 ALPHA: Final = 2.0  # weight of an observed count, c = 1 + alpha r
 
 
-def als_sets(case: Case, users: np.ndarray, size: int, masked: bool) -> np.ndarray:
-    """`Case.keys` of the `size` best items of each of some users.
+def als_sets(case: Case, users: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """`Case.keys` of the `size` best items of each of some users: of all, and of those that they have not had.
 
     Args:
         case: training is read, nothing else.
         users: int64, sorted.
         size: items in a set.
-        masked: leave out items that the user had in training.
     """
     shape = (len(case.user_ids), len(case.item_ids))
     ones = np.ones(len(case.train), np.float32)
@@ -35,8 +34,8 @@ def als_sets(case: Case, users: np.ndarray, size: int, masked: bool) -> np.ndarr
                                         random_state=case.parts.seed)  # fmt: skip
         model.fit(weights, show_progress=False)
         known = np.flatnonzero(case.train_counts > 0)
-        gone = counts[users][:, known] if masked else None
-        best, _ = topk(np.asarray(model.item_factors)[known], np.asarray(model.user_factors)[users],
-                       min(size, len(known)), filter_query_items=gone, num_threads=1)  # fmt: skip
-    keys: np.ndarray = (users[:, None] * len(case.item_ids) + known[best]).ravel()
-    return keys
+        factors = np.asarray(model.item_factors)[known], np.asarray(model.user_factors)[users]
+        best = [topk(*factors, min(size, len(known)), filter_query_items=gone, num_threads=1)[0]
+                for gone in (None, counts[users][:, known])]  # fmt: skip
+    first, other = ((users[:, None] * len(case.item_ids) + known[places]).ravel() for places in best)
+    return first, other

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-
-import pandas as pd
+from typing import Any
 
 from pocketrec.cloud.audit import tables
 from pocketrec.cloud.audit.case import Parts
@@ -16,8 +16,8 @@ from pocketrec.device.errors import ConfigError
 class Files:
     """Files of a split, and what its protocol promises."""
 
-    train: Path
-    test: Path
+    train: Path | None = None
+    test: Path | None = None
     valid: Path | None = None
     negatives: Path | None = None
     candidates: Path | None = None
@@ -61,6 +61,8 @@ def parts_of_files(files: Files) -> Parts:
         DataError: a file is missing, unreadable, or has no user and item.
         ConfigError: training and test are one file.
     """
+    if files.train is None or files.test is None:
+        raise ConfigError("a split needs --train and --test")
     if files.train.exists() and files.test.exists() and files.train.samefile(files.test):
         raise ConfigError(f"--train and --test are one file, {files.train}: name two")
     columns = files.columns
@@ -70,29 +72,36 @@ def parts_of_files(files: Files) -> Parts:
     if ("time" in train) != ("time" in test):
         notes.append(f"only {files.train if 'time' in train else files.test} has times: they are not looked at")
         train, test = (frame[["user", "item"]] for frame in (train, test))
-    valid = None if files.valid is None else tables.read_events(files.valid, columns, "--valid")
-    log = None if files.log is None else tables.read_events(files.log, columns, "--log")
-    negatives = test_negatives = candidates = predictions = items = counts = trials = figures = None
-    in_order = False
+    split = Parts(f"{files.train} and {files.test}", train, test, notes=tuple(notes))
+    return with_files(split, files)
+
+
+def with_files(parts: Parts, files: Files) -> Parts:
+    """A split together with what the command line names beside it.
+
+    Raises:
+        DataError: a file is missing or unreadable.
+    """
+    columns, more = files.columns, dict[str, Any]()
+    if files.valid is not None:
+        more["valid"] = tables.read_events(files.valid, columns, "--valid")
+    if files.log is not None:
+        more["log"] = tables.read_events(files.log, columns, "--log")
     if files.negatives is not None:
         drawn, of_test = tables.read_negatives(files.negatives, columns)
-        negatives, test_negatives = (None, drawn) if of_test else (drawn, None)
+        more["test_negatives" if of_test else "negatives"] = drawn
     if files.candidates is not None:
-        candidates = tables.read_scores(files.candidates, columns, "--candidates", needed=False)[["user", "item"]]
+        found = tables.read_scores(files.candidates, columns, "--candidates", needed=False)
+        more["candidates"] = found[["user", "item"]]
     if files.predictions is not None:
-        predictions = tables.read_scores(files.predictions, columns, "--predictions", needed=True)
+        more["predictions"] = tables.read_scores(files.predictions, columns, "--predictions", needed=True)
     if files.items is not None:
         items, counts, in_order = tables.read_items(files.items, columns)
+        more |= {"items": items, "item_counts": counts, "items_in_order": in_order}
     if files.results is not None:
         figures, trials = tables.read_results(files.results)
-    return Parts(
-        name=f"{files.train} and {files.test}", train=train, test=_own(test), valid=valid, log=log,
-        negatives=negatives, test_negatives=test_negatives, candidates=candidates, predictions=predictions,
-        items=items, items_in_order=in_order, item_counts=counts, figures=figures or None, trials=trials,
-        new_items_only=files.new_items_only, cold_users=files.cold_users, session_gap=files.session_gap,
-        seed=files.seed, notes=tuple(notes),
+        more |= {"figures": figures, "ranks": None} if figures else {"trials": trials}
+    return dataclasses.replace(
+        parts, **more, new_items_only=files.new_items_only, cold_users=files.cold_users,
+        session_gap=files.session_gap, seed=files.seed,
     )  # fmt: skip
-
-
-def _own(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.reset_index(drop=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -15,17 +15,19 @@ from pocketrec.cloud.audit.case import Parts
 from pocketrec.cloud.audit.tables import to_times
 from pocketrec.cloud.config import RunConfig, config_from_dict
 from pocketrec.device.errors import ConfigError, DataError, PocketRecError
+from pocketrec.device.files import write_atomic
+
+AUDIT_FILE: Final = "audit.json"
 
 _CLOUD, _DEVICES = Path("data", "cloud"), Path("data", "devices")
 
 
-def parts_of_run(folder: Path, *, recounted: bool = True, session_gap: float | None = None) -> Parts:
+def parts_of_run(folder: Path, *, recounted: bool = True) -> Parts:
     """A run directory, finished or half done: at least ``RUN/data`` is there.
 
     Args:
         folder: the run directory.
         recounted: also read the log again and count it with pandas.
-        session_gap: pause that ends a session, in the unit of the log's times.
 
     Raises:
         DataError: ``RUN/data`` or config.json is missing or damaged.
@@ -52,11 +54,34 @@ def parts_of_run(folder: Path, *, recounted: bool = True, session_gap: float | N
         name=f"run {folder}", train=train, test=test, learn=learn, cut_off=summary["cut_off"], recount=found,
         items=items, items_in_order=True, item_counts=counts, candidates=_candidates(folder, items),
         users=_known_users(folder), figures=figures, ranks=ranks, arrays=_numbers(folder) or None,
-        masks_seen=config.evaluate.mask_seen, session_gap=session_gap, seed=config.seed, notes=notes, log=log,
+        masks_seen=config.evaluate.mask_seen, seed=config.seed, notes=notes, log=log,
     )  # fmt: skip
 
 
-def parts_of_config(config: RunConfig, name: str, session_gap: float | None = None) -> Parts:
+def audit_quickly(folder: Path) -> str:
+    """The quick part of the audit of a run: writes ``RUN/audit.json``; what it found in one line.
+
+    The log is not read again and nothing is fitted, so that this costs a run seconds.
+
+    Raises:
+        DataError: ``RUN/data`` is damaged.
+        StorageError: the file cannot be written.
+    """
+    from pocketrec.cloud.audit.finding import FAIL, Verdict, summary_line
+    from pocketrec.cloud.audit.table import audit
+
+    parts = parts_of_run(folder, recounted=False)
+    try:
+        verdict = audit(parts, quick=True)
+    except DataError as error:  # a run may be judged where an audit has nothing to compare
+        verdict = Verdict(parts.name, (), {}, (str(error),))
+    write_atomic(folder / AUDIT_FILE, (json.dumps(verdict.to_dict(), indent=1) + "\n").encode("utf-8"))
+    failed = [row.check for row in verdict.rows if row.finding.verdict == FAIL]
+    words = f"failed: {', '.join(failed)}; see `pocketrec audit {folder}`" if failed else "no check failed"
+    return f"audit: {words} ({summary_line(verdict.counts())})"
+
+
+def parts_of_config(config: RunConfig, name: str) -> Parts:
     """The log and split of a configuration, before any training; nothing is written.
 
     Raises:
@@ -75,8 +100,7 @@ def parts_of_config(config: RunConfig, name: str, session_gap: float | None = No
     return Parts(
         name=f"configuration {name}", train=train, test=test, learn=learn, cut_off=made.cut_off, items=items,
         items_in_order=True, item_counts=made.counts[1:], masks_seen=config.evaluate.mask_seen, seed=config.seed,
-        session_gap=session_gap, log=log,
-        recount=compared(config, log, train, after, items, made.cut_off, read.report.bad),
+        log=log, recount=compared(config, log, train, after, items, made.cut_off, read.report.bad),
     )  # fmt: skip
 
 

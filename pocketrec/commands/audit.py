@@ -123,42 +123,33 @@ def _verdict(options: argparse.Namespace) -> Verdict:
 
 
 def _parts(options: argparse.Namespace, columns: Columns) -> Parts:
-    from pocketrec.cloud.audit.files import benchmark_files
+    from pocketrec.cloud.audit.files import Files, benchmark_files, parts_of_files, with_files
 
-    gap = options.session_gap
     target = None if options.target is None else Path(options.target)
-    if target is None:
-        return _of_files(options, columns)
-    if target.is_dir() and ((target / "config.json").exists() or (target / "data" / "cloud").exists()):
+    own: Parts | None = None
+    if target is not None and target.is_dir() and (target / "config.json").exists():
         from pocketrec.cloud.audit.own import parts_of_run
 
-        return parts_of_run(target, recounted=not options.quick, session_gap=gap)
-    if target.suffix == ".toml" or target.is_file():
+        own = parts_of_run(target, recounted=not options.quick)
+    elif target is not None and target.suffix == ".toml":
         from pocketrec.cloud.audit.own import parts_of_config
         from pocketrec.cloud.config import load_config
 
-        if target.is_file() and target.suffix != ".toml":
-            raise ConfigError(f"{target} is neither a run directory nor a .toml file: name a split's files with "
-                              "--train and --test")  # fmt: skip
-        return parts_of_config(load_config(target, options.overrides), str(target), gap)
-    found = benchmark_files(target)
-    if not {"train", "test"} <= found.keys():
-        raise DataError(f"{target} is no run directory, no .toml file, and there are no files {target}.train.inter and "
-                        f"{target}.test.inter: name one of these, or --train and --test")  # fmt: skip
-    for part, path in found.items():
-        if getattr(options, part) is None:
-            setattr(options, part, path)
-    return _of_files(options, columns)
-
-
-def _of_files(options: argparse.Namespace, columns: Columns) -> Parts:
-    from pocketrec.cloud.audit.files import Files, parts_of_files
-
-    return parts_of_files(Files(
+        own = parts_of_config(load_config(target, options.overrides), str(target))
+    elif target is not None:
+        found = benchmark_files(target)
+        if not {"train", "test"} <= found.keys():
+            raise DataError(f"{target} is no run directory and no .toml file, and there are no files "
+                            f"{target}.train.inter and {target}.test.inter: name one of these, or --train and "
+                            "--test")  # fmt: skip
+        for part, path in found.items():
+            setattr(options, part, getattr(options, part) or path)
+    files = Files(
         options.train, options.test, options.valid, options.negatives, options.candidates, options.predictions,
         options.items, options.results, options.log, columns, options.new_items_only, options.cold_users,
-        options.session_gap,
-    ))  # fmt: skip
+        options.session_gap, 1 if own is None else own.seed,
+    )  # fmt: skip
+    return parts_of_files(files) if own is None else with_files(own, files)
 
 
 def _one_target(options: argparse.Namespace) -> None:
