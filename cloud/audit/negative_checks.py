@@ -20,8 +20,8 @@ def negatives_avoid_test(case: Case) -> Finding:
 
     Given how many different negatives a user has, the number of test positives among them is hypergeometric where the
     sampler draws evenly from all items without the user's training positives, and does not know the test. A sampler
-    that favours some items is allowed for: each item's frequency is taken from the users for whom it is no test
-    positive, and the explanation that expects fewer hits counts.
+    that favours some items is allowed for: how much is counted over the users for whom an item is no test positive, and
+    of the two explanations the one that makes so few hits likelier counts.
     """
     width = len(case.item_ids)
     drawn = np.unique(case.keys(case.frame("negatives")))
@@ -32,10 +32,8 @@ def negatives_avoid_test(case: Case) -> Finding:
     hits = int(np.isin(positives, drawn, assume_unique=True).sum())
     pool = width - np.bincount(case.train_pairs // width, minlength=len(case.user_ids))  # (U,) items to draw from
     even = users / np.maximum(pool, 1)
-    weights = _frequencies(case, drawn, users)
-    chosen = np.zeros(len(positives))
-    total = np.array([weights.sum()] * len(case.user_ids))
-    np.subtract.at(total, case.train_pairs // width, weights[case.train_pairs % width])
+    weights = _favours(case, drawn, even)
+    total = weights.sum() - np.bincount(case.train_pairs // width, weights[case.train_pairs % width], len(users))
     who, what = positives // width, positives % width
     chosen = np.minimum(1.0, users[who] * weights[what] / np.maximum(total[who], 1e-12))
     flat, shaped = even[who], chosen
@@ -69,19 +67,22 @@ def negatives_hold_target(case: Case) -> Finding:
                    "positives of their user.", number, number / max(1, len(keys)))  # fmt: skip
 
 
-def _frequencies(case: Case, drawn: np.ndarray, users: np.ndarray) -> np.ndarray:
-    """float64 (N,): share of the users who have an item as negative, of those who could and do not have it in test."""
+def _favours(case: Case, drawn: np.ndarray, even: np.ndarray) -> np.ndarray:
+    """float64 (N,): how often each item was drawn, relative to an even draw.
+
+    Counted over the users who could have it and for whom it is no test positive, so that what a sampler does with the
+    test does not enter.
+
+    Args:
+        drawn: `Case.keys` of the negatives, each once.
+        even: float64 (U,): chance that an even sampler gives a user a certain item.
+    """
     width = len(case.item_ids)
-    sampled = users > 0
-
-    def by_item(keys: np.ndarray) -> np.ndarray:
-        return np.bincount(keys[sampled[keys // width]] % width, minlength=width)
-
     free = drawn[~np.isin(drawn, case.test_pairs, assume_unique=True)]
     barred = np.union1d(case.train_pairs, case.test_pairs)
-    could = int(sampled.sum()) - by_item(barred)
-    frequencies: np.ndarray = by_item(free) / np.maximum(could, 1)
-    return frequencies
+    expected = even.sum() - np.bincount(barred % width, even[barred // width], width)
+    favours: np.ndarray = np.bincount(free % width, minlength=width) / np.maximum(expected, 1e-9)
+    return favours
 
 
 def _at_most(hits: int, chances: np.ndarray) -> float:

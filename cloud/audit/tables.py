@@ -182,7 +182,7 @@ def read_table(path: Path, option: str, third: str) -> pd.DataFrame:
     if separator == "::":
         fields = first.split("::")
     names = [field.partition(":")[0].lstrip("\ufeff") for field in fields]
-    header = ":token" in first or _is_header(names)
+    header = ":token" in first or _is_header(names, head[1].split(separator) if len(head) > 1 else [])
     try:
         table = pd.read_csv(
             path, sep=separator, header=None, skiprows=_blank(path, option) + header, dtype=str,
@@ -290,11 +290,21 @@ def separator_of(line: str) -> str:
     return best if best in line else ""
 
 
-def _is_header(fields: list[str]) -> bool:
+def _is_header(fields: list[str], second: list[str]) -> bool:
+    """Whether a first line names columns: usual names, no digit, or no number above a line with one."""
     lower = [field.strip().lower() for field in fields]
-    return any(field in USERS or field in ITEMS for field in lower) or not any(
-        character.isdigit() for field in lower for character in field
-    )
+    if any(field in USERS or field in ITEMS for field in lower):
+        return True
+    digits = any(character.isdigit() for field in lower for character in field)
+    return not digits or (any(map(_is_number, second)) and not any(map(_is_number, lower)))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _blank(path: Path, option: str) -> int:

@@ -120,7 +120,8 @@ def test_known_positives_inform_unless_the_protocol_denies_them() -> None:
 @pytest.mark.parametrize("power", [0.0, 1.0, -1.0])
 def test_an_uneven_sampler_that_does_not_know_the_test_is_not_accused(power: float) -> None:
     split = clean(users=150)
-    found = finding("negatives_avoid_test", change(split, negatives=negatives(split, 15, knows_test=False, power=power)))
+    drawn = negatives(split, 15, knows_test=False, power=power)
+    found = finding("negatives_avoid_test", change(split, negatives=drawn))
     assert found.verdict == OK, found.sentence
     assert found.figures["p"] > 0.01
 

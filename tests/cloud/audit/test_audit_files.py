@@ -17,9 +17,10 @@ ROWS = [("1", "10", 1_700_000_000.0), ("2", "20", 1_700_000_100.0)]
 SHAPES = {
     "a header": "user,item,timestamp\n1,10,1700000000\n2,20,1700000100\n",
     "other names": "ItemId;UserId;Time\n10;1;1700000000\n20;2;1700000100\n",
-    "RecBole": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t10\t5\t1700000000\n2\t20\t4\t1700000100\n",
-    "RecBole with lists": "user_id:token\titem_id_list:token_seq\titem_id:token\ttimestamp:float\n1\t5 6\t10\t1700000000\n"
-    "2\t7\t20\t1700000100\n",
+    "RecBole": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+    "1\t10\t5\t1700000000\n2\t20\t4\t1700000100\n",
+    "RecBole with lists": "user_id:token\titem_id_list:token_seq\titem_id:token\ttimestamp:float\n"
+    "1\t5 6\t10\t1700000000\n2\t7\t20\t1700000100\n",
     "u.data": "1\t10\t5\t1700000000\n2\t20\t4\t1700000100\n",
     "ratings.dat": "1::10::5::1700000000\n2::20::4::1700000100\n",
     "three columns": "1,10,1700000000\n2,20,1700000100\n",

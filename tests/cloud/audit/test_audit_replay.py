@@ -107,7 +107,7 @@ def test_only_what_is_asked_for_is_compared(place: Path) -> None:
     assert run(place, "test").figures["leaking"] == ["test/test.csv"]
     assert run(place, "test", ignore=("test",)).verdict == OK
     assert run(place, "test", compare=("train.csv",)).verdict == OK
-    with pytest.raises(DataError, match="no file into {out} that is to be compared"):
+    with pytest.raises(DataError, match=r"no file into \{out\} that is to be compared"):
         run(place, "test", compare=("model.bin",))
 
 
@@ -192,8 +192,10 @@ def test_unusable_input_is_one_line(place: Path, command: str, options: dict[str
 FORMS = {
     "log.csv": "user,item,rating,timestamp\na,x,5,1\nb,y,4,2\n\"c,d\",z,1,3\na,y,2,4\nb,x,3,5\nb,z,1,6\n",
     "log.tsv": "user\titem\ttimestamp\na\tx\t1\nb\ty\t2\nc\tz\t3\na\ty\t4\nb\tx\t5\nb\tz\t6\n",
-    "u.data": "1\t10\t5\t881250949\n2\t20\t5\t881250950\n3\t30\t4\t881250951\n1\t20\t4\t891250952\n2\t10\t1\t891250953\n",
-    "ratings.dat": "1::10::5::881250949\n2::20::5::881250950\n3::30::4::881250951\n1::20::4::891250952\n2::10::1::891250953\n",
+    "u.data": "1\t10\t5\t881250949\n2\t20\t5\t881250950\n3\t30\t4\t881250951\n"
+    "1\t20\t4\t891250952\n2\t10\t1\t891250953\n",
+    "ratings.dat": "1::10::5::881250949\n2::20::5::881250950\n3::30::4::881250951\n"
+    "1::20::4::891250952\n2::10::1::891250953\n",
     "x.inter": "user_id:token\titem_id:token\ttimestamp:float\n1\t10\t1\n2\t20\t2\n3\t30\t3\n1\t20\t4\n2\t10\t5\n",
 }
 
@@ -254,6 +256,6 @@ def test_a_library_of_its_own_finds_a_leak_through_the_command_line(place: Path)
         words = ["audit", "--replay", f"{sys.executable} {place / 'program.py'} {{log}} {{out}} {mode}", "--log",
                  place / "log.csv", "--cut", "80", "--quiet"]  # fmt: skip
         code = "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"
-        done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False,
-                              env=os.environ, cwd=os.sep)  # fmt: skip
+        done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True,
+                              check=False, env=os.environ, cwd=os.sep)  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr
