@@ -11,6 +11,9 @@ from pocketrec.cloud.audit import tables
 from pocketrec.cloud.audit.case import Parts
 from pocketrec.device.errors import ConfigError
 
+_ENDS = (*(end + packed for end in (".inter", ".csv", ".tsv", ".txt", ".dat", ".rating") for packed in ("", ".gz")),
+         ".parquet")  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Files:
@@ -39,18 +42,15 @@ def benchmark_files(prefix: Path) -> dict[str, Path]:
         prefix: ``folder/x``, or a folder that holds files called train, valid and test.
     """
     found: dict[str, Path] = {}
-    folder, stem = (prefix, "") if prefix.is_dir() else (prefix.parent, prefix.name + ".")
+    folder = prefix if prefix.is_dir() else prefix.parent
+    stems = [""] if prefix.is_dir() else [prefix.name + mark for mark in "._-"]
     for part, names in (("train", ("train",)), ("valid", ("valid", "validation", "val", "dev")), ("test", ("test",))):
         for name in names:
-            for end in (".inter", ".csv", ".tsv", ".txt", ".parquet", ".rating", ".dat"):
-                path = folder / f"{stem}{name}{end}"
+            for path in (folder / f"{stem}{name}{end}" for stem in stems for end in _ENDS):
                 if path.is_file():
                     found.setdefault(part, path)
-    if prefix.parent.is_dir() and not prefix.is_dir():
-        for part, end in (("negatives", "test.negative"),):
-            path = folder / f"{stem}{end}"
-            if path.is_file():
-                found[part] = path
+    if (path := folder / f"{stems[0]}test.negative").is_file():
+        found["negatives"] = path
     return found
 
 
@@ -72,7 +72,8 @@ def parts_of_files(files: Files) -> Parts:
     if ("time" in train) != ("time" in test):
         notes.append(f"only {files.train if 'time' in train else files.test} has times: they are not looked at")
         train, test = (frame[["user", "item"]] for frame in (train, test))
-    split = Parts(f"{files.train} and {files.test}", train, test, notes=tuple(notes))
+    listed = tables.listed_negatives(files.test, columns)
+    split = Parts(f"{files.train} and {files.test}", train, test, test_negatives=listed, notes=tuple(notes))
     return with_files(split, files)
 
 

@@ -13,6 +13,7 @@ from pocketrec.cloud.audit.finding import CANNOT_TELL, FAIL, INFO, OK, WARN, Fin
 
 K: Final = 20
 TIES: Final = 0.005  # difference of Recall@20 above which ties decide the figure
+_SCORED = 0.99  # share of targets with a score above which few scored items are a sample and no list of the best
 _NEAR = 0.002  # a reported figure is one of ours where it is so near
 
 
@@ -31,7 +32,7 @@ def not_a_number(case: Case) -> Finding:
 def ties(case: Case) -> Finding:
     """Recall@20 with equal scores counted for and against the target."""
     best, worst = _ranks(case)
-    if not len(best):
+    if not np.isfinite(best).any():
         return Finding(CANNOT_TELL, "Cannot tell: no test target has a score.")
     high, low = (float((ranks <= K).mean()) for ranks in (best, worst))
     return Finding(FAIL if high - low > TIES else OK, f"Recall@{K} is {low:.3f} with equal scores against the target "
@@ -42,7 +43,7 @@ def ties(case: Case) -> Finding:
 def sampled_metric(case: Case) -> Finding:
     """Whether reported figures are of samples of the catalogue, under a name that does not say so."""
     ranks, users, catalogue, partial = _full_ranks(case)
-    if not len(ranks):
+    if not np.isfinite(ranks).any():
         return Finding(CANNOT_TELL, "Cannot tell: no rank of a test target is known.")
     full, drawn = (_figures(ranks, users, catalogue, negatives) for negatives in (0, sampled.NEGATIVES))
     shown = f"Recall@{K} is {full[f'recall@{K}'][0]:.4f}"
@@ -59,7 +60,10 @@ def sampled_metric(case: Case) -> Finding:
             continue
         if _is_near(value, full[key]):
             continue
-        (wrong if _is_near(value, drawn[key]) else other).append(f"{name} {value:.4f}")
+        if _is_near(value, drawn[key]):
+            wrong.append(f"{name} {value:.4f}")
+        elif key.startswith("recall") or len(np.unique(users)) == len(users):  # of several targets, others vary
+            other.append(f"{name} {value:.4f}")
     if wrong:
         return Finding(FAIL, f"{', '.join(wrong)} is that of 99 sampled negatives, under the name of a full ranking. "
                        f"{both}", len(wrong), None, {"full": full, "sampled_99": drawn})  # fmt: skip
@@ -114,15 +118,21 @@ def _full_ranks(case: Case) -> tuple[np.ndarray, np.ndarray, int, float]:
         return (case.parts.ranks["rank"].to_numpy(float), case.parts.ranks["user"].to_numpy(), catalogue, 0.0)
     frame = case.frame("predictions")
     each = float(frame.groupby("user").size().median())
-    best, worst = _ranks(case)
+    _, worst = _ranks(case)
+    users = _judged(case) // len(case.item_ids)
+    sample = each < 0.5 * catalogue and np.isfinite(worst).mean() > _SCORED
+    return worst, users, catalogue, each if sample else 0.0
+
+
+def _judged(case: Case) -> np.ndarray:
+    """`Case.keys` of the test pairs of users for whom there are predictions."""
     users = case.test_pairs // len(case.item_ids)
-    found = np.isin(case.test_pairs, case.keys(frame))
-    del best
-    return worst, users[found], catalogue, each if each < 0.5 * catalogue else 0.0
+    judged: np.ndarray = case.test_pairs[np.isin(users, case.frame("predictions")["user"].unique())]
+    return judged
 
 
 def _ranks(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """float64 (targets,) twice: ranks of the test pairs that have a score, ties for and against them.
+    """float64 (targets,) twice: ranks of the pairs `_judged`, ties for and against them; without a score infinity.
 
     Items that the user has had are taken out of the ranking where no target is such an item.
     """
@@ -136,15 +146,16 @@ def _ranks(case: Case) -> tuple[np.ndarray, np.ndarray]:
     order = np.lexsort((scores, keys // width))
     users, values = (keys // width)[order], scores[order]
     by_key = np.argsort(keys)
-    at = np.searchsorted(keys, case.test_pairs, sorter=by_key)
+    targets = _judged(case)
+    at = np.searchsorted(keys, targets, sorter=by_key)
     found = at < len(keys)
-    found[found] = keys[by_key[at[found]]] == case.test_pairs[found]
-    targets, own = case.test_pairs[found], scores[by_key[at[found]]]
+    found[found] = keys[by_key[at[found]]] == targets[found]
+    own = scores[by_key[np.where(found, at, 0)]] if len(keys) else np.zeros(len(targets))
     ends = np.searchsorted(users, targets // width, "right")
     begins = np.searchsorted(users, targets // width, "left")
-    best, worst = np.empty(len(targets)), np.empty(len(targets))
-    for place, (begin, end, score) in enumerate(zip(begins.tolist(), ends.tolist(), own.tolist(), strict=True)):
-        mine = values[begin:end]
-        best[place] = end - begin - np.searchsorted(mine, score, "right") + 1
-        worst[place] = end - begin - np.searchsorted(mine, score, "left")
+    best, worst = np.full(len(targets), np.inf), np.full(len(targets), np.inf)
+    for place in np.flatnonzero(found).tolist():
+        mine = values[begins[place] : ends[place]]
+        best[place] = len(mine) - np.searchsorted(mine, own[place], "right") + 1
+        worst[place] = len(mine) - np.searchsorted(mine, own[place], "left")
     return best, worst

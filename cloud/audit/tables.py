@@ -105,6 +105,21 @@ def read_negatives(path: Path, columns: Columns) -> tuple[pd.DataFrame, bool]:
     return pd.DataFrame({"user": users, "item": items}, dtype=object), True
 
 
+def listed_negatives(path: Path, columns: Columns) -> pd.DataFrame | None:
+    """``user``, ``item`` of a column ``neg_items`` with a list in every row of a test (ReChorus); None without one.
+
+    Raises:
+        DataError: as `read_events`.
+    """
+    table = read_table(path, "--test", "time")
+    name = find_column(table, "", ("neg_items", "negatives", "neg_item"))
+    if name is None:
+        return None
+    frame = _ids(table, columns, path, "--test")[["user"]]
+    frame["item"] = _texts(table[name]).str.findall(r"[^\s,\[\]'\"]+")
+    return frame.explode("item").dropna().reset_index(drop=True)
+
+
 def read_items(path: Path, columns: Columns) -> tuple[list[str], Any, bool]:
     """Items, their counts (None where there are none), and whether they come in a promised order (a bare list).
 
@@ -271,14 +286,14 @@ def _named(table: pd.DataFrame, third: str, path: Path, option: str) -> pd.DataF
 def _adjacency(path: Path, option: str, head: list[str]) -> pd.DataFrame:
     """Lines of ``user item item ...`` (LightGCN), or ``user item`` (SASRec), without times."""
     users, items = [], []
-    for number, line in enumerate(read_text(path, option).splitlines(), 1):
+    for line in read_text(path, option).splitlines():
         user, *rest = line.split() or [""]
         if not user:
             continue
-        if not rest and len(head) > 1 and len(head[0].split()) == 1:
-            raise DataError(f"{path}, line {number}: {line.strip()[:40]!r} is no pair: {option} needs user and item")
         users += [user] * len(rest)
-        items += rest
+        items += rest  # none for a user without items
+    if not items:
+        raise DataError(f"{path} has one column, {head[0].strip()[:40]!r}: {option} needs user and item")
     return pd.DataFrame({"user": users, "item": items}, dtype=object)
 
 

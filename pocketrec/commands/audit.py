@@ -90,7 +90,10 @@ def run(options: argparse.Namespace) -> int:
     del numpy, pandas
     from pocketrec.cloud.audit.finding import as_text
 
-    verdict = _verdict(options)
+    try:
+        verdict = _verdict(options)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"this audit needs {error.name}: pip install 'pocketrec[audit]'") from None
     document = verdict.to_dict()
     print(as_text(verdict))
     if options.html is not None:

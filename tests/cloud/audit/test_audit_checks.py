@@ -179,6 +179,18 @@ def test_ranks_are_counted_with_the_users_own_items_left_out() -> None:
 
     best, worst = _ranks(Case.of(change(clean(), train=train, test=test, predictions=table)))
     assert (best.tolist(), worst.tolist()) == ([2.0], [3.0])
+    short = table[table["item"] != "z"]  # a list of the best without the target: a miss
+    best, worst = _ranks(Case.of(change(clean(), train=train, test=test, predictions=short)))
+    assert (best.tolist(), worst.tolist()) == ([np.inf], [np.inf])
+
+
+def test_lists_of_the_best_are_full_rankings_and_no_samples() -> None:
+    split = clean(items=200)
+    best = scores(split, uneven).sort_values("score", ascending=False).groupby("user").head(50)
+    found = finding("sampled_metric", change(split, predictions=best))
+    assert found.verdict == INFO
+    whole = finding("sampled_metric", change(split, predictions=scores(split, uneven)))
+    assert found.figures["full"]["recall@20"] == whole.figures["full"]["recall@20"]
 
 
 def test_predictions_of_a_sample_are_named_as_such() -> None:

@@ -32,6 +32,7 @@ NO_TIMES = {
     "pairs": "user,item\n1,10\n2,20\n",
     "ratings": "1,10,5\n2,20,4.5\n",
     "LightGCN": "1 10\n2 20 30\n",
+    "LightGCN, a user without items": "7\n1 10\n2 20 30\n",
     "SASRec": "1 10\n2 20\n",
 }
 
@@ -79,6 +80,21 @@ def test_negatives_of_a_benchmark_are_the_evaluations(tmp_path: Path) -> None:
     path.write_text("user,item\n0,1064\n", encoding="utf-8")
     frame, of_test = tables.read_negatives(path, USUAL)
     assert (of_test, len(frame)) == (False, 1)
+
+
+@pytest.mark.parametrize("ends", [("_train.csv", "_test.csv"), ("-train.tsv.gz", "-test.parquet")])
+def test_other_names_of_split_files(tmp_path: Path, ends: tuple[str, str]) -> None:
+    for end in ends:
+        (tmp_path / f"x{end}").write_bytes(b"")
+    assert [path.name for path in benchmark_files(tmp_path / "x").values()] == [f"x{end}" for end in ends]
+
+
+def test_negatives_in_a_column_of_the_test(tmp_path: Path) -> None:
+    (tmp_path / "train.csv").write_text("user_id\titem_id\ttime\n1\t10\t5\n2\t20\t6\n")
+    (tmp_path / "test.csv").write_text("user_id\titem_id\ttime\tneg_items\n1\t20\t7\t[10, 11]\n2\t10\t8\t[12]\n")
+    frame = parts_of_files(Files(tmp_path / "train.csv", tmp_path / "test.csv")).test_negatives
+    assert frame is not None
+    assert list(frame.itertuples(index=False, name=None)) == [("1", "10"), ("1", "11"), ("2", "12")]
 
 
 @pytest.mark.parametrize("text", ["user,item,score\na,x,.5\na,y,nan\n", "a,x,.5\na,y,nan\n", "a\tx\t0.5\na\ty\t\n"])
