@@ -36,7 +36,8 @@ def chosen_on_test(case: Case) -> Finding:
     if not tests:
         return Finding(OK, f"The results hold no figure of the test, only {', '.join(valids) or 'other columns'}.", 0)
     name = tests[0]
-    values = trials.assign(**{name: pd.to_numeric(trials[name], errors="coerce")}).dropna(subset=[name])
+    numbers = pd.to_numeric(trials[name], errors="coerce").replace([np.inf, -np.inf], np.nan)
+    values = trials.assign(**{name: numbers}).dropna(subset=[name])
     if "trial" in values and "user" in values:
         table = values.pivot_table(index="trial", columns="user", values=name).dropna(axis=1).to_numpy()
         means, gain = table.mean(1), _optimism(table, case.parts.seed) if table.shape[1] > 1 else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -42,7 +43,8 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
-        return {"check": self.check, **asdict(self.finding), "advice": self.advice}
+        plain: dict[str, Any] = _plain({"check": self.check, **asdict(self.finding), "advice": self.advice})
+        return plain
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,15 @@ def as_text(verdict: Verdict, width: int = 118) -> str:
         lines.append(f"not checked without {needs}: {names}")
     lines += [f"note: {note}" for note in verdict.notes]
     return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    """Without numbers that JSON has not."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _number(value: float | None) -> str:

@@ -120,7 +120,7 @@ def _full_ranks(case: Case) -> tuple[np.ndarray, np.ndarray, int, float]:
     each = float(frame.groupby("user").size().median())
     _, worst = _ranks(case)
     users = _judged(case) // len(case.item_ids)
-    sample = each < 0.5 * catalogue and np.isfinite(worst).mean() > _SCORED
+    sample = each < 0.5 * catalogue and len(worst) > 0 and np.isfinite(worst).mean() > _SCORED
     return worst, users, catalogue, each if sample else 0.0
 
 

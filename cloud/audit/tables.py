@@ -11,6 +11,7 @@ import csv
 import gzip
 import json
 import re
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -168,8 +169,12 @@ def read_results(path: Path) -> tuple[dict[str, float], pd.DataFrame | None]:
         table = read_table(path, "--results", "score")
     if len(table) > 1:
         return {}, table
-    figures = {name: pd.to_numeric(table[name], errors="coerce") for name in table}
-    return {str(name): float(values.iloc[0]) for name, values in figures.items() if values.notna().all()}, None
+    numbers = {str(name): pd.to_numeric(table[name], errors="coerce") for name in table}
+    figures = {name: float(values.iloc[0]) for name, values in numbers.items() if len(values) and values.notna().all()}
+    if not figures:
+        example = '{"recall@20": 0.31}'
+        raise DataError(f"{path} holds no figure: give an object such as {example}, or a row for each trial")
+    return figures, None
 
 
 def read_table(path: Path, option: str, third: str) -> pd.DataFrame:
@@ -222,9 +227,11 @@ def to_times(column: pd.Series, where: str) -> pd.Series:
         return pd.to_datetime(column, utc=True).astype("datetime64[ns, UTC]").astype("int64") / 1e9
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.notna().all():
+        if numbers.abs().max() == float("inf"):
+            raise DataError(f"{where} holds an infinite time: mend it")
         return numbers
     dates = pd.to_datetime(column.where(numbers.isna()), format="ISO8601", utc=True, errors="coerce")
-    if dates.isna().all() or dates.isna().sum() > numbers.notna().sum() + 0:
+    if dates.isna().all() or dates.isna().sum() > numbers.notna().sum():
         bad = column[numbers.isna() & dates.isna()]
         raise DataError(f"{where}: {str(bad.iloc[0])[:40]!r} is neither a number nor an ISO 8601 date: mend it")
     if numbers.notna().any():
@@ -361,10 +368,12 @@ def read_text(path: Path, option: str, limit: int = -1) -> str:
     try:
         with contextlib.closing(gzip.open(path) if compression_of(path) else path.open("rb")) as file:
             content = file.read(limit)
+        if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+            raise DataError(f"{path} is UTF-16: convert it to UTF-8")
         return content.decode("utf-8-sig", "strict" if limit < 0 else "ignore")
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8 text: convert it") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read {path} ({error}): mend or replace the file") from None
 
 

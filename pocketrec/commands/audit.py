@@ -173,5 +173,13 @@ def _one_target(options: argparse.Namespace) -> None:
                           "--test, or --replay")  # fmt: skip
     elif options.target is not None and {"train", "test"} & set(named):
         raise ConfigError("name a target or --train and --test, not both")
+    if options.replay is None:
+        for name in ("cut", "compare", "ignore", "alter"):
+            if getattr(options, name):
+                raise ConfigError(f"--{name} belongs to --replay: add that, or leave it out")
+    if options.overrides and not str(options.target).endswith(".toml"):
+        raise ConfigError("--set changes a configuration: name a .toml file, or leave it out")
+    if options.html is not None and (not options.html.name or options.html.is_dir()):
+        raise ConfigError(f"--html {options.html} is a folder: name a file, such as audit.html")
     if options.session_gap is not None and not options.session_gap >= 0:
         raise ConfigError(f"--session-gap must not be negative, and is {options.session_gap:g}")

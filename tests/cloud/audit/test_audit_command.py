@@ -127,6 +127,9 @@ def test_predictions_negatives_and_results_beside_a_split(tmp_path: Path, capsys
     (["x", "--replay", "x {log} {out}", "--log", "l", "--cut", "1"], "no other target"),
     (["--replay", "x {log} {out}", "--log", "no-such-log", "--cut", "1"], "no file no-such-log"),
     (["x", "--session-gap", "-1"], "must not be negative"),
+    (["x", "--cut", "5"], "--cut belongs to --replay"),
+    (["x", "--set", "seed=2"], "name a .toml file"),
+    (["x", "--html", "."], "is a folder"),
 ])  # fmt: skip
 def test_unusable_input_is_one_line_and_2(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, text, _ = call(capsys, *words)
@@ -219,6 +222,7 @@ def test_damaged_runs_are_one_line(tmp_path: Path, name: str) -> None:
         parts_of_run(run)
 
 
+@pytest.mark.slow
 def test_everything_works_without_tensorflow(tmp_path: Path) -> None:
     """A run, a configuration, files, a replay and a page, where importing TensorFlow or a runtime raises."""
     run = prepared(tmp_path)

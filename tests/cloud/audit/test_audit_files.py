@@ -146,6 +146,7 @@ UNUSABLE = {
     "buyer,thing\n1,2\n": r"no column 'user' \(it has buyer, thing\): name it with --user-column",
     "user,item,timestamp\n1,2,soon\n": "'soon' is neither a number nor an ISO 8601 date",
     "user,item,timestamp\n1,2,2023-11-14\n1,3,17\n": "mixes numbers and dates",
+    "user,item,timestamp\n1,2,inf\n": "infinite time",
     "user,item,timestamp\n,2,3\n": "row 1 has no user",
     "user,item,timestamp\n1,2,3\n1,2,3,4,5\n": "cannot read",
     "1\n2\n3\n": "needs user and item",
@@ -165,7 +166,8 @@ def test_unusable_files_are_one_line(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(("raw", "words"), [
-    (b"\xff\xfe\x00u", "not UTF-8"), (b"\x1f\x8bnonsense", "cannot read"), (b"PAR1nonsense", "cannot read"),
+    (b"\xff\xfe\x00u", "is UTF-16"), (b"user,item\n\xffa,b\n", "cannot read"),
+    (b"\x1f\x8bnonsense", "cannot read"), (b"PAR1nonsense", "cannot read"),
 ])  # fmt: skip
 def test_damaged_files_are_one_line(tmp_path: Path, raw: bytes, words: str) -> None:
     path = tmp_path / "x"

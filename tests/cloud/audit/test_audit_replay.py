@@ -250,6 +250,7 @@ def test_the_place_of_a_difference(tmp_path: Path) -> None:
     assert first_difference(one, tmp_path / "none") == 0
 
 
+@pytest.mark.slow
 def test_a_library_of_its_own_finds_a_leak_through_the_command_line(place: Path) -> None:
     """As a user would: the exit status is 1 for a leak, 0 for none."""
     for mode, status in (("one", 1), ("clean", 0)):
