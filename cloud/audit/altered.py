@@ -18,7 +18,7 @@ from typing import Any, Final
 import pandas as pd
 
 from pocketrec.cloud.audit import tables
-from pocketrec.cloud.audit.own import moment
+from pocketrec.cloud.audit.recount import moment
 from pocketrec.device.errors import ConfigError, DataError
 
 CANARY_ITEM: Final = "canary-item"

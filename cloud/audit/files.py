@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pocketrec.cloud.audit import tables
+from pocketrec.cloud.audit import inputs, tables
 from pocketrec.cloud.audit.case import Parts
 from pocketrec.device.errors import ConfigError
 
@@ -66,13 +66,13 @@ def parts_of_files(files: Files) -> Parts:
     if files.train.exists() and files.test.exists() and files.train.samefile(files.test):
         raise ConfigError(f"--train and --test are one file, {files.train}: name two")
     columns = files.columns
-    train, test = (tables.read_events(path, columns, option)
+    train, test = (inputs.read_events(path, columns, option)
                    for path, option in ((files.train, "--train"), (files.test, "--test")))  # fmt: skip
     notes = []
     if ("time" in train) != ("time" in test):
         notes.append(f"only {files.train if 'time' in train else files.test} has times: they are not looked at")
         train, test = (frame[["user", "item"]] for frame in (train, test))
-    listed = tables.listed_negatives(files.test, columns)
+    listed = inputs.listed_negatives(files.test, columns)
     split = Parts(f"{files.train} and {files.test}", train, test, test_negatives=listed, notes=tuple(notes))
     return with_files(split, files)
 
@@ -85,22 +85,22 @@ def with_files(parts: Parts, files: Files) -> Parts:
     """
     columns, more = files.columns, dict[str, Any]()
     if files.valid is not None:
-        more["valid"] = tables.read_events(files.valid, columns, "--valid")
+        more["valid"] = inputs.read_events(files.valid, columns, "--valid")
     if files.log is not None:
-        more["log"] = tables.read_events(files.log, columns, "--log")
+        more["log"] = inputs.read_events(files.log, columns, "--log")
     if files.negatives is not None:
-        drawn, of_test = tables.read_negatives(files.negatives, columns)
+        drawn, of_test = inputs.read_negatives(files.negatives, columns)
         more["test_negatives" if of_test else "negatives"] = drawn
     if files.candidates is not None:
-        found = tables.read_scores(files.candidates, columns, "--candidates", needed=False)
+        found = inputs.read_scores(files.candidates, columns, "--candidates", needed=False)
         more["candidates"] = found[["user", "item"]]
     if files.predictions is not None:
-        more["predictions"] = tables.read_scores(files.predictions, columns, "--predictions", needed=True)
+        more["predictions"] = inputs.read_scores(files.predictions, columns, "--predictions", needed=True)
     if files.items is not None:
-        items, counts, in_order = tables.read_items(files.items, columns)
+        items, counts, in_order = inputs.read_items(files.items, columns)
         more |= {"items": items, "item_counts": counts, "items_in_order": in_order}
     if files.results is not None:
-        figures, trials = tables.read_results(files.results)
+        figures, trials = inputs.read_results(files.results)
         more |= {"figures": figures, "ranks": None} if figures else {"trials": trials}
     return dataclasses.replace(
         parts, **more, new_items_only=files.new_items_only, cold_users=files.cold_users,

@@ -98,7 +98,7 @@ def _replay(job: Replay, words: Sequence[str], folder: Path, progress: Progress)
         outcomes.append(_run(job, words, log, folder, number))
         if number < 2 and outcomes[-1].status:
             raise DataError(f"the program ended with status {outcomes[-1].status} on {what}: "
-                            f"{outcomes[-1].errors or 'nothing on standard error'}: mend it first")  # fmt: skip
+                            f"{outcomes[-1].errors or 'nothing on standard error'}: correct it first")  # fmt: skip
     progress(3, 3)
     return Verdict(f"replay of {job.command}", (_row(job, logs, outcomes),), {}, ())
 
@@ -191,7 +191,7 @@ def _run(job: Replay, words: Sequence[str], log: Path, folder: Path, number: int
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file,
                                        start_new_session=True)  # fmt: skip
         except OSError as error:
-            raise ConfigError(f"cannot start {command[0]!r} ({error.strerror}): mend --replay") from None
+            raise ConfigError(f"cannot start {command[0]!r} ({error.strerror}): correct --replay") from None
         try:
             status = process.wait(job.timeout)
         except subprocess.TimeoutExpired:
@@ -223,9 +223,9 @@ def _words(job: Replay) -> list[str]:
     try:
         words = shlex.split(job.command)
     except ValueError as error:
-        raise ConfigError(f"cannot read the command of --replay ({error}): mend its quotes") from None
+        raise ConfigError(f"cannot read the command of --replay ({error}): correct its quotes") from None
     if not all(any(mark in word for word in words) for mark in ("{log}", "{out}")):
-        raise ConfigError("--replay needs {log} and {out} in the command, such as \"python prepare.py {log} {out}\"")
+        raise ConfigError('--replay needs {log} and {out} in the command, such as "python prepare.py {log} {out}"')
     if not job.timeout > 0:
         raise ConfigError(f"--timeout must be above 0, and is {job.timeout:g}")
     return words
@@ -240,4 +240,3 @@ def _wanted(name: str, job: Replay) -> bool:
         return any(fnmatch.fnmatch(name, pattern) or name.startswith(pattern.rstrip("/") + "/") for pattern in patterns)
 
     return (not job.compare or among(job.compare)) and not among(job.ignore)
-

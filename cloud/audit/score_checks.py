@@ -83,9 +83,7 @@ def evaluation_negatives(case: Case) -> Finding:
                    float(each.median()) / len(case.item_ids))  # fmt: skip
 
 
-def _figures(
-    ranks: np.ndarray, users: np.ndarray, catalogue: int, negatives: int
-) -> dict[str, tuple[float, float]]:
+def _figures(ranks: np.ndarray, users: np.ndarray, catalogue: int, negatives: int) -> dict[str, tuple[float, float]]:
     """Measure -> mean over targets, mean over users; among so many sampled negatives, 0 = full."""
     if negatives:
         values = sampled.expected(ranks, catalogue, negatives)

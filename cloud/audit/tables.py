@@ -1,7 +1,7 @@
-"""Reading anybody's files as frames: splits, negatives, candidates, predictions, item lists, results.
+"""Reading anybody's tables with pandas alone: CSV, TSV, Parquet, and the shapes that other libraries write.
 
-With pandas alone, and with the shapes that other libraries write: RecBole's ``.inter``, MovieLens and NCF files without
-a header, adjacency lists (``user item item ...``, LightGCN), NCF's ``.negative``, CSV, TSV and Parquet.
+RecBole's ``.inter``, MovieLens and NCF files without a header, adjacency lists (``user item item ...``, LightGCN). This
+module knows columns and their usual names, and not what a table is for.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
-import json
-import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +24,8 @@ ITEMS: Final = ("item", "item_id", "itemid", "iid", "movieid", "movie_id", "prod
 TIMES: Final = ("timestamp", "time", "ts", "date", "datetime", "unix", "t", "t_dat")
 SCORES: Final = ("score", "prediction", "pred", "rating", "value", "logit", "probability", "count", "popularity")
 
-_NEGATIVE = re.compile(r"\((?P<user>[^,]+),(?P<item>[^)]+)\)")
 _UNIX = 1e8  # a third column of larger numbers is a time, of smaller ones a rating
-_PART = 1 << 16
+HEAD: Final = 1 << 16  # bytes that tell the shape of a file
 
 
 @dataclass(frozen=True)
@@ -41,140 +38,6 @@ class Columns:
 
 
 USUAL: Final = Columns()
-
-
-def read_events(path: Path, columns: Columns, option: str) -> pd.DataFrame:
-    """Events: ``user``, ``item`` (text) and, where the file has them, ``time`` (number).
-
-    Args:
-        path: the file.
-        columns: names given by the user.
-        option: of the command line, for messages.
-
-    Raises:
-        DataError: the file is missing, unreadable, or has no such columns.
-    """
-    table = read_table(path, option, "time")
-    frame = _ids(table, columns, path, option)
-    name = find_column(table, columns.time, TIMES)
-    if columns.time and name is None:
-        raise no_column(path, columns.time, table, "--time-column")
-    if name is not None:
-        frame["time"] = to_times(table[name], f"{path}, column {name!r}")
-    return frame
-
-
-def read_scores(path: Path, columns: Columns, option: str, *, needed: bool) -> pd.DataFrame:
-    """``user``, ``item`` and, where there is one, ``score`` (float64; NaN and infinity stay).
-
-    Raises:
-        DataError: as `read_events`; or there is no score where it is needed.
-    """
-    table = read_table(path, option, "score")
-    frame = _ids(table, columns, path, option)
-    name = find_column(table, "", SCORES)
-    if name is None and needed:
-        raise no_column(path, "score", table, "a column score in the file")
-    if name is not None:
-        texts = _texts(table[name])
-        frame["score"] = pd.to_numeric(texts, errors="coerce").astype("float64")
-        bad = frame["score"].isna() & ~texts.fillna("").str.lower().isin(["nan", "", "none", "null"])
-        if bad.any():
-            raise DataError(f"{path}: {texts[bad].iloc[0]!r} in column {name!r} is no number: give numbers")
-    return frame
-
-
-def read_negatives(path: Path, columns: Columns) -> tuple[pd.DataFrame, bool]:
-    """``user``, ``item``; and whether they are the evaluation's (NCF's ``(user,item)  negative  negative ...``).
-
-    Raises:
-        DataError: as `read_events`.
-    """
-    head = read_text(path, "--negatives", _PART).lstrip()
-    if not head.startswith("("):
-        return read_scores(path, columns, "--negatives", needed=False)[["user", "item"]], False
-    users, items = [], []
-    for number, line in enumerate(read_text(path, "--negatives").splitlines(), 1):
-        if not line.strip():
-            continue
-        first, *rest = line.split()
-        found = _NEGATIVE.fullmatch(first)
-        if not found or not rest:
-            raise DataError(f"{path}, line {number}: not of the form (user,item) negative negative ...: mend the line")
-        users += [found["user"].strip()] * len(rest)
-        items += rest
-    return pd.DataFrame({"user": users, "item": items}, dtype=object), True
-
-
-def listed_negatives(path: Path, columns: Columns) -> pd.DataFrame | None:
-    """``user``, ``item`` of a column ``neg_items`` with a list in every row of a test (ReChorus); None without one.
-
-    Raises:
-        DataError: as `read_events`.
-    """
-    table = read_table(path, "--test", "time")
-    name = find_column(table, "", ("neg_items", "negatives", "neg_item"))
-    if name is None:
-        return None
-    frame = _ids(table, columns, path, "--test")[["user"]]
-    frame["item"] = _texts(table[name]).str.findall(r"[^\s,\[\]'\"]+")
-    return frame.explode("item").dropna().reset_index(drop=True)
-
-
-def read_items(path: Path, columns: Columns) -> tuple[list[str], Any, bool]:
-    """Items, their counts (None where there are none), and whether they come in a promised order (a bare list).
-
-    Raises:
-        DataError: as `read_events`.
-    """
-    text = "" if is_parquet(path, "--items") else read_text(path, "--items", _PART)
-    lines = [line for line in text.splitlines() if line.strip()]
-    if lines and not any(mark in lines[0] for mark in "\t,;"):
-        items = [line.strip() for line in read_text(path, "--items").splitlines() if line.strip()]
-        if items[0].lower().partition(":")[0] in ITEMS:
-            return items[1:], None, False
-        return items, None, True
-    table = read_table(path, "--items", "score")
-    name = find_column(table, columns.item, ITEMS)
-    if name is None:
-        raise no_column(path, columns.item or "item", table, "--item-column")
-    counts = find_column(table, "", ("count", "counts", "popularity"))
-    if counts is None:
-        return _texts(table[name]).tolist(), None, False
-    numbers = pd.to_numeric(table[counts], errors="coerce")
-    if numbers.isna().any():
-        raise DataError(f"{path}: column {counts!r} has values that are no numbers: give counts")
-    return _texts(table[name]).tolist(), numbers.to_numpy(), False
-
-
-def read_results(path: Path) -> tuple[dict[str, float], pd.DataFrame | None]:
-    """Reported figures (one JSON object, one row), or a table of trials (several rows).
-
-    Raises:
-        DataError: the file is missing or unreadable.
-    """
-    text = read_text(path, "--results")
-    if text.lstrip()[:1] in "{[" and text.strip():
-        try:
-            content = json.loads(text)
-        except ValueError:
-            try:
-                content = [json.loads(line) for line in text.splitlines() if line.strip()]
-            except ValueError as error:
-                raise DataError(f"{path} is no JSON ({error}): mend it") from None
-        if isinstance(content, dict) and isinstance(content.get("trials"), list):
-            content = content["trials"]
-        table = pd.json_normalize(content)
-    else:
-        table = read_table(path, "--results", "score")
-    if len(table) > 1:
-        return {}, table
-    numbers = {str(name): pd.to_numeric(table[name], errors="coerce") for name in table}
-    figures = {name: float(values.iloc[0]) for name, values in numbers.items() if len(values) and values.notna().all()}
-    if not figures:
-        example = '{"recall@20": 0.31}'
-        raise DataError(f"{path} holds no figure: give an object such as {example}, or a row for each trial")
-    return figures, None
 
 
 def read_table(path: Path, option: str, third: str) -> pd.DataFrame:
@@ -191,7 +54,7 @@ def read_table(path: Path, option: str, third: str) -> pd.DataFrame:
     """
     if is_parquet(path, option):
         return _parquet(path)
-    head = [line for line in read_text(path, option, _PART).splitlines() if line.strip()]
+    head = [line for line in read_text(path, option, HEAD).splitlines() if line.strip()]
     if not head:
         raise DataError(f"{path} is empty: name a file with at least one row for {option}")
     first = head[0]
@@ -213,7 +76,7 @@ def read_table(path: Path, option: str, third: str) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         table = pd.DataFrame({name: pd.Series([], dtype=str) for name in names})
     except (ValueError, OSError, pd.errors.ParserError) as error:
-        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}: mend the file") from None
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}: correct the file") from None
     return table if header else _named(table, third, path, option)
 
 
@@ -228,37 +91,19 @@ def to_times(column: pd.Series, where: str) -> pd.Series:
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.notna().all():
         if numbers.abs().max() == float("inf"):
-            raise DataError(f"{where} holds an infinite time: mend it")
+            raise DataError(f"{where} holds an infinite time: correct it")
         return numbers
     dates = pd.to_datetime(column.where(numbers.isna()), format="ISO8601", utc=True, errors="coerce")
     if dates.isna().all() or dates.isna().sum() > numbers.notna().sum():
         bad = column[numbers.isna() & dates.isna()]
-        raise DataError(f"{where}: {str(bad.iloc[0])[:40]!r} is neither a number nor an ISO 8601 date: mend it")
+        raise DataError(f"{where}: {str(bad.iloc[0])[:40]!r} is neither a number nor an ISO 8601 date: correct it")
     if numbers.notna().any():
         raise DataError(f"{where} mixes numbers and dates: use one of them")
     return dates.astype("datetime64[ns, UTC]").astype("int64") / 1e9
 
 
-def _ids(table: pd.DataFrame, columns: Columns, path: Path, option: str) -> pd.DataFrame:
-    found = {}
-    for name, given, usual in (("user", columns.user, USERS), ("item", columns.item, ITEMS)):
-        column = find_column(table, given, usual)
-        if column is None:
-            raise no_column(path, given or name, table, f"--{name}-column")
-        texts = _texts(table[column])
-        if not len(texts):
-            raise DataError(f"{path} has a header and no row: name a file with at least one row for {option}")
-        empty = (texts.isna() | (texts == "")).to_numpy(bool)
-        if empty.any():
-            raise DataError(f"{path}: row {int(empty.argmax()) + 1} has no {name}: mend it")
-        if texts.str.fullmatch(r"-?\d+\.0").all():
-            texts = texts.str[:-2]  # whole numbers that pandas wrote as floats
-        found[name] = texts.astype(object)
-    return pd.DataFrame(found)
-
-
-def _texts(column: pd.Series) -> Any:
-    """Ids as text, without white space around them."""
+def texts_of(column: pd.Series) -> Any:
+    """Values as text, without white space around them."""
     return column.astype("string").str.strip()
 
 
@@ -331,7 +176,7 @@ def _is_number(text: str) -> bool:
 
 def _blank(path: Path, option: str) -> int:
     """Empty lines before the first that is not."""
-    text = read_text(path, option, _PART)
+    text = read_text(path, option, HEAD)
     return len(text) and next((place for place, line in enumerate(text.splitlines()) if line.strip()), 0)
 
 
@@ -374,7 +219,7 @@ def read_text(path: Path, option: str, limit: int = -1) -> str:
     except UnicodeDecodeError:
         raise DataError(f"{path} is not UTF-8 text: convert it") from None
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"cannot read {path} ({error}): mend or replace the file") from None
+        raise DataError(f"cannot read {path} ({error}): correct or replace the file") from None
 
 
 def _parquet(path: Path) -> pd.DataFrame:
@@ -383,4 +228,4 @@ def _parquet(path: Path) -> pd.DataFrame:
     except ImportError:
         raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or give CSV") from None
     except Exception as error:  # the engine raises kinds of its own
-        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}: mend or replace the file") from None
+        raise DataError(f"cannot read {path}: {' '.join(str(error).split())}: correct or replace the file") from None

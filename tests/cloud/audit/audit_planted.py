@@ -209,16 +209,20 @@ def _negatives() -> Planted:
 def _negatives_known() -> Planted:
     split = clean()
     right = negatives(split, 5, knows_test=False)
-    return WARN, change(split, negatives=joined(right, split.train[["user", "item"]].head(3))), change(
-        split, negatives=right
+    return (
+        WARN,
+        change(split, negatives=joined(right, split.train[["user", "item"]].head(3))),
+        change(split, negatives=right),
     )
 
 
 def _negatives_hold_target() -> Planted:
     split = clean()
     right = negatives(split, 5, knows_test=True)
-    return WARN, change(split, test_negatives=joined(right, split.test[["user", "item"]].head(1))), change(
-        split, test_negatives=right
+    return (
+        WARN,
+        change(split, test_negatives=joined(right, split.test[["user", "item"]].head(1))),
+        change(split, test_negatives=right),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pocketrec.cloud.audit import tables
+from pocketrec.cloud.audit import inputs
 from pocketrec.cloud.audit.files import Files, benchmark_files, parts_of_files
 from pocketrec.cloud.audit.tables import USUAL, Columns
 from pocketrec.device.errors import ConfigError, DataError
@@ -43,7 +43,7 @@ def test_shapes_with_times(tmp_path: Path, name: str, packed: bool) -> None:
     path = tmp_path / "file.txt"
     raw = SHAPES[name].encode()
     path.write_bytes(gzip.compress(raw) if packed else raw)
-    frame = tables.read_events(path, USUAL, "--train")
+    frame = inputs.read_events(path, USUAL, "--train")
     assert list(frame[["user", "item", "time"]].itertuples(index=False, name=None)) == ROWS
 
 
@@ -51,7 +51,7 @@ def test_shapes_with_times(tmp_path: Path, name: str, packed: bool) -> None:
 def test_shapes_without_times(tmp_path: Path, name: str) -> None:
     path = tmp_path / "file.txt"
     path.write_text(NO_TIMES[name], encoding="utf-8")
-    frame = tables.read_events(path, USUAL, "--train")
+    frame = inputs.read_events(path, USUAL, "--train")
     assert list(frame.columns) == ["user", "item"]
     assert list(frame.itertuples(index=False, name=None))[:2] == [row[:2] for row in ROWS]
 
@@ -60,25 +60,25 @@ def test_parquet(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     pd.DataFrame({"userId": [1, 2], "movieId": [10, 20], "timestamp": pd.to_datetime([1_700_000_000, 1_700_000_100],
                   unit="s")}).to_parquet(tmp_path / "x.parquet")  # fmt: skip
-    frame = tables.read_events(tmp_path / "x.parquet", USUAL, "--train")
+    frame = inputs.read_events(tmp_path / "x.parquet", USUAL, "--train")
     assert list(frame.itertuples(index=False, name=None)) == ROWS
 
 
 def test_columns_may_be_named(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_text("who,what,when\n1,10,1700000000\n2,20,1700000100\n", encoding="utf-8")
-    frame = tables.read_events(path, Columns("who", "what", "when"), "--train")
+    frame = inputs.read_events(path, Columns("who", "what", "when"), "--train")
     assert list(frame.itertuples(index=False, name=None)) == ROWS
 
 
 def test_negatives_of_a_benchmark_are_the_evaluations(tmp_path: Path) -> None:
     path = tmp_path / "ml.test.negative"
     path.write_text("(0,25)\t1064\t174\n(1,133)\t1072\n", encoding="utf-8")
-    frame, of_test = tables.read_negatives(path, USUAL)
+    frame, of_test = inputs.read_negatives(path, USUAL)
     assert of_test
     assert list(frame.itertuples(index=False, name=None)) == [("0", "1064"), ("0", "174"), ("1", "1072")]
     path.write_text("user,item\n0,1064\n", encoding="utf-8")
-    frame, of_test = tables.read_negatives(path, USUAL)
+    frame, of_test = inputs.read_negatives(path, USUAL)
     assert (of_test, len(frame)) == (False, 1)
 
 
@@ -101,29 +101,29 @@ def test_negatives_in_a_column_of_the_test(tmp_path: Path) -> None:
 def test_predictions_keep_what_is_no_number(tmp_path: Path, text: str) -> None:
     path = tmp_path / "p.csv"
     path.write_text(text, encoding="utf-8")
-    frame = tables.read_scores(path, USUAL, "--predictions", needed=True)
+    frame = inputs.read_scores(path, USUAL, "--predictions", needed=True)
     assert frame["score"].isna().tolist() == [False, True]
 
 
 def test_items_as_a_list_or_a_table(tmp_path: Path) -> None:
     path = tmp_path / "items"
     path.write_text("b\na\n", encoding="utf-8")
-    assert tables.read_items(path, USUAL) == (["b", "a"], None, True)
+    assert inputs.read_items(path, USUAL) == (["b", "a"], None, True)
     path.write_text("item_id:token\nb\na\n", encoding="utf-8")
-    assert tables.read_items(path, USUAL) == (["b", "a"], None, False)
+    assert inputs.read_items(path, USUAL) == (["b", "a"], None, False)
     path.write_text("item,count\nb,3\na,1\n", encoding="utf-8")
-    items, counts, in_order = tables.read_items(path, USUAL)
+    items, counts, in_order = inputs.read_items(path, USUAL)
     assert (items, counts.tolist(), in_order) == (["b", "a"], [3, 1], False)
 
 
 def test_results_are_figures_or_trials(tmp_path: Path) -> None:
     path = tmp_path / "r"
     path.write_text('{"recall@20": 0.3, "name": "x"}', encoding="utf-8")
-    assert tables.read_results(path) == ({"recall@20": 0.3}, None)
+    assert inputs.read_results(path) == ({"recall@20": 0.3}, None)
     for text in ("trial,test_ndcg\n1,.2\n2,.3\n", '[{"trial": 1, "test_ndcg": 0.2}, {"trial": 2, "test_ndcg": 0.3}]',
                  '{"trial": 1, "test_ndcg": 0.2}\n{"trial": 2, "test_ndcg": 0.3}\n'):  # fmt: skip
         path.write_text(text, encoding="utf-8")
-        figures, table = tables.read_results(path)
+        figures, table = inputs.read_results(path)
         assert (figures, None if table is None else len(table)) == ({}, 2)
 
 
@@ -151,7 +151,7 @@ UNUSABLE = {
     "user,item,timestamp\n1,2,3\n1,2,3,4,5\n": "cannot read",
     "1\n2\n3\n": "needs user and item",
     "1,2,3,4,5,6,7\n": "7 columns and no header",
-    "user,item\n\"1,2\n": "cannot read",
+    'user,item\n"1,2\n': "cannot read",
 }
 
 
@@ -160,7 +160,7 @@ def test_unusable_files_are_one_line(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=UNUSABLE[text]) as error:
-        tables.read_events(path, USUAL, "--train")
+        inputs.read_events(path, USUAL, "--train")
     assert "\n" not in str(error.value)
     assert str(path) in str(error.value)
 
@@ -173,27 +173,27 @@ def test_damaged_files_are_one_line(tmp_path: Path, raw: bytes, words: str) -> N
     path = tmp_path / "x"
     path.write_bytes(raw)
     with pytest.raises(DataError, match=words) as error:
-        tables.read_events(path, USUAL, "--train")
+        inputs.read_events(path, USUAL, "--train")
     assert "\n" not in str(error.value)
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no file .*: name an existing one for --train"):
-        tables.read_events(tmp_path / "x", USUAL, "--train")
+        inputs.read_events(tmp_path / "x", USUAL, "--train")
     with pytest.raises(DataError, match="is a folder"):
-        tables.read_events(tmp_path, USUAL, "--train")
+        inputs.read_events(tmp_path, USUAL, "--train")
     (tmp_path / "p.csv").write_text("user,item\na,x\n")
     with pytest.raises(DataError, match="no column 'score'"):
-        tables.read_scores(tmp_path / "p.csv", USUAL, "--predictions", needed=True)
+        inputs.read_scores(tmp_path / "p.csv", USUAL, "--predictions", needed=True)
     (tmp_path / "p.csv").write_text("user,item,score\na,x,high\n")
     with pytest.raises(DataError, match="'high' in column 'score' is no number"):
-        tables.read_scores(tmp_path / "p.csv", USUAL, "--predictions", needed=True)
+        inputs.read_scores(tmp_path / "p.csv", USUAL, "--predictions", needed=True)
     (tmp_path / "n").write_text("(1,2)\t3\n(1;2)\t3\n")
     with pytest.raises(DataError, match="line 2: not of the form"):
-        tables.read_negatives(tmp_path / "n", USUAL)
+        inputs.read_negatives(tmp_path / "n", USUAL)
     (tmp_path / "r").write_text("{nonsense")
     with pytest.raises(DataError, match="is no JSON"):
-        tables.read_results(tmp_path / "r")
+        inputs.read_results(tmp_path / "r")
 
 
 def test_one_file_twice_and_times_in_one_of_two(tmp_path: Path) -> None:
