@@ -137,9 +137,13 @@ def read_results(path: Path) -> tuple[dict[str, float], pd.DataFrame | None]:
                 content = [json.loads(line) for line in text.splitlines() if line.strip()]
             except ValueError as error:
                 raise DataError(f"{path} is no JSON ({error}): correct it") from None
+        before_cut = False
         if isinstance(content, dict) and isinstance(content.get("trials"), list):
+            before_cut = {"format", "key", "system"} <= content.keys()  # of `pocketrec search`, which sees no test
             content = content["trials"]
         table = pd.json_normalize(content)
+        if before_cut:
+            table = table.add_prefix("validation.")
     else:
         table = tables.read_table(path, "--results", "score")
     if len(table) > 1:

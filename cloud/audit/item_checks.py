@@ -37,15 +37,15 @@ def popularity(case: Case) -> Finding:
     if claimed is not None:
         misses = [int((claimed != counts).sum()) for counts in (train, whole)]
         like = [_spearman(claimed, counts) for counts in (train, whole)]
-        unit = "counts differ from"
+        unit = "counts differ from those of"
     elif case.parts.items_in_order:
         misses = [int((np.diff(counts) > 0).sum()) for counts in (train, whole)]
         like = [_spearman(-np.arange(len(items)), counts) for counts in (train, whole)]
-        unit = "neighbours are out of order by"
+        unit = "neighbours are out of order by the counts of"
     else:
         return Finding(CANNOT_TELL, "Cannot tell: the items come without counts and in no promised order.")
     figures = {"spearman_training": like[0], "spearman_whole": like[1], "misses_whole": misses[1]}
-    words = (f"{misses[0]:,} {unit} those of training, {misses[1]:,} {unit} those of the whole log (Spearman "
+    words = (f"{misses[0]:,} {unit} training, {misses[1]:,} {unit} the whole log (Spearman "
              f"{like[0]:.4f} and {like[1]:.4f})")  # fmt: skip
     if not misses[0]:
         return Finding(OK, f"The order of popularity is that of training: {words}.", 0, 0.0, figures)

@@ -200,6 +200,15 @@ def test_the_quick_part_is_written_and_told_in_a_line(tmp_path: Path) -> None:
     assert "<h2>Leaks</h2>" in audit_section(document)
 
 
+def test_a_run_without_a_test_still_gets_its_report(tmp_path: Path) -> None:
+    run = prepared(tmp_path)
+    np.save(
+        run / "data" / "devices" / "learn.npy", np.full_like(np.load(run / "data" / "devices" / "learn.npy"), 10**6)
+    )
+    assert "nothing to check" in audit_quickly(run)
+    assert "has no event" in json.loads((run / "audit.json").read_text())["notes"][0]
+
+
 def test_a_log_that_is_gone_leaves_the_rest_of_the_audit(tmp_path: Path) -> None:
     run = prepared(tmp_path)
     (tmp_path / "log.csv").unlink()

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from audit_planted import change, clean
 
 from pocketrec.cloud.audit import inputs
+from pocketrec.cloud.audit.case import Case
+from pocketrec.cloud.audit.choice_checks import chosen_on_test
 from pocketrec.cloud.audit.files import Files, benchmark_files, parts_of_files
 from pocketrec.cloud.audit.tables import USUAL, Columns
 from pocketrec.device.errors import ConfigError, DataError
@@ -125,6 +129,17 @@ def test_results_are_figures_or_trials(tmp_path: Path) -> None:
         path.write_text(text, encoding="utf-8")
         figures, table = inputs.read_results(path)
         assert (figures, None if table is None else len(table)) == ({}, 2)
+
+
+def test_a_search_of_ours_is_judged_before_the_cut(tmp_path: Path) -> None:
+    path = tmp_path / "search.json"
+    trials = [{"trial": number, "figures": {"mrr@20": 0.1 * number}} for number in range(3)]
+    path.write_text(json.dumps({"format": 1, "key": "x", "system": "global", "trials": trials}), encoding="utf-8")
+    _, table = inputs.read_results(path)
+    assert table is not None
+    assert "validation.figures.mrr@20" in table
+    case = Case.of(change(clean(), trials=table))
+    assert chosen_on_test(case).verdict == "ok"
 
 
 def test_split_files_are_found_by_their_prefix(tmp_path: Path) -> None:
