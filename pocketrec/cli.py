@@ -184,14 +184,14 @@ _ON_A_DEVICE = {
 }
 COMMANDS = {
     **dict.fromkeys(("run", *_STAGES), "commands.run"),
-    **{name: f"commands.{name}" for name in ("search", "compare", "publish", "android", "doctor", "events")},
+    **{name: f"commands.{name}" for name in ("search", "compare", "audit", "publish", "android", "doctor", "events")},
     **_ON_A_DEVICE,
 }
 
 _GROUPS = {
     "everything": ("run",),
     "before a run": ("search",),
-    "beside a run": ("compare",),
+    "beside a run": ("compare", "audit"),
     "one stage of a run": _STAGES,
     "for a server": ("publish",),
     "on a device (no TensorFlow needed)": tuple(_ON_A_DEVICE),

@@ -47,6 +47,7 @@ TABLE = {
     "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/evaluation cloud/metrics "
     "cloud/training",
     "cloud/report": "cloud/base cloud/evaluation cloud/fleet cloud/metrics device/base device/bench",
+    "cloud/audit": "cloud/base cloud/config cloud/data cloud/metrics cloud/report device/base",
     "cloud/spark": "cloud/candidates cloud/config cloud/data device/base",
     "export/layers": "device/base",
     "export/tables": "cloud/backbones cloud/config device/base device/contract",
@@ -57,11 +58,12 @@ TABLE = {
     "export/gate": "cloud/backbones device/base device/contract device/engine device/personal export",
     "export/bundle": "device/base device/contract device/delivery",
     "pocketrec/machines": "cloud/data device device/base device/bench device/contract device/delivery",
-    "pocketrec/stages": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/evaluation cloud/fleet "
-    "cloud/rehearsal cloud/report cloud/spark cloud/training device/contract export export/bundle export/gate "
-    "export/tables",
-    "pocketrec/commands": f"{_CLOUD_DATA} cloud/evaluation cloud/fleet cloud/rehearsal cloud/report cloud/search "
-    "cloud/training device/cli device/delivery device/state export/bundle pocketrec/machines pocketrec/stages",
+    "pocketrec/stages": f"{_CLOUD_DATA} cloud/audit cloud/backbones cloud/baselines cloud/candidates cloud/evaluation "
+    "cloud/fleet cloud/rehearsal cloud/report cloud/spark cloud/training device/contract export export/bundle "
+    "export/gate export/tables",
+    "pocketrec/commands": f"{_CLOUD_DATA} cloud/audit cloud/evaluation cloud/fleet cloud/rehearsal cloud/report "
+    "cloud/search cloud/training device/cli device/delivery device/state export/bundle pocketrec/machines "
+    "pocketrec/stages",
     "pocketrec": "device/base device/cli pocketrec/commands",
 }
 
@@ -181,7 +183,10 @@ def test_the_devices_public_api_loads_neither_tensorflow_nor_pandas() -> None:
     assert _loaded_by("from pocketrec.device import Recommender", *HEAVY) == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["personalise", "--help"], ["bench", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["personalise", "--help"], ["bench", "--help"], ["audit", "--help"]],
+)
 def test_help_is_light(arguments: list[str]) -> None:
     code = (
         "import contextlib\nfrom pocketrec.cli import main\n"

@@ -12,6 +12,12 @@ from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pocketrec.cloud.audit.altered import altered_log
+from pocketrec.cloud.audit.own import parts_of_run
+from pocketrec.cloud.audit.replay import differing
+from pocketrec.cloud.audit.table import audit
+from pocketrec.cloud.audit.tables import USUAL
+from pocketrec.cloud.base.runs import write_json
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.split import SplitConfig
@@ -293,6 +299,22 @@ def test_cloud_files_do_not_depend_on_what_comes_later(tmp_path: Path) -> None:
     other = run_prepare(tmp_path / "other", [("x", "y", 10_000 + i) for i in range(9)] + PAST + LATER[:3], split)
     assert contents(one / "data" / "cloud") == contents(other / "data" / "cloud")
     assert contents(one / "data" / "devices") != contents(other / "data" / "devices")
+
+
+def test_replay_finds_no_file_of_the_cloud_that_depends_on_the_future(tmp_path: Path) -> None:
+    """D1 and N4: the audit's own altered log and comparison."""
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,timestamp\n" + "".join(f"{u},{i},{t}\n" for u, i, t in PAST + LATER), encoding="utf-8")
+    made = altered_log(log, "60", USUAL, (), tmp_path / "logs")
+    for path in (made.same, made.other):
+        config = RunConfig(data=DataConfig(path=str(path), format="csv"), split=SplitConfig(kind="time", time="60"))
+        prepare(config, tmp_path / path.name)
+        write_json(tmp_path / path.name / "config.json", config.to_dict())
+        assert audit(parts_of_run(tmp_path / path.name)).status == 0
+    one, other = tmp_path / "same" / "data", tmp_path / "other" / "data"
+    names = sorted(path.name for path in (one / "cloud").iterdir())
+    assert differing(one / "cloud", other / "cloud", names) == []
+    assert differing(one / "devices", other / "devices", ["after.npz"]) == ["after.npz"]
 
 
 def test_prepare_again_gives_the_same_bytes(tmp_path: Path) -> None:
