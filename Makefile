@@ -155,7 +155,7 @@ $(BUNDLE)/manifest.json: $(filter %.py,$(SOURCES)) requirements.txt tests/make_b
 
 # A part with :2 has two files of tests at work.
 SHORT := test-cloud:2 test-litert $(if $(PYTHON_TFLITE),test-tflite) test-android
-LONG := test-python3.13:2 test-long-cloud:2 test-long-device test-arm64 test-distributed screens apk
+LONG := test-python3.13:2 test-long-cloud:2 test-long-device test-arm64 test-distributed test-app
 TESTED := $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel)
 
 .PHONY: test
@@ -266,6 +266,10 @@ apk: $(APK_BUNDLE) ## the Android app, signed with a debug key, with a bundle in
 .PHONY: screens
 screens: $(APK_BUNDLE) $(VENV)/.wheel ## the app's screens, tested and drawn on a JVM: needs Maven and aapt; half a minute
 	@$(BIN)/python android_harness/layout.py --bundle "$(APK_BUNDLE)" --out $(ANDROID)/apk --litert $(VENV)
+
+# Both compile to the same folder, so one after the other.
+.PHONY: test-app
+test-app: screens apk ## screens and apk, as a part of make test-long
 
 $(ANDROID)/reference.zip: $(BUNDLE)/manifest.json
 	@mkdir -p $(ANDROID) && rm -f $@ && cd $(BUNDLE).reference && \

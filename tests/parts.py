@@ -67,7 +67,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     options.results.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    run(options.parts, options.results, options.make)
+    try:
+        run(options.parts, options.results, options.make)
+    except KeyboardInterrupt:
+        print("interrupted: no part is left running", file=sys.stderr)
+        return 130
     for line in summary(options.parts, time.monotonic() - started):
         print(line, flush=True)
     return int(any(part.failed for part in options.parts))
