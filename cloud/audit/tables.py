@@ -139,6 +139,8 @@ def _named(table: pd.DataFrame, third: str, path: Path, option: str) -> pd.DataF
     if width == 3 and third == "time":
         numbers = pd.to_numeric(table[2], errors="coerce")
         third = "rating" if numbers.notna().all() and numbers.max() < _UNIX else "time"
+    if width == 4 and table[1].str.match(r"\d{4}-\d\d-\d\d").all():  # RecSys Challenge 2015
+        return table.set_axis(["session", "time", "item", "category"], axis=1)
     names = {2: ["user", "item"], 3: ["user", "item", third], 4: ["user", "item", "rating", "time"],
              5: ["user", "item", "category", "behavior", "time"]}.get(width)  # fmt: skip
     if names is None:
