@@ -42,8 +42,8 @@ def bots(case: Case) -> Finding:
     limit = np.quantile(counts, BOTS)
     heavy = counts[counts > limit]
     share = float(heavy.sum() / counts.sum())
-    return Finding(INFO, f"{len(heavy):,} users have more than {limit:,.0f} events each (the {BOTS} quantile), "
-                   f"{100 * share:.1f} % of all.", len(heavy), share)  # fmt: skip
+    return Finding(INFO, f"Users with more than {limit:,.0f} events (the {BOTS} quantile): {len(heavy):,}, with "
+                   f"{100 * share:.1f} % of all events.", len(heavy), share)  # fmt: skip
 
 
 def preprocessing(case: Case) -> Finding:
