@@ -8,6 +8,7 @@ else.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -112,18 +113,19 @@ def _others(column: pd.Series, later: Any, canary: str) -> tuple[pd.Series, str]
     whole = pd.to_numeric(column, errors="coerce")
     number: Any = canary
     if whole.notna().all() and (whole % 1 == 0).all():  # ids are numbers: so is the canary
-        number = column.dtype.type(int(whole.max()) + 1) if column.dtype.kind in "iu" else str(int(whole.max()) + 1)
+        number = int(whole.max()) + 1
+        number = column.dtype.type(number) if column.dtype.kind in "iuf" else str(number)
     values.iloc[places[len(places) // 2]] = number
     return values, str(number)
 
 
 def _write(path: Path, table: pd.DataFrame, to: Path, content: pd.DataFrame) -> None:
     """A log in the form of `path` with the rows of `content`; `table` is what was read of `path`."""
+    if tables.is_parquet(path, "--log"):
+        content.to_parquet(to)  # the log itself too, so that both are written by one hand
+        return
     if content is table:
         to.write_bytes(path.read_bytes())
-        return
-    if tables.is_parquet(path, "--log"):
-        content.to_parquet(to)
         return
     text = tables.read_text(path, "--log")
     lines = text.splitlines(keepends=True)
@@ -137,7 +139,9 @@ def _write(path: Path, table: pd.DataFrame, to: Path, content: pd.DataFrame) -> 
     for place, fields in zip([rows[at] for at in moved.tolist()], values.tolist(), strict=True):
         end = lines[place][len(lines[place].rstrip("\r\n")) :]
         lines[place] = _line(fields, separator) + end
-    raw = "".join(lines).encode("utf-8")
+    with gzip.open(path) if tables.compression_of(path) else path.open("rb") as file:
+        mark = codecs.BOM_UTF8 if file.read(3) == codecs.BOM_UTF8 else b""
+    raw = mark + "".join(lines).encode("utf-8")
     to.write_bytes(gzip.compress(raw, mtime=0) if tables.compression_of(path) else raw)
 
 

@@ -40,15 +40,9 @@ def parts_of_run(folder: Path, *, recounted: bool = True) -> Parts:
     personal = config.split.kind != "column"
     learn, test = _learned(after, lengths, _array(folder / _DEVICES / "learn.npy"), personal)
     summary = _json(folder / _CLOUD / "summary.json")
-    notes: tuple[str, ...] = ()
-    found: dict[str, tuple[float, float]] | None = None
-    log: pd.DataFrame | None = None
-    if recounted:
-        try:
-            log = read_log_anew(config)
-            found = compared(config, log, train, after, items, summary["cut_off"], _bad(folder))
-        except PocketRecError as error:
-            notes = (f"the log was not counted again: {error}",)
+    log, found, notes = (
+        _recounted(config, train, after, summary["cut_off"], _bad(folder), items) if recounted else (None, None, ())
+    )
     figures, ranks = _judged(folder)
     return Parts(
         name=f"run {folder}", train=train, test=test, learn=learn, cut_off=summary["cut_off"], recount=found,
@@ -96,12 +90,23 @@ def parts_of_config(config: RunConfig, name: str) -> Parts:
     train, after = (_frame(part.users, part.offsets, part.items, part.timestamps, items)
                     for part in (made.before, made.after))  # fmt: skip
     learn, test = _learned(after, made.after.lengths, made.learn, made.personal)
-    log = read_log_anew(config)
+    log, found, notes = _recounted(config, train, after, made.cut_off, read.report.bad, items)
     return Parts(
         name=f"configuration {name}", train=train, test=test, learn=learn, cut_off=made.cut_off, items=items,
         items_in_order=True, item_counts=made.counts[1:], masks_seen=config.evaluate.mask_seen, seed=config.seed,
-        log=log, recount=compared(config, log, train, after, items, made.cut_off, read.report.bad),
+        log=log, recount=found, notes=notes,
     )  # fmt: skip
+
+
+def _recounted(
+    config: RunConfig, train: pd.DataFrame, after: pd.DataFrame, cut_off: float | None, bad: int, items: list[str]
+) -> tuple[pd.DataFrame | None, dict[str, tuple[float, float]] | None, tuple[str, ...]]:
+    """The log by pandas and the counts compared; or a note why that cannot be."""
+    try:
+        log = read_log_anew(config)
+        return log, compared(config, log, train, after, items, cut_off, bad), ()
+    except PocketRecError as error:
+        return None, None, (f"the log was not counted again: {error}",)
 
 
 def _learned(after: pd.DataFrame, lengths: np.ndarray, learn: np.ndarray, personal: bool) -> Any:

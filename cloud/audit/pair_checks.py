@@ -42,8 +42,8 @@ def bots(case: Case) -> Finding:
     limit = np.quantile(counts, BOTS)
     heavy = counts[counts > limit]
     share = float(heavy.sum() / counts.sum())
-    return Finding(INFO, f"{len(heavy):,} users have more than {limit:,.0f} events each (the {BOTS} quantile), "
-                   f"{100 * share:.1f} % of all.", len(heavy), share)  # fmt: skip
+    return Finding(INFO, f"Users with more than {limit:,.0f} events (the {BOTS} quantile): {len(heavy):,}, with "
+                   f"{100 * share:.1f} % of all events.", len(heavy), share)  # fmt: skip
 
 
 def preprocessing(case: Case) -> Finding:
@@ -58,8 +58,9 @@ def preprocessing(case: Case) -> Finding:
         whole, train = (np.bincount(frame[name], minlength=size) for frame in (case.whole, case.train))
         k = int(whole[whole > 0].min())
         few = (whole > 0) & (train < k) & ((train > 0) | (name == "item"))  # a user of the test alone is no sign
-        if k >= 2 and int((whole == k).sum()) >= EDGE and (fewer := int(few.sum())):
-            found[name] = (k, fewer, fewer / int((whole > 0).sum()))
+        edge, size = int((whole == k).sum()), int((whole > 0).sum())
+        if k >= 2 and EDGE <= edge < size / 2 and (fewer := int(few.sum())):  # equal counts of all are no filter
+            found[name] = (k, fewer, fewer / size)
     if not found:
         return Finding(OK, "No least number of events was asked of items or users over the whole log.", 0)
     words = [f"every {name} has at least {k} events in the whole log, and {fewer:,} have fewer in training"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import math
 
 import pandas as pd
 
@@ -30,7 +31,11 @@ def read_log_anew(config: RunConfig) -> pd.DataFrame:
     path = find_log(data)
     layout = sniff(path, data)
     if layout.format == "parquet":
-        table = pd.read_parquet(path)
+        try:
+            table = pd.read_parquet(path)
+        except Exception as error:  # the engine raises kinds of its own
+            raise DataError(f"cannot read {path} ({' '.join(str(error).split())}): correct it") from None
+        table = table if isinstance(table.index, pd.RangeIndex) else table.reset_index()  # a column may be the index
         layout_find = {str(name): str(name) for name in table}.get
     else:
         names = [name or f"_{place}" for place, name in enumerate(layout.columns)]
@@ -54,8 +59,8 @@ def read_log_anew(config: RunConfig) -> pd.DataFrame:
     frame = pd.DataFrame({name: column(called) for name, called in wanted.items()})
     for called, values in data.keep.items():
         frame = frame[column(called).reindex(frame.index).astype(str).isin(values)]
-    frame = frame[(frame["user"] != "") & (frame["item"] != "") & frame[["user", "item"]].notna().all(axis=1)]
-    frame["user"], frame["item"] = frame["user"].astype(str), frame["item"].astype(str)
+    frame["user"], frame["item"] = (frame[name].where(frame[name].notna(), "").astype(str) for name in ("user", "item"))
+    frame = frame[(frame["user"] != "") & (frame["item"] != "")].copy()
     frame["time"] = _tolerant_times(frame["time"], str(path))
     return frame.dropna(subset=["time"]).reset_index(drop=True)
 
@@ -85,11 +90,15 @@ def compared(
         "users before": (train["user"].nunique(), before["user"].nunique()),
         "users after": (after["user"].nunique(), later["user"].nunique()),
         "items": (len(items), len(known)),
-        "sum of times before": (float(train["time"].sum()), float(before["time"].sum())),
+        "sum of times before": (_sum(train["time"]), _sum(before["time"])),
         "items with another count": (float((counted != known).sum()), 0.0),
     }  # fmt: skip
     if cut is not None and cut_off is not None:
-        pairs["cut-off"] = (float(cut_off), cut)
+        pairs["cut-off"] = (cut_off, cut)
+    if log["time"].dtype.kind == "f":  # text becomes a fraction by more than one rule, which differ in the last bit
+        for name in pairs.keys() & {"sum of times before", "cut-off"}:
+            said, found = pairs[name]
+            pairs[name] = (said, said if math.isclose(said, found, rel_tol=1e-12) else found)
     if bad:
         del pairs["sum of times before"], pairs["items with another count"]
         pairs.pop("cut-off", None)
@@ -107,7 +116,7 @@ def cut_anew(config: RunConfig, log: pd.DataFrame) -> tuple[pd.Series, float | N
         size = log.groupby("user")["item"].transform("size")
         return place < (size * split.quantile + 1e-9).astype(int).clip(lower=1), None
     if split.kind == "quantile":
-        cut = float(log["time"].sort_values().iloc[min(int(len(log) * split.quantile + 1e-9), len(log) - 1)])
+        cut = log["time"].sort_values().iloc[min(int(len(log) * split.quantile + 1e-9), len(log) - 1)].item()
     else:
         cut = moment(split.time, log["time"])
     return log["time"] < cut, cut
@@ -120,8 +129,9 @@ def moment(text: str, times: pd.Series) -> float:
         ConfigError: it is neither.
     """
     try:
-        return float(text)
-    except ValueError:
+        number = float(text)
+        return int(number) if number.is_integer() else number  # whole ones exactly, for times in nanoseconds
+    except (ValueError, OverflowError):
         pass
     try:
         date = datetime.datetime.fromisoformat(text)
@@ -132,7 +142,14 @@ def moment(text: str, times: pd.Series) -> float:
     return seconds * (1 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9)
 
 
+def _sum(times: pd.Series) -> float:
+    """Sum in an order of its own, so that equal times have equal sums."""
+    return float(times.astype("float64").sort_values().to_numpy().sum())
+
+
 def _tolerant_times(column: pd.Series, where: str) -> pd.Series:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return to_times(column.dropna(), where).reindex(column.index)
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.notna().sum() * 2 >= len(numbers):
         return numbers

@@ -87,7 +87,9 @@ def to_times(column: pd.Series, where: str) -> pd.Series:
         DataError: a text is neither.
     """
     if pd.api.types.is_datetime64_any_dtype(column):
-        return pd.to_datetime(column, utc=True).astype("datetime64[ns, UTC]").astype("int64") / 1e9
+        if column.isna().any():
+            raise DataError(f"{where} has empty times: leave such rows out")
+        return _seconds(pd.to_datetime(column, utc=True), where)
     numbers = pd.to_numeric(column, errors="coerce")
     if numbers.notna().all():
         if numbers.abs().max() == float("inf"):
@@ -99,7 +101,17 @@ def to_times(column: pd.Series, where: str) -> pd.Series:
         raise DataError(f"{where}: {str(bad.iloc[0])[:40]!r} is neither a number nor an ISO 8601 date: correct it")
     if numbers.notna().any():
         raise DataError(f"{where} mixes numbers and dates: use one of them")
-    return dates.astype("datetime64[ns, UTC]").astype("int64") / 1e9
+    if dates.isna().any():
+        bad = column[dates.isna()]
+        raise DataError(f"{where}: {str(bad.iloc[0])[:40]!r} is no ISO 8601 date: correct it")
+    return _seconds(dates, where)
+
+
+def _seconds(dates: pd.Series, where: str) -> pd.Series:
+    try:
+        return dates.astype("datetime64[ns, UTC]").astype("int64") / 1e9
+    except ValueError:  # before 1678 or after 2261
+        raise DataError(f"{where} has a date out of range: correct it") from None
 
 
 def texts_of(column: pd.Series) -> Any:
@@ -127,6 +139,8 @@ def _named(table: pd.DataFrame, third: str, path: Path, option: str) -> pd.DataF
     if width == 3 and third == "time":
         numbers = pd.to_numeric(table[2], errors="coerce")
         third = "rating" if numbers.notna().all() and numbers.max() < _UNIX else "time"
+    if width == 4 and table[1].str.match(r"\d{4}-\d\d-\d\d").all():  # RecSys Challenge 2015
+        return table.set_axis(["session", "time", "item", "category"], axis=1)
     names = {2: ["user", "item"], 3: ["user", "item", third], 4: ["user", "item", "rating", "time"],
              5: ["user", "item", "category", "behavior", "time"]}.get(width)  # fmt: skip
     if names is None:
@@ -224,7 +238,8 @@ def read_text(path: Path, option: str, limit: int = -1) -> str:
 
 def _parquet(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_parquet(path)
+        table = pd.read_parquet(path)
+        return table if isinstance(table.index, pd.RangeIndex) else table.reset_index()  # a column may be the index
     except ImportError:
         raise DataError(f"reading {path} needs pyarrow: pip install pyarrow, or give CSV") from None
     except Exception as error:  # the engine raises kinds of its own

@@ -43,7 +43,7 @@ def future_items(case: Case) -> Finding:
     first = case.train.groupby("item")["time"].min()
     born = case.test["item"].map(first).to_numpy(float)
     number = int((born > case.test["time"].to_numpy()).sum())
-    return Finding(WARN if number else OK, f"{number:,} targets are items that training saw for the first time later.",
+    return Finding(WARN if number else OK, f"Targets whose item training saw for the first time later: {number:,}.",
                    number, number / len(case.test))  # fmt: skip
 
 
@@ -57,8 +57,8 @@ def tied_at_cut(case: Case) -> Finding:
     users = int(case.train[["user", "time"]].drop_duplicates()["user"][both].nunique())
     return Finding(
         WARN if number or users else OK,
-        f"{number:,} training events have the time of the first test event; {users:,} users have events of one time "
-        "on both sides.", number, None, {"users": users},
+        f"Training events at the time of the first test event: {number:,}; users with events of one time on both "
+        f"sides: {users:,}.", number, None, {"users": users},
     )  # fmt: skip
 
 
@@ -69,8 +69,8 @@ def duplicates_across(case: Case) -> Finding:
     columns = ["user", "item", "time"]
     known = pd.MultiIndex.from_frame(case.train[columns].drop_duplicates())
     number = int(pd.MultiIndex.from_frame(case.later[columns]).isin(known).sum())
-    return Finding(FAIL if number else OK, f"{number:,} events stand on both sides: same user, item and time.", number,
-                   number / len(case.later))  # fmt: skip
+    return Finding(FAIL if number else OK, f"Events that stand on both sides, same user, item and time: {number:,}.",
+                   number, number / len(case.later))  # fmt: skip
 
 
 def session_crosses_cut(case: Case) -> Finding:
@@ -112,5 +112,5 @@ def valid_in_test(case: Case) -> Finding:
     if not case.no_time and "time" in valid:
         late = int((valid["time"] > case.test["time"].min()).sum())
     verdict = FAIL if number else WARN if late else OK
-    return Finding(verdict, f"{number:,} validation events are test events; {late:,} are later than the first test "
-                   "event.", number, number / max(1, len(valid)), {"late": late})  # fmt: skip
+    return Finding(verdict, f"Validation events that are test events: {number:,}; that are later than the first test "
+                   f"event: {late:,}.", number, number / max(1, len(valid)), {"late": late})  # fmt: skip

@@ -170,6 +170,31 @@ def test_pandas_counts_every_kind_of_split_as_the_splitter_does(tmp_path: Path, 
     assert found.verdict == "ok", found.sentence
 
 
+@pytest.mark.parametrize("form", ["dates", "parquet dates", "nanoseconds", "fractions", "bad rows"])
+def test_pandas_reads_every_form_of_time_as_the_reader_does(tmp_path: Path, form: str) -> None:
+    log = clean(users=40).train.rename(columns={"time": "timestamp"})
+    path = tmp_path / ("log.parquet" if form.startswith("parquet") else "log.csv")
+    if form == "fractions":
+        log["timestamp"] += np.arange(len(log)) / 7
+    elif form == "nanoseconds":
+        log["timestamp"] = log["timestamp"] * 10**9 + np.arange(len(log))
+    elif form == "bad rows":
+        log["timestamp"] = log["timestamp"].astype(object)
+        log.loc[[3, 50], "timestamp"] = "never"
+    else:
+        log["timestamp"] = pd.to_datetime(log["timestamp"], unit="s", utc=True)
+    if path.suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+        log.to_parquet(path)
+    else:
+        if form == "dates":
+            log["timestamp"] = log["timestamp"].dt.strftime("%Y-%m-%dT%H:%M:%SZ")
+        log.to_csv(path, index=False)
+    verdict = audit(parts_of_config(RunConfig(data=DataConfig(path=str(path), max_bad_share=0.1)), "x"))
+    assert verdict.of("recount").verdict == "ok", (verdict.of("recount").sentence, verdict.notes)
+    assert verdict.status == 0
+
+
 def test_a_split_by_a_column_is_counted_too(tmp_path: Path) -> None:
     log = clean(users=40).train.rename(columns={"time": "timestamp"})
     log["split"] = np.where(log["timestamp"] < log["timestamp"].quantile(0.8), "train", "test")

@@ -29,6 +29,9 @@ SHAPES = {
     "ratings.dat": "1::10::5::1700000000\n2::20::4::1700000100\n",
     "three columns": "1,10,1700000000\n2,20,1700000100\n",
     "floats": "user\titem\ttimestamp\n1.0\t10.0\t1700000000.0\n2.0\t20.0\t1700000100.0\n",
+    "Taobao": "1,10,77,pv,1700000000\n2,20,78,buy,1700000100\n",
+    "RecSys 2015": "1,2023-11-14T22:13:20.000Z,10,0\n2,2023-11-14T22:15:00.000Z,20,S\n",
+    "ratings.csv": "userId,movieId,rating,timestamp\n1,10,4.5,1700000000\n2,20,3.0,1700000100\n",
     "dates": "user,item,date\n1,10,2023-11-14T22:13:20Z\n2,20,2023-11-14 22:15:00\n",
     "BOM, CRLF, blank lines": "\ufeff\r\nuser,item,timestamp\r\n1,10,1700000000\r\n\r\n2,20,1700000100\r\n",
 }

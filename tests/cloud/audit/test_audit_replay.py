@@ -192,6 +192,7 @@ def test_unusable_input_is_one_line(place: Path, command: str, options: dict[str
 FORMS = {
     "log.csv": 'user,item,rating,timestamp\na,x,5,1\nb,y,4,2\n"c,d",z,1,3\na,y,2,4\nb,x,3,5\nb,z,1,6\n',
     "log.tsv": "user\titem\ttimestamp\na\tx\t1\nb\ty\t2\nc\tz\t3\na\ty\t4\nb\tx\t5\nb\tz\t6\n",
+    "bom.csv": "\ufeffuser,item,timestamp\r\na,x,1\r\nb,y,2\r\nc,z,3\r\na,y,4\r\nb,x,5\r\n",
     "u.data": "1\t10\t5\t881250949\n2\t20\t5\t881250950\n3\t30\t4\t881250951\n"
     "1\t20\t4\t891250952\n2\t10\t1\t891250953\n",
     "ratings.dat": "1::10::5::881250949\n2::20::5::881250950\n3::30::4::881250951\n"
