@@ -19,7 +19,7 @@ from typing import Any, Final
 from pocketrec.device.errors import ConfigError
 
 #: Names that a configuration may hold; tests compare them with the registries and tables that have what they name.
-FORMATS: Final = ("auto", "csv", "tsv", "parquet", "inter", "taobao", "yoochoose", "movielens")
+FORMATS: Final = ("auto", "csv", "tsv", "parquet", "inter", "taobao", "yoochoose", "movielens", "ratings")
 BACKBONES: Final = ("gru",)
 CANDIDATE_METHODS: Final = ("als", "popularity")
 OPTIMIZERS: Final = ("adagrad", "rmsprop", "adadelta", "adam", "sgd")
@@ -30,6 +30,7 @@ WAYS: Final = ("partial", "head", "whole", "patch", "patch_parallel")
 DEVICE_OPTIMIZERS: Final = ("sgd", "adagrad", "adam")
 ENGINES: Final = ("local", "spark")
 RUNTIMES: Final = ("auto", "ai_edge_litert", "tflite_runtime")
+_Config = typing.TypeVar("_Config")
 _SEEDS: Final = 2**31  # what every generator of random numbers takes
 
 
@@ -42,7 +43,8 @@ class DataConfig:
     path: str = ""
     """A file; wins over `set`."""
     format: str = "auto"
-    """auto, csv, tsv, parquet, inter (RecBole), taobao, yoochoose or movielens."""
+    """auto, csv, tsv, parquet, inter (RecBole), taobao, yoochoose, movielens or ratings (user,item,rating,timestamp
+    without a header, as Amazon's reviews are published)."""
     user: str = "user"
     """Column of the user (or session) id."""
     item: str = "item"
@@ -533,6 +535,15 @@ def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> RunCo
     Raises:
         ConfigError: the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
     """
+    return config_from_dict(read_tables(path, overrides))
+
+
+def read_tables(path: str | Path, overrides: typing.Sequence[str] = ()) -> dict[str, Any]:
+    """The tables of a TOML file after the overrides, not yet checked.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or an override is not of the form ``table.key=value``.
+    """
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -541,7 +552,7 @@ def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> RunCo
         raise ConfigError(f"cannot read {path}: {error}: mend the TOML and try again") from None
     for override in overrides:
         _apply(tables, override)
-    return config_from_dict(tables)
+    return tables
 
 
 def config_from_dict(tables: dict[str, Any]) -> RunConfig:
@@ -550,7 +561,16 @@ def config_from_dict(tables: dict[str, Any]) -> RunConfig:
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type or range.
     """
-    return typing.cast(RunConfig, _build(RunConfig, tables, ""))
+    return build_config(RunConfig, tables)
+
+
+def build_config(cls: type[_Config], tables: dict[str, Any]) -> _Config:
+    """Make a checked configuration of the dataclass `cls` from plain tables.
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type or range.
+    """
+    return typing.cast(_Config, _build(cls, tables, ""))
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:

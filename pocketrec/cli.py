@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from pocketrec import __version__, cli_android
+from pocketrec.commands import pfedrec
 from pocketrec.device import cli as device
 from pocketrec.device import cli_bench, cli_bundles, cli_store
 from pocketrec.device.errors import ConfigError, PocketRecError
@@ -368,7 +369,7 @@ def _drop_unwritten_output() -> None:
 
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
-    if arguments and arguments[0] in ("run", "search", "compare", *_STAGES):
+    if arguments and arguments[0] in ("run", "search", "compare", "pfedrec", *_STAGES):
         return ": the same command goes on where this one was"
     return ""
 
@@ -475,7 +476,7 @@ _DEVICE_RUN = {**device.RUN, **cli_store.RUN, **cli_bundles.RUN, "bench": _bench
 _GROUPS = {
     "everything": ("run",),
     "before a run": ("search",),
-    "beside a run": ("compare",),
+    "beside a run": ("compare", "pfedrec"),
     "one stage of a run": tuple(_STAGES),
     "for a server": ("publish",),
     "on a device (no TensorFlow needed)": tuple(_DEVICE),
@@ -487,6 +488,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("do everything: from a log to a bundle, an evaluation and a report", _run_arguments, _run_stages),
     "search": Command("try configurations on events before the cut-off", _search_arguments, _search),
     "compare": Command("all ways to personalise over the same users, one ledger", _compare_arguments, _compare),
+    "pfedrec": Command(pfedrec.HELP, pfedrec.arguments, pfedrec.run),
     **{name: Command(text[0], _stage_arguments(name), _run_stages) for name, text in _STAGES.items()},
     "publish": Command("write a bundle for a static server", _DEVICE_ARGUMENTS["publish"], _DEVICE_RUN["publish"]),
     "events": Command("write one user's events of a run as a device would hold them", _events_arguments, _events),

@@ -39,7 +39,7 @@ def _has_rehearsal(config: RunConfig) -> bool:
     return has_rehearsal(config)
 
 
-def _log_identity(config: RunConfig) -> Any:
+def log_identity(config: RunConfig) -> Any:
     """Size and time of change of the log's file; nothing for the synthetic one."""
     if config.data.set == "synthetic" and not config.data.path:
         return None
@@ -62,7 +62,7 @@ STAGES: tuple[Stage, ...] = (
         "prepare",
         "read the log, split it at the cut-off",
         needs=(),
-        depends=lambda c: [*_plain(c.data, c.split), _log_identity(c)],
+        depends=lambda c: [*_plain(c.data, c.split), log_identity(c)],
         work=_work("prepare"),
         leaves=("data",),
     ),

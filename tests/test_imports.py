@@ -74,7 +74,7 @@ def test_every_package_is_in_the_wheel() -> None:
         for part in PARTS
         for path in (ROOT / part).rglob("__init__.py")
     }
-    assert set(settings["packages"]) == found | {"pocketrec"}
+    assert set(settings["packages"]) == found | {"pocketrec", "pocketrec.commands"}
 
 
 def test_the_installed_package_is_the_one_under_test() -> None:

@@ -1,0 +1,1 @@
+"""Commands of ``pocketrec``, a file each."""
