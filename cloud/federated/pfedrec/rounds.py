@@ -150,7 +150,8 @@ def train(
     trace = Trace.load(path) if path.exists() else begin(config, split, seed)
     written = time.monotonic()
     for number in range(trace.state.rounds, config.rounds):
-        state = one_round(config, trace.state, sampler, seed)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is looked for right here
+            state = one_round(config, trace.state, sampler, seed)
         if not np.isfinite(state.table).all():
             raise DataError(f"round {number}: the item table is no longer finite: lower pfedrec.eta or learning_rate")
         found = judge(state, split)
