@@ -4,9 +4,9 @@
 
 PATH is a checkout of IJCAI-23-PFedRec; PYTHON an interpreter that has torch, numpy, pandas and tensorboardX
 (``python -m venv V && V/bin/pip install torch numpy pandas tensorboardX``). A round is: draw negatives for everybody,
-train all clients, average, evaluate validation and test, as the published code does after every round. Its negatives and
-its evaluation are timed for all clients, its training for a share of them and then scaled to all, for a whole round
-takes minutes; our rounds are timed whole. The last line of standard output is one JSON document.
+train all clients, average, evaluate validation and test, as the published code does after every round. Its negatives
+and its evaluation are timed for all clients, its training for a share of them and then scaled to all, for a whole
+round takes many minutes; our rounds are timed whole. The last line of standard output is one JSON document.
 """
 
 from __future__ import annotations
@@ -116,9 +116,9 @@ def main() -> None:
     for unit, name in (("wall_s", "seconds"), ("cpu_s", "processor seconds")):
         both = rows[unit]
         print(f"{name:<22}{both['ours']:>12.2f}{both['theirs']:>12.2f}{both['theirs'] / both['ours']:>9.0f}")
-    print(f"rounds a second: ours {1 / rows['cpu_s']['ours']:.3f}, published {1 / rows['cpu_s']['theirs']:.5f}; its "
-          f"training was timed for {other['clients']} of {other['users']} clients, {parts['training']:.1f} s; negatives "
-          f"{parts['negatives']:.1f} s, evaluation {parts['evaluation']:.1f} s (processor)")  # fmt: skip
+    print(f"rounds a second: ours {1 / rows['cpu_s']['ours']:.3f}, published {1 / rows['cpu_s']['theirs']:.5f}; "
+          f"its training was timed for {other['clients']} of {other['users']} clients, {parts['training']:.1f} s; "
+          f"negatives {parts['negatives']:.1f} s, evaluation {parts['evaluation']:.1f} s (processor)")  # fmt: skip
     print(json.dumps({"benchmark": "pfedrec_original", "set": options.overrides, "rows": rows, "theirs": other,
                       "ours": mine}))  # fmt: skip
 

@@ -81,7 +81,7 @@ def test_f8_users_of_fewer_than_three_events_are_left_out() -> None:
     users = np.append(kept, [30, 30])
     split, _ = split_log(Log(_labels(users), _labels(items), np.arange(len(users))), 1)
     assert (len(split), split.dropped) == (30, 1)
-    with pytest.raises(DataError, match="no user of .* has 3 events"):
+    with pytest.raises(DataError, match=r"no user of .* has 3 events"):
         split_log(Log(_labels(np.array([1, 1, 2])), _labels(np.array([1, 2, 3])), np.arange(3)), 1)
 
 
@@ -170,7 +170,8 @@ SHAPES = {
     "ml-1m": ("ratings.dat", "{user}::{item}::4::{time}\n", {}),
     "lastfm": ("ratings.dat", "{user},{item},13883,{time}\n", {}),
     "lastfm of HetRec": ("user_taggedartists-timestamps.dat", "{user}\t{item}\t52\t{time}\n",
-                         {"head": "userID\tartistID\ttagID\ttimestamp\n", "user": "userID", "item": "artistID", "format": "tsv"}),
+                         {"head": "userID\tartistID\ttagID\ttimestamp\n", "user": "userID", "item": "artistID",
+                          "format": "tsv"}),
     "amazon": ("ratings_Video_Games.csv", "A{user}X,B00{item},5.0,{time}\n", {}),
 }  # fmt: skip
 
