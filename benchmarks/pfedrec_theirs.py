@@ -26,6 +26,37 @@ def _seconds(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     return value, {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
 
 
+def _difference(engine: Any, config: dict[str, Any], path: str) -> dict[str, float]:
+    """Train one client of ours by the published code's batches; the largest differences to what ours came to."""
+    import copy
+
+    import numpy as np
+    import torch
+
+    given = np.load(path)
+    model = copy.deepcopy(engine.model)
+    model.load_state_dict({
+        "embedding_item.weight": torch.tensor(given["table"]),
+        "affine_output.weight": torch.tensor(given["weights"][None]),
+        "affine_output.bias": torch.tensor(given["bias"][None]),
+    })  # fmt: skip
+    optimizers = (torch.optim.SGD(model.affine_output.parameters(), lr=config["lr"]),
+                  torch.optim.SGD(model.embedding_item.parameters(),
+                                  lr=config["lr"] * config["num_items"] * config["lr_eta"]))  # fmt: skip
+    items, labels = torch.LongTensor(given["items"]), torch.tensor(given["labels"])
+    for begin in range(0, len(items), config["batch_size"]):
+        part = slice(begin, begin + config["batch_size"])
+        engine.fed_train_single_batch(model, (None, items[part], labels[part]), optimizers)
+    after = {name: value.numpy() for name, value in model.state_dict().items()}
+    return {
+        "samples": len(items),
+        "table": float(np.abs(after["embedding_item.weight"] - given["own"]).max()),
+        "table_moved": float(np.abs(given["own"] - given["table"]).max()),
+        "weights": float(np.abs(after["affine_output.weight"][0] - given["own_weights"]).max()),
+        "bias": float(np.abs(after["affine_output.bias"] - given["own_bias"]).max()),
+    }  # fmt: skip
+
+
 def main() -> None:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     warnings.filterwarnings("ignore")
@@ -46,6 +77,7 @@ def main() -> None:
     config = {**job["config"], "use_cuda": False, "num_users": int(log.userId.max()) + 1,
               "num_items": int(log.itemId.max()) + 1}  # fmt: skip
     engine = MLPEngine(config)
+    difference = _difference(engine, config, job["one"])
     generator = SampleGenerator(ratings=log)
     validation, test = generator.validate_data, generator.test_data
     rounds = []
@@ -55,7 +87,8 @@ def main() -> None:
         _, judging = _seconds(lambda: [engine.fed_evaluate(part) for part in (test, validation)])
         rounds.append({"negatives": negatives, "training": training, "evaluation": judging})
     clients = int(config["num_users"] * config["clients_sample_ratio"])
-    found = {"rounds": rounds, "clients": clients, "users": config["num_users"], "torch": torch.__version__}
+    found = {"rounds": rounds, "clients": clients, "users": config["num_users"], "torch": torch.__version__,
+             "difference": difference}  # fmt: skip
     Path(job["result"]).write_text(json.dumps(found), encoding="utf-8")
 
 
