@@ -102,7 +102,7 @@ def test_the_devices_public_api_loads_neither_tensorflow_nor_pandas() -> None:
     assert _loaded_by("from pocketrec.device import Recommender", *HEAVY) == set()
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["personalise", "--help"], ["bench", "--help"]])
+@pytest.mark.parametrize("arguments", [[*words, "--help"] for words in ([], ["run"], ["personalise"], ["bench"], ["pfedrec"])])
 def test_help_is_light(arguments: list[str]) -> None:
     code = (
         "import contextlib\nfrom pocketrec.cli import main\n"

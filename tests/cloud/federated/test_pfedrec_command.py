@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import signal
@@ -246,3 +247,13 @@ def test_f7_own_tables_are_said_to_be_for_logs_with_repeats(config: Path, tmp_pa
     assert "own tables: only with repeats" in shown.err
     assert _json(tmp_path / "metrics.json")["protocol"]["reference"] == "strict/own"
     assert not list((tmp_path / "pfedrec").glob("*noise*"))
+
+
+def test_the_keys_in_the_docs_are_those_of_the_code() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    spec = importlib.util.spec_from_file_location("configuration_page", docs / "configuration.py")
+    assert spec is not None
+    assert spec.loader is not None
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    assert page._table("pfedrec", PFedRecConfig).strip() in (docs / "pfedrec.md").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tastes import tastes_log
 from pocketrec.cloud.config import DataConfig
 from pocketrec.cloud.data.log import Labels, Log
 from pocketrec.cloud.data.readers import read_log
+from pocketrec.cloud.federated.pfedrec import config as config_module
 from pocketrec.cloud.federated.pfedrec import rounds, stages
 from pocketrec.cloud.federated.pfedrec.central import fit_central
 from pocketrec.cloud.federated.pfedrec.config import PFedRecConfig, PFedRecRun
@@ -189,8 +191,16 @@ def test_f13_logs_of_every_shape_are_split_alike(tmp_path: Path, shape: str) -> 
     assert sorted(found.lengths.tolist()) == sorted(reference.lengths.tolist())
 
 
-def test_f13_nothing_here_needs_torch_or_a_gpu() -> None:
-    assert "torch" not in sys.modules
+def test_f13_the_engine_imports_numpy_and_nothing_that_needs_a_gpu() -> None:
+    imported = set()
+    for path in Path(config_module.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                imported.add((node.module or "").split(".")[0])
+    assert "numpy" in imported
+    assert imported - set(sys.stdlib_module_names) == {"numpy", "pocketrec"}
 
 
 def test_f14_the_round_is_that_of_the_best_validation(tmp_path: Path) -> None:
