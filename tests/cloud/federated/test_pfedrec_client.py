@@ -125,9 +125,9 @@ def test_the_four_negatives_of_a_positive_differ() -> None:
     split, _ = _clients()
     few = np.ones((len(split), split.items), dtype=bool)
     few[:, :4] = False  # four items are left: each positive must get all of them
-    samples = Sampler(split, few, 4).draw(np.random.default_rng(1), np.arange(len(split)))
+    samples = Sampler(split, few, 4).draw(np.random.default_rng(1), np.array([3]))
     named = np.bincount(samples.items[samples.labels == 0], minlength=split.items)
-    assert named[:4].tolist() == [len(split.train)] * 4
+    assert named[:4].tolist() == [split.lengths[3]] * 4
 
 
 def test_a_head_of_one_client_is_not_anothers() -> None:
