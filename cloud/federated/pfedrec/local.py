@@ -105,7 +105,8 @@ def _train(
 ) -> None:  # fmt: skip
     """Train a block; `judge` gets the round and the scores (C, N) after every round, or after the last alone."""
     items = split.items
-    start, heads = first_model(np.random.default_rng([seed, 0]), items, config.latent, len(clients))
+    rng = np.random.default_rng([seed, 0])  # the first model is that of the federated training
+    start, heads = first_model(rng, items, config.latent, len(clients))
     tables: Floats = np.tile(start, (len(clients), 1))  # (C x N, E)
     owner = np.repeat(np.arange(len(clients)), items)
     rate = np.float32(item_rate(config, items))
