@@ -65,15 +65,19 @@ def _quality(metrics: dict[str, Any]) -> str:
         versus = f"{change(difference['mean'])} <small>({interval(difference)})</small>" if difference else DASH
         label = f'<i class="{_colour(name)}"></i>{escape(name)}'
         rows.append([label, str(found.get("round", DASH)), *(figure(found[measure]) for measure in MEASURES), versus])
-        if difference:
+        if difference and difference["low"] is not None:
             mean, low, high = (difference[key] for key in ("mean", "low", "high"))
             estimates.append(svg.Estimate(name, mean, low, high, _colour(name)))
     head = ["", "round", "HR@10", "NDCG@10", "Recall@20", "MRR@20", "NDCG@20", f"HR@10 - {reference} (95 %)"]
-    chart = svg.estimates(estimates, x_label=f"HR@10 less that of {reference}, 95 % interval", zero=True, width=760,
-                          name_room=170, shape=svg.signed)  # fmt: skip
+    chart = ""
+    if estimates:
+        chart = page.heading("Paired differences, user by user") + svg.estimates(
+            estimates, x_label=f"HR@10 less that of {reference}, 95 % interval", zero=True, width=760, name_room=170,
+            shape=svg.signed,
+        )  # fmt: skip
     strong = [place for place, name in enumerate(systems) if name == reference]
     table = page.table(head, rows, strong)
-    return page.section("Quality", _TABLE, table + page.heading("Paired differences, user by user") + chart)
+    return page.section("Quality", _TABLE, table + chart)
 
 
 def _curves(run: Path) -> str:

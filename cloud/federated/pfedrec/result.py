@@ -6,6 +6,7 @@ Every system is named ``SAMPLING/TABLE``: which items were training negatives, a
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pocketrec.cloud.federated.pfedrec.data import Split
 from pocketrec.cloud.federated.pfedrec.evaluation import MEASURES, values
 from pocketrec.cloud.federated.pfedrec.upload import upload_bytes
 from pocketrec.cloud.metrics import paired
+from pocketrec.cloud.report.words import DASH
 from pocketrec.cloud.runs import METRICS_FILE, read_json
 from pocketrec.device.errors import DataError
 
@@ -59,9 +61,11 @@ def make_metrics(
             if not out.all():
                 systems[name]["sampled"] = {measure: float(found[measure][~out].mean()) for measure in MEASURES}
     samples = config.evaluate.bootstrap
-    compare = {name: {measure: paired(found[measure], per_user[reference][measure], samples, config.seed).to_dict()
-                      for measure in COMPARED}
-               for name, found in per_user.items() if name != reference}  # fmt: skip
+    compare = {
+        name: {measure: _finite(paired(found[measure], per_user[reference][measure], samples, config.seed).to_dict())
+               for measure in COMPARED}
+        for name, found in per_user.items() if name != reference
+    }  # fmt: skip
     return {
         "format": 1,
         "protocol": {
@@ -152,5 +156,15 @@ def _words(metrics: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _difference(entry: Mapping[str, float] | None) -> str:
-    return f"{entry['mean']:+.4f} ({entry['low']:+.4f} to {entry['high']:+.4f})" if entry else ""
+def _difference(entry: Mapping[str, float | None] | None) -> str:
+    if not entry:
+        return ""
+    ends = [DASH if entry[key] is None else f"{entry[key]:+.4f}" for key in ("low", "high")]
+    return f"{entry['mean']:+.4f} ({' to '.join(ends)})"
+
+
+def _finite(entry: Any) -> Any:
+    """JSON has no infinity and no nan: None in their place."""
+    if isinstance(entry, dict):
+        return {key: _finite(value) for key, value in entry.items()}
+    return None if isinstance(entry, float) and not math.isfinite(entry) else entry

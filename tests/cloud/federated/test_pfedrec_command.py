@@ -231,6 +231,25 @@ def test_a_log_of_too_few_items_is_one_line(tmp_path: Path, capsys: pytest.Captu
     assert "198 untouched ones are needed" in capsys.readouterr().err
 
 
+def test_what_cannot_be_said_is_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two clients, whose reference hits nothing: a ratio to nothing is no number, and JSON knows no NaN."""
+    rows = [f"{user},{user}{place},{place}" for user in ("a", "b") for place in range(200)]
+    (tmp_path / "log.csv").write_text("\n".join(["user,item,timestamp", *rows]), encoding="utf-8")
+    text = f'[data]\npath = "{tmp_path / "log.csv"}"\n[pfedrec]\nrounds = 2\nlocal = false\ncentral_epochs = 1\n'
+    (tmp_path / "c.toml").write_text(text, encoding="utf-8")
+    assert cli.main(["pfedrec", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run"), "--quiet"]) == 0
+
+    def refuse(word: str) -> None:
+        raise ValueError(f"{word} is no JSON")
+
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"), parse_constant=refuse)
+    json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=refuse)
+    assert metrics["data"]["clients"] == 2
+    assert metrics["systems"]["strict/shared"]["mrr@20"] == 0
+    assert metrics["compare"]["strict/own"]["mrr@20"]["ratio"]["mean"] is None
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 def test_a_diverging_training_is_one_line(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["pfedrec", str(config), "--out", str(tmp_path), "--quiet", "--set", "pfedrec.eta=1e36"]
     assert cli.main(words) == 2
