@@ -43,7 +43,7 @@ def ours(config: Any, split: Any, test: Any, rounds: int) -> list[dict[str, floa
 
 
 def one_client(config: Any, split: Any, test: Any, path: Path) -> None:
-    """Train the client of the most events for a round, and write what it began with and what came of it."""
+    """Train the client of the most events for a round, and write its numbers before and after."""
     from pocketrec.cloud.federated.pfedrec.block import train_block
     from pocketrec.cloud.federated.pfedrec.client import first_model
     from pocketrec.cloud.federated.pfedrec.config import item_rate

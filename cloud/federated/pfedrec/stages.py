@@ -131,25 +131,24 @@ def test(run: Run) -> None:
         if round_ is not None:
             chosen[name] = round_
 
-    trainings = main_trainings(config.pfedrec) | sweep_trainings(config.pfedrec)
-    for name in trainings:
+    lonely = read_json(run.folder / HOME / "alone.json") if config.pfedrec.local else {}
+    for name in main_trainings(config.pfedrec) | sweep_trainings(config.pfedrec):
         trace = rounds.Trace.load(folder_of(run.folder, name) / rounds.CHECKPOINT_FILE)
         for table in rounds.JUDGED:
             state, number = trace.best[table], trace.best_round(table)
             rank(f"{name}/{table}", getattr(state, table), number)
             never[f"{name}/{table}"] = state.latest < 0
-            if name in config.pfedrec.sampling and table == "own":
-                rank(f"{name}/random table", state.random_user(config.seed), number)
-            if name in config.pfedrec.sampling and table == "shared":
-                rank(f"{name}/random head", state.random_head(config.seed), number)
-    if config.pfedrec.local:
-        for sampling, found in read_json(run.folder / HOME / "alone.json").items():
-            name = f"{sampling}/local only"
-            sampler = sampler_of(run.folder, clients, sampling, config.pfedrec.negatives)
-            with run.progress(name) as progress:
-                ranks[name] = rank_alone(config.pfedrec, clients, sampler, held, masked, found["round"],
-                                         seed=config.seed, progress=progress)  # fmt: skip
-            chosen[name] = found["round"]
+        if name not in config.pfedrec.sampling:
+            continue
+        rank(f"{name}/random table", trace.best["own"].random_user(config.seed), trace.best_round("own"))
+        rank(f"{name}/random head", trace.best["shared"].random_head(config.seed), trace.best_round("shared"))
+        if name in lonely:
+            sampler, number = sampler_of(run.folder, clients, name, config.pfedrec.negatives), lonely[name]["round"]
+            system = f"{name}/local only"
+            with run.progress(system) as progress:
+                ranks[system] = rank_alone(config.pfedrec, clients, sampler, held, masked, number, seed=config.seed,
+                                           progress=progress)  # fmt: skip
+            chosen[system] = number
     if config.pfedrec.central_epochs:
         sampler = sampler_of(run.folder, clients, "strict", config.pfedrec.negatives)
         fitted = fit_central(config.pfedrec, clients, sampler, folder_of(run.folder, "central"), seed=config.seed)
