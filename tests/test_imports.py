@@ -48,6 +48,8 @@ TABLE = {
     "cloud/training",
     "cloud/report": "cloud/base cloud/evaluation cloud/fleet cloud/metrics device/base device/bench",
     "cloud/audit": "cloud/base cloud/config cloud/data cloud/metrics cloud/report device/base",
+    "cloud/federated": "",
+    "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/metrics cloud/report",
     "cloud/spark": "cloud/candidates cloud/config cloud/data device/base",
     "export/layers": "device/base",
     "export/tables": "cloud/backbones cloud/config device/base device/contract",
@@ -61,8 +63,9 @@ TABLE = {
     "pocketrec/stages": f"{_CLOUD_DATA} cloud/audit cloud/backbones cloud/baselines cloud/candidates cloud/evaluation "
     "cloud/fleet cloud/rehearsal cloud/report cloud/spark cloud/training device/contract export export/bundle "
     "export/gate export/tables",
-    "pocketrec/commands": f"{_CLOUD_DATA} cloud/audit cloud/evaluation cloud/fleet cloud/rehearsal cloud/report "
-    "cloud/search cloud/training device/cli device/delivery device/state export/bundle pocketrec/machines "
+    "pocketrec/commands": f"{_CLOUD_DATA} cloud/audit cloud/evaluation cloud/federated/pfedrec cloud/fleet "
+    "cloud/rehearsal cloud/report cloud/search cloud/training device/cli device/delivery device/state export/bundle "
+    "pocketrec/machines "
     "pocketrec/stages",
     "pocketrec": "device/base device/cli pocketrec/commands",
 }
@@ -183,11 +186,9 @@ def test_the_devices_public_api_loads_neither_tensorflow_nor_pandas() -> None:
     assert _loaded_by("from pocketrec.device import Recommender", *HEAVY) == set()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["run", "--help"], ["personalise", "--help"], ["bench", "--help"], ["audit", "--help"]],
-)
-def test_help_is_light(arguments: list[str]) -> None:
+@pytest.mark.parametrize("command", ["", "run", "personalise", "bench", "audit", "pfedrec"])
+def test_help_is_light(command: str) -> None:
+    arguments = [*command.split(), "--help"]
     code = (
         "import contextlib\nfrom pocketrec.cli import main\n"
         f"with contextlib.suppress(SystemExit):\n    main({arguments!r})"

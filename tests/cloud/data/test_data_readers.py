@@ -53,6 +53,7 @@ FORMS = {
     "yoochoose": ("yoochoose-clicks.dat", "7,1970-01-01T00:01:40.000Z,11,0\n7,1970-01-01T00:01:41.000Z,12,S\n", {}),
     "movielens ::": ("ratings.dat", "7::11::5::100\n7::12::3::101\n", {}),
     "movielens csv": ("ratings.csv", "userId,movieId,rating,timestamp\n7,11,2.5,100\n7,12,3.0,101\n", {}),
+    "ratings without a header": ("ratings.csv", "7,11,5.0,100\n7,12,3.0,101\n", {"format": "ratings"}),
     "movielens u.data": ("u.data", "7\t11\t3\t100\n7\t12\t4\t101\n", {}),
     "inter": ("ml.inter", "user_id:token\titem_id:token\trating:float\ttimestamp:float\n7\t11\t3\t100\n7\t12\t4\t101\n",
               {}),
@@ -69,6 +70,13 @@ def test_every_form_gives_the_same_log(tmp_path: Path, form: str, packed: bool) 
     assert events(log) == [("7", "11", 100), ("7", "12", 101)]
     assert log.timestamps.dtype == np.int64
     assert (log.report.rows, log.report.events, log.report.bad) == (2, 2, 0)
+
+
+def test_ratings_without_a_header_are_told_by_their_first_lines(tmp_path: Path) -> None:
+    rows = "A1,B000,5.0,1198195200\nA2,B001,2,1281052800\n"
+    assert events(read(tmp_path, rows)) == [("A1", "B000", 1198195200), ("A2", "B001", 1281052800)]
+    headed = read(tmp_path, "user,item,rating,timestamp\n" + rows)
+    assert (events(headed), headed.report.bad) == (events(read(tmp_path, rows)), 0)
 
 
 def test_form_is_told_by_content_and_not_by_name(tmp_path: Path) -> None:
