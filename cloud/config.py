@@ -8,6 +8,7 @@ fast it runs (threads, processes) is in `ResourceConfig` and changes figures by 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import math
 import tomllib
 import types
@@ -40,7 +41,7 @@ class DataConfig:
     set: str = ""
     """Name of a data set (a folder under the data root), or ``synthetic``; empty when `path` names a file."""
     path: str = ""
-    """A file; wins over `set`."""
+    """A file, also packed with gzip, bz2, xz or as a zip of one file, or a folder of Parquet files; wins over `set`."""
     format: str = "auto"
     """auto, csv, tsv, parquet, inter (RecBole), taobao, yoochoose or movielens."""
     user: str = "user"
@@ -48,7 +49,10 @@ class DataConfig:
     item: str = "item"
     """Column of the item id; any column will do, such as a category."""
     timestamp: str = "timestamp"
-    """Column of the time: a number (any unit, larger is later) or an ISO 8601 date."""
+    """Column of the time: a number (any unit, larger is later) or an ISO 8601 date, also with slashes (2020/09/13) or a
+    final UTC. Empty: there is none, the rows are in the order of time."""
+    time_format: str = ""
+    """What times are written in, where they are something else: codes of strftime, such as ``%d/%m/%Y %H:%M``."""
     category: str = ""
     """Column of the item's category (``category`` in Taobao's file), by which items outside a small table share a row;
     empty = none. An item of several categories has the one that most of its events before the cut-off carry."""
@@ -64,6 +68,8 @@ class DataConfig:
     def __post_init__(self) -> None:
         _require(bool(self.set) != bool(self.path) or bool(self.path), "data", "name a `set` or a `path`")
         _one_of(self.format, FORMATS, "data", "format")
+        _require(not self.time_format or "%" in self.time_format, "data", "time_format has codes such as %Y-%m-%d")
+        _require(not self.time_format or bool(self.timestamp), "data", "time_format needs a column, `timestamp`")
         _require(0 <= self.max_bad_share <= 1, "data", "max_bad_share must lie in [0, 1]")
         _require(self.min_item_count >= 1, "data", "min_item_count must be at least 1")
 
@@ -78,7 +84,7 @@ class SplitConfig:
     quantile: float = 0.8
     """Share of the events before the cut-off, for kinds quantile and per_user; in (0, 1)."""
     time: str = ""
-    """Cut-off for kind time: a number in the log's unit or an ISO 8601 date."""
+    """Cut-off for kind time: a number in the log's unit or an ISO 8601 date, quoted or not."""
     column: str = "split"
     """Column of the log's own split, for kind column."""
     test_values: list[str] = field(default_factory=lambda: ["test"])
@@ -534,7 +540,7 @@ def load_config(path: str | Path, overrides: typing.Sequence[str] = ()) -> RunCo
         ConfigError: the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
     """
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"no configuration file {path}: name one of configs/*.toml or write your own") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -596,8 +602,10 @@ def _convert(expected: Any, value: Any, name: str) -> Any:
         return {key: entry if inner is Any else _convert(inner, entry, f"{name}.{key}") for key, entry in value.items()}
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if expected is str and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    if expected is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    if expected is str and isinstance(value, datetime.date | datetime.time):  # a date that TOML has without quotes
+        return value.isoformat()
     if not isinstance(value, expected if not isinstance(expected, types.UnionType) else object) or (
         expected is not bool and isinstance(value, bool)
     ):

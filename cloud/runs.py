@@ -107,6 +107,9 @@ class Stage:
     """Glob patterns of what is deleted before it starts afresh, besides `leaves`."""
     applies: Callable[[RunConfig], bool] = lambda config: True
     """Whether a run with this configuration has the stage at all; what an earlier one left is then removed."""
+    outside: Callable[[RunConfig], Any] = lambda config: None
+    """What its outcome depends on outside of the run directory, as plain values. Where that is gone (a
+    `PocketRecError`) and the stage is done, what it has left is used."""
 
 
 class Pipeline:
@@ -116,6 +119,8 @@ class Pipeline:
         """Use `stages` in this order on `run`."""
         self.stages, self.run = stages, run
         self._keys: dict[str, str] = {}
+        self._outside: dict[str, Any] = {}
+        self._gone: dict[str, PocketRecError] = {}
 
     def execute(self, targets: Sequence[str] | None = None, *, force: bool = False) -> list[str]:
         """Bring the target stages, and all that they need, up to date.
@@ -158,6 +163,8 @@ class Pipeline:
         if marker.get("key") == key and marker.get("state") == _DONE and whole and not again:
             run.say(f"{stage.name:<11} up to date")
             return False
+        if stage.name in self._gone:
+            raise self._gone[stage.name]
         resumes = marker.get("key") == key and marker.get("state") == _BEGUN and not again
         run.say(f"{stage.name:<11} {'goes on: ' if resumes else ''}{stage.title}")
         if not resumes:
@@ -167,7 +174,8 @@ class Pipeline:
 
         def mark(state: str) -> None:
             seconds = round(begun + time.monotonic() - started, 3)
-            write_json(self._marker(stage), {"key": key, "state": state, "seconds": seconds})
+            outside = self._outside[stage.name]
+            write_json(self._marker(stage), {"key": key, "state": state, "seconds": seconds, "outside": outside})
 
         mark(_BEGUN)
         try:
@@ -191,15 +199,32 @@ class Pipeline:
         """Hash of all that the outcome of a stage depends on."""
         if stage.name not in self._keys:
             before = [self.key(s) for s in self.stages if s.name in stage.needs and s.applies(self.run.config)]
-            plain = [stage.name, __version__, stage.depends(self.run.config), before]
+            plain = [stage.name, __version__, stage.depends(self.run.config), before, self._outside_of(stage)]
             self._keys[stage.name] = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
         return self._keys[stage.name]
 
+    def _outside_of(self, stage: Stage) -> Any:
+        """`Stage.outside`; where that is gone, what it was when the stage was done."""
+        try:
+            found = stage.outside(self.run.config)
+        except PocketRecError as error:
+            marker = read_json(self._marker(stage))
+            found = marker.get("outside")
+            self._gone[stage.name] = error
+            if marker.get("state") != _DONE or found is None:
+                raise
+            self.run.say(f"{stage.name:<11} {error}")
+            self.run.say(f"{'':<11} going on with what it has left in {self.run.folder}")
+        self._outside[stage.name] = found
+        return found
+
     def _closure(self, targets: Sequence[str]) -> set[str]:
+        """The targets and all that they need; a stage that the run does not have needs nothing."""
         by_name = {stage.name: stage for stage in self.stages}
         wanted, queue = set(targets), list(targets)
         while queue:
-            for need in by_name[queue.pop()].needs:
+            stage = by_name[queue.pop()]
+            for need in stage.needs if stage.applies(self.run.config) else ():
                 if need not in wanted:
                     wanted.add(need)
                     queue.append(need)

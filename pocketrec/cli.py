@@ -260,7 +260,7 @@ def _compare(options: argparse.Namespace) -> None:
 def _run_stages(options: argparse.Namespace) -> None:
     from pocketrec.cloud.config import load_config
     from pocketrec.cloud.runs import Pipeline, Run
-    from pocketrec.pipeline import STAGES, TARGETS, results
+    from pocketrec.pipeline import STAGES, TARGETS, TRAININGS, results
 
     config = load_config(options.config, [*options.overrides, *_named_resources(options)])
     if not config.model.tied and options.command not in ("prepare", "train", "candidates"):
@@ -282,7 +282,8 @@ def _run_stages(options: argparse.Namespace) -> None:
 
                 follow(run)
             else:
-                Pipeline(STAGES, run).execute(targets, force=getattr(options, "force", False))
+                wanted = TRAININGS if run.workers else targets
+                Pipeline(STAGES, run).execute(wanted, force=getattr(options, "force", False))
         say(f"done in {time.monotonic() - started:.1f} s")
     if options.command in ("run", "fleet"):
         print(results(folder))

@@ -40,13 +40,12 @@ def _has_rehearsal(config: RunConfig) -> bool:
 
 
 def _log_identity(config: RunConfig) -> Any:
-    """Size and time of change of the log's file; nothing for the synthetic one."""
+    """Sizes and times of change of the log's files; nothing for the synthetic one."""
     if config.data.set == "synthetic" and not config.data.path:
         return None
-    from pocketrec.cloud.data.location import find_log
+    from pocketrec.cloud.data.location import log_identity
 
-    status = find_log(config.data).stat()
-    return [status.st_size, status.st_mtime_ns]
+    return log_identity(config.data)
 
 
 def _plain(*configs: Any) -> list[Any]:
@@ -62,7 +61,8 @@ STAGES: tuple[Stage, ...] = (
         "prepare",
         "read the log, split it at the cut-off",
         needs=(),
-        depends=lambda c: [*_plain(c.data, c.split), _log_identity(c)],
+        depends=lambda c: [*_plain(c.data, c.split), c.evaluate.mask_seen],
+        outside=_log_identity,
         work=_work("prepare"),
         leaves=("data",),
     ),
@@ -147,9 +147,12 @@ STAGES: tuple[Stage, ...] = (
 
 TARGETS: dict[str, tuple[str, ...]] = {
     **{stage.name: (stage.name,) for stage in STAGES},
-    "train": ("train-early", "train", "train-central"),
+    "train": ("train-early", "train"),
 }
 """Subcommand -> the stages that it brings up to date, with all that they need."""
+
+TRAININGS = (*TARGETS["train"], "train-central")
+"""What several workers train together: the model for comparison needs a bundle, so it comes after `export`."""
 
 
 def results(folder: Path) -> str:
@@ -211,8 +214,9 @@ def _short(metrics: dict[str, Any], systems: list[str]) -> dict[str, Any]:
 
 
 def _difference(against: dict[str, Any]) -> str:
-    low, high = against["low"], against["high"]
-    return f"{against['mean']:+.4f} ({low:+.4f} to {high:+.4f}), x {against['ratio']['mean']:.3f}"
+    low, high, ratio = against["low"], against["high"], against["ratio"]["mean"]
+    interval = "-" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+    return f"{against['mean']:+.4f} ({interval}), x {'-' if ratio is None else f'{ratio:.3f}'}"
 
 
 def write_events(folder: Path, user: str | None, path: Path) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pocketrec.cloud.data.prepared import CloudData
     from pocketrec.cloud.data.sequences import Sequences
+    from pocketrec.cloud.data.split import Prepared
     from pocketrec.cloud.neighbours import ItemNeighbours
     from pocketrec.device.manifest import Manifest
 
@@ -44,15 +45,28 @@ def prepare(run: Run) -> None:
         with spark_session(run.config.resources.master) as spark:
             from pocketrec.cloud.spark.prepare import prepare as prepare_on_spark
 
-            counts = prepare_on_spark(spark, run.config, run.folder).summary
+            prepared = prepare_on_spark(spark, run.config, run.folder)
     else:
         from pocketrec.cloud.data.prepared import prepare
 
         with run.progress() as progress:
-            counts = prepare(run.config, run.folder, progress).summary
+            prepared = prepare(run.config, run.folder, progress)
+    _tell_findings(run, prepared)
+    counts = prepared.summary
     before, after = counts["events_before"], counts["events_after"]
     run.detail(f"before the cut-off: {before} events of {counts['users_before']} users, {counts['items']} items")
     run.detail(f"after it: {after} events of {counts['users_old']} old and {counts['users_new']} new users")
+
+
+def _tell_findings(run: Run, prepared: Prepared) -> None:
+    """Lines on rows that were left out and why, and on what will make the figures say little."""
+    from pocketrec.cloud.data.checks import warnings
+    from pocketrec.cloud.data.findings import findings
+    from pocketrec.cloud.data.prepared import load_reading
+
+    report = load_reading(run.folder)
+    for line in [*(findings(report) if report else []), *warnings(prepared, run.config.evaluate)]:
+        run.detail(line)
 
 
 def train_early(run: Run) -> None:
@@ -161,7 +175,7 @@ def candidates(run: Run) -> None:
         unfinished.unlink(missing_ok=True)
     else:
         sets.save(run.path("candidates", "candidates.npz"))
-    run.detail(f"{config.method}: {sets.k} items for each of {len(sets.users)} users")
+    run.detail(f"{config.method}: {sets.in_words()}")
 
 
 def rehearse(run: Run) -> None:
