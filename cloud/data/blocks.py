@@ -199,7 +199,7 @@ class _Parser:
         self.shape = Shape(layout.separator, len(layout.columns), filled, bool(columns.time))
 
     def parse(self, content: bytes, line: int) -> tuple[Block, bytes, int]:
-        """Cut whole lines, the first number `line`; also the record left open at the end, and the line after the others."""
+        """Cut whole lines from number `line`; also the record left open at the end, and the line after the others."""
         quoted = self.layout.quoted and b'"' in content
         block = self._plain(content, line) if pyarrow is not None and not quoted else None
         if block is not None:

@@ -19,7 +19,8 @@ def findings(report: ReadReport) -> list[str]:
         said += [f"filtered: {reason_in_words(reason, details.unit)}" for reason in details.filtered]
     if report.duplicates:
         first = _bracketed(details.duplicate_lines, report.duplicates, details)
-        said.append(f"{rows(report.duplicates)} repeat the user, item and time of another{first}: they are kept")
+        repeat = "repeats" if report.duplicates == 1 else "repeat"
+        said.append(f"{rows(report.duplicates)} {repeat} the user, item and time of another{first}: kept")
     return said + details.notes
 
 

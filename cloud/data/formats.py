@@ -145,7 +145,8 @@ def _delimited(format: str, separators: str) -> Callable[[list[str], Collection[
             return columns
 
         def fits(separator: str) -> tuple[int, int]:
-            return len(set(wanted) & set(cut(separator))), lines[0].count(separator)
+            count = lines[0].count(separator)
+            return (len(set(wanted) & set(cut(separator))) if count else 0), count
 
         separator = max(separators, key=fits)  # the first of them where there is none
         columns = cut(separator)

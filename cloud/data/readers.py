@@ -188,10 +188,10 @@ def refuse_bad(
         return
     why = "; ".join(reason_in_words(reason, unit) for reason in list(reasons)[:SHOWN])
     named = f"({unit}s {', '.join(map(str, bad_lines))}{', ...' if bad > len(bad_lines) else ''})"
-    raise DataError(
-        f"{path}: {bad} of {rows} rows cannot be read {named}{': ' + why if why else ''}: correct them, check "
-        "data.format and the columns" + (f", or raise data.max_bad_share ({config.max_bad_share:g})" if bad < rows else "")
-    )
+    advice = "correct them, check data.format and the columns"
+    if bad < rows:
+        advice += f", or raise data.max_bad_share ({config.max_bad_share:g})"
+    raise DataError(f"{path}: {bad} of {rows} rows cannot be read {named}{': ' + why if why else ''}: {advice}")
 
 
 def no_event(path: Path, good: bool) -> DataError:
