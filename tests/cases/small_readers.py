@@ -14,7 +14,7 @@ from typing import Any
 Event = tuple[str, str, float]
 
 _NUMBER = re.compile(r"[ \t]*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?[ \t]*")
-_DATE = re.compile(r"(\d{4})([-/])(\d\d)\2(\d\d)(?:[T ](\d\d:\d\d:\d\d))?( UTC|Z)?")
+_DATE = re.compile(r"(\d{4})([-/])(\d\d)\2(\d\d)(?:[T ](\d\d(?::\d\d(?::\d\d)?)?))?( UTC|Z)?")
 _FIRST, _LAST = datetime.date(1677, 9, 22), datetime.date(2262, 4, 11)
 _END = "\x01END"
 
@@ -45,7 +45,7 @@ def read_text(raw: bytes, separator: str, places: Sequence[int], columns: int, h
             break
         if first <= header:
             continue
-        if _END in record[-1:][0:1] or any(_END in value for value in record):
+        if any(_END in value for value in record):
             found.open_quote = True
             break
         lines = [(first + n, line) for n, line in enumerate(physical[first - 1 : before])]

@@ -156,7 +156,7 @@ def check_text(folder: Path, log: tuple[str, bytes], packing: str, block: int) -
     compare(path, found, block, **names)
 
 
-blocks = st.sampled_from([1, 3, 17, 64, 1 << 20])
+blocks = st.sampled_from([9, 40, 90, 1 << 20, 1 << 20, 1 << 20])
 
 
 @settings(max_examples=FEW, deadline=None, suppress_health_check=CHECKS)
