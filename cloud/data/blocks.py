@@ -22,7 +22,7 @@ from pocketrec.cloud.config import DataConfig
 from pocketrec.cloud.data.formats import Layout
 from pocketrec.cloud.data.packing import DAMAGED, cannot_read
 from pocketrec.cloud.data.quotes import LONGEST, Shape, split_records
-from pocketrec.cloud.data.text import NUL, read_text
+from pocketrec.cloud.data.text import BOM, NUL, read_text
 from pocketrec.cloud.progress import Progress, no_progress
 from pocketrec.device.errors import DataError
 
@@ -201,7 +201,8 @@ class _Parser:
     def parse(self, content: bytes, line: int) -> tuple[Block, bytes, int]:
         """Cut whole lines from number `line`; also the record left open at the end, and the line after the others."""
         quoted = self.layout.quoted and b'"' in content
-        block = self._plain(content, line) if pyarrow is not None and not quoted else None
+        odd = quoted or content.startswith(BOM)  # which pyarrow would drop, wherever the block lies in the file
+        block = self._plain(content, line) if pyarrow is not None and not odd else None
         if block is not None:
             return block, b"", line + len(block)
         table, rest, line = self.table(content, line)

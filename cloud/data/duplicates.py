@@ -11,23 +11,35 @@ _BITS = 24  # of the table that most events are told by
 
 def count_duplicates(users: np.ndarray, items: np.ndarray, times: np.ndarray) -> int:
     """Number of events with the user, item and time of an earlier one; codes are not negative."""
-    span = _spans(users, items, times)
-    if span is None:
-        return int(pd.DataFrame({"user": users, "item": items, "time": times}).duplicated().sum())
-    keys = _keys(users, items, times, *span)
-    keys.sort()
-    return int((keys[1:] == keys[:-1]).sum())
+    return find_duplicates(users, items, times, 0)[0]
 
 
-def duplicate_rows(users: np.ndarray, items: np.ndarray, times: np.ndarray, limit: int) -> np.ndarray:
-    """int64: the first `limit` events that have the user, item and time of an earlier one, in ascending order."""
+def find_duplicates(users: np.ndarray, items: np.ndarray, times: np.ndarray, limit: int) -> tuple[int, np.ndarray]:
+    """Their number, and int64: the first `limit` of them, in ascending order."""
     span = _spans(users, items, times)
     if span is None:
-        frame = pd.DataFrame({"user": users, "item": items, "time": times})
-        return np.flatnonzero(frame.duplicated().to_numpy())[:limit]
+        again = pd.DataFrame({"user": users, "item": items, "time": times}).duplicated().to_numpy()
+        return int(again.sum()), np.flatnonzero(again)[:limit]
     keys = _keys(users, items, times, *span)
     keys.sort()
-    several = np.unique(keys[1:][keys[1:] == keys[:-1]])  # keys that come more than once
+    again = keys[1:] == keys[:-1]
+    count = int(again.sum())
+    if not count or not limit:
+        return count, np.zeros(0, np.int64)
+    several = keys[1:][again]  # keys that come more than once
+    del keys, again
+    return count, _first(users, items, times, span, several, limit)
+
+
+def _first(
+    users: np.ndarray,
+    items: np.ndarray,
+    times: np.ndarray,
+    span: tuple[int, int, int],
+    several: np.ndarray,
+    limit: int,
+) -> np.ndarray:
+    """The first events whose key is among `several` and came before."""
     marked = np.zeros(1 << _BITS, bool)
     marked[_place(several)] = True
     seen: set[int] = set()
@@ -36,7 +48,7 @@ def duplicate_rows(users: np.ndarray, items: np.ndarray, times: np.ndarray, limi
         part = slice(begin, begin + _PART)
         keys = _keys(users[part], items[part], times[part], *span)
         likely = np.flatnonzero(marked[_place(keys)])
-        likely = likely[np.isin(keys[likely], several)]
+        likely = likely[several[np.searchsorted(several, keys[likely]).clip(max=len(several) - 1)] == keys[likely]]
         for row, key in zip(likely.tolist(), keys[likely].tolist(), strict=True):
             if key in seen:
                 found.append(begin + row)

@@ -42,13 +42,13 @@ def column_notes(layout: Layout, columns: Columns) -> list[str]:
     return found
 
 
-def id_notes(name: str, column: Labels, used: np.ndarray, lines_of: LinesOf, unit: str) -> list[str]:
+def id_notes(name: str, column: Labels, used: np.ndarray | None, lines_of: LinesOf, unit: str) -> list[str]:
     """Ids that look like others, or like no id; all are taken as they are written.
 
     Args:
         name: of the column.
         column: its values.
-        used: int64 (k,), rows that became events, in their order.
+        used: int64 (k,), rows that became events, in their order; None = all.
         lines_of: gives the lines of some rows.
         unit: what lines count.
     """
@@ -57,7 +57,8 @@ def id_notes(name: str, column: Labels, used: np.ndarray, lines_of: LinesOf, uni
     found: list[str] = []
 
     def note(words: str, places: Sequence[int], rest: str) -> None:
-        rows = used[np.isin(column.codes[used], places)]
+        chosen = np.isin(column.codes, places)
+        rows = np.flatnonzero(chosen) if used is None else used[chosen[used]]
         if len(rows):
             first = printable(str(values[column.codes[rows[0]]]))
             found.append(f"{name} {first!r} in {unit} {lines_of(rows[:1])[0]} {words}: {rest}")

@@ -17,7 +17,7 @@ import numpy as np
 
 from pocketrec.cloud.config import DataConfig
 from pocketrec.cloud.data.blocks import BLOCK_BYTES, FINE, Block, Columns, parse_rows, read_blocks
-from pocketrec.cloud.data.duplicates import count_duplicates, duplicate_rows
+from pocketrec.cloud.data.duplicates import count_duplicates, find_duplicates
 from pocketrec.cloud.data.findings import reason_in_words
 from pocketrec.cloud.data.formats import sniff
 from pocketrec.cloud.data.labels import Coder, to_labels, usable
@@ -135,7 +135,7 @@ def _make(path: Path, columns: Columns, read: _Read, config: DataConfig, notes: 
     usable_rows = int(good.sum())
     filtered = filtered_reasons(good, passes, read.lines) if events < usable_rows else []
     chosen = np.flatnonzero(kept) if events < rows else None
-    notes = notes + _id_notes(columns, read, np.arange(rows) if chosen is None else chosen)
+    notes = notes + _id_notes(columns, read, chosen)
     if chosen is not None:
         times = times[kept]
         wanted = (columns.user, columns.item, columns.label, columns.category)
@@ -144,17 +144,15 @@ def _make(path: Path, columns: Columns, read: _Read, config: DataConfig, notes: 
     if times.dtype.kind == "f" and np.all(np.abs(times) < 2**53) and np.all(times == np.floor(times)):
         times = times.astype(np.int64)
     notes += time_note(columns.time, times, read.times.kind == NUMBER)
-    duplicates, lines = count_duplicates(users.codes, items.codes, times), []
-    if duplicates:
-        again = duplicate_rows(users.codes, items.codes, times, SHOWN)
-        lines = read.lines(again if chosen is None else chosen[again])
+    duplicates, again = find_duplicates(users.codes, items.codes, times, SHOWN)
+    lines = read.lines(again if chosen is None else chosen[again])
     report = ReadReport(str(path), rows, events, bad, bad_lines, usable_rows - events, duplicates,
                         Details(read.unit, reasons, filtered, lines, notes))  # fmt: skip
     labels, categories = (texts[name] if name else None for name in (columns.label, columns.category))
     return Log(users, items, times, labels, report, categories)
 
 
-def _id_notes(columns: Columns, read: _Read, used: np.ndarray) -> list[str]:
+def _id_notes(columns: Columns, read: _Read, used: np.ndarray | None) -> list[str]:
     found = []
     for name in dict.fromkeys((columns.user, columns.item)):
         found += id_notes(name, read.texts[name], used, read.lines, read.unit)

@@ -159,7 +159,7 @@ def _numbers(text: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     values: np.ndarray = np.zeros(len(text), np.int64)
     if not good.any():
         return values, kinds
-    if (np.abs(numbers[good]) < 2**63).all():
+    if (np.abs(numbers[good]) <= 2**63).all():  # rounded: the last before 2^63 are 2^63 as doubles
         exact = pd.to_numeric(text[good])  # again without the others, so that large whole numbers stay exact
         if exact.dtype.kind in "iI":
             values[good] = exact.to_numpy(dtype=np.int64)

@@ -36,8 +36,11 @@ def read_text(raw: bytes, separator: str, places: Sequence[int], columns: int, h
     text += "" if not text or text[-1] in "\r\n" else "\n"
     physical = re.split("\r\n|\r|\n", text)
     csv.field_size_limit(1 << 30)
-    reader = csv.reader(io.StringIO(text + _END, newline=""), delimiter=separator,
-                        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE)  # fmt: skip
+    reader = csv.reader(
+        io.StringIO(text + _END, newline=""),
+        delimiter=separator,
+        quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+    )
     found, rows, before = Found(), [], 0
     for record in reader:
         first, before = before + 1, reader.line_num
@@ -60,8 +63,11 @@ def read_text(raw: bytes, separator: str, places: Sequence[int], columns: int, h
 def _swallows(lines: list[str], separator: str, places: Sequence[int], columns: int) -> bool:
     def is_row(line: str) -> bool:
         fields = line.replace('"', "").split(separator)
-        return (len(fields) == columns and all(fields[place].encode("latin-1").strip() for place in places)
-                and any(c in "0123456789" for c in fields[places[2]]))  # fmt: skip
+        return (
+            len(fields) == columns
+            and all(fields[place].encode("latin-1").strip() for place in places)
+            and any(c in "0123456789" for c in fields[places[2]])
+        )
 
     return any(map(is_row, lines[1:-1])) or (is_row(lines[0]) and is_row(lines[-1]))
 
@@ -71,7 +77,7 @@ def _understand(found: Found, rows: list[tuple[int, list[str] | None]], places: 
     numbers, dates = [number(text) for text in times], [date(text) for text in times]
     count = sum(value is not None for value in numbers)
     dated = sum(value is not None for value in dates)
-    chosen = dates if 2 * count < sum(text != "" for text in times) and dated > count else numbers
+    chosen = dates if 2 * count < sum(text != "" for text in times) and dated > count else _alike(numbers)
     found.rows = len(rows)
     for (line, record), time in zip(rows, chosen, strict=True):
         values = record or []
@@ -87,14 +93,17 @@ def _understand(found: Found, rows: list[tuple[int, list[str] | None]], places: 
 
 def read_parquet(tables: Sequence[Any]) -> Found:
     """Read pyarrow tables with the columns user, item and timestamp, one after the other."""
-    rows = [row for table in tables for row in zip(*(table.column(name).to_pylist() for name in ("user", "item", "timestamp")),
-                                                   strict=True)]  # fmt: skip
+    rows = [
+        row
+        for table in tables
+        for row in zip(*(table.column(name).to_pylist() for name in ("user", "item", "timestamp")), strict=True)
+    ]
     found = Found(rows=len(rows))
     values = [row[2] for row in rows]
     numbers, dates = [_parquet_number(value) for value in values], [_parquet_date(value) for value in values]
     count, dated = (sum(value is not None for value in column) for column in (numbers, dates))
     texts = sum(value is not None and value != "" and value == value for value in values)
-    chosen = dates if 2 * count < texts and dated > count else numbers
+    chosen = dates if 2 * count < texts and dated > count else _alike(numbers)
     for number_of, ((user, item, _), time) in enumerate(zip(rows, chosen, strict=True), start=1):
         ids = [_parquet_id(value) for value in (user, item)]
         if ids[0] is not None and ids[1] is not None and time is not None:
@@ -102,6 +111,13 @@ def read_parquet(tables: Sequence[Any]) -> Found:
         else:
             found.bad_lines.append(number_of)
     return found
+
+
+def _alike(numbers: list[float | None]) -> list[float | None]:
+    """A column holds 64-bit whole numbers, or doubles where one is neither."""
+    if all(value is None or (isinstance(value, int) and -(2**63) <= value < 2**63) for value in numbers):
+        return numbers
+    return [None if value is None else float(value) for value in numbers]
 
 
 def _parquet_id(value: Any) -> str | None:

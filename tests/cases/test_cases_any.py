@@ -41,8 +41,12 @@ def zipped(raw: bytes) -> bytes:
 
 
 PACKINGS: dict[str, Callable[[bytes], bytes]] = {
-    "plain": bytes, "gzip": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress, "zip": zipped,
-}  # fmt: skip
+    "plain": bytes,
+    "gzip": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zip": zipped,
+}
 
 # name: separator, names of the columns, header lines, quoted, what the configuration calls user, item and time
 Form = tuple[str, list[str], bool, bool, tuple[str, str, str]]
@@ -54,23 +58,56 @@ FORMS: dict[str, Form] = {
     "csv, pipes": ("|", ["who", "what", "when"], True, True, ("who", "what", "when")),
     "tsv": ("\t", ["user", "item", "price", "timestamp"], True, True, PLAIN),
     "movielens csv": (",", ["userId", "movieId", "rating", "timestamp"], True, True, PLAIN),
-    "inter": ("\t", ["user_id:token", "item_id:token", "timestamp:float"], True, False,
-              ("user_id:token", "item_id:token", "timestamp:float")),
+    "inter": (
+        "\t",
+        ["user_id:token", "item_id:token", "timestamp:float"],
+        True,
+        False,
+        ("user_id:token", "item_id:token", "timestamp:float"),
+    ),
     "taobao": (",", ["user", "item", "category", "behavior", "timestamp"], False, False, PLAIN),
     "u.data": ("\t", ["user", "item", "rating", "timestamp"], False, False, PLAIN),
     "ratings.dat": (":", ["user", "", "item", "", "rating", "", "timestamp"], False, False, PLAIN),
     "yoochoose": (",", ["user", "timestamp", "item", "category"], False, False, PLAIN),
-}  # fmt: skip
-FIRST = {"taobao": b"1,2,3,pv,4", "u.data": b"1\t2\t3\t4", "ratings.dat": b"1::2::3::4",
-         "yoochoose": b"1,2020-09-13T00:00:00Z,2,0"}  # fmt: skip
+}
+FIRST = {
+    "taobao": b"1,2,3,pv,4",
+    "u.data": b"1\t2\t3\t4",
+    "ratings.dat": b"1::2::3::4",
+    "yoochoose": b"1,2020-09-13T00:00:00Z,2,0",
+}
 
 IDS = st.one_of(
-    st.sampled_from([b"1", b"2", b"3", b"u1", b"u2", b"25", b"25.0", b"NaN", b"None", b" a", b"a ", b"007", b"-1", b"1.5"]),
-    st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters='",;|\t:'), min_size=1,
-            max_size=4).map(str.encode),
-)  # fmt: skip
-DIRTY = st.sampled_from([b"", b'"', b'"x', b'x"', b'a"b', b'"a""b"', b"\xff", b"\x00", b"a\x00", b"caf\xe9", b'"a\nb"', b'"a\r\nb"',
-                         b'""', b'"a"b', b"\xef\xbb\xbf", b"\xc0\x80", b"a\rb"])  # fmt: skip
+    st.sampled_from(
+        [b"1", b"2", b"3", b"u1", b"u2", b"25", b"25.0", b"NaN", b"None", b" a", b"a ", b"007", b"-1", b"1.5"]
+    ),
+    st.text(
+        st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters='",;|\t:'),
+        min_size=1,
+        max_size=4,
+    ).map(str.encode),
+)
+DIRTY = st.sampled_from(
+    [
+        b"",
+        b'"',
+        b'"x',
+        b'x"',
+        b'a"b',
+        b'"a""b"',
+        b"\xff",
+        b"\x00",
+        b"a\x00",
+        b"caf\xe9",
+        b'"a\nb"',
+        b'"a\r\nb"',
+        b'""',
+        b'"a"b',
+        b"\xef\xbb\xbf",
+        b"\xc0\x80",
+        b"a\rb",
+    ]
+)
 NUMBERS = st.one_of(
     st.integers(0, 99).map(lambda n: b"%d" % n),
     st.integers(-(2**63), 2**63 - 1).map(lambda n: b"%d" % n),
@@ -82,8 +119,28 @@ DATES = st.one_of(
     st.datetimes().map(lambda t: t.strftime("%Y/%m/%d %H:%M:%S").encode() if t.year > 999 else b"2020/09/13"),
     st.sampled_from([b"2020-09-13T00:00:00Z", b"2020-02-30", b"9999-12-31", b"2020-13-01"]),
 )
-NO_TIMES = st.sampled_from([b"", b"x", b"nan", b"inf", b"1e999", b"13/09/2020", b"Sep 13, 2020", b"1 2", b"0x10", b"1_000",
-                            b"--1", b"12:00", b"True", b"\xff", b"\x00", b"1\x00", b"-", b"1,5"])  # fmt: skip
+NO_TIMES = st.sampled_from(
+    [
+        b"",
+        b"x",
+        b"nan",
+        b"inf",
+        b"1e999",
+        b"13/09/2020",
+        b"Sep 13, 2020",
+        b"1 2",
+        b"0x10",
+        b"1_000",
+        b"--1",
+        b"12:00",
+        b"True",
+        b"\xff",
+        b"\x00",
+        b"1\x00",
+        b"-",
+        b"1,5",
+    ]
+)
 LINES = st.sampled_from([b"", b" ", b",,", b"x", b'"', b'"",""', b"\t", b"a,b,c,d,e,f,g,h", b'"a"', b"::::"])
 
 
@@ -116,7 +173,9 @@ def text_logs(draw: st.DrawFn) -> tuple[str, bytes]:
                 value = draw(often(times, st.one_of(NO_TIMES, NUMBERS, DATES), share))
             else:
                 value = draw(often(st.sampled_from([b"", b"x", b"3"]), DIRTY, share))
-            fields.append(b'"' + value.replace(b'"', b'""') + b'"' if quoted and draw(st.integers(0, 9)) == 0 else value)
+            fields.append(
+                b'"' + value.replace(b'"', b'""') + b'"' if quoted and draw(st.integers(0, 9)) == 0 else value
+            )
         extra = draw(often(st.just(0), st.sampled_from([-1, 1]), share))
         fields = [*fields, draw(st.sampled_from([b"", b"z"]))] if extra > 0 else fields[: len(fields) + extra]
         lines.append(mark.join(fields))
@@ -145,14 +204,14 @@ def compare(path: Path, found: Found, block: int, **names: Any) -> None:
 def check_text(folder: Path, log: tuple[str, bytes], packing: str, block: int) -> None:
     name, raw = log
     separator, columns, header, quoted, (user, item, time) = FORMS[name]
-    if name == "movielens csv":
-        places = [0, 1, 3]
-    else:
-        places = [columns.index(column) for column in (user, item, time)]
+    places = [0, 1, 3] if name == "movielens csv" else [columns.index(column) for column in (user, item, time)]
     path = folder / "log"
     path.write_bytes(PACKINGS[packing](raw))
     found = read_text(raw, separator, places, len(columns), int(header), quoted)
-    names = {key: value.partition(":")[0] for key, value in zip(("user", "item", "timestamp"), (user, item, time), strict=True)}
+    names = {
+        key: value.partition(":")[0]
+        for key, value in zip(("user", "item", "timestamp"), (user, item, time), strict=True)
+    }
     compare(path, found, block, **names)
 
 
@@ -177,12 +236,24 @@ TEXTS = st.one_of(st.none(), st.text(max_size=4), st.sampled_from(["a", "b", "",
 WHOLE = st.one_of(st.none(), st.integers(0, 5), st.integers(-(2**63), 2**63 - 1))
 BYTES = st.one_of(st.none(), st.binary(max_size=3), st.sampled_from([b"a", b"b", "é".encode()]))
 DOUBLES = st.one_of(st.none(), st.just(float("nan")), st.integers(-9, 9).map(float))
-ID_TYPES = [(pa.string(), TEXTS), (pa.large_string(), TEXTS), (pa.int64(), WHOLE), (pa.binary(), BYTES), (pa.float64(), DOUBLES),
-            (pa.uint8(), st.one_of(st.none(), st.integers(0, 255)))]  # fmt: skip
+ID_TYPES = [
+    (pa.string(), TEXTS),
+    (pa.large_string(), TEXTS),
+    (pa.int64(), WHOLE),
+    (pa.binary(), BYTES),
+    (pa.float64(), DOUBLES),
+    (pa.uint8(), st.one_of(st.none(), st.integers(0, 255))),
+]
 STAMPS = st.one_of(st.none(), st.datetimes().map(lambda t: t.replace(microsecond=0)))
-TIME_TYPES = [(pa.int64(), WHOLE), (pa.float64(), st.one_of(st.none(), st.floats())), (pa.timestamp("us"), STAMPS),
-              (pa.timestamp("ms"), STAMPS), (pa.timestamp("s"), STAMPS), (pa.int32(), st.one_of(st.none(), st.integers(0, 9))),
-              (pa.string(), st.one_of(st.none(), NUMBERS.map(bytes.decode), DATES.map(bytes.decode), st.just(""), st.just("x")))]  # fmt: skip
+TIME_TYPES = [
+    (pa.int64(), WHOLE),
+    (pa.float64(), st.one_of(st.none(), st.floats())),
+    (pa.timestamp("us"), STAMPS),
+    (pa.timestamp("ms"), STAMPS),
+    (pa.timestamp("s"), STAMPS),
+    (pa.int32(), st.one_of(st.none(), st.integers(0, 9))),
+    (pa.string(), st.one_of(st.none(), NUMBERS.map(bytes.decode), DATES.map(bytes.decode), st.just(""), st.just("x"))),
+]
 
 
 @st.composite

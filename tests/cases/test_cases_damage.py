@@ -54,8 +54,11 @@ def test_an_open_quote_swallows_the_same_whatever_the_blocks(tmp_path: Path) -> 
 
 
 def test_a_text_of_several_lines_is_read_and_the_lines_after_it_keep_their_numbers(read: Read) -> None:
-    log = read(titled((3, '"a review,\nof two lines"'), (9, '"three\n\n""lines"", here"')).replace("u0,i0,plain,1600000000",
-                                                                                                ",i0,plain,1600000000"))
+    log = read(
+        titled((3, '"a review,\nof two lines"'), (9, '"three\n\n""lines"", here"')).replace(
+            "u0,i0,plain,1600000000", ",i0,plain,1600000000"
+        )
+    )
     assert events(log) == expected(rows())[1:]
     assert (log.report.rows, log.report.bad_lines) == (40, [2])
     late = read(titled((3, '"a\nb"'), (20, "x")).replace(",x,", ",x,y"))

@@ -1,4 +1,4 @@
-"""What `prepare` can know it says at once; commands end where their name says; figures that there are not are a dash."""
+"""What `prepare` can know it says at once; commands end where their name says; a figure that is missing is a dash."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ from pocketrec.pipeline import STAGES, TARGETS, _difference
 LINES = rows(200)
 
 
-def prepare(folder: Path, lines: Sequence[Sequence[str]], *options: str, header: Sequence[str] = ("user", "item", "timestamp")) -> int:
+def prepare(
+    folder: Path, lines: Sequence[Sequence[str]], *options: str, header: Sequence[str] = ("user", "item", "timestamp")
+) -> int:
     (folder / "log.csv").write_text(table(lines, header))
     (folder / "run.toml").write_text(f'[data]\npath = "{folder / "log.csv"}"\n')
     sets = [word for option in options for word in ("--set", option)]
@@ -40,26 +42,32 @@ REFUSED: dict[str, tuple[list[tuple[str, ...]], list[str], str]] = {
     ),
     "later items are all new": (
         [*LINES, *(("u0", f"new{n}", str(BEGIN + 90_000 + n)) for n in range(40))],
-        ["split.kind=time", f"split.time={BEGIN + 90_000}"], "no user has both events to learn from",
+        ["split.kind=time", f"split.time={BEGIN + 90_000}"],
+        "no user has both events to learn from",
     ),
     "one event of each user after it": (
-        [*LINES[:40], ("u0", "i1", str(BEGIN + 99_999))], ["split.kind=per_user", "split.quantile=0.99"],
+        [*LINES[:40], ("u0", "i1", str(BEGIN + 99_999))],
+        ["split.kind=per_user", "split.quantile=0.99"],
         "no user has both events to learn from",
     ),
     "one item": ([(u, "i", t) for u, _, t in LINES], [], "have one item only, so there is nothing to rank"),
     "one frequent item": (
-        [(u, "i" if n % 9 else f"rare{n}", t) for n, (u, _, t) in enumerate(LINES)], ["data.min_item_count=50"],
+        [(u, "i" if n % 9 else f"rare{n}", t) for n, (u, _, t) in enumerate(LINES)],
+        ["data.min_item_count=50"],
         "have one item only, so there is nothing to rank",
     ),
     "every user has one event before it": (
-        [(f"u{n}", i, t) for n, (_, i, t) in enumerate(LINES[:160])] + LINES[160:], [],
+        [(f"u{n}", i, t) for n, (_, i, t) in enumerate(LINES[:160])] + LINES[160:],
+        [],
         "no user has two known events before the cut-off",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_prepare_refuses_what_no_later_stage_can_use(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
+def test_prepare_refuses_what_no_later_stage_can_use(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str
+) -> None:
     lines, options, words = REFUSED[case]
     assert prepare(tmp_path, lines, *options) == 2
     last = capsys.readouterr().err.splitlines()[-1]
@@ -68,7 +76,9 @@ def test_prepare_refuses_what_no_later_stage_can_use(tmp_path: Path, capsys: pyt
     assert not (tmp_path / "run" / "data").exists()
 
 
-def test_a_test_part_without_two_events_of_a_user_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_test_part_without_two_events_of_a_user_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lines = [(*row, "train") for row in LINES] + [(f"s{n}", "i1", "9", "test") for n in range(9)]
     options = ["split.kind=column"]
     assert prepare(tmp_path, lines, *options, header=("user", "item", "timestamp", "split")) == 2
@@ -78,7 +88,7 @@ def test_a_test_part_without_two_events_of_a_user_is_refused(tmp_path: Path, cap
 
 
 def test_prepare_says_that_all_targets_are_masked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = "100 % of the test targets are items that the user has had, which evaluate.mask_seen leaves out: set it to false"
+    words = "100 % of the test targets are items that the user has had, which evaluate.mask_seen leaves out"
     assert prepare(tmp_path, LINES) == 0
     assert words not in capsys.readouterr().err
     assert prepare(tmp_path, LINES, "evaluate.mask_seen=true") == 0, "not up to date: another outcome of this run"
@@ -99,7 +109,11 @@ def test_the_share_of_masked_targets_is_counted_out(personal: bool) -> None:
         for size in (int(rng.integers(1, 30)), int(rng.integers(1, 30))):
             parts.append(Sequences.build(users, rng.integers(0, 6, size), rng.integers(1, 9, size), np.arange(size)))
         before, after = parts
-        learn = np.array([int(rng.integers(0, length + 1)) for length in after.lengths]) if personal else np.zeros(len(after), int)
+        learn = (
+            np.array([int(rng.integers(0, length + 1)) for length in after.lengths])
+            if personal
+            else np.zeros(len(after), int)
+        )
         hits = total = 0
         for place, user in enumerate(after.users):
             items, first = after.of(place)[0].tolist(), int(learn[place]) if personal else 1
@@ -115,7 +129,10 @@ def test_the_share_of_masked_targets_is_counted_out(personal: bool) -> None:
 
 def test_a_difference_that_there_is_not_is_a_dash() -> None:
     assert _difference({"mean": 0.1, "low": None, "high": None, "ratio": {"mean": 1.5}}) == "+0.1000 (-), x 1.500"
-    assert _difference({"mean": 0.0, "low": 0.0, "high": 0.0, "ratio": {"mean": None}}) == "+0.0000 (+0.0000 to +0.0000), x -"
+    assert (
+        _difference({"mean": 0.0, "low": 0.0, "high": 0.0, "ratio": {"mean": None}})
+        == "+0.0000 (+0.0000 to +0.0000), x -"
+    )
 
 
 @pytest.mark.parametrize("users", [1, 2])
@@ -130,9 +147,25 @@ def test_results_and_report_of_few_users_and_of_a_baseline_of_zero(tmp_path: Pat
     lines = [json.dumps({"fingerprint": "x"})]
     for number in range(users):
         ranks = {name: [value] for name in ("global", "personal", "repeats", "popularity")}
-        entry = {"key": f"u{number}", "user": f"u{number}", "old": True, "before": 3, "learn": 2, "test": 1, "unknown": 0,
-                 "empty": 0, "ceiling": 1, "ceiling_candidates": 1, "decision": {"personal": {"kept": "global"}},
-                 "ranks": ranks, "within": ranks, "ms": {}, "rss_mb": 60.0, "infer_difference": 0.0, "window": 20}  # fmt: skip
+        entry = {
+            "key": f"u{number}",
+            "user": f"u{number}",
+            "old": True,
+            "before": 3,
+            "learn": 2,
+            "test": 1,
+            "unknown": 0,
+            "empty": 0,
+            "ceiling": 1,
+            "ceiling_candidates": 1,
+            "decision": {"personal": {"kept": "global"}},
+            "ranks": ranks,
+            "within": ranks,
+            "ms": {},
+            "rss_mb": 60.0,
+            "infer_difference": 0.0,
+            "window": 20,
+        }
         lines.append(json.dumps(entry))
     (tmp_path / "fleet").mkdir()
     (tmp_path / "fleet" / "users.jsonl").write_text("\n".join(lines) + "\n")
@@ -166,7 +199,9 @@ def test_train_ends_after_training(tmp_path: Path) -> None:
         done.clear()
         Pipeline(stages, Run(config, tmp_path / f"run{central}")).execute(TARGETS["train"])
         assert done == ["prepare", "train-early", "train"]
-        config = config_from_dict({"data": {"set": "synthetic"}, "evaluate": {"central": central}, "rehearse": {"enabled": False}})
+        config = config_from_dict(
+            {"data": {"set": "synthetic"}, "evaluate": {"central": central}, "rehearse": {"enabled": False}}
+        )
         done.clear()
         Pipeline(stages, Run(config, tmp_path / f"alone{central}")).execute(TARGETS["train"])
         assert done == ["prepare", "train"]
@@ -174,8 +209,10 @@ def test_train_ends_after_training(tmp_path: Path) -> None:
 
 def test_a_stage_that_the_run_has_not_needs_nothing(tmp_path: Path) -> None:
     done: list[str] = []
-    stages = [Stage("a", "a", (), lambda c: 0, lambda run: done.append("a"), ()),
-              Stage("b", "b", ("a",), lambda c: 0, lambda run: done.append("b"), (), applies=lambda c: False)]  # fmt: skip
+    stages = [
+        Stage("a", "a", (), lambda c: 0, lambda run: done.append("a"), ()),
+        Stage("b", "b", ("a",), lambda c: 0, lambda run: done.append("b"), (), applies=lambda c: False),
+    ]
     Pipeline(stages, Run(RunConfig(), tmp_path)).execute(["b"])
     assert done == []
 
@@ -207,10 +244,17 @@ def test_a_log_that_never_was_is_refused(tmp_path: Path, capsys: pytest.CaptureF
 
 
 CUT_OFFS = {
-    "2020-09-13": 1_599_955_200, "2020-09-13T13:00:00Z": 1_600_002_000, "2020-09-13T13:00:00": 1_600_002_000,
-    "2020-09-13 13:00:00": 1_600_002_000, "1600003000": 1_600_003_000, "1600003000.5": 1_600_003_000.5,
-    "2020-09-13T13:00:00.25Z": 1_600_002_000.25, "2020-09-13T15:00:00+02:00": 1_600_002_000, "-7": -7, "1e9": 1_000_000_000,
-}  # fmt: skip
+    "2020-09-13": 1_599_955_200,
+    "2020-09-13T13:00:00Z": 1_600_002_000,
+    "2020-09-13T13:00:00": 1_600_002_000,
+    "2020-09-13 13:00:00": 1_600_002_000,
+    "1600003000": 1_600_003_000,
+    "1600003000.5": 1_600_003_000.5,
+    "2020-09-13T13:00:00.25Z": 1_600_002_000.25,
+    "2020-09-13T15:00:00+02:00": 1_600_002_000,
+    "-7": -7,
+    "1e9": 1_000_000_000,
+}
 
 
 @pytest.mark.parametrize("written", CUT_OFFS)
@@ -250,7 +294,9 @@ def test_candidates_of_a_small_catalogue_are_told_as_they_are() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 5, 40])
-def test_training_stops_at_the_first_batch_whose_loss_is_no_number(tmp_path: Path, batch: int, monkeypatch: Any) -> None:
+def test_training_stops_at_the_first_batch_whose_loss_is_no_number(
+    tmp_path: Path, batch: int, monkeypatch: Any
+) -> None:
     import tensorflow as tf
 
     from pocketrec.cloud.config import ModelConfig, TrainConfig

@@ -33,8 +33,10 @@ def test_two_columns_of_a_recbole_file(read: Read) -> None:
 
 def test_two_columns_that_could_be_the_item_or_the_time(read: Read) -> None:
     log = read(table([(*row, "s", "9") for row in LINES], (*["user", "item", "timestamp"], "product_id", "date")))
-    assert notes(log) == ["column item is the item; product_id could be it, too: data.item decides",
-                          "column timestamp is the timestamp; date could be it, too: data.timestamp decides"]  # fmt: skip
+    assert notes(log) == [
+        "column item is the item; product_id could be it, too: data.item decides",
+        "column timestamp is the timestamp; date could be it, too: data.timestamp decides",
+    ]
 
 
 def test_columns_that_are_used_and_clean_ids_give_no_note(read: Read) -> None:
@@ -63,12 +65,15 @@ ODD = {
     "a space behind": (["i1 ", "i2 "], "item 'i1 ' in line 42 begins or ends with a space (so do 1 other ids): kept"),
     "a tab": (["i1\t"], "item 'i1?' in line 42 begins or ends with a space: kept"),
     "a hard space": (["\u00a0i1"], "begins or ends with a space"),
-    "25 beside 25.0": (["25", "25.0", "26.0"], "item '25.0' in line 43 stands beside '25': kept as written, two different"),
+    "25 beside 25.0": (
+        ["25", "25.0", "26.0"],
+        "item '25.0' in line 43 stands beside '25': kept as written, two different",
+    ),
     "NaN": (["NaN"], "item 'NaN' in line 42 looks like a missing value: taken as an id like any other"),
     "None": (["None"], "item 'None' in line 42 looks like a missing value"),
     "null": (["null"], "looks like a missing value"),
     "N of Hive": (["\\N"], "looks like a missing value"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", ODD)
@@ -93,5 +98,7 @@ def test_250_beside_other_numbers_with_a_point_is_nothing_odd(read: Read) -> Non
 
 def test_days_as_numbers_are_told(read: Read) -> None:
     log = read(table([(u, i, f"202009{n % 30 + 1:02d}") for n, (u, i, _) in enumerate(LINES)]))
-    assert notes(log) == ['timestamp has numbers such as 20200901, taken as numbers: data.time_format = "%Y%m%d" reads them as days']
+    assert notes(log) == [
+        'timestamp has numbers such as 20200901, taken as numbers: data.time_format = "%Y%m%d" reads them as days'
+    ]
     assert notes(read(table([("a", "b", "20200901"), ("a", "c", "20209999")]))) == []

@@ -197,8 +197,8 @@ def test_a_folder_without_a_log_is_refused(tmp_path: Path) -> None:
 
 def test_parquet_under_another_format_is_refused_and_the_other_way_round(tmp_path: Path) -> None:
     read(tmp_path)
-    with pytest.raises(DataError, match="is Parquet and not csv: set data.format to auto"):
+    with pytest.raises(DataError, match=r"is Parquet and not csv: set data\.format to auto"):
         read_log(DataConfig(path=str(tmp_path / "log.parquet"), format="csv"))
     (tmp_path / "log.csv").write_text("user,item,timestamp\n1,2,3\n")
-    with pytest.raises(DataError, match="is not Parquet: set data.format to auto"):
+    with pytest.raises(DataError, match=r"is not Parquet: set data\.format to auto"):
         read_log(DataConfig(path=str(tmp_path / "log.csv"), format="parquet"))

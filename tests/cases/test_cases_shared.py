@@ -112,7 +112,9 @@ def test_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str) -> N
     if case == "one_user_evaluated":
         assert "(-)" in said.out
     else:
-        assert "100 % of the test targets are items that the user has had, which evaluate.mask_seen leaves out" in said.err
+        assert (
+            "100 % of the test targets are items that the user has had, which evaluate.mask_seen leaves out" in said.err
+        )
         assert "x -" in said.out
 
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import BEGIN, Read, events, expected, rows, table
 
 from pocketrec.cli import main
-from pocketrec.cloud.data.duplicates import duplicate_rows
+from pocketrec.cloud.data.duplicates import find_duplicates
 from pocketrec.cloud.data.findings import findings
 from pocketrec.device.errors import ConfigError, DataError
 
@@ -70,7 +70,9 @@ def test_the_most_frequent_reason_comes_first_and_every_row_counts_once(read: Re
 
 def test_a_log_of_bad_rows_alone_is_not_advised_to_raise_the_share(read: Read) -> None:
     lines = [(u, i, "13/09/2020") for u, i, _ in LINES]
-    with pytest.raises(DataError, match=r"'13/09/2020' in line 2 may have the day or the month first.*data\.time_format") as caught:
+    with pytest.raises(
+        DataError, match=r"'13/09/2020' in line 2 may have the day or the month first.*data\.time_format"
+    ) as caught:
         read(table(lines))
     assert "max_bad_share" not in str(caught.value)
     with pytest.raises(DataError, match=r"or raise data\.max_bad_share \(0\.01\)"):
@@ -78,10 +80,19 @@ def test_a_log_of_bad_rows_alone_is_not_advised_to_raise_the_share(read: Read) -
 
 
 TIMES = {
-    "2020/09/13": DAY, "2020/9/13": DAY, "2020.09.13": DAY, "2020/09/13 01:00": DAY + 3600, "2020-09-13 00:00:01 UTC": DAY + 1,
-    "2020-09-13 00:00:00.500000 UTC": DAY + 0.5, "2020-09-13T00:00:01 GMT": DAY + 1, "2020/09/13 01:00:00+01:00": DAY,
-    "2020-09-13 8:05": DAY + 29_100, "2020-09-13 ": DAY, "2020-09-13 00:00:01 +0000": DAY + 1, "2020-09-13T00:00:01Z": DAY + 1,
-}  # fmt: skip
+    "2020/09/13": DAY,
+    "2020/9/13": DAY,
+    "2020.09.13": DAY,
+    "2020/09/13 01:00": DAY + 3600,
+    "2020-09-13 00:00:01 UTC": DAY + 1,
+    "2020-09-13 00:00:00.500000 UTC": DAY + 0.5,
+    "2020-09-13T00:00:01 GMT": DAY + 1,
+    "2020/09/13 01:00:00+01:00": DAY,
+    "2020-09-13 8:05": DAY + 29_100,
+    "2020-09-13 ": DAY,
+    "2020-09-13 00:00:01 +0000": DAY + 1,
+    "2020-09-13T00:00:01Z": DAY + 1,
+}
 
 
 @pytest.mark.parametrize("text", TIMES)
@@ -92,9 +103,12 @@ def test_common_times_are_read(read: Read, text: str, among: str) -> None:
 
 
 FORMATS = {
-    "%d/%m/%Y": ("13/09/2020", DAY), "%m/%d/%Y %H:%M": ("09/13/2020 01:00", DAY + 3600), "%Y%m%d": ("20200913", DAY),
-    "%d.%m.%y": ("13.09.20", DAY), "%a %b %d %H:%M:%S %z %Y": ("Sun Sep 13 00:00:01 +0000 2020", DAY + 1),
-}  # fmt: skip
+    "%d/%m/%Y": ("13/09/2020", DAY),
+    "%m/%d/%Y %H:%M": ("09/13/2020 01:00", DAY + 3600),
+    "%Y%m%d": ("20200913", DAY),
+    "%d.%m.%y": ("13.09.20", DAY),
+    "%a %b %d %H:%M:%S %z %Y": ("Sun Sep 13 00:00:01 +0000 2020", DAY + 1),
+}
 
 
 @pytest.mark.parametrize("time_format", FORMATS)
@@ -118,7 +132,9 @@ def test_filtered_rows_and_duplicates_are_told_by_line(read: Read) -> None:
     log = read(table(lines, ("user", "item", "timestamp", "kind", "via")), keep={"kind": ["buy"], "via": ["web"]})
     details = log.report.details
     assert [(r.column, r.value, r.rows, r.lines) for r in details.filtered] == [
-        ("kind", "view", 10, [2, 6, 10, 14, 18]), ("via", "", 1, [45])]  # fmt: skip
+        ("kind", "view", 10, [2, 6, 10, 14, 18]),
+        ("via", "", 1, [45]),
+    ]
     assert (log.report.duplicates, details.duplicate_lines) == (3, [42, 43, 44])
     said = "\n".join(findings(log.report))
     assert "11 rows filtered by data.keep" in said
@@ -139,8 +155,9 @@ def test_the_first_duplicates_of_large_logs() -> None:
                 wanted.append(row)
             seen.add(event)
         assert len(wanted) > 5
-        assert duplicate_rows(users, items, times * scale, 5).tolist() == wanted[:5]
-        assert duplicate_rows(users, items, times * scale, 10**9).tolist() == wanted
+        for limit in (5, 10**9):
+            count, rows = find_duplicates(users, items, times * scale, limit)
+            assert (count, rows.tolist()) == (len(wanted), wanted[:limit])
 
 
 def prepare(folder: Path, content: str, *options: str) -> int:
