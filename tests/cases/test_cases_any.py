@@ -1,6 +1,7 @@
 """Random tables in every format and packing that is read, with random dirt, against small independent readers.
 
-300 examples each; 10,000 where POCKETREC_LONG is set (``POCKETREC_LONG=1 pytest tests/cases/test_cases_any.py``).
+300 examples each; where POCKETREC_LONG is set, 10,000, or as many as it says if that is more than 1
+(``POCKETREC_LONG=1 pytest tests/cases/test_cases_any.py -m long``).
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ from pocketrec.device.errors import DataError
 pa = pytest.importorskip("pyarrow", exc_type=ImportError)
 pq = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
 
-FEW, MANY = 300, 10_000
-LONG = pytest.mark.skipif(not os.environ.get("POCKETREC_LONG"), reason="POCKETREC_LONG is not set")
+ASKED = int(os.environ.get("POCKETREC_LONG") or 0)
+FEW, MANY = 300, ASKED if ASKED > 1 else 10_000
+LONG = pytest.mark.skipif(not ASKED, reason="POCKETREC_LONG is not set")
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
 

@@ -204,3 +204,12 @@ def test_a_byte_order_mark_in_the_configuration(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_bytes(b"\xef\xbb\xbf" + b'seed = 7\n[data]\npath = "log.csv"\n')
     assert load_config(path).seed == 7
+
+
+def test_a_byte_order_mark_within_a_file_belongs_to_the_id(tmp_path: Path) -> None:
+    """pyarrow drops one at the beginning of whatever it is given: wherever a block begins."""
+    path = tmp_path / "log.csv"
+    lines = [("\ufeff" + user, item, time) for user, item, time in LINES]
+    path.write_text(table(lines))
+    for size in (1, 40, 1 << 20):
+        assert events(read_log(DataConfig(path=str(path)), block_bytes=size)) == expected(lines)

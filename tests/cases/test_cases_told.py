@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import BEGIN, Read, events, expected, rows, table
 
@@ -143,8 +145,6 @@ def test_filtered_rows_and_duplicates_are_told_by_line(read: Read) -> None:
 
 
 def test_the_first_duplicates_of_large_logs() -> None:
-    import numpy as np
-
     rng = np.random.default_rng(1)
     for scale, count in ((1, 1_200_000), (2**40, 90_000)):
         users, items, times = (rng.integers(0, 10, count) * rng.integers(0, 40, count) for _ in range(3))
@@ -189,3 +189,16 @@ def test_the_report_tells_rows_left_out(tmp_path: Path, capsys: pytest.CaptureFi
     assert "|filtered||80||item||" in words
     assert "|kept||1||||||repeats the user, item and time of another row||line 203|" in words
     assert str(BEGIN) not in words
+
+
+def test_the_page_of_a_run_tells_rows_left_out(tmp_path: Path) -> None:
+    from pocketrec.cloud.config import EvaluateConfig
+    from pocketrec.cloud.evaluate import global_metrics
+    from pocketrec.cloud.report import write_report
+
+    assert prepare(tmp_path, table([*rows(200), ("u", "i", "soon")])) == 0
+    metrics = global_metrics({"global": [np.array([1.0, 3.0])]}, evaluate=EvaluateConfig(bootstrap=9), window=20)
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps(metrics))
+    page = write_report(tmp_path / "run").read_text()
+    assert "201 rows of log.csv: 200 became events." in page
+    assert "is neither a number nor an ISO 8601 date" in page
