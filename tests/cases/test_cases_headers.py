@@ -76,7 +76,7 @@ def test_ratings_csv_with_quotes_and_other_separators(read: Read) -> None:
 
 
 def test_a_name_with_a_token_in_it_is_no_recbole_file(read: Read) -> None:
-    lines = [(*row, "x") for row in LINES]
+    lines = [(*row, "quoted, as .inter files cannot") for row in LINES]
     assert events(read(table(lines, ("user", "item", "timestamp", "csrf:token")))) == expected(LINES)
 
 
