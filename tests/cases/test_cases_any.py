@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import events
+from case_logs import events
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_readers import Found, read_parquet, read_text

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import HEADER, Read, events, expected, rows, table
+from case_logs import HEADER, Read, events, expected, rows, table
 
 from pocketrec.cloud.config import DataConfig, load_config
 from pocketrec.cloud.data.readers import read_log

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import BEGIN, rows, table
+from case_logs import BEGIN, rows, table
 
 from pocketrec.cli import main
 from pocketrec.cloud.candidates import Candidates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import Read, events, expected, rows, table
+from case_logs import Read, events, expected, rows, table
 
 from pocketrec.device.errors import DataError
 

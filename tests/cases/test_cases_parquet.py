@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import events
+from case_logs import events
 
 from pocketrec.cloud.config import DataConfig
 from pocketrec.cloud.data.location import log_identity

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import BEGIN, Read, events, expected, rows, table
+from case_logs import BEGIN, Read, events, expected, rows, table
 
 from pocketrec.cli import main
 from pocketrec.cloud.data.duplicates import find_duplicates
