@@ -76,18 +76,30 @@ def test_an_endless_quote_is_refused_before_the_whole_file_is_held(read: Read) -
         read(titled((40, '"open\n' + filler * 600 + '"'), count=60))
 
 
+def test_a_quote_that_is_never_closed_stops_reading(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(titled((20, '"open')) + ("x" * 2000 + "\n") * 4000)
+    done: list[int] = []
+    with pytest.raises(DataError, match=r"line 22 opens a quote"):
+        read_log(
+            DataConfig(path=str(path)), block_bytes=1 << 16, progress=lambda place, total, note="": done.append(place)
+        )
+    assert done[-1] < 3 << 20, "the whole file would be held in memory"
+
+
 def test_an_open_quote_in_the_header_is_refused(read: Read) -> None:
     with pytest.raises(DataError, match=r"cannot read the header of .*: a quote is left open in it"):
         read('user,item,"timestamp\n' + table(LINES).partition("\n")[2])
 
 
 @pytest.mark.parametrize("column", [0, 1, 2])
-def test_a_nul_byte_makes_a_bad_row(read: Read, column: int) -> None:
-    lines = [list(row) for row in LINES]
+@pytest.mark.parametrize("user", ["u", "quoted, so that pandas cuts the block"])
+def test_a_nul_byte_makes_a_bad_row(read: Read, column: int, user: str) -> None:
+    lines = [list(row) for row in LINES] + [[user, "i0", "1"]]
     for number in (7, 8):
         lines[number][column] = lines[number][column][:2] + "\0" + lines[number][column][2:]
     log = read(table(lines))
-    assert events(log) == expected(LINES[:7] + LINES[9:])
+    assert events(log) == expected([*LINES[:7], *LINES[9:], (user, "i0", "1")])
     (reason,) = log.report.details.bad
     assert (reason.column, reason.why, reason.lines) == (HEADER[column], "holds a NUL byte", [9, 10])
 

@@ -28,7 +28,9 @@ LINES = rows(200)
 def prepare(
     folder: Path, lines: Sequence[Sequence[str]], *options: str, header: Sequence[str] = ("user", "item", "timestamp")
 ) -> int:
-    (folder / "log.csv").write_text(table(lines, header))
+    log, content = folder / "log.csv", table(lines, header)
+    if not log.exists() or log.read_text() != content:  # a file that is written anew is another log
+        log.write_text(content)
     (folder / "run.toml").write_text(f'[data]\npath = "{folder / "log.csv"}"\n')
     sets = [word for option in options for word in ("--set", option)]
     return main(["prepare", str(folder / "run.toml"), "--out", str(folder / "run"), *sets])
