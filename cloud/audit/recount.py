@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -38,17 +39,19 @@ def read_log_anew(config: RunConfig) -> pd.DataFrame:
         table = table if isinstance(table.index, pd.RangeIndex) else table.reset_index()  # a column may be the index
         layout_find = {str(name): str(name) for name in table}.get
     else:
+        compression: Any = layout.packing or None  # the names of packings are pandas' own
         names = [name or f"_{place}" for place, name in enumerate(layout.columns)]
         try:
             table = pd.read_csv(
                 path, sep=layout.separator, header=None, names=names, skiprows=layout.header, dtype=str,
                 keep_default_na=False, encoding="utf-8", encoding_errors="replace", on_bad_lines="skip",
-                index_col=False, compression="gzip" if layout.gzip else None, quoting=0 if layout.quoted else 3,
+                index_col=False, compression=compression, quoting=0 if layout.quoted else 3,
             )  # fmt: skip
         except (ValueError, OSError) as error:
             raise DataError(f"cannot read {path} with pandas ({' '.join(str(error).split())}): correct it") from None
         layout_find = None
-    wanted = {"user": data.user, "item": data.item, "time": data.timestamp, **({"label": label} if label else {})}
+    timed = {"time": data.timestamp} if data.timestamp else {}
+    wanted = {"user": data.user, "item": data.item, **timed, **({"label": label} if label else {})}
 
     def column(name: str) -> pd.Series:
         found = layout_find(name) if layout_find else layout.find(name, "the column in [data]", path)
@@ -61,7 +64,13 @@ def read_log_anew(config: RunConfig) -> pd.DataFrame:
         frame = frame[column(called).reindex(frame.index).astype(str).isin(values)]
     frame["user"], frame["item"] = (frame[name].where(frame[name].notna(), "").astype(str) for name in ("user", "item"))
     frame = frame[(frame["user"] != "") & (frame["item"] != "")].copy()
-    frame["time"] = _tolerant_times(frame["time"], str(path))
+    if not timed:  # the rows are in the order of time
+        frame["time"] = range(len(frame))
+    elif data.time_format:
+        dates = pd.to_datetime(frame["time"], format=data.time_format, utc=True, errors="coerce")
+        frame["time"] = to_times(dates.dropna(), str(path)).reindex(frame.index)
+    else:
+        frame["time"] = _tolerant_times(frame["time"], str(path))
     return frame.dropna(subset=["time"]).reset_index(drop=True)
 
 

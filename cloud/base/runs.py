@@ -110,6 +110,9 @@ class Stage:
     """The subcommand that brings it up to date, one line for ``pocketrec --help``; "" = it has none of its own."""
     does: str = ""
     """The same for ``pocketrec NAME --help``: what is done, and what is left where."""
+    outside: Callable[[RunConfig], Any] | None = None
+    """What its outcome depends on outside of the run directory, as plain values. Where that is gone (a
+    `PocketRecError`) and the stage is done, what it has left is used."""
 
 
 class Pipeline:
@@ -119,6 +122,8 @@ class Pipeline:
         """Use `stages` in this order on `run`."""
         self.stages, self.run = stages, run
         self._keys: dict[str, str] = {}
+        self._outside: dict[str, Any] = {}
+        self._gone: dict[str, PocketRecError] = {}
 
     def execute(self, targets: Sequence[str] | None = None, *, force: bool = False) -> list[str]:
         """Bring the target stages, and all that they need, up to date.
@@ -161,6 +166,8 @@ class Pipeline:
         if marker.get("key") == key and marker.get("state") == _DONE and whole and not again:
             run.say(f"{stage.name:<11} up to date")
             return False
+        if stage.name in self._gone:
+            raise self._gone[stage.name]
         resumes = marker.get("key") == key and marker.get("state") == _BEGUN and not again
         run.say(f"{stage.name:<11} {'goes on: ' if resumes else ''}{stage.title}")
         if not resumes:
@@ -170,7 +177,10 @@ class Pipeline:
 
         def mark(state: str) -> None:
             seconds = round(begun + time.monotonic() - started, 3)
-            write_json(self._marker(stage), {"key": key, "state": state, "seconds": seconds})
+            marker = {"key": key, "state": state, "seconds": seconds}
+            if stage.outside is not None:
+                marker["outside"] = self._outside[stage.name]
+            write_json(self._marker(stage), marker)
 
         mark(_BEGUN)
         try:
@@ -194,15 +204,35 @@ class Pipeline:
         """Hash of all that the outcome of a stage depends on."""
         if stage.name not in self._keys:
             before = [self.key(s) for s in self.stages if s.name in stage.needs and s.applies(self.run.config)]
-            plain = [stage.name, __version__, stage.depends(self.run.config), before]
+            depends = stage.depends(self.run.config)
+            if stage.outside is not None:
+                depends = [*depends, self._outside_of(stage, stage.outside)]
+            plain = [stage.name, __version__, depends, before]
             self._keys[stage.name] = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
         return self._keys[stage.name]
 
+    def _outside_of(self, stage: Stage, outside: Callable[[RunConfig], Any]) -> Any:
+        """`Stage.outside`; where that is gone, what it was when the stage was done."""
+        try:
+            found = outside(self.run.config)
+        except PocketRecError as error:
+            marker = read_json(self._marker(stage))
+            found = marker.get("outside")
+            self._gone[stage.name] = error
+            if marker.get("state") != _DONE or found is None:
+                raise
+            self.run.say(f"{stage.name:<11} {error}")
+            self.run.say(f"{'':<11} going on with what it has left in {self.run.folder}")
+        self._outside[stage.name] = found
+        return found
+
     def _closure(self, targets: Sequence[str]) -> set[str]:
+        """The targets and all that they need; a stage that the run does not have needs nothing."""
         by_name = {stage.name: stage for stage in self.stages}
         wanted, queue = set(targets), list(targets)
         while queue:
-            for need in by_name[queue.pop()].needs:
+            stage = by_name[queue.pop()]
+            for need in stage.needs if stage.applies(self.run.config) else ():
                 if need not in wanted:
                     wanted.add(need)
                     queue.append(need)

@@ -34,6 +34,12 @@ class Candidates:
         """Size K of a set."""
         return int(self.rows.shape[1])
 
+    def in_words(self) -> str:
+        """How many items the sets hold: at most K, and no more than the catalogue has."""
+        counts = (self.rows > 0).sum(axis=1) if len(self.rows) else (self.popular > 0).sum(keepdims=True)
+        least, most = int(counts.min()), int(counts.max())
+        return f"{least if least == most else f'{least} to {most}'} items for each of {len(self.users)} users"
+
     def of(self, user: str) -> np.ndarray:
         """int32 (K,): the set of a user; of a New one, the popular items."""
         place = int(np.searchsorted(self.users, user))

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, Final
 
 from pocketrec.device.base.errors import ConfigError
+
+#: Metadata of a field that was added after runs were made without it; its default has to mean what they did.
+LATER: Final[dict[str, Any]] = {"later": True}
 
 
 def require(holds: bool, table: str, message: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import tomllib
 import types
 import typing
@@ -37,7 +38,7 @@ def read_tables(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
         ConfigError: the file is missing or not TOML, or an override is not of the form ``table.key=value``.
     """
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"no configuration file {path}: name one of configs/*.toml or write your own") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -108,8 +109,10 @@ def _convert(expected: Any, value: Any, name: str) -> Any:
         return {key: entry if inner is Any else _convert(inner, entry, f"{name}.{key}") for key, entry in value.items()}
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if expected is str and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    if expected is str and isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    if expected is str and isinstance(value, datetime.date | datetime.time):  # a date that TOML has without quotes
+        return value.isoformat()
     if not isinstance(value, expected if not isinstance(expected, types.UnionType) else object) or (
         expected is not bool and isinstance(value, bool)
     ):

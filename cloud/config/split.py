@@ -17,7 +17,7 @@ class SplitConfig:
     quantile: float = 0.8
     """Share of the events before the cut-off, for kinds quantile and per_user; in (0, 1)."""
     time: str = ""
-    """Cut-off for kind time: a number in the log's unit or an ISO 8601 date."""
+    """Cut-off for kind time: a number in the log's unit or an ISO 8601 date, quoted or not."""
     column: str = "split"
     """Column of the log's own split, for kind column."""
     test_values: list[str] = field(default_factory=lambda: ["test"])

@@ -1,27 +1,29 @@
-"""A text log in blocks of whole lines, each cut into columns.
+"""A text log in blocks of whole records, each cut into columns.
 
 Two parsers give the same columns. pyarrow, where it is installed, takes the blocks in which nothing is unusual (every
-row has every field, times are plain whole numbers, no quotes); pandas takes the others, and all that follows where a
-quoted field could reach into the next block. So memory is that of a block whatever the size of the file, and what is
-read does not depend on where the blocks end. This module does not look at ids.
+row has every field, no quotes); pandas takes the others, and `quotes` says which lines belong together where quoted
+fields go on over line ends. So memory is that of a block whatever the size of the file, and what is read does not
+depend on where the blocks end. This module does not look at ids.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.data import DataConfig
-from pocketrec.cloud.data.formats import BOM, Layout, reason, unpacked
+from pocketrec.cloud.data.formats import Layout
+from pocketrec.cloud.data.packing import DAMAGED, cannot_read
+from pocketrec.cloud.data.quotes import LONGEST, Shape, split_records
+from pocketrec.cloud.data.text import BOM, NUL, read_text
 from pocketrec.device.base.errors import DataError
 
 try:
@@ -32,9 +34,13 @@ except ImportError:  # an extra: pandas alone gives the same, in five times the 
     pyarrow = None
 
 BLOCK_BYTES = 1 << 26
-_ROWS = 1 << 20  # of a chunk that pandas reads
 _DIGITS = 18  # of a whole number that surely fits int64
 _EXTRA = "fields too many"  # name of the column that catches them
+
+#: `Block.forms`: as it should be; more fields than columns; a line that a quoted field swallowed by mistake.
+FINE, EXTRA, SWALLOWED = range(3)
+Forms: Final = {EXTRA: "has more fields than there are columns",
+                SWALLOWED: "lies in a quoted field that goes on over rows: a quote is left open"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,7 @@ class Columns:
     user: str
     item: str
     time: str
+    """Empty where there is none: the order of the rows."""
     label: str | None
     """The log's own split."""
     category: str | None
@@ -65,7 +72,7 @@ class Columns:
         return Columns(
             layout.find(config.user, "data.user", path),
             layout.find(config.item, "data.item", path),
-            layout.find(config.timestamp, "data.timestamp", path),
+            layout.find(config.timestamp, "data.timestamp", path) if config.timestamp else "",
             layout.find(split_column, "split.column", path) if split_column else None,
             layout.find(config.category, "data.category", path) if config.category else None,
             {
@@ -82,9 +89,14 @@ class Table:
     frame: pd.DataFrame
     """The columns that are read, by name; texts are categories in which every byte is a character."""
     lines: np.ndarray
-    """int64 (rows,): line of each row (records, where quoted fields hold line breaks)."""
-    cut: np.ndarray
-    """bool (rows,): whether the row had no more fields than there are columns."""
+    """int64 (rows,): line that each row begins in."""
+    forms: np.ndarray
+    """uint8 (rows,): FINE, EXTRA or SWALLOWED."""
+
+    @property
+    def cut(self) -> np.ndarray:
+        """bool (rows,): whether the row is cut as it should be."""
+        return self.forms == FINE
 
 
 @dataclass(frozen=True)
@@ -94,15 +106,14 @@ class Block:
     texts: dict[str, tuple[list[bytes], np.ndarray]]
     """Of each text column: its different values, and the place of each row's, int (rows,), -1 where it is empty."""
     times: pd.Series
-    """Of any dtype; where texts were asked for, whole numbers or categories of texts."""
-    cut: np.ndarray
-    """bool (rows,): whether the row had no more fields than there are columns."""
+    """Whole numbers, or categories of texts; zeros where no column holds times."""
+    forms: np.ndarray | None
+    """uint8 (rows,): FINE, EXTRA or SWALLOWED; None where all are fine."""
     lines: np.ndarray | int
-    """Line of each row, int64 (rows,), or of the first where all follow each other (records, where quoted fields hold
-    line breaks); the first line of the file is 1."""
+    """Line of each row, int64 (rows,), or of the first where all follow each other; the first line of the file is 1."""
 
     def __len__(self) -> int:
-        return len(self.cut)
+        return len(self.times)
 
 
 def read_blocks(
@@ -120,38 +131,26 @@ def read_blocks(
         path: the log.
         layout: how it is cut.
         columns: which are read.
-        time_as_text: give times as texts, and not as what they look like in each block.
+        time_as_text: give all times as texts, whole numbers too.
         block_bytes: bytes of a block.
         progress: called with the bytes of the file, as it lies, that are done.
 
     Raises:
-        DataError: the file cannot be read, or has two columns of one name.
+        DataError: the file cannot be read, has two columns of one name, or a quote that is not closed.
     """
     parser = _Parser(path, layout, columns, time_as_text)
-    total, line = path.stat().st_size, 1 + layout.header
+    total, line, rest = path.stat().st_size, 1 + layout.header, b""
     try:
-        with open(path, "rb") as raw, unpacked(raw, layout.gzip) as file:
-            if file.read(len(BOM)) != BOM:
-                file.seek(0)
-            for _ in range(layout.header):
-                file.readline()
-            rest = b""
-            while part := file.read(block_bytes):
-                content, end, rest = (rest + part).rpartition(b"\n")
-                content += end
-                if not end or (layout.quoted and b'"' in content):  # a field may go on in the next block
-                    rest = content + rest
-                    break
-                block, line = parser.parse(content, line)
+        for text in read_text(path, layout.packing, layout.header, block_bytes):
+            block, rest, line = parser.parse(rest + text.content, line)
+            if len(block):
                 yield block
-                progress(raw.tell(), total)
-            for block in parser.parse_stream(_Prefixed(rest, file), line):
-                yield block
-                progress(raw.tell(), total)
-    except pd.errors.ParserError as error:
-        raise _open_quote(path, error) from None
-    except (OSError, EOFError, zlib.error, MemoryError) as error:
-        raise DataError(f"cannot read {path}: {reason(error)}: mend or replace the file") from None
+            progress(text.done, total)
+        if rest:
+            raise open_quote(path, line)
+        progress(total, total)
+    except DAMAGED as error:
+        raise cannot_read(path, error) from None
 
 
 def parse_rows(path: Path, file: Any, layout: Layout, columns: Columns, *, time_as_text: bool = False) -> Table:
@@ -162,48 +161,126 @@ def parse_rows(path: Path, file: Any, layout: Layout, columns: Columns, *, time_
         file: the rows, without byte-order mark and header.
         layout: how they are cut.
         columns: which are read.
-        time_as_text: read times as they are written; else as numbers where all are.
+        time_as_text: read times as they are written; else as whole numbers where all are.
 
     Raises:
         DataError: two columns of one name, or a quote left open.
         OSError, EOFError, zlib.error, MemoryError: the file cannot be read.
     """
-    try:
-        (table,) = _Parser(path, layout, columns, time_as_text).tables(file, 1 + layout.header, None)
-        return table
-    except pd.errors.ParserError as error:
-        raise _open_quote(path, error) from None
+    content = file.read().replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\0", NUL)
+    content += b"" if content.endswith(b"\n") or not content else b"\n"
+    table, rest, line = _Parser(path, layout, columns, time_as_text).table(content, 1 + layout.header)
+    if rest:
+        raise open_quote(path, line)
+    return table
 
 
-def _open_quote(path: Path, error: Exception) -> DataError:
-    return DataError(f"cannot read {path}: {reason(error)}: look for an open quote or mend data.format")
+def open_quote(path: Path, line: int) -> DataError:
+    """The error for a quoted field that begins in a line and does not end."""
+    return DataError(
+        f"cannot read {path}: line {line} opens a quote that is not closed within {LONGEST >> 20} MiB: "
+        "close it, double it, or set data.format"
+    )
 
 
 class _Parser:
     """Cuts bytes into the columns that are wanted."""
 
     def __init__(self, path: Path, layout: Layout, columns: Columns, time_as_text: bool) -> None:
-        self.layout, self.columns, self.time_as_text = layout, columns, time_as_text
-        wanted = columns.texts | {columns.time}
+        self.path, self.layout, self.columns, self.time_as_text = path, layout, columns, time_as_text
+        self._texts_come = time_as_text  # times that are no whole numbers have come: the next will be so, too
+        wanted = columns.texts | {columns.time} - {""}
         self.places = [place for place, name in enumerate(layout.columns) if name in wanted]
         self.names = [layout.columns[place] for place in self.places]
         if len(set(self.names)) != len(self.names):
             raise DataError(f"{path} has two columns of one name ({', '.join(self.names)}): rename one")
+        needed = [columns.user, columns.item, *([columns.time] if columns.time else [])]
+        filled = tuple(layout.columns.index(name) for name in needed)
+        self.shape = Shape(layout.separator, len(layout.columns), filled, bool(columns.time))
 
-    def parse(self, content: bytes, line: int) -> tuple[Block, int]:
-        """Cut a block of whole lines whose first is `line`; also the line after it."""
-        block = self._plain(content, line) if pyarrow is not None else None
+    def parse(self, content: bytes, line: int) -> tuple[Block, bytes, int]:
+        """Cut whole lines from number `line`; also the record left open at the end, and the line after the others."""
+        quoted = self.layout.quoted and b'"' in content
+        odd = quoted or content.startswith(BOM)  # which pyarrow would drop, wherever the block lies in the file
+        block = self._plain(content, line) if pyarrow is not None and not odd else None
         if block is not None:
-            return block, line + len(block)
-        (block,) = self.parse_stream(io.BytesIO(content), line, rows=None)
-        return block, line + content.count(b"\n") + content.count(b"\r") - content.count(b"\r\n")
+            return block, b"", line + len(block)
+        table, rest, line = self.table(content, line)
+        texts = {}
+        for name in self.columns.texts:
+            column = table.frame[name].cat
+            texts[name] = [str(value).encode("latin-1") for value in column.categories], column.codes.to_numpy()
+        lines = table.lines
+        follow = len(lines) and lines[-1] - lines[0] == len(lines) - 1
+        times = table.frame[self.columns.time] if self.columns.time else _zeros(len(lines))
+        forms = table.forms if table.forms.any() else None
+        return Block(texts, times, forms, int(lines[0]) if follow else lines), rest, line
+
+    def table(self, content: bytes, line: int) -> tuple[Table, bytes, int]:
+        """`parse`, not yet encoded, by pandas."""
+        count, rest = content.count(b"\n"), b""
+        forms, lines, upto = np.zeros(count, np.uint8), np.arange(line, line + count), line + count
+        frame = self._typed(content)
+        if frame is None or len(frame) != count:  # a quoted field goes on over line ends
+            records = split_records(content, self.shape)
+            if records.too_long is not None:
+                raise open_quote(self.path, line + records.too_long)
+            frame = self._typed(records.content)
+            assert frame is not None
+            assert len(frame) == len(records.lines), "pandas and `quotes` cut differently"
+            forms = np.where(records.swallowed, SWALLOWED, FINE).astype(np.uint8)
+            lines, upto, rest = line + records.lines, line + records.rest_line, records.rest
+        frame.columns = pd.Index([*self.names, _EXTRA])
+        extra = frame[_EXTRA].notna().to_numpy()
+        forms[extra & (forms == FINE)] = EXTRA
+        frame = frame[self.names]
+        blank = ~extra & frame.isna().all(axis=1).to_numpy()
+        if blank.any():
+            frame, lines, forms = frame[~blank], lines[~blank], forms[~blank]
+        return Table(frame, lines, forms), rest, upto
+
+    def _typed(self, content: bytes) -> pd.DataFrame | None:
+        """By pandas, with times as whole numbers where all are and texts are not asked for; else as texts."""
+        if not self._texts_come:
+            frame = self._cut(content, False)
+            if frame is None or not self.columns.time:
+                return frame
+            place = self.places[self.names.index(self.columns.time)]
+            if frame[place].dtype == np.int64:
+                return frame
+            self._texts_come = True
+        return self._cut(content, True)
+
+    def _cut(self, content: bytes, time_as_text: bool) -> pd.DataFrame | None:
+        """The wanted columns, and one more, by place; None where a quote is left open at the end."""
+        layout, extra = self.layout, len(self.layout.columns)
+        # A first line of our own, with one field more than there are columns, or the parser would not read that field.
+        names = [*layout.columns, None]
+        first = layout.separator.join("0" if name and name == self.columns.time else "" for name in names) + "\n"
+        is_text = [name != self.columns.time or time_as_text for name in self.names]
+        types = {place: "category" for place, text in zip(self.places, is_text, strict=True) if text}
+        try:
+            frame = pd.read_csv(
+                io.BytesIO(first.encode() + content),
+                sep=layout.separator,
+                header=None,
+                names=list(range(extra + 1)),
+                usecols=[*self.places, extra],
+                dtype={**types, extra: "category"},
+                index_col=False,
+                keep_default_na=False,
+                na_values=[""],
+                skip_blank_lines=False,
+                quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
+                encoding="latin-1",  # every byte is a character: ids are decoded, each once, at the end
+                low_memory=False,
+            )
+        except pd.errors.ParserError:
+            return None
+        return frame.iloc[1:]
 
     def _plain(self, content: bytes, line: int) -> Block | None:
         """By pyarrow; None where anything is unusual."""
-        if b"\r" in content:
-            content = content.replace(b"\r\n", b"\n")
-        if b"\r" in content or b"\0" in content:
-            return None
         columns = [str(place) for place in range(len(self.layout.columns))]
         wanted = [str(place) for place in self.places]
         try:
@@ -216,80 +293,36 @@ class _Parser:
         except pyarrow.ArrowInvalid:  # a row with too many or too few fields
             return None
         read = {name: table.column(place) for name, place in zip(self.names, wanted, strict=True)}
-        times = self._plain_times(read[self.columns.time])
+        times = self._plain_times(read[self.columns.time]) if self.columns.time else _zeros(len(table))
         if times is None:
             return None
         texts = {name: _encoded(read[name]) for name in self.columns.texts}
-        return Block(texts, times, np.ones(len(table), bool), line)
+        if not self.columns.time and _some_blank(texts):
+            return None
+        return Block(texts, times, None, line)
 
     def _plain_times(self, column: Any) -> pd.Series | None:
-        """Whole numbers, or texts where they are asked for; None where there is anything else."""
+        """Whole numbers where all are, or texts; None where one is empty."""
         length = compute.binary_length(column)
         if not len(column) or compute.min(length).as_py() == 0:
             return None
-        if compute.max(length).as_py() <= _DIGITS:
+        if not self.time_as_text and compute.max(length).as_py() <= _DIGITS:
             text = column.cast(pyarrow.string(), safe=False)
             if compute.all(compute.ascii_is_decimal(text)).as_py():
                 return pd.Series(text.cast(pyarrow.int64()).to_numpy())
-        if not self.time_as_text:
-            return None
         values, codes = _encoded(column)
         different = pd.Index([value.decode("latin-1") for value in values])
         return pd.Series(pd.Categorical.from_codes(codes, different))
 
-    def parse_stream(self, file: Any, line: int, rows: int | None = _ROWS) -> Iterator[Block]:
-        """By pandas, `rows` rows at a time (None = all at once)."""
-        for table in self.tables(file, line, rows):
-            texts = {}
-            for name in self.columns.texts:
-                column = table.frame[name].cat
-                texts[name] = [str(value).encode("latin-1") for value in column.categories], column.codes.to_numpy()
-            lines = table.lines
-            follow = len(lines) and lines[-1] - lines[0] == len(lines) - 1
-            yield Block(texts, table.frame[self.columns.time], table.cut, int(lines[0]) if follow else lines)
 
-    def tables(self, file: Any, line: int, rows: int | None) -> Iterator[Table]:
-        """The same, not yet encoded; at least one, which may be empty."""
-        layout, extra = self.layout, len(self.layout.columns)
-        # A first line of our own, with one field more than there are columns, or the parser would not read that field.
-        first = layout.separator.join("0" if name == self.columns.time else "" for name in [*layout.columns, ""]) + "\n"
-        is_text = [name != self.columns.time or self.time_as_text for name in self.names]
-        types = {place: "category" for place, text in zip(self.places, is_text, strict=True) if text}
-        frames = pd.read_csv(
-            io.BufferedReader(_Prefixed(first.encode(), file)),
-            sep=layout.separator,
-            header=None,
-            names=list(range(extra + 1)),
-            usecols=[*self.places, extra],
-            dtype={**types, extra: "category"},
-            index_col=False,
-            keep_default_na=False,
-            na_values=[""],
-            skip_blank_lines=False,
-            quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
-            encoding="latin-1",  # every byte is a character: ids are decoded, each once, at the end
-            low_memory=False,
-            float_precision="round_trip",
-            iterator=True,
-        )
-        with frames:
-            begun = False
-            while True:
-                try:
-                    frame = frames.read(rows)
-                except StopIteration:
-                    return
-                yield self._table(frame if begun else frame.iloc[1:], line)
-                line += len(frame) if begun else len(frame) - 1
-                begun = True
+def _zeros(count: int) -> pd.Series:
+    return pd.Series(np.zeros(count, np.int64))
 
-    def _table(self, frame: pd.DataFrame, line: int) -> Table:
-        frame.columns = pd.Index([*self.names, _EXTRA])
-        cut = frame[_EXTRA].isna().to_numpy()
-        frame = frame[self.names]
-        blank = cut & frame.isna().all(axis=1).to_numpy()
-        lines = np.arange(len(frame)) + line
-        return Table(frame[~blank], lines[~blank], cut[~blank]) if blank.any() else Table(frame, lines, cut)
+
+def _some_blank(texts: dict[str, tuple[list[bytes], np.ndarray]]) -> bool:
+    """Whether there is a row in which every column is empty."""
+    blank = np.logical_and.reduce([codes < 0 for _, codes in texts.values()])
+    return bool(blank.any())
 
 
 def _encoded(column: Any) -> tuple[list[bytes], np.ndarray]:
@@ -299,21 +332,3 @@ def _encoded(column: Any) -> tuple[list[bytes], np.ndarray]:
     if b"" in values:
         codes = np.where(codes == values.index(b""), -1, codes)
     return values, codes
-
-
-class _Prefixed(io.RawIOBase):
-    """Some bytes, then those of a file."""
-
-    def __init__(self, prefix: bytes, file: Any) -> None:
-        self._prefix, self._file = memoryview(prefix), file
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer, as far as one read goes; 0 at the end."""
-        part = self._prefix[: len(buffer)] or self._file.read(len(buffer))
-        self._prefix = self._prefix[len(buffer) :]
-        buffer[: len(part)] = part
-        return len(part)

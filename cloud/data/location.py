@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.device.base.errors import DataError
@@ -17,6 +18,7 @@ _FILES = (
     "interactions.csv", "interactions.tsv", "interactions.parquet", "UserBehavior.csv", "yoochoose-clicks.dat",
     "ratings.dat", "ratings.csv", "u.data",
 )  # fmt: skip
+_PACKED = (".gz", ".bz2", ".xz", ".zip")
 
 
 def data_root() -> Path:
@@ -31,8 +33,28 @@ def data_root() -> Path:
     return (Path(cache) if cache else Path.home() / ".cache") / "pocketrec" / "data"
 
 
+def log_identity(config: DataConfig) -> list[Any]:
+    """Size and time of change of the log's file, or of each file of its folder: what tells another log.
+
+    Raises:
+        DataError: there is no such file or data set.
+    """
+    path = find_log(config)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        return [[str(file.relative_to(path)), *_identity(file)] for file in files]
+    return _identity(path)
+
+
+def _identity(path: Path) -> list[int]:
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
 def find_log(config: DataConfig) -> Path:
-    """The file of `config.path` (a file or the folder of a data set) or of the data set `config.set`.
+    """The log of `config.path` (a file, the folder of a data set, or of Parquet files) or of the data set `config.set`.
+
+    A folder that holds no log by a known name, but Parquet files, is the log itself.
 
     Raises:
         DataError: there is no such file or data set.
@@ -42,7 +64,7 @@ def find_log(config: DataConfig) -> Path:
         if path.is_file():
             return path
         if not path.exists():
-            raise DataError(f"no file {path}: mend data.path")
+            raise DataError(f"no file {path}: correct data.path")
     else:
         path = data_root() / config.set
         if not path.is_dir():
@@ -51,7 +73,32 @@ def find_log(config: DataConfig) -> Path:
                 f"{config.set}/, or name a file with --set data.path=FILE (README.md says where each log is published)"
             )
     names = [*_FILES, f"{path.name}.inter"]
-    for file in [path / (name + packed) for name in names for packed in ("", ".gz")]:
+    for file in [path / (name + packed) for name in names for packed in ("", *_PACKED)]:
         if file.is_file():
             return file
-    raise DataError(f"no log in {path} (looked for {', '.join(names)}, also .gz): name the file with data.path")
+    if part_files(path):
+        return path
+    raise DataError(
+        f"no log in {path} (looked for {', '.join(names)}, also {', '.join(_PACKED)}, and for Parquet files): "
+        "name the file with data.path"
+    )
+
+
+def part_files(path: Path) -> list[Path]:
+    """The file itself, or the Parquet files of a folder in the order of their names; hidden ones are left out.
+
+    Raises:
+        DataError: the folder cannot be looked through.
+    """
+    if not path.is_dir():
+        return [path]
+    found = []
+    try:
+        for file in sorted(path.rglob("*")):
+            if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(path).parts):
+                with open(file, "rb") as opened:
+                    if opened.read(4) == b"PAR1":
+                        found.append(file)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}: repair or replace it") from None
+    return found

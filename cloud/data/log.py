@@ -20,6 +20,10 @@ class Labels:
     codes: np.ndarray
     """Integer (n,), int32 as a rule: place of each event's string in `values`; -1 where the field is empty."""
 
+    faults: dict[int, tuple[str, str]] = field(default_factory=dict)
+    """Place in `values` -> why the string cannot be an id, and the string as it may be shown; `values` has "" there,
+    unless it could be read as text."""
+
     def isin(self, wanted: list[str]) -> np.ndarray:
         """bool (n,): which events carry one of `wanted`."""
         allowed = set(wanted)
@@ -28,7 +32,49 @@ class Labels:
 
     def take(self, chosen: np.ndarray) -> Labels:
         """The column at the events `chosen` (mask or indices); `values` stays whole."""
-        return Labels(self.values, self.codes[chosen])
+        return Labels(self.values, self.codes[chosen], self.faults)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Rows left out for one reason."""
+
+    column: str
+    """Column whose value is at fault; empty where the row as a whole is."""
+    why: str
+    """What is wrong, such as ``is empty or missing``."""
+    rows: int
+    """Number of rows."""
+    lines: list[int]
+    """Line numbers of the first few."""
+    value: str = ""
+    """The value in the first of them, as it may be shown; empty where there is none."""
+
+
+@dataclass(frozen=True)
+class Details:
+    """What reading found, for people."""
+
+    unit: str = "line"
+    """What line numbers count: line (of a text, from 1) or row (of Parquet, from 1; over part files in order)."""
+    bad: list[Reason] = field(default_factory=list)
+    """Why rows are bad: each row once, the most frequent reason first."""
+    filtered: list[Reason] = field(default_factory=list)
+    """Which filter left rows out."""
+    duplicate_lines: list[int] = field(default_factory=list)
+    """Lines of the first few events that equal an earlier one."""
+    notes: list[str] = field(default_factory=list)
+    """What was done about what could be meant otherwise."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(content: dict[str, Any]) -> Details:
+        """The inverse of `to_dict`."""
+        reasons = {name: [Reason(**entry) for entry in content[name]] for name in ("bad", "filtered")}
+        return Details(**{**content, **reasons})
 
 
 @dataclass(frozen=True)
@@ -50,9 +96,14 @@ class ReadReport:
     duplicates: int = 0
     """Events with the user, item and time of another event. They are kept: two clicks in one tick are two."""
 
+    details: Details = field(default_factory=Details)
+    """Reasons and notes."""
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        return asdict(self)
+        """The counts as plain values, ready for JSON; without `details`."""
+        counts = asdict(self)
+        del counts["details"]
+        return counts
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,8 @@
 
 ``RUN/data/cloud`` holds what lies before the cut-off and is all that cloud stages open, so nothing later can leak into
 what they make (feature D1). ``RUN/data/devices`` holds the later events and is opened by the device side of rehearsal
-and evaluation only. ``RUN/data/summary.json`` has the counts of both, for the report.
+and evaluation only. ``RUN/data/summary.json`` has the counts of both, ``RUN/data/reading.json`` what was
+wrong with rows of the log and what was done about it, for the report.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import numpy as np
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.categories import Categories
-from pocketrec.cloud.data.log import ReadReport
+from pocketrec.cloud.data.checks import check_usable
+from pocketrec.cloud.data.log import Details, ReadReport
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.split import Prepared, split_log
@@ -27,8 +29,8 @@ from pocketrec.device.base.files import write_atomic
 
 CLOUD_FOLDER = Path("data", "cloud")
 DEVICES_FOLDER = Path("data", "devices")
-_ITEMS, _COUNTS, _CATEGORIES, _BEFORE, _AFTER, _LEARN, _SUMMARY = (
-    "items.txt", "counts.npy", "categories.npz", "before.npz", "after.npz", "learn.npy", "summary.json"
+_ITEMS, _COUNTS, _CATEGORIES, _BEFORE, _AFTER, _LEARN, _SUMMARY, _READING = (
+    "items.txt", "counts.npy", "categories.npz", "before.npz", "after.npz", "learn.npy", "summary.json", "reading.json"
 )  # fmt: skip
 
 
@@ -70,12 +72,13 @@ def prepare(config: RunConfig, folder: str | Path, progress: Progress = no_progr
         progress: called with the bytes of the log that are read.
 
     Raises:
-        DataError: the log is missing, unreadable, or cannot be split as asked.
+        DataError: the log is missing, unreadable, cannot be split as asked, or nobody could be trained on or judged.
         ConfigError: the configuration does not fit the log.
         StorageError: a file cannot be written.
     """
     log = read_log(config.data, config.split.column if config.split.kind == "column" else None, progress=progress)
     prepared = split_log(log, config.split, config.data)
+    check_usable(prepared)
     write_prepared(prepared, log.report, folder)
     return prepared
 
@@ -100,6 +103,7 @@ def write_prepared(prepared: Prepared, report: ReadReport, folder: str | Path) -
     prepared.after.save(devices / _AFTER)
     write_atomic(devices / _LEARN, lambda file: np.save(file, prepared.learn))
     _write_json(Path(folder) / "data" / _SUMMARY, {**prepared.summary, "read": report.to_dict()})
+    _write_json(Path(folder) / "data" / _READING, report.details.to_dict())
 
 
 def load_cloud(folder: str | Path) -> CloudData:
@@ -141,6 +145,22 @@ def load_summary(folder: str | Path) -> dict[str, Any]:
         DataError: the file is missing or damaged.
     """
     return _read_json(Path(folder) / "data" / _SUMMARY)
+
+
+def load_reading(folder: str | Path) -> ReadReport | None:
+    """What reading the log found, with reasons; None where the run directory has no such file.
+
+    Raises:
+        DataError: a file is damaged.
+    """
+    data = Path(folder) / "data"
+    if not (data / _READING).exists() or not (data / _SUMMARY).exists():
+        return None
+    try:
+        details = Details.from_dict(_read_json(data / _READING))
+        return ReadReport(**_read_json(data / _SUMMARY)["read"], details=details)
+    except (TypeError, KeyError):
+        raise DataError(f"{data} does not fit together: run `pocketrec prepare` again") from None
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ first share is for the device to learn from and the rest is the test. This modul
 from __future__ import annotations
 
 import datetime
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.data.categories import Categories, build_categories
 from pocketrec.cloud.data.log import Log
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.data.times import iso_date
 from pocketrec.cloud.data.vocabulary import Vocabulary, build_vocabulary
 from pocketrec.device.base.errors import ConfigError, DataError
 
@@ -219,13 +221,16 @@ def parse_cut_off(text: str, typical: Callable[[], float]) -> int | float:
     """
     try:
         number = float(text)
+        if not math.isfinite(number):
+            raise ConfigError(f"split.time {text!r} is not a finite number: give a time of the log")
         return int(number) if number.is_integer() else number
     except ValueError:
         pass
     try:
-        date = datetime.datetime.fromisoformat(text)
+        date = datetime.datetime.fromisoformat(iso_date(text))
     except ValueError:
-        raise ConfigError(f"split.time {text!r} is neither a number nor an ISO 8601 date: mend it") from None
+        what = f"split.time {text!r} is neither a number nor an ISO 8601 date"
+        raise ConfigError(f"{what}: write it as 2020-09-13T12:00:00") from None
     seconds = (date if date.tzinfo else date.replace(tzinfo=datetime.UTC)).timestamp()
     size = typical()
     scale = 1 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9  # s, ms, us or ns

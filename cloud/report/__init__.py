@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pocketrec.cloud.base.runs import stage_seconds
+from pocketrec.cloud.data.prepared import load_reading
 from pocketrec.cloud.evaluation.evaluate import read_users
 from pocketrec.cloud.fleet.files import USERS_FILE
 from pocketrec.cloud.report import page, sections
 from pocketrec.cloud.report.audit import audit_section
 from pocketrec.cloud.report.flow import flow
+from pocketrec.cloud.report.reading import reading
 from pocketrec.device.base.errors import DataError
 from pocketrec.device.base.files import write_atomic
 
@@ -27,7 +29,8 @@ def write_report(run: Path) -> Path:
     """Write ``run/report.html`` from the files of the run directory and return its path.
 
     Reads ``metrics.json``; and where they are there ``config.json``, ``versions.json``, ``metrics.jsonl`` (training),
-    ``rehearse/rehearsal.json``, ``fleet/users.jsonl`` (per-user gains) and ``audit.json``.
+    ``rehearse/rehearsal.json``, ``fleet/users.jsonl`` (per-user gains), ``data/reading.json`` (rows left out) and
+    ``audit.json``.
 
     Raises:
         DataError: metrics.json is missing or unreadable.
@@ -46,6 +49,7 @@ def write_report(run: Path) -> Path:
         f'<h1>PocketRec: {escape(name)}</h1><p class="lead">{escape(_lead(metrics, lead))}</p>',
         sections.headline(metrics),
         page.section("The way of the data", _WAY, flow(metrics, settings)),
+        reading(load_reading(run)),
         sections.quality(metrics),
         sections.per_user(metrics, users),
         sections.rehearsal(metrics, rehearsal),

@@ -36,7 +36,7 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
              f"{count(data.get('users_before'))} users, {count(data.get('items'))} items"], "cloud"),
         _box(columns[2], top, "Global model", [shape, f"MRR@20 {figure(metrics['global']['mrr@20'])}"], "cloud"),
         _box(columns[3], top, "Bundle", [f"model.tflite {size(sizes.get('model'))}",
-             f"{count(k)} candidates a user" if k else ""], "cloud"),
+             f"{count(min(k, data.get('items', k)))} candidates a user" if k else ""], "cloud"),
         _box(columns[1], bottom, "After the cut-off", [f"{count(data.get('events_after'))} events",
              f"{count(data.get('users_old'))} old, {count(data.get('users_new'))} new users"], "device"),
     ]  # fmt: skip

@@ -110,7 +110,7 @@ def write_page(found: Table) -> str:
 def gain_chart(found: Table) -> str:
     """Dots with intervals: the gain of each contender."""
     rows = [
-        svg.Estimate(_name(row), row["gain"]["mean"], row["gain"]["low"], row["gain"]["high"], _kind(row),
+        svg.Estimate(_name(row), row["gain"]["mean"], _end(row["gain"]["low"]), _end(row["gain"]["high"]), _kind(row),
                      f"{change(row['gain']['mean'])}, {row['gain']['gained']} : {row['gain']['harmed']}")
         for row in found["rows"]
     ]  # fmt: skip
@@ -187,6 +187,11 @@ def _cells(row: Table) -> tuple[str, ...]:
         f"{gain['gained']}:{gain['harmed']}", *measured, *shown,
         f"{row['peak_rss_mb']:.0f}" if "peak_rss_mb" in row else "", row["recipe"],
     )  # fmt: skip
+
+
+def _end(value: float | None) -> float:
+    """An end of an interval; not a number where there is none, as of one user."""
+    return float("nan") if value is None else value
 
 
 def _ratio(value: float | None) -> str:

@@ -18,6 +18,7 @@ from pyspark.sql import DataFrame, SparkSession, Window, functions
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.data.categories import Categories, build_categories
+from pocketrec.cloud.data.checks import check_usable
 from pocketrec.cloud.data.prepared import write_prepared
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 from pocketrec.cloud.data.split import TINY, Prepared, assemble, check_sides, parse_cut_off, quantile_place
@@ -38,6 +39,7 @@ def prepare(spark: SparkSession, config: RunConfig, folder: str | Path) -> Prepa
     """
     rows = read_rows(spark, config.data, config.split.column if config.split.kind == "column" else None)
     prepared = _split(spark, rows.events, config)
+    check_usable(prepared)
     write_prepared(prepared, rows.report, folder)
     return prepared
 

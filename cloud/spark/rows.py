@@ -17,9 +17,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession, functions, types
 
 from pocketrec.cloud.config.data import DataConfig
-from pocketrec.cloud.data.formats import BOM, Layout, sniff
+from pocketrec.cloud.data.formats import Layout, sniff
 from pocketrec.cloud.data.location import find_log
 from pocketrec.cloud.data.log import Labels, ReadReport
+from pocketrec.cloud.data.packing import GZIP, PLAIN, unpacked
 from pocketrec.cloud.data.readers import (
     SHOWN,
     SYNTHETIC,
@@ -31,6 +32,7 @@ from pocketrec.cloud.data.readers import (
     to_labels,
     usable,
 )
+from pocketrec.cloud.data.text import BOM
 from pocketrec.cloud.data.times import read_texts
 from pocketrec.device.base.errors import ConfigError, DataError
 
@@ -58,12 +60,16 @@ def read_rows(spark: SparkSession, config: DataConfig, split_column: str | None)
 
     Raises:
         DataError: as `read_log`; or the file is of a kind that cannot be cut into parts.
-        ConfigError: the synthetic log was asked for.
+        ConfigError: the synthetic log, a format of times, or a log without times was asked for.
     """
     if config.set == SYNTHETIC and not config.path:
         raise ConfigError("the synthetic log is made in memory: use --engine local, or write it to a file first")
+    if config.time_format or not config.timestamp:
+        raise ConfigError("Spark needs a column of times that are numbers or ISO 8601 dates: use --engine local")
     path = find_log(config).resolve()
-    layout = sniff(path, config)
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name one file for Spark, or use --engine local")
+    layout = sniff(path, config, split_column)
     if layout.format == "parquet":
         layout = replace(layout, columns=parquet_columns(path))
     columns = Columns.find(layout, config, split_column, path)
@@ -77,7 +83,13 @@ def read_rows(spark: SparkSession, config: DataConfig, split_column: str | None)
 
 
 def _lines(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
-    if layout.gzip != (path.suffix == ".gz"):
+    if layout.packing not in (PLAIN, GZIP):
+        raise DataError(f"{path} is {layout.packing}, and Spark gets text or gzip: unpack it, or use --engine local")
+    with unpacked(path, layout.packing) as (_, file):
+        head = file.read(1 << 16)
+    if b"\r" in head.replace(b"\r\n", b"\n")[:-1]:
+        raise DataError(f"{path} ends its lines with CR alone: convert it, or use --engine local")
+    if (layout.packing == GZIP) != (path.suffix == ".gz"):
         raise DataError(f"Spark tells gzip by the name: give {path} the ending .gz if it is compressed, and only then")
     text = spark.read.option("lineSep", "\n").text(path.as_uri())
     return text.select(functions.col("value").cast("binary"), functions.col("_metadata.file_block_start"))
@@ -198,7 +210,7 @@ class _TextParser:
                 waiting = b""
                 yield part
         if waiting:
-            if not (first_part and self.layout.gzip):
+            if not (first_part and self.layout.packing == GZIP):
                 raise DataError(
                     f"{self.path}: a quote is left open where Spark cuts the file: compress it with gzip (which is "
                     "read in one part), or use --engine local"
@@ -234,7 +246,7 @@ class _ParquetParser:
             times = batch.column(self.columns.time)
             series = times.to_pandas()
             if pa.types.is_integer(times.type) and times.null_count:
-                series = series.astype("float64")
+                series = times.cast(pa.string()).to_pandas().astype("string")  # as text they stay exact
             elif pa.types.is_string(times.type):
                 series = series.astype("string")
             lines = np.arange(1, batch.num_rows + 1) + line
@@ -283,6 +295,8 @@ def _times(column: pd.Series) -> tuple[pa.Array, pa.Array, pa.Array, pa.Array]:
         return pa.array(missing), pa.array(values, mask=~np.isfinite(values)), nothing, nothing
     if column.dtype.kind == "M" or isinstance(column.dtype, pd.DatetimeTZDtype):
         stamps = pd.to_datetime(column, utc=True)
+        first, last = (pd.Timestamp(day, tz="UTC") for day in ("1677-09-22", "2262-04-11"))
+        stamps = stamps.where(stamps.between(first, last))
         return pa.array(missing), pa.nulls(size, pa.float64()), nothing, _nanoseconds(stamps)
     read = read_texts(column)
     whole = pa.array(read.numbers, mask=~read.is_number) if read.numbers.dtype.kind == "i" else nothing

@@ -8,6 +8,7 @@ loops over the dataset instead of its iterator. This module knows nothing about 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -54,6 +55,15 @@ class Step(NamedTuple):
     """float32 []: share of the weights to prune after the step; -1 = the masks stay as they are."""
 
 
+class LossError(Exception):
+    """The loss of a step is not a finite number."""
+
+    def __init__(self, loss: float, step: int) -> None:
+        super().__init__(loss, step)
+        self.loss, self.step = loss, step
+        """The loss; and which of the steps given has it, from 1."""
+
+
 class TrainSteps:
     """Runs steps on a model.
 
@@ -86,7 +96,7 @@ class TrainSteps:
         self.state: tf.Variable | None = None
         if config.batching == "sessions":
             self.state = tf.Variable(tf.zeros(backbone.state_shape(model_config, config.batch)), trainable=False)
-        self._run: Callable[..., tf.Tensor] = self._graph()
+        self._run: Callable[..., Any] = self._graph()
 
     @property
     def variables(self) -> list[Any]:
@@ -101,8 +111,15 @@ class TrainSteps:
             self.state.assign(tf.zeros_like(self.state))
 
     def __call__(self, steps: Step) -> float:
-        """Run S steps, arrays [S, ...]; the sum of their losses."""
-        return float(self._run(iter(tf.data.Dataset.from_tensor_slices(steps)), tf.constant(len(steps.number))))
+        """Run S steps, arrays [S, ...]; the sum of their losses.
+
+        Raises:
+            LossError: a loss is not a finite number; the steps after it are not done.
+        """
+        total, done = self._run(iter(tf.data.Dataset.from_tensor_slices(steps)), tf.constant(len(steps.number)))
+        if not math.isfinite(float(total)):
+            raise LossError(float(total), int(done))
+        return float(total)
 
     def loss(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean loss of a batch (this worker's part of it), and the state of its rows afterwards."""
@@ -120,12 +137,12 @@ class TrainSteps:
         mean = self.objective(embeddings, targets, weights, output_table(self.model), drawn)
         return mean * self.workers.share(batch.targets), after
 
-    def _graph(self) -> Callable[..., tf.Tensor]:
+    def _graph(self) -> Callable[..., Any]:
         sources = self.updater.sources
 
         @tf.function  # one graph for each shape of a batch: the rows of search and final training may differ
-        def run(steps: tf.data.Iterator, count: tf.Tensor) -> tf.Tensor:
-            total = tf.zeros([], tf.float64)
+        def run(steps: tf.data.Iterator, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            total, done = tf.zeros([], tf.float64), tf.constant(0)
             for _ in tf.range(count):
                 step = next(steps)
                 seed = tf.stack([self.seed, step.number])
@@ -135,8 +152,10 @@ class TrainSteps:
                 self.pruner.after_step(step.sparsity)
                 if self.state is not None:
                     self.state.assign(after)
-                total += tf.cast(self.workers.sum([loss])[0], tf.float64)
-            return total
+                total, done = total + tf.cast(self.workers.sum([loss])[0], tf.float64), done + 1
+                if not tf.math.is_finite(total):
+                    break
+            return total, done
 
         return run
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from pocketrec.cloud.training.objective import Objective
 from pocketrec.cloud.training.optimizers import learning_rate
 from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, sparsity
 from pocketrec.cloud.training.sessions import SessionBatches
-from pocketrec.cloud.training.step import Step, TrainSteps, resolved
+from pocketrec.cloud.training.step import LossError, Step, TrainSteps, resolved
 from pocketrec.cloud.training.validation import Validation, validation_slice
 from pocketrec.device.base.errors import ConfigError, DataError
 
@@ -261,7 +260,7 @@ class _Trainer:
                 numbers = state.step + np.arange(len(places), dtype=np.int32)
                 part = self.workers.rows(Batch(*(array[places[0] : places[-1] + 1] for array in block.batches)))
                 shares = self._sparsities(state, numbers.tolist(), (done / state.planned).tolist())
-                state.loss += self.steps(Step(part, numbers, np.array(rates, np.float32), shares))
+                state.loss += self._loss(state, Step(part, numbers, np.array(rates, np.float32), shares))
                 state.place, rate = int(places[-1]) + 1, rates[-1]
                 state.step, state.steps = state.step + len(places), state.steps + len(places)
                 share = state.epoch + block.begin + (block.end - block.begin) * state.place / count
@@ -274,9 +273,17 @@ class _Trainer:
             state.block, state.place = state.block + 1, 0
         loss = state.loss / max(1, state.steps)
         state.epoch, state.block, state.steps, state.loss = state.epoch + 1, 0, 0, 0.0
-        if not math.isfinite(loss):
-            raise DataError(f"the loss is {loss} in epoch {state.epoch}: lower train.learning_rate or set clip_norm")
         return {"phase": state.phase, "epoch": state.epoch, "loss": loss, "rate": rate}
+
+    def _loss(self, state: Checkpoint, steps: Step) -> float:
+        """The sum of the losses of some steps; nothing is saved of a step whose loss is no number."""
+        try:
+            return self.steps(steps)
+        except LossError as error:
+            where = f"batch {state.steps + error.step} of epoch {state.epoch + 1}"
+            raise DataError(
+                f"the loss is {error.loss} in {where}: lower train.learning_rate or set train.clip_norm"
+            ) from None
 
     def _sparsities(self, state: Checkpoint, numbers: list[int], done: list[float]) -> np.ndarray:
         """What each step prunes, float32 [S]; -1 where it leaves the masks alone, as all do in a search."""

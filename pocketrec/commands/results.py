@@ -71,5 +71,6 @@ def _short(metrics: dict[str, Any], systems: list[str]) -> dict[str, Any]:
 
 
 def _difference(against: dict[str, Any]) -> str:
-    low, high = against["low"], against["high"]
-    return f"{against['mean']:+.4f} ({low:+.4f} to {high:+.4f}), x {against['ratio']['mean']:.3f}"
+    low, high, ratio = against["low"], against["high"], against["ratio"]["mean"]
+    interval = "-" if low is None or high is None else f"{low:+.4f} to {high:+.4f}"
+    return f"{against['mean']:+.4f} ({interval}), x {'-' if ratio is None else f'{ratio:.3f}'}"

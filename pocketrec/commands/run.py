@@ -16,6 +16,7 @@ from pocketrec.commands.terminal import LOG_FILE, native_noise_into
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.cli.command import Command
 from pocketrec.stages import STAGES, TARGETS
+from pocketrec.stages.train import TRAININGS
 
 if TYPE_CHECKING:
     from pocketrec.cloud.base.runs import Run, Stage
@@ -69,7 +70,8 @@ def _run_stages(options: argparse.Namespace) -> None:
 
                 follow(run)
             else:
-                Pipeline(STAGES, run).execute(targets, force=getattr(options, "force", False))
+                wanted = TRAININGS if run.workers else targets
+                Pipeline(STAGES, run).execute(wanted, force=getattr(options, "force", False))
         say(f"done in {time.monotonic() - started:.1f} s")
     if options.command in ("run", "fleet"):
         print(results(folder))

@@ -24,6 +24,6 @@ STAGES: tuple[Stage, ...] = (
 
 TARGETS: dict[str, tuple[str, ...]] = {
     **{stage.name: (stage.name,) for stage in STAGES},
-    "train": ("train-early", "train", "train-central"),
+    "train": ("train-early", "train"),
 }
 """Subcommand -> the stages that it brings up to date, with all that they need."""

@@ -43,7 +43,7 @@ def candidates(run: Run) -> None:
         unfinished.unlink(missing_ok=True)
     else:
         sets.save(run.path("candidates", "candidates.npz"))
-    run.detail(f"{config.method}: {sets.k} items for each of {len(sets.users)} users")
+    run.detail(f"{config.method}: {sets.in_words()}")
 
 
 CANDIDATES = Stage(

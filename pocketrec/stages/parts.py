@@ -7,12 +7,22 @@ import os
 from typing import Any
 
 from pocketrec.cloud.base.runs import Run
+from pocketrec.cloud.config.checks import LATER
 from pocketrec.cloud.config.run import RunConfig
 
 
 def plain(*configs: Any) -> list[Any]:
-    """Tables of the configuration as plain values, for a stage's key."""
-    return [dataclasses.asdict(config) for config in configs]
+    """Tables of the configuration as plain values, for a stage's key.
+
+    A field that came later (`pocketrec.cloud.config.checks.LATER`) is left out while it has its default: runs that were
+    made before it stay up to date.
+    """
+    return [_plain(config) for config in configs]
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    later = [f.name for f in dataclasses.fields(config) if f.metadata == LATER and getattr(config, f.name) == f.default]
+    return {name: value for name, value in dataclasses.asdict(config).items() if name not in later}
 
 
 def ranking(config: RunConfig) -> list[Any]:

@@ -11,7 +11,8 @@ from pocketrec.stages.recipes import has_rehearsal, rehearsal_parts
 if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
 
-#: Labels of the stages that train, by the number that the chief of several workers sends.
+#: Stages that several workers train together, by the number that the chief sends. The model for comparison needs a
+#: bundle, so it comes after `export`.
 TRAININGS: Final = ("train-early", "train", "train-central")
 
 

@@ -264,6 +264,6 @@ def test_a_changed_log_is_read_again(tmp_path: Path) -> None:
     log.write_text("user,item,timestamp\nu,i,1\n", encoding="utf-8")
     (prepare,) = (stage for stage in STAGES if stage.name == "prepare")
     config = config_from_dict({"data": {"path": str(log)}})
-    before = prepare.depends(config)
+    before = prepare.outside(config)
     log.write_text("user,item,timestamp\nu,i,1\nu,j,2\n", encoding="utf-8")
-    assert prepare.depends(config) != before
+    assert prepare.outside(config) != before

@@ -80,9 +80,11 @@ def test_ratings_without_a_header_are_told_by_their_first_lines(tmp_path: Path) 
 
 
 def test_form_is_told_by_content_and_not_by_name(tmp_path: Path) -> None:
-    log = read(tmp_path, "x,11,3,pv\n7,11,3,pv,100\n7,12,3,buy,101\n", "export.txt")
+    log = read(tmp_path, "7,11,3,pv,100\nx,11,3,pv\n7,12,3,buy,101\n", "export.txt")
     assert events(log) == [("7", "11", 100), ("7", "12", 101)]
-    assert log.report.bad_lines == [1]
+    assert log.report.bad_lines == [2]
+    with pytest.raises(DataError, match=r"it has x, 11, 3, pv.*later lines look like taobao: data\.format"):
+        read(tmp_path, "x,11,3,pv\n7,11,3,pv,100\n7,12,3,buy,101\n", "export.txt")
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -199,12 +201,12 @@ REFUSED = {
     "missing column": (b"uid,item,timestamp\na,b,1\n", r"no column 'user' \(it has uid, item, timestamp\): set"),
     "no header": (b"1,2,3\n4,5,6\n", r"no column 'user' \(it has 1, 2, 3\): .*header line"),
     "two columns of one name": (b"user,user,item,timestamp\na,a,b,1\n", r"two columns of one name .*: rename one"),
-    "open quote": (HEADER.encode() + b'a,"b,1\nc,d,2\n', r"EOF inside string.*: look for an open quote"),
-    "cut gzip": (gzip.compress(HEADER.encode() + b"a,b,1\n" * 99_999)[:-30], r"ended before.*: mend or replace"),
-    "cut gzip header": (gzip.compress(HEADER.encode())[:15], r"mend or replace"),
+    "open quote": (HEADER.encode() + b'a,"b,1\nc,d,2\n', r"line 2 opens a quote that is not closed .*: close it"),
+    "cut gzip": (gzip.compress(HEADER.encode() + b"a,b,1\n" * 99_999)[:-30], r"ended before.*: repair or replace"),
+    "cut gzip header": (gzip.compress(HEADER.encode())[:15], r"repair or replace"),
     "UTF-16": (HEADER.encode("utf-16"), r"UTF-16: convert it"),
-    "binary": (bytes(range(256)) * 9, r"no column 'user'"),
-    "not Parquet": (b"PAR1 or so", r"(mend or replace|needs pyarrow)"),
+    "binary": (bytes(range(256)) * 9, r"NUL bytes in its first line"),
+    "not Parquet": (b"PAR1 or so", r"(repair or replace|needs pyarrow)"),
     "nothing kept": (b"user,item,timestamp,behavior\na,b,1,pv\n", r"no row passes data.keep: change it"),
     "missing filter column": (HEADER.encode() + b"a,b,1\n", r"no column 'behavior' .*: set data.keep"),
 }
@@ -239,7 +241,7 @@ def test_location(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (tmp_path / "shop" / name).touch()
         assert find_log(DataConfig(set="shop")).name == name
         assert find_log(DataConfig(path=str(tmp_path / "shop"))).name == name
-    with pytest.raises(DataError, match=r"no file .*nothing\.csv: mend data\.path"):
+    with pytest.raises(DataError, match=r"no file .*nothing\.csv: correct data\.path"):
         find_log(DataConfig(set="shop", path=str(tmp_path / "nothing.csv")))
 
 

@@ -171,7 +171,7 @@ def test_time_as_a_date_in_the_unit_of_the_log() -> None:
 @pytest.mark.parametrize(
     ("split", "kind", "message"),
     [
-        (SplitConfig(kind="time", time="soon"), ConfigError, r"'soon' is neither .*: mend it"),
+        (SplitConfig(kind="time", time="soon"), ConfigError, r"'soon' is neither .*: write it as 2020-09-13"),
         (SplitConfig(kind="time", time="0"), DataError, r"no event before the cut-off 0 \(the log runs from 1 to 9\)"),
         (SplitConfig(kind="time", time="99"), DataError, r"no event after the cut-off 99 .*: change \[split\]"),
     ],
