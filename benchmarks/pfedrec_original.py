@@ -109,7 +109,7 @@ def main() -> None:
         sys.exit("error: name a checkout of IJCAI-23-PFedRec with --original")
     for name in ("OMP", "OPENBLAS", "MKL"):
         os.environ[f"{name}_NUM_THREADS"] = "1"
-    from pocketrec.cloud.config.run import build_config, read_tables
+    from pocketrec.cloud.config.load import build_config, read_tables
     from pocketrec.cloud.data.readers import read_log
     from pocketrec.cloud.federated.pfedrec.config import PFedRecRun
     from pocketrec.cloud.federated.pfedrec.data import split_log
