@@ -60,7 +60,7 @@ def test_killed_again_and_again_it_ends_with_the_same_files(tmp_path: Path) -> N
     assert whole.wait() == 0
     seconds = time.monotonic() - started
     expected = files(tmp_path / "whole")
-    assert len(expected) == 8
+    assert len(expected) == 9
     chance, killed = random.Random(1), 0
     while killed < kills:
         process = begin(source, tmp_path / "killed")
@@ -78,10 +78,10 @@ def test_killed_again_and_again_it_ends_with_the_same_files(tmp_path: Path) -> N
 
 def test_what_a_killed_process_left_is_swept_away(tmp_path: Path) -> None:
     source, run = tmp_path / "UserBehavior.csv", tmp_path / "run"
-    write_log(source, 300)
+    write_log(source, 3000)
     for left in ("cloud/.before.npz.4711.tmp", "devices/.after.npz.4711.tmp", ".summary.json.4711.tmp"):
         (run / "data" / left).parent.mkdir(parents=True, exist_ok=True)
         (run / "data" / left).write_bytes(b"half of it")
     assert begin(source, run).wait() == 0
     assert not list(run.rglob("*.tmp"))
-    assert len(files(run)) == 8
+    assert len(files(run)) == 9

@@ -296,7 +296,7 @@ def test_cloud_files_do_not_depend_on_what_comes_later(tmp_path: Path) -> None:
     """D1, the strong way: with any other future, the cloud's files are the same, byte for byte."""
     split = SplitConfig(kind="time", time="60")
     one = run_prepare(tmp_path / "one", PAST + LATER, split)
-    other = run_prepare(tmp_path / "other", [("x", "y", 10_000 + i) for i in range(9)] + PAST + LATER[:3], split)
+    other = run_prepare(tmp_path / "other", [("x", "y", 10_000 + i) for i in range(9)] + PAST + LATER[:9], split)
     assert contents(one / "data" / "cloud") == contents(other / "data" / "cloud")
     assert contents(one / "data" / "devices") != contents(other / "data" / "devices")
 
