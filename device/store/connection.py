@@ -56,8 +56,10 @@ def connect(path: Path, *, read_only: bool = False, locks: bool = True) -> sqlit
             connection.execute("PRAGMA application_id")  # takes the first lock
         except sqlite3.OperationalError as error:
             if _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR) and (reason := no_locks(path.parent)):
-                raise StorageError(f"{path.parent} is on a file system without locks ({reason}): name an event store "
-                                   "on a local one, such as ext4, xfs, btrfs, f2fs or APFS, with --store") from None  # fmt: skip
+                raise StorageError(
+                    f"{path.parent} is on a file system without locks ({reason}): name an event store on a local one, "
+                    "such as ext4, xfs, btrfs, f2fs or APFS, with --store"
+                ) from None
         connection.execute(f"PRAGMA busy_timeout = {int(_WAIT * 1000)}")
         for pragma in ("synchronous = FULL", "secure_delete = ON", "fullfsync = ON", "checkpoint_fullfsync = ON",
                        "trusted_schema = OFF", "temp_store = MEMORY"):  # fmt: skip

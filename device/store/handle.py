@@ -40,7 +40,7 @@ KEEP: Final = 100_000
 _CHECK: Final = b"pocketrec event store"  # sealed in `meta`, so that a wrong key is noticed
 
 
-_OPEN: Final["WeakSet[StoreFile]"] = WeakSet()
+_OPEN: Final[WeakSet[StoreFile]] = WeakSet()
 
 
 def open_here(path: Path) -> bool:
