@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
+    from pocketrec.device.store.database import EventStore
     from pocketrec.device.store.events import Events
 
 
@@ -47,6 +49,12 @@ def key_of(args: argparse.Namespace) -> bytes | None:
     from pocketrec.device.store.sealing import read_key
 
     return read_key(args.secret)
+
+
+def warn_if_read_only(store: EventStore | None) -> None:
+    """Say in one line on standard error why a store can only be read."""
+    if store is not None and store.read_only:
+        print(f"warning: {store.path} can only be read ({store.read_only}): nothing can be recorded", file=sys.stderr)
 
 
 def read(args: argparse.Namespace) -> Events:

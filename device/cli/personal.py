@@ -25,6 +25,7 @@ from pocketrec.device.cli.options import (
     state_path,
     store_options,
     store_path,
+    warn_if_read_only,
 )
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def run_recommend(args: argparse.Namespace) -> int:
     if args.now is not None and not math.isfinite(args.now):
         raise DataError("--now must be a finite number: give Unix seconds, or leave it out for the clock")
     recommender = _recommender(args)
+    warn_if_read_only(recommender.store)
     if args.events is not None:
         recommender.add(read(args))
     if not args.new_user and not recommender.is_known():

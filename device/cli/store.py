@@ -23,6 +23,7 @@ from pocketrec.device.cli.options import (
     state_path,
     store_options,
     store_path,
+    warn_if_read_only,
 )
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def run_export_data(args: argparse.Namespace) -> int:
     if path is not None:
         with _opened(args) as store:
             count = store.export(args.out)
+            warn_if_read_only(store)
     else:
         count = _export_of_state(args)
     print(f"wrote {count} events to {args.out}")
@@ -190,8 +192,9 @@ def run_store(args: argparse.Namespace) -> int:
         table: dict[str, Any] = {
             "store": str(path), "events": len(held), "items": len(set(held.items)),
             "first": min(times, default=None), "last": max(times, default=None), "keep": store.keep,
-            "encrypted": store.sealed, "bytes": path.stat().st_size,
+            "encrypted": store.sealed, "bytes": path.stat().st_size, "read_only": store.read_only,
         }  # fmt: skip
+        warn_if_read_only(store)
     if args.action == "retain":
         table["gone"] = gone
     print_table([(key, str(value)) for key, value in table.items()])

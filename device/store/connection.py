@@ -38,7 +38,7 @@ def connect(path: Path, *, read_only: bool = False, locks: bool = True) -> sqlit
         path: the file.
         read_only: nothing is written to it.
         locks: off, with `read_only`: take no locks and make no file beside it. For a folder in which no file can be
-            made, and so no other process can write.
+            made, and so no other process can write either.
 
     Raises:
         StorageError: the file system has no locks.
@@ -46,8 +46,10 @@ def connect(path: Path, *, read_only: bool = False, locks: bool = True) -> sqlit
     """
     import sqlite3
 
-    mode = ("ro" if read_only else "rw") + ("" if locks else "&nolock=1")
-    address = f"{path.absolute().as_uri()}?mode={mode}"
+    query = "ro" if read_only else "rw"
+    if not locks:
+        query += "&vfs=unix-none" if _has_log(path) else "&immutable=1"
+    address = f"{path.absolute().as_uri()}?mode={query}"
     connection = sqlite3.connect(address, timeout=0, isolation_level=None, check_same_thread=False, uri=True)
     try:
         if not locks:
@@ -157,6 +159,14 @@ def flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _has_log(path: Path) -> bool:
+    """Whether a process that did not end properly has left events in the log."""
+    try:
+        return os.stat(f"{path}-wal").st_size > 0
+    except OSError:
+        return False
 
 
 def _code(error: sqlite3.Error) -> int:
