@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pocketrec.device.base import forks
+from pocketrec.device.base import forks, held
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import BundleError, ConfigError, StateError
 from pocketrec.device.contract import names as contract
@@ -60,6 +60,7 @@ class Model:
         self._held = False  # the lock, by a fork
         self._carried: dict[str, Array] | None = None  # weights, from before a fork to the child's first call
         self._interpreter, self.runtime = load_interpreter(path, runtime, threads)
+        self._watched = held.Watched(path) if os.path.getsize(path) > held.SMALL else None
         self._lock = threading.Lock()
         self._runners: dict[str, Any] = {}
         self._inputs: dict[str, dict[str, tuple[tuple[int, ...], Any]]] = {}
@@ -264,6 +265,8 @@ class Model:
     def _call(self, name: str, inputs: dict[str, Any]) -> dict[str, Array]:
         with self._lock:
             self._own()
+            if self._watched is not None:
+                self._watched.check()
             return self._run(name, inputs)
 
     def _run(self, name: str, inputs: dict[str, Any]) -> dict[str, Array]:
