@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pocketrec.device.cli.places import file_name, personal_folder
 
 if TYPE_CHECKING:
     import argparse
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 
 def default_state(bundle: str | Path, user: str | None) -> Path:
     """Where a user's state is kept if nobody says: in ``<bundle>.states/``, under a hash of the user id."""
-    folder = Path(bundle)
-    name = folder.name[: -len(".zip")] if folder.name.endswith(".zip") else folder.name
-    key = hashlib.sha256((user or "").encode(errors="surrogatepass")).hexdigest()[:16]
-    return folder.absolute().with_name(f"{name or 'bundle'}.states") / f"{key}.state"
+    return personal_folder(bundle, user) / f"{file_name(user)}.state"
 
 
 def default_store(bundle: str | Path, user: str | None) -> Path:

@@ -27,6 +27,7 @@ from pocketrec.device.cli.options import (
     store_path,
     warn_if_read_only,
 )
+from pocketrec.device.cli.places import remember
 
 if TYPE_CHECKING:
     import argparse
@@ -124,6 +125,7 @@ def run_personalise(args: argparse.Namespace) -> int:
         print(f"not trained: {report.reason}")
         return 0
     path = recommender.save()
+    remember(args.bundle, args.user)
     table: dict[str, Any] = {
         "user": args.user or "",
         **report.to_dict(),

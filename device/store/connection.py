@@ -25,6 +25,8 @@ from pocketrec.device.store.places import folder_locked, no_locks, unwritable
 if TYPE_CHECKING:
     import sqlite3
 
+#: What an event store, as every SQLite file, begins with.
+MAGIC: Final = b"SQLite format 3\0"
 #: "PKRR", in the header of the file, by which an event store is known from other databases.
 APPLICATION: Final = 0x504B5252
 
@@ -105,8 +107,8 @@ def translated(path: Path) -> Iterator[None]:
             raise StorageError(f"cannot write {path}: {cause}: free some space or name a folder that can be "
                                "written") from None  # fmt: skip
         if code == sqlite3.SQLITE_NOTADB:
-            raise StoreError(f"{path} is not an event store: name another file with --store, or remove this one"
-                             ) from None  # fmt: skip
+            raise StoreError(f"{path} is not an event store, or its beginning is damaged: name another file with "
+                             "--store, or run `pocketrec store repair`") from None  # fmt: skip
         raise damaged(path, str(error)) from None
     except OSError as error:
         raise storage_error(path, error) from None

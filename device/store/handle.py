@@ -7,11 +7,12 @@ closed before a fork, and parent and child open it again. This module knows noth
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import IO, TYPE_CHECKING, Any, Final, Self
 from weakref import WeakSet
 
 from pocketrec.device.base import forks
@@ -40,6 +41,9 @@ KEEP: Final = 100_000
 _CHECK: Final = b"pocketrec event store"  # sealed in `meta`, so that a wrong key is noticed
 
 
+# Where SQLite locks a file ("pending" byte and the shared range after it, in its file format's "lock-byte page").
+_LOCKS_AT: Final = 0x40000000
+_LOCK_BYTES: Final = 512
 _OPEN: Final[WeakSet[StoreFile]] = WeakSet()
 
 
@@ -47,6 +51,34 @@ def open_here(path: Path) -> bool:
     """Whether a store of this process has the file open."""
     place = inode(path)
     return any(store._connection is not None and store._file == place for store in list(_OPEN))
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[IO[bytes]]:
+    """The file, opened beside SQLite and held, so that no other process has it open or opens it until it is replaced.
+
+    SQLite's own exclusive lock would do the same, but not on a file with a damaged first page. The descriptor is this
+    process's only one on the file, as `open_here` makes sure: closing it takes no lock from anybody.
+
+    Raises:
+        StoreError: this process or another has it open.
+    """
+    if open_here(path):
+        raise StoreError(f"{path} is open in this process: close it first")
+    try:
+        import fcntl
+    except ImportError:  # Windows lets no file go that somebody has open
+        with open(path, "rb") as file:
+            yield file
+        return
+    with open(path, "r+b") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCK_BYTES, _LOCKS_AT)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise StoreError(f"{path} is open in another process: end it first") from None
+            raise
+        yield file
 
 
 class StoreFile:

@@ -7,7 +7,6 @@ read is read in two parts.
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Iterator
@@ -17,16 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pocketrec.device.base.errors import StoreError
 from pocketrec.device.base.files import sync_folder
-from pocketrec.device.store.connection import application_of, connect, translated
+from pocketrec.device.store.connection import MAGIC, connect, translated
 from pocketrec.device.store.database import EventStore
-from pocketrec.device.store.handle import open_here
+from pocketrec.device.store.handle import alone
 
 if TYPE_CHECKING:
     import sqlite3
 
-# Where SQLite locks a file ("pending" byte and the shared range after it, in its file format's "lock-byte page").
-_LOCKS_AT: Final = 0x40000000
-_LOCK_BYTES: Final = 512
 _LAST: Final = 1 << 20  # the largest number that is looked for where the store cannot tell
 
 
@@ -58,13 +54,11 @@ def repair_store(path: str | Path, key: bytes | None = None, *, ours: bool = Fal
     kept = Path(f"{path}.damaged")
     if not path.exists():
         raise StoreError(f"no event store {path}: name another file with --store")
-    with translated(path):
-        begins = path.stat().st_size > 0 and application_of(path) is not None
-    if not begins and not ours:
-        raise StoreError(f"{path} is no event store by its first bytes and was left alone: name another --store")
     if kept.exists():
         raise StoreError(f"{kept} is in the way: move it, or delete it when nothing in it is wanted")
-    with translated(path), _alone(path):
+    with translated(path), alone(path) as file:
+        if not ours and file.read(len(MAGIC)) != MAGIC:
+            raise StoreError(f"{path} is no event store by its first bytes and was left alone: name another --store")
         return _replaced(path, kept, key)
 
 
@@ -96,33 +90,6 @@ def _replaced(path: Path, kept: Path, key: bytes | None) -> Repaired:
                 with contextlib.suppress(OSError):
                     os.unlink(f"{made}{suffix}")
     return Repaired(saved, lost, kept)
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the whole file, so that no other process has it open or opens it until it is replaced.
-
-    SQLite's own exclusive lock would do the same, but not on a file with a damaged first page. The descriptor is this
-    process's only one on the file, as `open_here` makes sure: closing it takes no lock from anybody.
-
-    Raises:
-        StoreError: this process or another has it open.
-    """
-    if open_here(path):
-        raise StoreError(f"{path} is open in this process: close it first, then repair it")
-    try:
-        import fcntl
-    except ImportError:  # Windows lets no file go that somebody has open
-        yield
-        return
-    with open(path, "r+b") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, _LOCK_BYTES, _LOCKS_AT)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise StoreError(f"{path} is open in another process: end it first, then repair the store") from None
-            raise
-        yield
 
 
 def _copied(damaged: Path, store: EventStore) -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pocketrec.device.base.errors import StorageError, StoreError
 from pocketrec.device.base.files import sweep, sync_folder
-from pocketrec.device.store.connection import APPLICATION, application_of, connect, translated
+from pocketrec.device.store.connection import APPLICATION, MAGIC, application_of, connect, translated
+from pocketrec.device.store.handle import alone
 
 
 def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
@@ -31,7 +32,7 @@ def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(translated(path))
         if path.exists():
-            if not ours and path.stat().st_size and application_of(path) != APPLICATION:
+            if not ours and path.stat().st_size and not _is_ours(path):
                 raise StoreError(f"{path} is not an event store and was not deleted: name another file with --store")
             with contextlib.suppress(sqlite3.Error, StorageError):  # a damaged or busy one is only deleted
                 stack.enter_context(_emptied(path))
@@ -44,6 +45,15 @@ def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
                 deleted.append(file_path)
         sync_folder(path.parent)
     return deleted
+
+
+def _is_ours(path: Path) -> bool:
+    application = application_of(path)
+    if application is None:  # no database, or one with a damaged header: its first bytes tell
+        with alone(path) as file:
+            head = file.read(100)
+        return head.startswith(MAGIC) and int.from_bytes(head[68:72], "big") == APPLICATION
+    return application == APPLICATION
 
 
 @contextlib.contextmanager

@@ -43,12 +43,16 @@ for words in json.loads(sys.argv[1]):
 """
 
 
-def commands(words: list[list[object]], *, before: str = "", environment: dict[str, str] | None = None) -> list[dict]:
-    """Run commands in a mount namespace of their own, after `before`, a line of shell."""
+def commands(
+    words: list[list[object]], *, before: str = "", environment: dict[str, str] | None = None, privileges: bool = True
+) -> list[dict]:
+    """Run commands: after `before` (shell) in a mount namespace of their own, or without root's privileges."""
     texts = json.dumps([[str(word) for word in line] for line in words])
     line = [sys.executable, "-c", COMMANDS, texts]
     if before:
         line = ["unshare", "-m", "sh", "-ec", f'{before}; exec "$0" "$@"', *line]
+    if not privileges:
+        line = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *line]
     done = subprocess.run(line, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
     assert done.returncode == 0, done.stderr
     return [json.loads(text) for text in done.stdout.splitlines()]
@@ -116,6 +120,20 @@ def test_reading_from_a_full_disk_and_recording_when_there_is_room_again(folder:
     assert "No space left on device" in results[4]["err"][0]
     assert (results[5]["status"], results[5]["json"]["held"]) == (0, 3)
     check_reading(results[6:], "No space left on device", 3)
+
+
+@pytest.mark.skipif(
+    shutil.which("setpriv") is None or os.geteuid() != 0, reason="needs root, and `setpriv` of util-linux"
+)
+def test_reading_what_may_not_be_written(folder: Path, tmp_path: Path) -> None:
+    user = ("--bundle", folder, "--user", "u1")
+    assert commands([["record", *user, "--item", "item 3", "item 7"]])[0]["status"] == 0
+    kept = folder.parent / "bundle.states"
+    for path in (kept, *kept.iterdir()):
+        os.chown(path, 65534, 65534)
+        path.chmod(0o755)
+    results = commands(reading(user, tmp_path / "out.csv"), privileges=False)
+    check_reading(results, "Permission denied", 2)
 
 
 NO_LOCKS = """
