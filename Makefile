@@ -2,7 +2,8 @@
 #
 #   PYTHON=...       the interpreter (default: the first of python3.11, python3.12, python3.13, python3 that will do)
 #   OUT=...          run directory of `make demo` (default: runs/demo)
-#   PYTEST_ARGS=...  passed on to pytest by `make test` and `make check`
+#   PYTEST_ARGS=...  passed on to pytest by the parts of `make test`, `make test-long` and `make check`
+#   VENV=... BUILD=...  where environments (.venv, .venv-litert, ...) and all that is built go (default: .venv, build)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -10,6 +11,10 @@
 SHELL := /bin/sh
 
 OUT ?= runs/demo
+VENV ?= .venv
+BUILD ?= build
+RESULTS ?= $(abspath $(BUILD)/results)
+DIST := $(if $(filter build,$(BUILD)),dist,$(BUILD)/dist)
 UV_VERSION := 0.13.8
 
 # $(call usable,INTERPRETER,LOW,HIGH) holds where it runs, can make environments, and is Python 3.LOW to 3.HIGH.
@@ -20,9 +25,11 @@ PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3; do if $(cal
 endif
 VERSION := $(shell "$(PYTHON)" -c 'import platform; print(platform.python_version())' 2>/dev/null)
 # tflite-runtime has no wheels after Python 3.11.
+ifeq ($(origin PYTHON_TFLITE),undefined)
 PYTHON_TFLITE := $(shell for p in "$(PYTHON)" python3.11; do if $(call usable,$$p,11,11); then echo "$$p"; break; fi; done)
+endif
 
-BIN := .venv/bin
+BIN := $(VENV)/bin
 SOURCES := $(shell find pocketrec cloud export device -name '*.py') pocketrec/py.typed pyproject.toml README.md
 
 export OPENBLAS_NUM_THREADS ?= 1
@@ -37,7 +44,7 @@ unexport PYTHONPATH PYTHONHOME
 help: ## list the tasks
 	@echo "PocketRec: recommendation trained in the cloud and made personal on the device."
 	@echo
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z0-9.-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 26
 	@echo
 	@echo "Python: $(if $(VERSION),$(PYTHON) ($(VERSION)),none found; set PYTHON=/path/to/python3.11)"
 
@@ -51,23 +58,23 @@ python:
 # $(call install,ENVIRONMENT,ARGUMENTS): with uv, which takes seconds; with pip where uv cannot be had.
 pip = -m pip install --quiet --disable-pip-version-check
 install = { test -x $(BIN)/uv && $(BIN)/uv pip install --quiet --python $(1)/bin/python $(2); } || $(1)/bin/python $(pip) $(2)
-install-wheel = $(1)/bin/python $(pip) --no-deps --force-reinstall dist/*.whl && touch $(1)/.wheel
+install-wheel = $(1)/bin/python $(pip) --no-deps --force-reinstall $(DIST)/*.whl && touch $(1)/.wheel
 
 # The locked environment: TensorFlow, the runtimes, the tools.
-.venv/.locked-$(VERSION): requirements.txt | python
-	@echo "installing the locked environment into .venv (Python $(VERSION))"
-	@rm -rf .venv && "$(PYTHON)" -m venv .venv
+$(VENV)/.locked-$(VERSION): requirements.txt | python
+	@echo "installing the locked environment into $(VENV) (Python $(VERSION))"
+	@rm -rf $(VENV) && "$(PYTHON)" -m venv $(VENV)
 	@$(BIN)/python $(pip) uv==$(UV_VERSION) || echo "uv cannot be had here: going on with pip, which is slower"
-	@$(call install,.venv,-r requirements.txt)
+	@$(call install,$(VENV),-r requirements.txt)
 	@touch $@
 
-build/.wheel: $(SOURCES) .venv/.locked-$(VERSION)
-	@rm -rf dist build/lib build/bdist.* && mkdir -p build
-	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+$(BUILD)/.wheel: $(SOURCES) $(VENV)/.locked-$(VERSION)
+	@rm -rf $(DIST) build/lib build/bdist.* && mkdir -p $(BUILD)
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir $(DIST) .
 	@touch $@
 
-.venv/.wheel: build/.wheel
-	@$(call install-wheel,.venv)
+$(VENV)/.wheel: $(BUILD)/.wheel
+	@$(call install-wheel,$(VENV))
 
 # Two boards: neither TensorFlow nor pandas. Made anew when their packages or their Python change.
 TESTING := pytest==9.2.0 hypothesis==6.170.15 cryptography==50.0.2
@@ -80,29 +87,29 @@ test "$$(cat $(1)/.packages 2>/dev/null)" = "$(2) $(VERSION) $(3)" || { echo "in
 	"$(2)" -m venv $(1) && { $(call install,$(1),$(3)); } && echo "$(2) $(VERSION) $(3)" >$(1)/.packages; } || { rm -rf $(1); exit 1; }
 endef
 
-.venv-tflite/.wheel: build/.wheel
-	@$(call install-board,.venv-tflite,$(PYTHON_TFLITE),$(TFLITE))
-	@$(call install-wheel,.venv-tflite)
+$(VENV)-tflite/.wheel: $(BUILD)/.wheel
+	@$(call install-board,$(VENV)-tflite,$(PYTHON_TFLITE),$(TFLITE))
+	@$(call install-wheel,$(VENV)-tflite)
 
-.venv-litert/.wheel: build/.wheel
-	@$(call install-board,.venv-litert,$(PYTHON),$(LITERT))
-	@$(call install-wheel,.venv-litert)
+$(VENV)-litert/.wheel: $(BUILD)/.wheel
+	@$(call install-board,$(VENV)-litert,$(PYTHON),$(LITERT))
+	@$(call install-wheel,$(VENV)-litert)
 
 .PHONY: install
-install: .venv/.wheel ## make the environment; afterwards .venv/bin/pocketrec is there
+install: $(VENV)/.wheel ## make the environment; afterwards .venv/bin/pocketrec is there
 
 # All but spark, of whose 480 MB only `make test-distributed` has need: it has an environment of its own.
 LOCKED := device cloud parquet secure dev
 
 .PHONY: lock
-lock: .venv/.locked-$(VERSION) ## bring requirements.txt up to date with pyproject.toml
+lock: $(VENV)/.locked-$(VERSION) ## bring requirements.txt up to date with pyproject.toml
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		$(LOCKED:%=--extra %) --no-annotate pyproject.toml -o requirements.txt
 
 # --- tasks ------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: .venv/.wheel ## the whole way on synthetic data, then one user's device: about 90 s
+demo: $(VENV)/.wheel ## the whole way on synthetic data, then one user's device: about 90 s
 	@$(BIN)/pocketrec run configs/demo.toml --out "$(OUT)"
 	@echo && echo "One device of the fleet:"
 	@set -e; \
@@ -112,130 +119,205 @@ demo: .venv/.wheel ## the whole way on synthetic data, then one user's device: a
 	echo "\$$ pocketrec recommend --bundle $(OUT)/bundle --user $$user --state $(OUT)/device/state"; \
 	$(BIN)/pocketrec recommend --bundle "$(OUT)/bundle" --user "$$user" --state "$(OUT)/device/state"
 
-# Tests run in build/test, where nothing but the installed wheel answers to `import pocketrec`.
-BUNDLE := build/test/bundle
-pytest = @cd build/test && PYTHONSAFEPATH=1 POCKETREC_INSTALLED=1 POCKETREC_TEST_BUNDLE="$(abspath $(BUNDLE))" \
-	../../$(1)/bin/python -m pytest -q -c ../../pyproject.toml --rootdir ../.. -p no:cacheprovider $(PYTEST_ARGS)
+# Several processes: a Spark cluster, TensorFlow workers. pyspark lies over .venv, in an environment of its own.
+JAVA := $(shell command -v java)
+ifneq ($(JAVA),)
+DISTRIBUTED := $(VENV)-spark
+SPARK := $(VENV)-spark/.pyspark-$(VERSION)
+else
+DISTRIBUTED := $(VENV)
+endif
+
+# Tests run in build/test, where nothing but the installed wheel answers to `import pocketrec`. Each part of a suite is a
+# target of its own, which leaves a JUnit file in build/results; tests/parts.py runs several and counts.
+BUNDLE := $(BUILD)/test/bundle
+TESTS := $(CURDIR)/tests
+pytest = @mkdir -p $(BUILD)/test "$(RESULTS)" && cd $(BUILD)/test && \
+	PYTHONSAFEPATH=1 POCKETREC_INSTALLED=1 POCKETREC_TEST_BUNDLE="$(abspath $(BUNDLE))" \
+	$(abspath $(1))/bin/python -m pytest -q -c $(CURDIR)/pyproject.toml --rootdir $(CURDIR) -p no:cacheprovider \
+	--junitxml="$(RESULTS)/$@.xml"
+parts = @"$(PYTHON)" tests/parts.py --results "$(RESULTS)"
+# $(call skipped,REASON): the part cannot run here, which is a failure where CI=true.
+skipped = @mkdir -p "$(RESULTS)" && echo "$(1)" | tee "$(RESULTS)/$@.skipped"
 
 # Two files of tests at a time: most of them use one core.
-SPREAD := -n 2 --dist loadfile
+CORES := $(shell "$(PYTHON)" tests/parts.py --cores 2>/dev/null)
+SPREAD := $(if $(filter 1,$(CORES)),,-n 2 --dist loadfile)
+CLOUD := --ignore $(TESTS)/device --ignore $(TESTS)/distributed $(TESTS)
+FAST := not slow and not long and not real_data and not java
+# In the long suites property tests try ten times as many examples, 1,000 processes are killed, 10,000 files altered.
+MORE := long or scaled or hypothesis
 
-$(BUNDLE)/manifest.json: .venv/.wheel tests/make_bundle.py
-	@echo "exporting the bundle that the device tests use" && rm -rf $(BUNDLE) && mkdir -p build/test
-	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../tests/make_bundle.py bundle 2>bundle.log || { cat bundle.log; exit 1; }
+$(BUNDLE)/manifest.json: $(filter %.py,$(SOURCES)) requirements.txt tests/make_bundle.py | $(VENV)/.wheel
+	@echo "exporting the bundle that the device tests use" && rm -rf $(BUNDLE) && mkdir -p $(BUILD)/test
+	@cd $(BUILD)/test && PYTHONSAFEPATH=1 $(abspath $(BIN))/python $(TESTS)/make_bundle.py bundle 2>bundle.log || \
+		{ cat bundle.log; exit 1; }
 
-# Two at a time, each with its output in one piece; test-cloud by itself has two files at work.
+# A part with :2 has two files of tests at work.
+SHORT := test-cloud:2 test-litert $(if $(PYTHON_TFLITE),test-tflite) test-android
+LONG := test-python3.13:2 test-long-cloud:2 test-long-device test-arm64 test-distributed test-app
+TESTED := $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel)
+
 .PHONY: test
-test: ## every test, against the built wheel; the device's also without TensorFlow
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-tflite test-litert test-arm64
-	@$(MAKE) --no-print-directory test-cloud
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-distributed test-android
+test: $(TESTED) ## all tests but the long ones, against the built wheel: at most 7 minutes on two cores
+	$(parts) $(SHORT)
+
+.PHONY: test-long
+test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13, screens, ...: at most 25 minutes
+	$(parts) $(LONG)
+
+.PHONY: ci
+ci: $(TESTED) $(SPARK) ## what .ci/run does: ruff, mypy, make test and make test-long, counted together
+	$(parts) lint $(SHORT) $(LONG)
 
 .PHONY: test-tflite
 ifneq ($(PYTHON_TFLITE),)
-test-tflite: $(BUNDLE)/manifest.json .venv-tflite/.wheel
-	@echo "device tests without TensorFlow: tflite-runtime, numpy 1"
-	$(call pytest,.venv-tflite) ../../tests/device
+test-tflite: $(BUNDLE)/manifest.json $(VENV)-tflite/.wheel
+	@echo "device tests in which the runtime computes: tflite-runtime, numpy 1, without TensorFlow"
+	$(call pytest,$(VENV)-tflite) -m "runtime and not long" $(PYTEST_ARGS) $(TESTS)/device
 else
 test-tflite:
-	@echo "device tests with tflite-runtime: skipped, for there is no Python 3.11 here"
+	$(call skipped,no Python 3.11 here: tflite-runtime has no wheels for later ones)
 endif
 
 .PHONY: test-litert
-test-litert: $(BUNDLE)/manifest.json .venv-litert/.wheel
-	@echo "device tests without TensorFlow: ai-edge-litert, numpy 2"
-	$(call pytest,.venv-litert) ../../tests/device
-
-# On x86-64 Linux, under qemu's user mode, in an arm64 root of Debian that is kept in build/arm64. FULL=1: every device test.
-.PHONY: test-arm64
-test-arm64: $(BUNDLE)/manifest.json .venv-litert/.wheel $(if $(PYTHON_TFLITE),.venv-tflite/.wheel) ## device tests on emulated arm64, numbers compared with this machine's; FULL=1: all
-	@$(BIN)/python tests/arm64.py $(if $(FULL),--full) dist/*.whl $(BUNDLE) \
-		--native .venv-litert/bin/python $(if $(PYTHON_TFLITE),.venv-tflite/bin/python)
+test-litert: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel
+	@echo "device tests: ai-edge-litert, numpy 2, without TensorFlow"
+	$(call pytest,$(VENV)-litert) $(PYTEST_ARGS) $(TESTS)/device
 
 .PHONY: test-cloud
 test-cloud: $(BUNDLE)/manifest.json
 	@echo "all other tests: Python $(VERSION), TensorFlow"
-	$(call pytest,.venv) $(SPREAD) --ignore ../../tests/device --ignore ../../tests/distributed ../../tests
+	$(call pytest,$(VENV)) $(SPREAD) $(PYTEST_ARGS) $(CLOUD)
 
-# Several processes: a Spark cluster, TensorFlow workers. pyspark lies over .venv, in an environment of its own.
-JAVA := $(shell command -v java)
-ifneq ($(JAVA),)
-DISTRIBUTED := .venv-spark
+.PHONY: test-long-device
+test-long-device: export POCKETREC_LONG := 1
+test-long-device: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel ## the device's long tests: 1,000 kills, 10,000 altered files
+	@echo "long device tests: ai-edge-litert, numpy 2, without TensorFlow"
+	$(call pytest,$(VENV)-litert) -m "$(MORE)" $(PYTEST_ARGS) $(TESTS)/device
+
+.PHONY: test-long-cloud
+test-long-cloud: export POCKETREC_LONG := 1
+test-long-cloud: $(BUNDLE)/manifest.json ## the other long tests: every way with every optimizer, more examples
+	@echo "all other long tests: Python $(VERSION), TensorFlow"
+	$(call pytest,$(VENV)) $(SPREAD) -m "$(MORE)" $(PYTEST_ARGS) $(CLOUD)
+
+# The environments of the other interpreter lie beside ours; tflite-runtime has no wheels for it. pyenv's may be installed
+# without being on PATH.
+PYTHON_3_13 := $(shell for p in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13.*/bin/python3.13; do \
+	if $(call usable,$$p,13,13); then echo "$$p"; break; fi; done)
+
+.PHONY: test-python3.13
+ifneq ($(PYTHON_3_13),)
+test-python3.13: ## make test with Python 3.13, in environments of its own
+	@env -u MAKEFLAGS PYTHON="$(PYTHON_3_13)" PYTHON_TFLITE= VENV=$(VENV)-3.13 BUILD=$(BUILD)/python3.13 \
+		RESULTS="$(RESULTS)/$@" make --no-print-directory test
 else
-DISTRIBUTED := .venv
+test-python3.13:
+	$(call skipped,no Python 3.13 with venv here)
 endif
 
-.venv-spark/.pyspark-$(VERSION): .venv/.wheel
-	@test -e $@ || { echo "installing pyspark into .venv-spark"; \
-		rm -rf .venv-spark && "$(PYTHON)" -m venv .venv-spark && $(call install,.venv-spark,pyspark==4.3.0); }
+# On x86-64 Linux, under qemu's user mode, in an arm64 root of Debian that is kept in build/arm64. FULL=1: every device test.
+.PHONY: test-arm64
+test-arm64: $(TESTED) ## device tests on emulated arm64, numbers compared with this machine's; FULL=1: all
+	@mkdir -p "$(RESULTS)" && $(BIN)/python tests/arm64.py $(if $(FULL),--full) --results "$(RESULTS)/$@" $(DIST)/*.whl \
+		$(BUNDLE) --native $(VENV)-litert/bin/python $(if $(PYTHON_TFLITE),$(VENV)-tflite/bin/python)
+
+$(VENV)-spark/.pyspark-$(VERSION): $(VENV)/.wheel
+	@test -e $@ || { echo "installing pyspark into $(VENV)-spark"; \
+		rm -rf $(VENV)-spark && "$(PYTHON)" -m venv $(VENV)-spark && $(call install,$(VENV)-spark,pyspark==4.3.0); }
 	@site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
-		$(BIN)/python -c "$$site" > "$$(.venv-spark/bin/python -c "$$site")/under.pth" && touch $@
+		$(BIN)/python -c "$$site" > "$$($(VENV)-spark/bin/python -c "$$site")/under.pth" && touch $@
 
 .PHONY: test-distributed
-test-distributed: .venv/.wheel $(if $(JAVA),.venv-spark/.pyspark-$(VERSION)) ## a Spark cluster and TensorFlow workers, started, compared, stopped
+test-distributed: $(VENV)/.wheel $(SPARK) ## a Spark cluster and TensorFlow workers, started, compared, stopped
 	@echo "distributed tests: $(if $(JAVA),Spark cluster (master and two workers),Spark skipped: no Java)"
-	@mkdir -p build/test
-	$(call pytest,$(DISTRIBUTED)) $(SPREAD) ../../tests/distributed
+	$(call pytest,$(DISTRIBUTED)) $(PYTEST_ARGS) $(TESTS)/distributed
 
 # Java: compiled and tested by Maven against the same bundles, and against the Python runner itself.
 MAVEN := $(shell command -v javac >/dev/null 2>&1 && command -v mvn 2>/dev/null)
-REFERENCE := build/android/reference
+ANDROID := $(BUILD)/android
+REFERENCE := $(ANDROID)/reference
 
 .PHONY: test-android
 ifneq ($(MAVEN),)
-test-android: export POCKETREC_JAVA := java -cp $(abspath build/android/target/desktop/classes):$(abspath \
-	build/android/target/core/classes):$(HOME)/.m2/repository/net/java/dev/jna/jna/5.14.0/jna-5.14.0.jar pocketrec.desktop.Main
+test-android: export POCKETREC_JAVA := java -cp $(abspath $(ANDROID)/target/desktop/classes):$(abspath \
+	$(ANDROID)/target/core/classes):$(HOME)/.m2/repository/net/java/dev/jna/jna/5.14.0/jna-5.14.0.jar pocketrec.desktop.Main
 test-android: $(REFERENCE)/users.json ## the Java core and its desktop harness, compared with the Python runner
 	@echo "Java tests: core and desktop, LiteRT through its C API"
-	@$(MAVEN) -q -B -f android_harness/pom.xml -Dstyle.color=never -Dbuild.root=$(abspath build/android) \
-		-Dpocketrec.reference=$(abspath $(REFERENCE)) -Dpocketrec.python=$(abspath $(BIN))/python package
-	@$(BIN)/python android_harness/apk.py --compile-only --out build/android/apk && echo "compiled: app, against Android 14"
+	@rm -rf $(ANDROID)/target/*/surefire-reports
+	@$(MAVEN) -q -B -f android_harness/pom.xml -Dstyle.color=never -Dbuild.root=$(abspath $(ANDROID)) \
+		-Dpocketrec.reference=$(abspath $(REFERENCE)) -Dpocketrec.python=$(abspath $(BIN))/python package; status=$$?; \
+		mkdir -p "$(RESULTS)/$@" && cp $(ANDROID)/target/*/surefire-reports/TEST-*.xml "$(RESULTS)/$@/"; exit $$status
+	@$(BIN)/python android_harness/apk.py --compile-only --out $(ANDROID)/apk && echo "compiled: app, against Android 14"
 	@echo "pocketrec android run, the desktop harness in the app's place"
-	$(call pytest,.venv) ../../tests/machines/test_android_run.py -k test_run_ends
-	@sed -n 's/^Tests run: \([0-9]*\), Failures: \([0-9]*\).* in \(.*\)/\1 passed, \2 failed: \3/p' \
-		build/android/target/*/surefire-reports/*.txt
+	$(call pytest,$(VENV)) -m java $(PYTEST_ARGS) $(TESTS)/machines/test_android_run.py
 else
 test-android:
-	@echo "Java tests: skipped, for there is no JDK with Maven here"
+	$(call skipped,no JDK with Maven here)
 endif
 
-APK_BUNDLE ?= build/android/reference.zip
+APK_BUNDLE ?= $(ANDROID)/reference.zip
 
 .PHONY: apk
 apk: $(APK_BUNDLE) ## the Android app, signed with a debug key, with a bundle inside: needs Maven, aapt, zipalign, apksigner
-	@$(BIN)/python android_harness/apk.py --bundle "$(APK_BUNDLE)" --out build/android/apk
+	@$(BIN)/python android_harness/apk.py --bundle "$(APK_BUNDLE)" --out $(ANDROID)/apk
 
 .PHONY: screens
-screens: $(APK_BUNDLE) .venv/.wheel ## the app's screens, tested and drawn on a JVM: needs Maven and aapt; half a minute
-	@$(BIN)/python android_harness/layout.py --bundle "$(APK_BUNDLE)" --out build/android/apk --litert .venv
+screens: $(APK_BUNDLE) $(VENV)/.wheel ## the app's screens, tested and drawn on a JVM: needs Maven and aapt; half a minute
+	@$(BIN)/python android_harness/layout.py --bundle "$(APK_BUNDLE)" --out $(ANDROID)/apk --litert $(VENV)
 
-build/android/reference.zip: $(BUNDLE)/manifest.json
-	@mkdir -p build/android && rm -f $@ && cd $(BUNDLE).reference && \
-		../../../$(BIN)/python -m zipfile -c ../../android/reference.zip manifest.json model.tflite items.txt recipe.json MODEL_CARD.md
+# Both compile to the same folder, so one after the other.
+.PHONY: test-app
+test-app: screens apk ## screens and apk, as a part of make test-long
+
+$(ANDROID)/reference.zip: $(BUNDLE)/manifest.json
+	@mkdir -p $(ANDROID) && rm -f $@ && cd $(BUNDLE).reference && \
+		$(abspath $(BIN))/python -m zipfile -c $(abspath $@) manifest.json model.tflite items.txt recipe.json MODEL_CARD.md
 
 $(REFERENCE)/users.json: $(BUNDLE)/manifest.json android_harness/reference.py
 	@rm -rf $(REFERENCE) && mkdir -p $(REFERENCE)
-	@cd build/test && PYTHONSAFEPATH=1 ../../$(BIN)/python ../../android_harness/reference.py bundle $(abspath $(REFERENCE)) \
-		2>../android/reference.log || { cat ../android/reference.log; exit 1; }
+	@cd $(BUILD)/test && PYTHONSAFEPATH=1 $(abspath $(BIN))/python $(CURDIR)/android_harness/reference.py bundle \
+		$(abspath $(REFERENCE)) 2>$(abspath $(ANDROID))/reference.log || { cat $(abspath $(ANDROID))/reference.log; exit 1; }
 
 .PHONY: lint
-lint: .venv/.locked-$(VERSION)
+lint: $(VENV)/.locked-$(VERSION)
 	@mkdir -p build/tree/pocketrec && for part in cloud export device; do ln -sfn ../../../$$part build/tree/pocketrec/$$part; done
 	@for file in $(filter-out %/__pycache__,$(wildcard pocketrec/*)); do ln -sfn ../../../$$file build/tree/$$file; done
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 
 .PHONY: check
-check: lint $(BUNDLE)/manifest.json .venv-litert/.wheel ## ruff, mypy and the fast tests: under two minutes
-	$(call pytest,.venv-litert) -m "not slow and not real_data" ../../tests/device
-	$(call pytest,.venv) $(SPREAD) -m "not slow and not real_data" --ignore ../../tests/device --ignore ../../tests/distributed ../../tests
+check: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel ## ruff, mypy and the fast tests: at most two minutes on two cores
+	$(parts) lint check-device check-cloud:2
+
+.PHONY: check-device
+check-device: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel
+	$(call pytest,$(VENV)-litert) -m "$(FAST)" $(PYTEST_ARGS) $(TESTS)/device
+
+.PHONY: check-cloud
+check-cloud: $(BUNDLE)/manifest.json
+	$(call pytest,$(VENV)) $(SPREAD) -m "$(FAST)" $(PYTEST_ARGS) $(CLOUD)
 
 .PHONY: bench
-bench: $(BUNDLE)/manifest.json .venv-litert/.wheel $(if $(PYTHON_TFLITE),.venv-tflite/.wheel) ## latency and memory of the reference model on each runtime here
-	@for env in $(if $(PYTHON_TFLITE),.venv-tflite) .venv-litert; do \
-		$$env/bin/pocketrec bench --bundle $(BUNDLE).reference --calls 300; echo; done
+bench: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel) ## latency and memory of the reference model on each runtime here
+	@for env in $(if $(PYTHON_TFLITE),$(VENV)-tflite) $(VENV)-litert; do \
+		$$env/bin/pocketrec bench --bundle $(BUNDLE).reference --calls 300; echo; \
+		$$env/bin/python -P benchmarks/memory.py $(BUNDLE).reference; echo; done
+
+# `make measure` lists what there is, `make measure NAME` measures it: the words behind `measure` are names, not targets.
+ifeq ($(firstword $(MAKECMDGOALS)),measure)
+NAMES := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+.PHONY: $(NAMES)
+$(NAMES): measure
+	@:
+endif
+
+.PHONY: measure
+measure: $(VENV)/.wheel $(if $(NAMES),$(TESTED)) ## NAME: the figures of README and docs that need real logs or much time; without NAME: a list
+	@$(BIN)/python benchmarks/measure.py $(NAMES)
 
 .PHONY: clean
 clean: ## remove environments, builds and caches (runs/ stays)
-	@rm -rf .venv .venv-tflite .venv-litert .venv-spark build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-* build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -169,7 +169,7 @@ def _drop_unwritten_output() -> None:
 
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
-    if arguments and arguments[0] in ("run", "search", "compare", *_STAGES):
+    if arguments and arguments[0] in ("run", "search", "compare", "pfedrec", *_STAGES):
         return ": the same command goes on where this one was"
     return ""
 
@@ -212,16 +212,18 @@ _ON_A_DEVICE = {
     "bench": "commands.bench",
     "state": "device.cli.personal",
 }
+_OTHERS = ("search", "compare", "audit", "pfedrec", "publish", "android", "doctor", "events")
 COMMANDS = {
     **dict.fromkeys(("run", *_STAGES), "commands.run"),
-    **{name: f"commands.{name}" for name in ("search", "compare", "publish", "android", "doctor", "events")},
+    **{name: f"commands.{name}" for name in _OTHERS},
     **_ON_A_DEVICE,
 }
 
 _GROUPS = {
     "everything": ("run",),
     "before a run": ("search",),
-    "beside a run": ("compare",),
+    "beside a run": ("compare", "audit"),
+    "federated": ("pfedrec",),
     "one stage of a run": _STAGES,
     "for a server": ("publish",),
     "on a device (no TensorFlow needed)": tuple(_ON_A_DEVICE),

@@ -66,17 +66,20 @@ def main() -> int:
     parser.add_argument("bundle", type=Path, help="what tests/make_bundle.py wrote")
     parser.add_argument("--cache", type=Path, default=Path("build/arm64"), help="where the root is kept")
     parser.add_argument("--full", action="store_true", help="all device tests, not only those that compute")
+    parser.add_argument("--results", type=Path, help="write RESULTS.xml (JUnit), or a reason to RESULTS.skipped")
     parser.add_argument("--native", nargs="*", type=Path, default=[], help="Pythons of this machine, one a runtime")
     options = parser.parse_args()
     try:
         root = prepared(options.cache.absolute())
     except MissingError as missing:
         print(f"arm64 tests: skipped: {missing}", flush=True)
+        if options.results:
+            options.results.with_name(f"{options.results.name}.skipped").write_text(f"{missing}\n", encoding="utf-8")
         return 0
     started = time.monotonic()
     install(root, options.wheel, options.bundle)
     failed = not_equal(root, options.bundle, options.native)
-    failed += tests(root, options.full)
+    failed += tests(root, options.full, options.results)
     failed += bench(root)
     print(f"arm64, emulated: {'failed' if failed else 'good'}, {time.monotonic() - started:.0f} s", flush=True)
     return 1 if failed else 0
@@ -203,13 +206,18 @@ def not_equal(root: Path, bundle: Path, natives: list[Path]) -> int:
     return wrong
 
 
-def tests(root: Path, full: bool) -> int:
+def tests(root: Path, full: bool, results: Path | None) -> int:
     """Run device tests; 1 if one failed."""
-    files = ["tests/device"] if full else [f"tests/device/{name}" for name in QUICK]
+    quick = sorted(path.relative_to(TESTS.parent) for path in TESTS.rglob("device/**/*.py") if path.name in QUICK)
+    files = ["tests/device"] if full else [str(path) for path in quick]
     print(f"arm64 {TRAINING}: {' '.join(files)}", flush=True)
     chosen = ["-k", " and ".join(f"not {name}" for name in LEFT_OUT)]
-    words = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen, *files]
-    return int(subprocess.run(inside(root, *words, POCKETREC_RUNTIME=TRAINING), check=False).returncode != 0)
+    words = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "--junitxml=junit.xml", *chosen, *files]
+    status = subprocess.run(inside(root, *words, POCKETREC_RUNTIME=TRAINING), check=False).returncode
+    written = root / "tested" / "junit.xml"
+    if results and written.is_file():
+        shutil.copy(written, results.with_name(f"{results.name}.xml"))
+    return int(status != 0)
 
 
 BENCH = """

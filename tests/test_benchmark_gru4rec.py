@@ -26,7 +26,7 @@ def test_without_gru4rec_one_line_says_what_to_do(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_ours_and_the_baselines_are_judged_on_the_same_events() -> None:
     done = compare("--only", "ours", "--set", *SMALL)
     assert done.returncode == 0, done.stderr

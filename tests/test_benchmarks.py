@@ -32,7 +32,7 @@ def run(name: str, *arguments: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_bytes_ledger(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("", encoding="utf-8")
     named = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
@@ -56,7 +56,7 @@ def test_the_bytes_ledger(tmp_path: Path) -> None:
     assert any(form.startswith("lean, head 20") for form in forms)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_training_throughput() -> None:
     found = run("train_throughput.py", "--items", "300", "--steps", "2", "--calls", "2", "--batch", "8", "--embedding",
                 "8", "--hidden", "8", "--window", "5")  # fmt: skip
@@ -65,7 +65,7 @@ def test_training_throughput() -> None:
     assert row["events_per_s"] > 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_meta_learning_adapts_as_the_rehearsed_devices_do(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("", encoding="utf-8")
     recipe = {
@@ -89,3 +89,15 @@ def test_meta_learning_adapts_as_the_rehearsed_devices_do(tmp_path: Path) -> Non
     assert rows["global"]["mrr20"] == pytest.approx(base, abs=1e-4)
     assert rows["plain"]["mrr20"] == pytest.approx(base + gain, abs=1e-4)
     assert {"more training", "maml + rates, not adapted", "maml + rates, adapted"} < rows.keys()
+
+
+def test_the_memory_of_a_device_is_compared_with_numpy_and_the_runtime_alone() -> None:
+    """How much memory that is, no test can say: it depends on the processor. `make bench` tells it."""
+    if "POCKETREC_TEST_BUNDLE" not in os.environ:
+        pytest.skip("no test bundle: make one with tests/make_bundle.py")
+    reference = f"{os.environ['POCKETREC_TEST_BUNDLE']}.reference"
+    found = run("memory.py", reference, "--rounds", "1", "--runtime", "ai_edge_litert")
+    assert found["runtime"] == "ai_edge_litert"
+    assert found["peak_mb"] > found["base_mb"] > 0
+    assert found["difference_mb"] == pytest.approx(found["peak_mb"] - found["base_mb"], abs=0.11)
+    assert found["ratio"] == pytest.approx(found["peak_mb"] / found["base_mb"], abs=0.01)

@@ -13,7 +13,7 @@ import pytest
 DEMO = Path(__file__).parents[1] / "configs" / "demo.toml"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_personal_beats_global_in_the_demo(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
     run = tmp_path / "run"

@@ -15,6 +15,11 @@ from typing import Any
 
 import pytest
 
+from pocketrec.cloud.audit.altered import altered_log
+from pocketrec.cloud.audit.own import parts_of_run
+from pocketrec.cloud.audit.replay import first_difference
+from pocketrec.cloud.audit.table import audit
+from pocketrec.cloud.audit.tables import USUAL
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.data.readers import read_log
 
@@ -126,31 +131,33 @@ def test_nothing_after_the_cut_off_is_in_what_the_cloud_made(run: tuple[Path, st
         assert LATER_USER.encode() not in content, path
 
 
+def test_no_check_of_the_audit_fails(run: tuple[Path, str]) -> None:
+    """Feature N4: of the whole audit, and of the quick part that the run has left."""
+    verdict = audit(parts_of_run(run[0]))
+    assert verdict.status == 0, verdict.to_dict()
+    checks = {row.check for row in verdict.rows}
+    assert {"recount", "vocabulary", "popularity", "candidate_items", "sampled_metric"} <= checks
+    quick = json.loads((run[0] / "audit.json").read_text(encoding="utf-8"))
+    assert (quick["status"], len(quick["checks"]) > 10) == (0, True)
+    assert "<h2>Leaks</h2>" in (run[0] / "report.html").read_text(encoding="utf-8")
+
+
 def test_another_future_of_known_items_changes_no_byte_of_what_the_cloud_makes(config: Path, tmp_path: Path) -> None:
-    """Feature D1, where an id would not show: every later event is of another known item."""
-    with (config.parent / "log.csv").open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["item"] != LATER_ITEM and row["user"] != LATER_USER]
-    moments = sorted(float(row["timestamp"]) for row in rows)
+    """Feature D1, where an id would not show: every later event is of another known user and item (the audit's log)."""
+    log = config.parent / "log.csv"
+    with log.open(encoding="utf-8", newline="") as file:
+        moments = sorted(float(row["timestamp"]) for row in csv.DictReader(file))
     cut = int(moments[int(0.7 * len(moments))])
-    known = sorted({row["item"] for row in rows if float(row["timestamp"]) < cut})
+    futures = altered_log(log, str(cut), USUAL, (), tmp_path / "logs")
     made = []
-    for shift in (0, 7):
-        log, folder = tmp_path / f"log{shift}.csv", tmp_path / f"run{shift}"
-        with log.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("user", "item", "timestamp"))
-            for row in rows:
-                item = row["item"]
-                if shift and float(row["timestamp"]) >= cut:
-                    item = known[(known.index(item) + shift) % len(known)] if item in known else known[0]
-                writer.writerow((row["user"], item, row["timestamp"]))
-        words = [f"data.path={log}", "split.kind=time", f"split.time={cut}", "train.epochs=1"]
+    for path in (futures.same, futures.other):
+        folder = tmp_path / f"run-{path.name}"
+        words = [f"data.path={path}", "data.format=csv", "split.kind=time", f"split.time={cut}", "train.epochs=1"]
         _pocketrec("export", config, "--out", folder, *(part for word in words for part in ("--set", word)))
         made.append(folder)
     for name in ("data/cloud/before.npz", "candidates/candidates.npz", "candidates/als.npz", "rehearse/recipe.json",
                  "export/model.tflite", "export/item_embeddings.npy"):  # fmt: skip
-        one, other = ((folder / name).read_bytes() for folder in made)
-        assert one == other, name
+        assert first_difference(made[0] / name, made[1] / name) is None, name
     weights = [zipfile.ZipFile(folder / "train" / "model.keras").read("model.weights.h5") for folder in made]
     assert weights[0] == weights[1]
     later = [(folder / "data" / "devices" / "after.npz").read_bytes() for folder in made]
@@ -190,6 +197,7 @@ def test_a_device_learns_and_recommends_from_the_bundle(run: tuple[Path, str], t
     assert (tmp_path / "state").exists()
 
 
+@pytest.mark.long
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(
     run: tuple[Path, str], config: Path, tmp_path: Path
 ) -> None:

@@ -30,7 +30,7 @@ def run(folder: Path, *arguments: str) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_stage_does_its_work_and_a_kept_folder_is_gone_on_with(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow", exc_type=ImportError)
     rows = {row["stage"]: row for row in run(tmp_path)}

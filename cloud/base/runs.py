@@ -3,8 +3,7 @@
 Every stage leaves a marker with a hash of all that its outcome depends on: its part of the configuration, the
 markers of the stages before it, and the version of PocketRec. A stage whose marker still fits is not done again; one
 that was interrupted goes on where it was; one whose configuration has changed starts afresh, and so does everything
-after it. This module knows nothing about what a stage does (`pocketrec.stages`) or which there are
-(`pocketrec.pipeline`).
+after it. This module knows nothing about what stages there are, and what they do (`pocketrec.stages`).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pocketrec.cloud.config.checks import one_of, require
 
 #: Names that a configuration may hold; a test compares them with what is there.
-FORMATS: Final = ("auto", "csv", "tsv", "parquet", "inter", "taobao", "yoochoose", "movielens")
+FORMATS: Final = ("auto", "csv", "tsv", "parquet", "inter", "taobao", "yoochoose", "movielens", "ratings")
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class DataConfig:
     path: str = ""
     """A file; wins over `set`."""
     format: str = "auto"
-    """auto, csv, tsv, parquet, inter (RecBole), taobao, yoochoose or movielens."""
+    """auto, csv, tsv, parquet, inter (RecBole), taobao, yoochoose, movielens or ratings (user,item,rating,timestamp
+    without a header, as Amazon's reviews are published)."""
     user: str = "user"
     """Column of the user (or session) id."""
     item: str = "item"

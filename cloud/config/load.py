@@ -14,6 +14,8 @@ from typing import Any
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import ConfigError
 
+_Config = typing.TypeVar("_Config")
+
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     """Read a TOML file and apply ``key=value`` overrides such as ``train.epochs=3``.
@@ -25,6 +27,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     Raises:
         ConfigError: the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
     """
+    return config_from_dict(read_tables(path, overrides))
+
+
+def read_tables(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The tables of a TOML file after the overrides, not yet checked.
+
+    Raises:
+        ConfigError: the file is missing or not TOML, or an override is not of the form ``table.key=value``.
+    """
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -33,7 +44,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
         raise ConfigError(f"cannot read {path}: {error}: mend the TOML and try again") from None
     for override in overrides:
         _apply(tables, override)
-    return config_from_dict(tables)
+    return tables
 
 
 def config_from_dict(tables: dict[str, Any]) -> RunConfig:
@@ -42,7 +53,16 @@ def config_from_dict(tables: dict[str, Any]) -> RunConfig:
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type or range.
     """
-    return typing.cast(RunConfig, _build(RunConfig, tables, ""))
+    return build_config(RunConfig, tables)
+
+
+def build_config(cls: type[_Config], tables: dict[str, Any]) -> _Config:
+    """Make a checked configuration of the dataclass `cls` from plain tables.
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type or range.
+    """
+    return typing.cast(_Config, _build(cls, tables, ""))
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:

@@ -1,7 +1,8 @@
 """The shapes of interaction logs: how a file's rows are cut into named columns.
 
 Known are CSV and TSV with a header, Parquet, RecBole's .inter, and the publishers' own files of Taobao
-(UserBehavior.csv), RecSys Challenge 2015 (yoochoose-clicks.dat) and MovieLens (u.data, ratings.dat, ratings.csv).
+(UserBehavior.csv), RecSys Challenge 2015 (yoochoose-clicks.dat), MovieLens (u.data, ratings.dat, ratings.csv) and
+Amazon's ratings without a header (user,item,rating,timestamp).
 A file compressed with gzip is read as it lies, whatever its name. This module does not look at values.
 """
 
@@ -63,6 +64,7 @@ class Layout:
 
 _TAOBAO = re.compile(r"[^,]+,[^,]+,[^,]+,(pv|buy|cart|fav),-?\d+")
 _YOOCHOOSE = re.compile(r"[^,]+,\d{4}-\d\d-\d\dT[^,]+,[^,]+,[^,]*")
+_RATINGS = re.compile(r"[^,]+,[^,]+,\d+(\.\d*)?,\d{9,}")
 _UDATA = re.compile(r"\d+\t\d+\t[\d.]+\t\d+")
 
 
@@ -127,6 +129,8 @@ def _guess(head: bytes) -> str:
     first = lines[0]
     if ":token" in first:
         return "inter"
+    if all(_RATINGS.fullmatch(line) for line in lines[:2]):  # the first too: a header would not match
+        return "ratings"
     for line in lines:  # not the first alone: it may be one of the file's bad rows
         if "::" in line or _UDATA.fullmatch(line):
             return "movielens"
@@ -169,6 +173,10 @@ def _yoochoose(lines: list[str]) -> Layout:
     return Layout("yoochoose", ",", columns, 0, False, False, {"user": "session"})
 
 
+def _ratings(lines: list[str]) -> Layout:
+    return Layout("ratings", ",", ["user", "item", "rating", "timestamp"], 0, True, False, {})
+
+
 def _movielens(lines: list[str]) -> Layout:
     other = {"user": "userId", "item": "movieId"}
     if any("::" in line for line in lines):  # one-character separator with empty fields between: the fast parser's way
@@ -187,4 +195,5 @@ _LAYOUTS: dict[str, Callable[[list[str]], Layout]] = {
     "taobao": _taobao,
     "yoochoose": _yoochoose,
     "movielens": _movielens,
+    "ratings": _ratings,
 }

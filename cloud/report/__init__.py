@@ -14,6 +14,7 @@ from pocketrec.cloud.base.runs import stage_seconds
 from pocketrec.cloud.evaluation.evaluate import read_users
 from pocketrec.cloud.fleet.files import USERS_FILE
 from pocketrec.cloud.report import page, sections
+from pocketrec.cloud.report.audit import audit_section
 from pocketrec.cloud.report.flow import flow
 from pocketrec.device.base.errors import DataError
 from pocketrec.device.base.files import write_atomic
@@ -26,7 +27,7 @@ def write_report(run: Path) -> Path:
     """Write ``run/report.html`` from the files of the run directory and return its path.
 
     Reads ``metrics.json``; and where they are there ``config.json``, ``versions.json``, ``metrics.jsonl`` (training),
-    ``rehearse/rehearsal.json`` and ``fleet/users.jsonl`` (per-user gains).
+    ``rehearse/rehearsal.json``, ``fleet/users.jsonl`` (per-user gains) and ``audit.json``.
 
     Raises:
         DataError: metrics.json is missing or unreadable.
@@ -50,6 +51,7 @@ def write_report(run: Path) -> Path:
         sections.rehearsal(metrics, rehearsal),
         sections.training(_lines(run / "metrics.jsonl")),
         sections.costs(metrics),
+        audit_section(_read(run / "audit.json")),
         page.section("How this was made", "", "".join(
             page.details(title, json.dumps(content, indent=1, ensure_ascii=False))
             for title, content in (("Configuration", settings), ("Versions", versions),

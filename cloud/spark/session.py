@@ -56,6 +56,7 @@ def spark_session(master: str) -> Iterator[Any]:
     near = master.startswith("local") or urlsplit(master).hostname in _LOOPBACK
     if near:
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        os.environ.setdefault("PYTHONSAFEPATH", "1")  # Spark's Python processes start in the current folder
     if master or "PYSPARK_GATEWAY_PORT" not in os.environ:  # which spark-submit sets, together with its own master
         builder = builder.master(master or "local[*]")
     for key, value in (_SETTINGS | (_ON_LOOPBACK if near else {})).items():

@@ -153,7 +153,7 @@ def _start(bundle: Bundle, runtime: str) -> float | None:
     """
     folder: Path = bundle.folder
     items = bundle.vocabulary.ids(range(1, min(3, len(bundle.vocabulary)) + 1))
-    command = [sys.executable, "-c", _START, str(folder), runtime, *items]
+    command = [sys.executable, "-P", "-c", _START, str(folder), runtime, *items]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     times = []
     try:

@@ -89,7 +89,7 @@ def sgemm_gflops(threads: int = 1) -> float | None:
     """
     names = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
     environment = {**os.environ, **dict.fromkeys(names, str(threads))}
-    command = [sys.executable, "-c", _SGEMM, str(SGEMM_SIZE), str(_REPEATS)]
+    command = [sys.executable, "-P", "-c", _SGEMM, str(SGEMM_SIZE), str(_REPEATS)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
         return float(json.loads(done.stdout))

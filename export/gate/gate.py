@@ -193,7 +193,7 @@ def _float_table(model: keras.Model) -> Array:
 
 def _probe(folder: Path, runtime: str) -> tuple[str, dict[str, Array]]:
     outputs = folder / f"{runtime}.npz"
-    command = [sys.executable, "-m", "pocketrec.device.engine.probe"]
+    command = [sys.executable, "-P", "-m", "pocketrec.device.engine.probe"]
     command += [contract.MODEL_FILE, "inputs.npz", outputs.name, runtime]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -9,8 +9,9 @@ from pocketrec.device.cli.command import Command
 
 def _doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Look at this installation: versions, numpy against the runtimes, runtimes that work, threads, where data is\n"
-        "looked for, and what to do about what is wrong. The last line is JSON. Exit status 1 if it cannot be used."
+        "Look at this installation: versions, numpy against the runtimes, runtimes that work, optional packages, GPU,\n"
+        "threads, where data is looked for, and what to do about what is wrong.\n"
+        "The last line is JSON. Exit status 1 if it cannot be used."
     )
 
 

@@ -2,6 +2,7 @@
 
 Everything that could crash or take long (TensorFlow, the runtimes) is tried in a process of its own; a runtime is
 believed when it has computed something, for tflite-runtime imports well with a numpy that it then cannot use.
+Every process is started with -P: else the current folder, such as that of a checkout, would be looked in first.
 This module knows nothing about bundles or runs.
 """
 
@@ -25,6 +26,9 @@ from pocketrec import __version__
 
 _RUNTIMES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
 _CLOUD = ("tensorflow", "pandas", "implicit")
+# Import names of optional packages, with what each is for and the extra that installs it.
+_OPTIONAL = {"pyarrow": ("to read Parquet and large CSV files", "parquet"),
+             "cryptography": ("to encrypt what a device keeps and to sign bundles", "secure")}  # fmt: skip
 _SECONDS = 180  # a first import of TensorFlow from a slow disk
 
 # A .tflite file that adds its input, float32 [2], to itself.
@@ -51,6 +55,14 @@ try:
     print("works" if answer == [2.0, 4.0] else f"computes {answer} for [2.0, 4.0]")
 except PocketRecError as error:
     print(error)
+"""
+
+_TENSORFLOW = """
+import json
+import tensorflow as tf
+gpus = tf.config.list_physical_devices("GPU")
+names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+print("works", json.dumps(names))
 """
 
 
@@ -92,11 +104,12 @@ def examine() -> Findings:
     device = "works" in runtimes.values()
     for name, state in runtimes.items():
         entries.append(_judge_runtime(name, state, device))
-    packages = {name: _version(name) for name in (*_CLOUD, "keras", "numpy", *_RUNTIMES.values())}
-    cloud = _look_at_cloud(packages, entries)
+    packages = {name: _version(name) for name in (*_CLOUD, "keras", "numpy", *_RUNTIMES.values(), *_OPTIONAL)}
+    cloud, gpus = _look_at_cloud(packages, entries)
+    entries += [_optional(name, packages[name]) for name in _OPTIONAL]
     entries += [_threads(), _data()]
     facts = {"versions": {"pocketrec": __version__, "python": platform.python_version(), **packages},
-             "runtimes": runtimes, "cores": os.cpu_count(), "machine": platform.machine()}  # fmt: skip
+             "runtimes": runtimes, "cores": os.cpu_count(), "gpus": gpus, "machine": platform.machine()}  # fmt: skip
     return Findings(entries, device, cloud and device, facts)
 
 
@@ -133,7 +146,7 @@ def _runtime(name: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "double.tflite")
         model.write_bytes(_MODEL)
-        return _try([sys.executable, "-c", _TRY_RUNTIME, str(model), name])
+        return _try([sys.executable, "-P", "-c", _TRY_RUNTIME, str(model), name])
 
 
 def _judge_runtime(name: str, state: str, another_works: bool) -> Finding:
@@ -149,26 +162,52 @@ def _judge_runtime(name: str, state: str, another_works: bool) -> Finding:
     return Finding(name, "note" if another_works else "wrong", f"{version} does not work", advice)
 
 
-def _look_at_cloud(packages: dict[str, str | None], entries: list[Finding]) -> bool:
+def _look_at_cloud(packages: dict[str, str | None], entries: list[Finding]) -> tuple[bool, list[str]]:
+    """Whether the cloud side works, and the names of the GPUs that TensorFlow can use."""
     missing = [name for name in _CLOUD if packages[name] is None]
     if len(missing) == len(_CLOUD):
         text = "not installed, as it should be on a device"
         entries.append(Finding("cloud", "note", text, "to train and export here: pip install 'pocketrec[cloud]'"))
-        return False
+        return False, []
     for name in missing:
         entries.append(Finding(name, "wrong", "not installed", "pip install 'pocketrec[cloud]'"))
-    works = not missing
+    works, gpus = not missing, ""
     for name in _CLOUD:
         if name in missing:
             continue
-        state = _try([sys.executable, "-c", f"import {name}; print('works')"])
-        if state != "works":
+        state = _import(name)
+        if not state.startswith("works"):
             works = False
             entries.append(Finding(name, "wrong", f"{packages[name]} does not import: {state}",
                                    "make a new environment: pip install -r requirements.txt"))  # fmt: skip
         else:
             entries.append(Finding(name, "ok", f"{packages[name]} imports"))
-    return works
+            gpus = gpus or state.removeprefix("works")
+    found: list[str] = json.loads(gpus or "[]")
+    if works:
+        entries.append(_judge_gpus(found))
+    return works, found
+
+
+def _optional(name: str, version: str | None) -> Finding:
+    """A package without which the rest works: missing is a note, installed and broken is wrong."""
+    purpose, extra = _OPTIONAL[name]
+    if version is None:
+        return Finding(name, "note", f"not installed; only needed {purpose}", f"pip install 'pocketrec[{extra}]'")
+    state = _import(name)
+    if state == "works":
+        return Finding(name, "ok", f"{version} imports")
+    return Finding(name, "wrong", f"{version} does not import: {state}",
+                   f"reinstall it ({purpose}): pip install --force-reinstall 'pocketrec[{extra}]'")  # fmt: skip
+
+
+def _judge_gpus(gpus: list[str]) -> Finding:
+    if gpus:
+        return Finding("gpu", "ok", ", ".join(gpus))
+    if any(Path("/dev").glob("nvidia[0-9]*")):
+        return Finding("gpu", "note", "there is one that TensorFlow cannot use; training runs on the processor",
+                       "pip install 'tensorflow[and-cuda]'")  # fmt: skip
+    return Finding("gpu", "ok", "none; training runs on the processor")
 
 
 def _threads() -> Finding:
@@ -180,14 +219,23 @@ def _threads() -> Finding:
 
 
 def _data() -> Finding:
-    from pocketrec.cloud.data.location import data_root
+    from pocketrec.cloud.data.location import ENVIRONMENT, data_root
 
     root = data_root()
+    if os.environ.get(ENVIRONMENT) and not root.is_dir():
+        return Finding("data", "wrong", f"${ENVIRONMENT} names {root}, which is not a folder",
+                       f"set {ENVIRONMENT} to the folder that holds the data sets, or unset it")  # fmt: skip
     sets = sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     if sets:
         return Finding("data", "ok", f"{root}: {', '.join(sets)}")
     advice = "for real logs: set POCKETREC_DATA to the folder that holds them, or use --set data.path=FILE"
     return Finding("data", "note", f"no data sets in {root}; the synthetic one is built in", advice)
+
+
+def _import(name: str) -> str:
+    """``works``, or why a package does not import in a process of its own; of TensorFlow with its GPUs as JSON."""
+    code = _TENSORFLOW if name == "tensorflow" else f"import {name}; print('works')"
+    return _try([sys.executable, "-P", "-c", code])
 
 
 def _try(command: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from pocketrec.cloud.config.run import RunConfig
 from pocketrec.stages.parts import plain
 
 
-def _log_identity(config: RunConfig) -> Any:
+def log_identity(config: RunConfig) -> Any:
     """Size and time of change of the log's file; nothing for the synthetic one."""
     if config.data.set == "synthetic" and not config.data.path:
         return None
@@ -42,7 +42,7 @@ PREPARE = Stage(
     "prepare",
     "read the log, split it at the cut-off",
     needs=(),
-    depends=lambda c: [*plain(c.data, c.split), _log_identity(c)],
+    depends=lambda c: [*plain(c.data, c.split), log_identity(c)],
     work=prepare,
     leaves=("data",),
     help="read the log and split it at the cut-off",

@@ -16,6 +16,8 @@ GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 EXPECTED: dict[str, Any] = json.loads((GOLDEN / "expected.json").read_text(encoding="utf-8"))
 KINDS = ("plain", "store", "sealed")
 
+pytestmark = pytest.mark.runtime
+
 
 @pytest.fixture
 def golden(tmp_path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Altered bundles, manifests, archives, states and events; tests/mutations.py does 10,000 of them."""
+"""Altered bundles, manifests, archives, states and events; in the long suite 10,000 of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from examples import LONG
 
 from pocketrec.device.base.errors import BundleError
 from pocketrec.device.engine.flatbuffer import walk_once
@@ -16,9 +17,10 @@ from pocketrec.device.engine.flatbuffer import walk_once
 HARNESS = Path(__file__).parents[1] / "mutations.py"
 
 
+@pytest.mark.scaled
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_what_is_altered_is_one_clear_error_or_works(made: Path) -> None:
-    words = [sys.executable, str(HARNESS), str(made), "--count", os.environ.get("POCKETREC_MUTATIONS", "180")]
+    words = [sys.executable, str(HARNESS), str(made), "--count", "9996" if LONG else "180"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])

@@ -24,6 +24,8 @@ from pocketrec.device.personal.windows import context
 from pocketrec.device.state.file import previous_of
 from pocketrec.export.bundle.write import write_bundle_files
 
+pytestmark = pytest.mark.runtime
+
 DOCS = Path(__file__).parents[2] / "docs" / "device.md"
 
 

@@ -23,6 +23,8 @@ from pocketrec.device.state.file import load_state, previous_of
 from pocketrec.device.store.database import EventStore
 from pocketrec.device.store.events import read_events
 
+pytestmark = pytest.mark.runtime
+
 KEY = bytes(range(32))
 
 

@@ -4,7 +4,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.baselines.neighbours import fit_neighbours
@@ -36,7 +37,7 @@ def reference(histories: list[list[int]], items: int, history: list[int], config
     return np.where(scores > 0, scores, -np.arange(items + 1.0))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     st.lists(st.lists(st.integers(1, 6), min_size=1, max_size=8), min_size=1, max_size=8),
     st.lists(st.integers(1, 7), max_size=9), st.integers(1, 9), st.sampled_from([0.0, 3.0]),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.config.data import DataConfig
@@ -21,7 +22,7 @@ IDS = np.array(["b", "", "a", "unused", "é"], dtype=object)
 events = st.lists(st.tuples(st.integers(0, 4), st.integers(-1, 4).filter(lambda c: c != 3), st.integers(0, 9)))
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(log=events)
 def test_against_plain_python(log: list[tuple[int, int, int]]) -> None:
     rows, codes, times = (np.array(column, np.int64) for column in zip(*log, strict=True)) if log else (

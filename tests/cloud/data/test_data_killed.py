@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from examples import LONG
 
 _CHILD = """
 import sys
@@ -49,7 +50,9 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_killed_ten_times_it_ends_with_the_same_files(tmp_path: Path) -> None:
+@pytest.mark.scaled
+def test_killed_again_and_again_it_ends_with_the_same_files(tmp_path: Path) -> None:
+    kills = 10 if LONG else 3
     source = tmp_path / "UserBehavior.csv"
     write_log(source)
     whole = begin(source, tmp_path / "whole")
@@ -59,7 +62,7 @@ def test_killed_ten_times_it_ends_with_the_same_files(tmp_path: Path) -> None:
     expected = files(tmp_path / "whole")
     assert len(expected) == 8
     chance, killed = random.Random(1), 0
-    while killed < 10:
+    while killed < kills:
         process = begin(source, tmp_path / "killed")
         time.sleep(chance.uniform(0, seconds))
         process.send_signal(signal.SIGKILL)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.config.data import DataConfig
@@ -52,6 +53,7 @@ FORMS = {
     "yoochoose": ("yoochoose-clicks.dat", "7,1970-01-01T00:01:40.000Z,11,0\n7,1970-01-01T00:01:41.000Z,12,S\n", {}),
     "movielens ::": ("ratings.dat", "7::11::5::100\n7::12::3::101\n", {}),
     "movielens csv": ("ratings.csv", "userId,movieId,rating,timestamp\n7,11,2.5,100\n7,12,3.0,101\n", {}),
+    "ratings without a header": ("ratings.csv", "7,11,5.0,100\n7,12,3.0,101\n", {"format": "ratings"}),
     "movielens u.data": ("u.data", "7\t11\t3\t100\n7\t12\t4\t101\n", {}),
     "inter": ("ml.inter", "user_id:token\titem_id:token\trating:float\ttimestamp:float\n7\t11\t3\t100\n7\t12\t4\t101\n",
               {}),
@@ -68,6 +70,13 @@ def test_every_form_gives_the_same_log(tmp_path: Path, form: str, packed: bool) 
     assert events(log) == [("7", "11", 100), ("7", "12", 101)]
     assert log.timestamps.dtype == np.int64
     assert (log.report.rows, log.report.events, log.report.bad) == (2, 2, 0)
+
+
+def test_ratings_without_a_header_are_told_by_their_first_lines(tmp_path: Path) -> None:
+    rows = "A1,B000,5.0,1198195200\nA2,B001,2,1281052800\n"
+    assert events(read(tmp_path, rows)) == [("A1", "B000", 1198195200), ("A2", "B001", 1281052800)]
+    headed = read(tmp_path, "user,item,rating,timestamp\n" + rows)
+    assert (events(headed), headed.report.bad) == (events(read(tmp_path, rows)), 0)
 
 
 def test_form_is_told_by_content_and_not_by_name(tmp_path: Path) -> None:
@@ -260,7 +269,7 @@ def test_an_installed_wheel_finds_data_beside_the_checkout_it_is_used_in(
 ids = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), min_size=1, max_size=8)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(rows=st.lists(st.tuples(ids, ids, st.integers(-(2**53), 2**53)), min_size=1, max_size=20))
 def test_any_ids_come_back_from_csv(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, int]]) -> None:
     def quoted(text: str) -> str:
@@ -275,7 +284,7 @@ pieces = st.sampled_from(["7", "8", "x", "", '"', '"a,b"', "é", "\0", ",", ",",
                           "2.5", "-3", "2020-01-02", "nan", "1e3"])  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     rows=st.lists(st.tuples(ids, ids, st.sampled_from(["1", "2", "30", "4.5", "x", "2020-01-02"])), max_size=8),
     noise=st.lists(pieces, max_size=30), block=st.integers(1, 60), form=st.sampled_from(["csv", "inter"]),
@@ -313,7 +322,7 @@ def test_progress_ends_at_the_size_of_the_file(tmp_path: Path) -> None:
     assert calls[-1] == (path.stat().st_size,) * 2
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(log=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(-2, 2)), min_size=1),
        scale=st.sampled_from([1, 2**40, 2**61]), floats=st.booleans())  # fmt: skip
 def test_count_of_duplicates(log: list[tuple[int, int, int]], scale: int, floats: bool) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.data.sequences import Sequences
@@ -38,7 +39,7 @@ def equal(one: Sequences, other: Sequences) -> bool:
                for name in ("users", "offsets", "items", "timestamps"))  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(data=histories)
 def test_build_sorts_by_user_then_time_and_keeps_ties(data: dict[str, list[tuple[int, int]]]) -> None:
     sequences = build(data)
@@ -52,7 +53,7 @@ def test_build_sorts_by_user_then_time_and_keeps_ties(data: dict[str, list[tuple
     assert sequences.find_all([*sequences.users[::-1], "no\nuser"]).tolist() == [*range(len(data))[::-1], -1]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=histories)
 def test_save_and_load(tmp_path_factory: pytest.TempPathFactory, data: dict[str, list[tuple[int, int]]]) -> None:
     path = tmp_path_factory.mktemp("sequences") / "s.npz"
@@ -85,7 +86,7 @@ def test_load_says_what_to_do(tmp_path: Path) -> None:
         Sequences.load(path)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(data=histories, time=st.integers(-1, 11))
 def test_cut(data: dict[str, list[tuple[int, int]]], time: int) -> None:
     sequences = build(data)
@@ -130,7 +131,7 @@ def test_windows_of_nothing() -> None:
         assert len(training_windows(of_lengths(lengths), 5)) == 0
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8), window=st.integers(1, 12), data=st.data(),
     late=st.booleans(),

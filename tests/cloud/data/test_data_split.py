@@ -8,9 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
+from pocketrec.cloud.audit.altered import altered_log
+from pocketrec.cloud.audit.own import parts_of_run
+from pocketrec.cloud.audit.replay import differing
+from pocketrec.cloud.audit.table import audit
+from pocketrec.cloud.audit.tables import USUAL
+from pocketrec.cloud.base.runs import write_json
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.split import SplitConfig
@@ -61,7 +68,7 @@ def split_or_none(log: Log, split: SplitConfig, data: DataConfig = DATA) -> Prep
         return None
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(events=logs, quantile=st.floats(0.05, 0.95), share=shares, kind=st.sampled_from(["quantile", "time"]))
 def test_one_cut_off(events: list[Event], quantile: float, share: float, kind: str) -> None:
     split = SplitConfig(kind=kind, quantile=quantile, time="6", learn_share=share)
@@ -89,7 +96,7 @@ def test_one_cut_off(events: list[Event], quantile: float, share: float, kind: s
     assert prepared.before.events + prepared.after.events + prepared.summary["unknown_after"] == len(events)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(events=logs, quantile=st.floats(0.05, 0.95))
 def test_per_user(events: list[Event], quantile: float) -> None:
     prepared = split_or_none(log_of(events), SplitConfig(kind="per_user", quantile=quantile))
@@ -107,7 +114,7 @@ def test_per_user(events: list[Event], quantile: float) -> None:
     assert unpack(prepared.after, prepared.vocabulary) == sorted_by_user([e for e in later if e[1] in known])
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(events=logs, minimum=st.integers(1, 4))
 def test_rare_items_are_unknown(events: list[Event], minimum: int) -> None:
     prepared = split_or_none(log_of(events), SplitConfig(), replace(DATA, min_item_count=minimum))
@@ -184,14 +191,14 @@ def test_one_time_for_all_events_cannot_be_split() -> None:
         split_log(log_of([("u", "a", 1), ("u", "b", 1)]), SplitConfig(), DATA)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(times=st.lists(st.integers(-50, 50), min_size=1, max_size=40), quantile=st.floats(0.01, 0.99))
 def test_quantile_time(times: list[int], quantile: float) -> None:
     value = quantile_time(np.array(times), quantile)
     assert value == sorted(times)[int(len(times) * quantile + 1e-9)]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(events=logs, quantile=st.floats(0.2, 0.9), share=st.floats(0.05, 0.95), per_user=st.booleans())
 def test_rehearsal_repeats_the_split_on_the_past(
     events: list[Event], quantile: float, share: float, per_user: bool
@@ -221,7 +228,7 @@ def test_a_past_too_short_to_be_cut_again() -> None:
             rehearsal_split(before, 0.8, per_user=per_user)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(ids=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n\r"), min_size=1), unique=True))
 def test_vocabulary_round_trip(tmp_path_factory: pytest.TempPathFactory, ids: list[str]) -> None:
     path = tmp_path_factory.mktemp("vocabulary") / "items.txt"
@@ -292,6 +299,22 @@ def test_cloud_files_do_not_depend_on_what_comes_later(tmp_path: Path) -> None:
     other = run_prepare(tmp_path / "other", [("x", "y", 10_000 + i) for i in range(9)] + PAST + LATER[:3], split)
     assert contents(one / "data" / "cloud") == contents(other / "data" / "cloud")
     assert contents(one / "data" / "devices") != contents(other / "data" / "devices")
+
+
+def test_replay_finds_no_file_of_the_cloud_that_depends_on_the_future(tmp_path: Path) -> None:
+    """D1 and N4: the audit's own altered log and comparison."""
+    log = tmp_path / "log.csv"
+    log.write_text("user,item,timestamp\n" + "".join(f"{u},{i},{t}\n" for u, i, t in PAST + LATER), encoding="utf-8")
+    made = altered_log(log, "60", USUAL, (), tmp_path / "logs")
+    for path in (made.same, made.other):
+        config = RunConfig(data=DataConfig(path=str(path), format="csv"), split=SplitConfig(kind="time", time="60"))
+        prepare(config, tmp_path / path.name)
+        write_json(tmp_path / path.name / "config.json", config.to_dict())
+        assert audit(parts_of_run(tmp_path / path.name)).status == 0
+    one, other = tmp_path / "same" / "data", tmp_path / "other" / "data"
+    names = sorted(path.name for path in (one / "cloud").iterdir())
+    assert differing(one / "cloud", other / "cloud", names) == []
+    assert differing(one / "devices", other / "devices", ["after.npz"]) == ["after.npz"]
 
 
 def test_prepare_again_gives_the_same_bytes(tmp_path: Path) -> None:

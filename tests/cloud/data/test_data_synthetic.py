@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.config.data import DataConfig
@@ -144,7 +145,7 @@ def test_new_users(simulation: Simulation) -> None:
     assert 3 <= summary["users_new"] <= new.sum() + 2
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     users=st.integers(1, 12), items=st.integers(4, 30), events=st.integers(1, 25), routine=st.integers(2, 4),
     share=st.floats(0, 0.6), new=st.floats(0, 0.9), drifts=st.sampled_from([(), (0.5,), (0.1, 0.2, 0.9)]),

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.backbones import build_model, item_embeddings
@@ -21,7 +22,7 @@ def sequences_of(histories: Histories) -> Sequences:
     return Sequences.build(ids, codes, items, times)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=25), max_size=6), st.integers(1, 7), st.booleans(),
     st.integers(0, 12),

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.metrics import metrics
@@ -125,7 +126,7 @@ def test_every_user_is_in_one_length_group() -> None:
         (0, 0, [0]), (1, 2, [1, 2]), (3, 5, [3, 4]), (6, 10, [5]), (21, 50, [6]), (51, None, [7, 8])]
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(2, 12), st.integers(0, 2**32 - 1), st.integers(1, 4))
 def test_ranks_agree_with_sorting(rows: int, seed: int, levels: int) -> None:
     generator = np.random.default_rng(seed)

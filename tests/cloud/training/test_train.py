@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+from examples import LONG
 
 from pocketrec.cloud.backbones import backbone, build_model, item_embeddings, load_model
 from pocketrec.cloud.baselines.neighbours import fit_neighbours
@@ -349,7 +350,8 @@ for name in ("killed", "whole"):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("batching", "kills"), [("windows", 10), ("sessions", 3)])
+@pytest.mark.scaled
+@pytest.mark.parametrize(("batching", "kills"), [("windows", 10 if LONG else 3), ("sessions", 3 if LONG else 1)])
 def test_killed_at_random_moments_and_resumed_it_ends_with_the_same_bits(
     tmp_path: Path, batching: str, kills: int
 ) -> None:

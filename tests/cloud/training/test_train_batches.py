@@ -4,7 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
@@ -40,7 +41,7 @@ def targets_of(batches: list[Batch]) -> list[int]:
     return [target for batch in batches for target in batch.targets[batch.targets > 0].tolist()]
 
 
-@settings(deadline=None, max_examples=80)
+@examples(80)
 @given(LENGTHS, st.integers(1, 9), st.integers(1, 7), st.integers(0, 3), st.sampled_from(["packed", "plain", "state"]))
 def test_every_transition_appears_once(lengths: list[int], batch: int, width: int, seed: int, kind: str) -> None:
     """D6, also for fewer sequences than a batch has rows and for the tail; input, target and weight belong together."""
@@ -59,7 +60,7 @@ def test_every_transition_appears_once(lengths: list[int], batch: int, width: in
         np.testing.assert_array_equal(step.weights, np.where(inside, step.targets - 1, 0))
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(LENGTHS, st.integers(1, 7), st.integers(0, 3))
 def test_windows_lie_whole_and_start_with_a_cut(lengths: list[int], width: int, seed: int) -> None:
     log = log_of(lengths)
@@ -76,7 +77,7 @@ def test_windows_lie_whole_and_start_with_a_cut(lengths: list[int], width: int, 
     ]
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(LENGTHS, st.integers(1, 9), st.integers(1, 7), st.integers(0, 3))
 def test_each_row_reads_whole_sessions_one_after_the_other(
     lengths: list[int], batch: int, unroll: int, seed: int

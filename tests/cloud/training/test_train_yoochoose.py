@@ -39,7 +39,7 @@ def measured(tmp_path: Path, **options: Any) -> tuple[float, float]:
     return float(hit.mean()), float((hit / ranks).mean())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.real_data
 @pytest.mark.skipif(not has_log(), reason="no yoochoose-100k under the data root")
 def test_it_beats_the_official_gru4rec_with_windows_and_with_sessions(tmp_path: Path) -> None:

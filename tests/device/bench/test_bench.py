@@ -16,6 +16,8 @@ from pocketrec.device.bench.limit import flop, sgemm_gflops
 from pocketrec.device.bench.schema import FIELDS, KIND_FIELDS, KINDS, problem
 from pocketrec.device.bench.schema import main as check
 
+pytestmark = pytest.mark.runtime
+
 R = {"backbone": "gru", "batch": 16, "window": 20, "embedding": 64, "hidden": 96, "layers": 2, "candidates": 100,
      "items": 3706, "negatives": 0}  # fmt: skip
 PARTIAL = ["gru_2_kernel", "gru_2_recurrent_kernel", "gru_2_bias", "fc_kernel", "fc_bias"]

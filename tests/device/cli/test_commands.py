@@ -9,13 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 from loyal import loyal
 
 from pocketrec.cli import main
 from pocketrec.device.cli.options import default_state
 from pocketrec.device.cli.places import NOTE
+
+pytestmark = pytest.mark.runtime
 
 
 @pytest.fixture
@@ -377,29 +378,3 @@ def test_a_machine_without_a_network_is_enough(folder: Path, csv: Path) -> None:
         code = [*(alone or []), sys.executable, "-m", "pocketrec.cli", *words]
         done = subprocess.run(code, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-
-
-MEMORY = """
-import sys
-from pocketrec.device import Recommender
-recommender = Recommender(sys.argv[1], user="u")
-events = [str(1 + 7 * place % 3000) for place in range(300)]
-recommender.bundle.recipe.guard.prior.clear()
-recommender.personalise(events)
-recommender.recommend(20)
-from pocketrec.device.base.memory import peak_resident_mb
-print(recommender.model.runtime, recommender.report["history"], peak_resident_mb())
-"""
-
-
-def test_memory_at_the_reference_configuration(made: Path) -> None:
-    reference = made.with_name(made.name + ".reference")
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", MEMORY, str(reference)], capture_output=True, text=True, check=True, env=environment
-    )
-    runtime, history, peak = done.stdout.split()
-    assert history == "300"
-    if sys.platform == "linux" and runtime == "tflite_runtime":
-        assert float(peak) <= 64.0, f"{runtime}: {peak} MB"
-    assert float(np.float64(peak)) < 120.0

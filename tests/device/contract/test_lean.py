@@ -14,6 +14,8 @@ from pocketrec.device.contract.lean import BUCKET, LeanVocabulary
 from pocketrec.device.contract.names import MODEL_FILE
 from pocketrec.device.contract.shards import shard_name, shard_of
 
+pytestmark = pytest.mark.runtime
+
 HEAD, LETTERS = 20, "abcd"
 
 

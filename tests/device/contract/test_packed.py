@@ -80,6 +80,7 @@ def test_installed_file_is_the_checked_one(made: Path, small: Path) -> None:
     assert sum(e.bytes for e in bundle.manifest.files.values()) < sum(e.bytes for e in full.manifest.files.values()) / 2
 
 
+@pytest.mark.runtime
 def test_an_installed_bundle_recommends_as_a_full_one(made: Path, small: Path) -> None:
     events = [(f"item {row}", 1000.0 + row) for row in (3, 7, 3, 7, 3)]
     answers = []

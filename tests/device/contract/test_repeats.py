@@ -14,6 +14,8 @@ from pocketrec.device.personal.guard import BLEND, PERSONAL, judge
 from pocketrec.device.personal.training import evaluate_targets
 from pocketrec.device.personal.windows import context
 
+pytestmark = pytest.mark.runtime
+
 
 def test_bonus_by_hand():
     """r of an item sums decay^age over its events: item 7 at ages 0 and 2, item 3 at age 1."""

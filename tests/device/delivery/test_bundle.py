@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from pocketrec.device.contract.shards import shard_name, shard_of
 from pocketrec.device.contract.vocabulary import Vocabulary
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.export.bundle.write import candidate_files, write_bundle_files
+
+NOBODY = 65534  # a user without rights
 
 
 def refused(path: Path, match: str) -> None:
@@ -158,10 +161,24 @@ def test_damaged_zips(made: Path, tmp_path: Path) -> None:
     refused(path, "is cut short or altered")
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.skipif(os.name == "nt", reason="rights of POSIX")
 def test_read_only_folder_opens(folder: Path) -> None:
     folder.chmod(0o555)
-    open_bundle(folder)
+    if os.geteuid():
+        open_bundle(folder)
+        return
+    # Root may write everywhere: another user opens a folder that everybody may read.
+    with tempfile.TemporaryDirectory(dir="/tmp") as public:
+        os.chmod(public, 0o755)
+        copy = Path(shutil.copytree(folder, Path(public, "bundle")))
+        for path in copy.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        os.seteuid(NOBODY)
+        try:
+            assert not os.access(copy, os.W_OK, effective_ids=True)
+            open_bundle(copy)
+        finally:
+            os.seteuid(0)
 
 
 def small(folder: Path, **changes: object) -> None:

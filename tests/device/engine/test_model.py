@@ -22,6 +22,8 @@ from pocketrec.device.engine.model import Model
 from pocketrec.device.personal.training import evaluate_targets, fine_tune
 from pocketrec.device.personal.windows import context, training_windows
 
+pytestmark = pytest.mark.runtime
+
 
 def test_infer_is_the_inner_product_of_embed_and_item_embeddings(model: Model, table: np.ndarray) -> None:
     window = context(loyal(4), model.window)

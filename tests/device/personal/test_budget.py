@@ -22,6 +22,8 @@ from pocketrec.device.personal.windows import replay_windows, replayed_count, tr
 from pocketrec.device.recommender import NOTHING_NEW
 from pocketrec.device.state.file import load_state
 
+pytestmark = pytest.mark.runtime
+
 
 class Steps(Budget):
     """So many train steps."""

@@ -25,6 +25,8 @@ from pocketrec.device.personal.guard import (
 )
 from pocketrec.device.personal.personalise import personalise
 
+pytestmark = pytest.mark.runtime
+
 PRIOR = Prior(
     gain=Line(0.02, 0.01),
     loglik=Signal(expected=Line(0.1, 0.0), weight=0.2, strength=6.0),

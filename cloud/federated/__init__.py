@@ -1,0 +1,1 @@
+"""Federated training: models that are trained together without an event leaving a device."""

@@ -1,0 +1,14 @@
+"""How many examples a property test tries: ten times as many in the long suite (POCKETREC_LONG=1)."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import settings
+
+LONG = os.environ.get("POCKETREC_LONG", "") not in ("", "0")
+
+
+def examples(count: int) -> settings:
+    """The setting of a property test that tries `count` examples, and in the long suite ten times as many."""
+    return settings(max_examples=count * (10 if LONG else 1), deadline=None)
