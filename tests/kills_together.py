@@ -30,7 +30,7 @@ Tell = Callable[[int], None]
 START = 2000  # first time; the cut-off of the bundle's log is before it
 SERIES = 10_000  # events of one thread or process in one round have numbers from a multiple of this
 ROUND = 100 * SERIES
-TRAINING, TRAINED, FAILED = -1, -2, -3  # told by a process that personalises, and by one that finds an error
+BUSY, DONE, FAILED = -1, -2, -3  # told before and after what a kill should come into, and where an error is found
 
 _NEW_PID_NAMESPACE = 0x20000000  # CLONE_NEWPID
 
@@ -70,10 +70,12 @@ def forked(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
                 tell(number)
 
         def child(first: int) -> None:
+            tell(BUSY)
             for number in range(first, first + 8):
                 (recommender.add if number % 2 else store.append)([_event(number)])
                 tell(number)
             _personalise(recommender, tell)
+            tell(DONE)
 
         _thread(append, tell)
         for fork in range(1, 50):
@@ -125,7 +127,7 @@ class _Shared:
     def killed(
         self, rounds: int, rng: random.Random, works: list[Callable[[Tell, int], None]], in_containers: bool = False
     ) -> int:
-        """Run the works at once, kill them, and check what they left; the kills that came into a training."""
+        """Run the works at once, kill them, and check what they left; the kills that came into the work."""
         told: set[int] = set()
         inside = 0
         for number in range(rounds):
@@ -142,7 +144,7 @@ class _Shared:
                 assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "it ended by itself"
             assert FAILED not in signals, "a process has failed"
             told |= {number for number in signals if number >= 0}
-            inside += signals.count(TRAINING) > signals.count(TRAINED)
+            inside += signals.count(BUSY) > signals.count(DONE)
             held = self._check(told)
             if held > 150:  # keep the training short
                 self.recommender().wipe()
@@ -176,11 +178,19 @@ def _event(number: int) -> tuple[str, float]:
     return f"item {1 + number % 9}", float(number)
 
 
+def may_make_containers() -> bool:
+    """Whether a process may be given another's number here: needs Linux and root."""
+    child = os.fork()
+    if child == 0:
+        os._exit(not sys.platform.startswith("linux") or ctypes.CDLL(None).unshare(_NEW_PID_NAMESPACE) != 0)
+    return os.waitpid(child, 0)[1] == 0
+
+
 def _personalise(recommender: Recommender, tell: Tell) -> None:
-    tell(TRAINING)
+    tell(BUSY)
     recommender.personalise()
     recommender.save()
-    tell(TRAINED)
+    tell(DONE)
 
 
 def _thread(work: Callable[[], None], tell: Tell) -> None:
