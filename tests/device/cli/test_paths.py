@@ -166,6 +166,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return lines[0]
 
 
+@pytest.mark.runtime
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names are bytes on Linux alone")
 def test_a_folder_whose_name_is_not_utf_8(folder: Path) -> None:
     odd = folder.rename(folder.with_name(os.fsdecode(b"bundle \xff\xfe")))

@@ -18,6 +18,8 @@ from pocketrec.device.contract.names import ITEMS_FILE, MODEL_FILE
 from pocketrec.device.contract.shards import ROWS, shard_name, shard_of
 from pocketrec.device.delivery.bundle import open_bundle
 
+pytestmark = pytest.mark.runtime
+
 USE = """
 import json, os, sys
 from pathlib import Path
