@@ -206,6 +206,30 @@ def test_an_append_that_waited_for_a_wipe_goes_into_the_new_file(path: Path, mon
     assert seen(path) == ["new"]
 
 
+def test_an_append_waits_for_a_wipe_at_work(path: Path) -> None:
+    code = """
+import sys
+from pocketrec.device.store import wipe
+def sweep(*args, **options):
+    print("about to delete", flush=True)
+    sys.stdin.readline()
+wipe.sweep = sweep
+wipe.wipe_store(sys.argv[1])
+"""
+    store = EventStore(path)
+    store.append(["old"])
+    wiping = subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert wiping.stdin is not None
+    assert wiping.stdout is not None
+    assert wiping.stdout.readline() == b"about to delete\n"
+    appending = threading.Thread(target=store.append, args=(["new"],))
+    appending.start()
+    appending.join(0.3)
+    wiping.communicate(b"go on\n")
+    appending.join()
+    assert seen(path) == ["new"]
+
+
 def test_repair_refuses_a_store_that_is_open(path: Path) -> None:
     store = EventStore(path)
     store.append(["a"])
