@@ -14,8 +14,9 @@ DOCUMENT = HERE.parents[1] / "docs" / "device.md"
 def table() -> set[str]:
     """Names of tests in the section's table."""
     text = DOCUMENT.read_text(encoding="utf-8")
-    section = text.split("## Threads, processes, containers\n")[1].split("\n## ")[0]
-    return set(re.findall(r"`(test_\w+)`", "\n".join(line for line in section.splitlines() if line.startswith("|"))))
+    sections = [part.split("\n## ")[0] for part in text.split("## Threads, processes, containers\n")[1:]]
+    lines = [line for section in sections for line in section.splitlines() if line.startswith("|")]
+    return set(re.findall(r"`(test_\w+)`", "\n".join(lines)))
 
 
 def names_in(pattern: str) -> set[str]:
