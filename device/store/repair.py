@@ -77,7 +77,10 @@ def _replaced(path: Path, kept: Path, key: bytes | None) -> Repaired:
             lost = _copied(copy, store)
             saved = len(store)
         with translated(path):
-            os.replace(path, kept)
+            try:
+                os.link(path, kept)  # the path is never without a file, for then somebody would make an empty store
+            except (OSError, NotImplementedError):  # FAT and some phones know no links
+                os.replace(path, kept)
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{path}-wal", f"{kept}-wal")
             with contextlib.suppress(FileNotFoundError):
