@@ -2,7 +2,8 @@
 
 SQLite keeps account of the locks of a process, and a child inherits the account without the locks; so the file is
 closed before a fork, and parent and child open it again. A second connection in the child, beside the inherited one,
-would not do: the account is kept by inode, so it takes no lock of its own either, and loses what it appends. This module knows nothing about events.
+would not do: the account is kept by inode, so it takes no lock of its own either, and loses what it appends. This
+module knows nothing about events.
 """
 
 from __future__ import annotations
