@@ -53,6 +53,9 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _fill_closed_streams()
+    if sys.stdout is None:
+        return _fail(f"standard output is closed: send it to a file, or to {os.devnull}", 2)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # implicit asks for it; small matrices are faster so
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -75,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_unwritten_output()
         return 1
     except OSError as error:
+        if isinstance(error, FileNotFoundError) and _is_working_folder_gone():
+            return _fail("the working folder was deleted: change to one that exists", 2)
         if error.errno not in _MENDABLE:
             return _fail(_unexpected(error, getattr(options, "out", None)), 1)
         where = f"use {error.filename}" if error.filename is not None else "write the output"
@@ -127,6 +132,31 @@ def _fail(message: str, status: int, prefix: str = "error: ") -> int:
     with contextlib.suppress(OSError):
         print(f"{prefix}{line}", file=sys.stderr, flush=True)
     return status
+
+
+def _fill_closed_streams() -> None:
+    """Open the null device where standard input, output or error is closed.
+
+    Else the next file that is opened, perhaps a user's, gets the number, and what libraries print.
+    """
+    if os.name == "posix":
+        for number in range(3):
+            try:
+                os.fstat(number)
+            except OSError:
+                os.open(os.devnull, os.O_RDWR)  # takes the smallest number that is free
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+
+
+def _is_working_folder_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def _drop_unwritten_output() -> None:

@@ -1,10 +1,11 @@
 """kill -9 at random moments: ``python tests/kills.py BUNDLE --count 1000``. Every restart has to find a valid state.
 
 Five kinds, a fifth of the count each: events appended to a store, states written, personalise with store and state,
-forget, and pull from a server on loopback. A child does one of them again and again and tells through a pipe what has
-returned; it is killed at a random moment; then what it left is opened. Checked: nothing is lost that had returned,
-nothing is there in part, no file is damaged. The last line is JSON. Needs fork. A killed process is not a power cut:
-against that stand the flushes, and no test here shows it.
+forget, and pull from a server on loopback. Three more, the whole count each, where ``--kind`` names them
+(``kills_together.py``): an application, its threads and a timer; forks in the middle; three containers. A child does
+one of them again and again and tells through a pipe what has returned; it is killed at a random moment; then what it
+left is opened. Checked: nothing is lost that had returned, nothing is there in part, no file is damaged. The last line
+is JSON. Needs fork. A killed process is not a power cut: against that stand the flushes, and no test here shows it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from pocketrec.export.bundle.release import publish
 from pocketrec.export.bundle.write import write_bundle_files
 
 sys.path.insert(0, str(Path(__file__).parent))  # Python leaves it out where PYTHONSAFEPATH is set
+from kills_together import contained, forked, together
 from server import serving
 
 BATCH = 7  # events of one append: all or none
@@ -251,17 +253,24 @@ def pulls(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
     return inside
 
 
+ALONE = (appends, states, personalises, forgets, pulls)
+TOGETHER = (together, forked, contained)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kind", nargs="+", choices=[kind.__name__ for kind in (*ALONE, *TOGETHER)],
+                        help="these alone, the whole count each")  # fmt: skip
     options = parser.parse_args()
     result: dict[str, object] = {"kills": options.count, "seed": options.seed}
-    for number, kind in enumerate((appends, states, personalises, forgets, pulls)):
+    kinds = [kind for kind in (*ALONE, *TOGETHER) if kind.__name__ in options.kind] if options.kind else ALONE
+    for number, kind in enumerate(kinds):
         folder = Path(tempfile.mkdtemp())
         try:
-            rounds = (options.count + number) // 5
+            rounds = options.count if options.kind else (options.count + number) // 5
             started = time.monotonic()
             inside = kind(folder, options.bundle, rounds, random.Random(options.seed))
             result[kind.__name__] = {"kills": rounds, "inside": inside, "seconds": round(time.monotonic() - started, 1)}

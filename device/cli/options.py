@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pocketrec.device.cli.places import file_name, personal_folder
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
+    from pocketrec.device.store.database import EventStore
     from pocketrec.device.store.events import Events
 
 
 def default_state(bundle: str | Path, user: str | None) -> Path:
     """Where a user's state is kept if nobody says: in ``<bundle>.states/``, under a hash of the user id."""
-    folder = Path(bundle)
-    name = folder.name[: -len(".zip")] if folder.name.endswith(".zip") else folder.name
-    key = hashlib.sha256((user or "").encode(errors="surrogatepass")).hexdigest()[:16]
-    return folder.absolute().with_name(f"{name or 'bundle'}.states") / f"{key}.state"
+    return personal_folder(bundle, user) / f"{file_name(user)}.state"
 
 
 def default_store(bundle: str | Path, user: str | None) -> Path:
@@ -47,6 +47,12 @@ def key_of(args: argparse.Namespace) -> bytes | None:
     from pocketrec.device.store.sealing import read_key
 
     return read_key(args.secret)
+
+
+def warn_if_read_only(store: EventStore | None) -> None:
+    """Say in one line on standard error why a store can only be read."""
+    if store is not None and store.read_only:
+        print(f"warning: {store.path} can only be read ({store.read_only}): nothing can be recorded", file=sys.stderr)
 
 
 def read(args: argparse.Namespace) -> Events:

@@ -25,7 +25,9 @@ from pocketrec.device.cli.options import (
     state_path,
     store_options,
     store_path,
+    warn_if_read_only,
 )
+from pocketrec.device.cli.places import remember
 
 if TYPE_CHECKING:
     import argparse
@@ -123,6 +125,7 @@ def run_personalise(args: argparse.Namespace) -> int:
         print(f"not trained: {report.reason}")
         return 0
     path = recommender.save()
+    remember(args.bundle, args.user)
     table: dict[str, Any] = {
         "user": args.user or "",
         **report.to_dict(),
@@ -158,6 +161,7 @@ def run_recommend(args: argparse.Namespace) -> int:
     if args.now is not None and not math.isfinite(args.now):
         raise DataError("--now must be a finite number: give Unix seconds, or leave it out for the clock")
     recommender = _recommender(args)
+    warn_if_read_only(recommender.store)
     if args.events is not None:
         recommender.add(read(args))
     if not args.new_user and not recommender.is_known():

@@ -23,7 +23,9 @@ from pocketrec.device.cli.options import (
     state_path,
     store_options,
     store_path,
+    warn_if_read_only,
 )
+from pocketrec.device.cli.places import file_name, holding, remember, tidy
 
 if TYPE_CHECKING:
     import argparse
@@ -104,6 +106,8 @@ def run_record(args: argparse.Namespace) -> int:
     events = read(args) if args.events is not None else gather((item, args.time) for item in args.item)
     with EventStore(_named(args), key=key_of(args)) as store:
         new, held = store.append(events), len(store)
+    if args.store is None:
+        remember(args.bundle, args.user)
     table: dict[str, Any] = {
         "given": len(events), "new": new, "held": held, "bad_rows": events.bad, "bad_lines": events.bad_lines,
         "store": str(store.path),
@@ -140,10 +144,14 @@ def run_wipe(args: argparse.Namespace) -> int:
 
     _somebody(args)
     deleted = []
-    if args.store is not None or args.bundle is not None:
-        deleted += wipe_store(_named(args), ours=args.store is None)
-    if args.state is not None or args.bundle is not None:
-        deleted += reset_state(state_path(args), ours=args.state is None)
+    folders = [] if args.bundle is None else holding(args.bundle, args.user)  # by any of the bundle's names
+    name = file_name(args.user)
+    for path in [folder / f"{name}.events" for folder in folders] if args.store is None else [Path(args.store)]:
+        deleted += wipe_store(path, ours=args.store is None)
+    for path in [folder / f"{name}.state" for folder in folders] if args.state is None else [Path(args.state)]:
+        deleted += reset_state(path, ours=args.state is None)
+    for folder in folders:
+        tidy(folder)
     if args.bundle is not None and args.user is not None:
         forget_user(Path(args.bundle), args.user)
     names = [str(file) for file in deleted]
@@ -159,6 +167,7 @@ def run_export_data(args: argparse.Namespace) -> int:
     if path is not None:
         with _opened(args) as store:
             count = store.export(args.out)
+            warn_if_read_only(store)
     else:
         count = _export_of_state(args)
     print(f"wrote {count} events to {args.out}")
@@ -190,8 +199,9 @@ def run_store(args: argparse.Namespace) -> int:
         table: dict[str, Any] = {
             "store": str(path), "events": len(held), "items": len(set(held.items)),
             "first": min(times, default=None), "last": max(times, default=None), "keep": store.keep,
-            "encrypted": store.sealed, "bytes": path.stat().st_size,
+            "encrypted": store.sealed, "bytes": path.stat().st_size, "read_only": store.read_only,
         }  # fmt: skip
+        warn_if_read_only(store)
     if args.action == "retain":
         table["gone"] = gone
     print_table([(key, str(value)) for key, value in table.items()])

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pocketrec.device.base import held
 from pocketrec.device.base.errors import BundleError
 from pocketrec.device.contract.names import PADDING
 
@@ -19,7 +20,7 @@ _STRIDE: Final = 1024
 
 
 class Vocabulary:
-    """items.txt, memory-mapped: line i (from 1) is the id of item row i.
+    """items.txt, in memory where it is small, else mapped: line i (from 1) is the id of item row i.
 
     Neither memory nor resident memory grows with the file: of its lines every 1,024th one's place is kept, and what is
     looked through is given back page by page.
@@ -34,8 +35,7 @@ class Vocabulary:
 
     def __init__(self, path: str | Path, count: int) -> None:
         try:
-            with open(path, "rb") as file:
-                self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._text, self._watched = held.hold(path)
         except (OSError, ValueError):
             raise BundleError(f"no item ids in {path}: fetch or export the bundle again") from None
         lines, starts = 0, [0]
@@ -87,6 +87,8 @@ class Vocabulary:
             BundleError: an id is not UTF-8.
         """
         texts = []
+        if self._watched is not None:
+            self._watched.check()
         for row in rows:
             if not 1 <= row <= self._count:
                 raise IndexError(f"row {row} is not in 1..{self._count}")
@@ -100,7 +102,9 @@ class Vocabulary:
 
     def _chunks(self) -> Iterator[tuple[int, bytes]]:
         """The file's bytes in order, each part with its place."""
+        if self._watched is not None:
+            self._watched.check()
         for place in range(0, len(self._text), _CHUNK):
             yield place, self._text[place : place + _CHUNK]
-            if hasattr(mmap, "MADV_DONTNEED"):
+            if isinstance(self._text, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
                 self._text.madvise(mmap.MADV_DONTNEED, place, min(_CHUNK, len(self._text) - place))

@@ -18,6 +18,7 @@ import numpy as np
 
 from pocketrec.device.base.errors import BundleError, StorageError
 from pocketrec.device.base.files import sha256_file, storage_error, write_atomic
+from pocketrec.device.base.held import Mark, overwritten
 from pocketrec.device.contract import tensorfile
 from pocketrec.device.contract.lean import LeanVocabulary, ShardItems
 from pocketrec.device.contract.manifest import Manifest
@@ -39,15 +40,17 @@ _AGAIN = "fetch or export the bundle again"
 class Bundle:
     """An opened and verified bundle; make one with `open_bundle`."""
 
-    def __init__(self, folder: Path, manifest: Manifest, recipe: Recipe) -> None:
+    def __init__(self, folder: Path, manifest: Manifest, recipe: Recipe, marks: dict[str, Mark] | None = None) -> None:
         self.folder = folder
         self.manifest = manifest
         self.recipe = recipe
+        self._marks = marks or {}  # of the files as they were verified
         lines = int(manifest.vocabulary["items"])
         self.vocabulary = Vocabulary(folder / ITEMS_FILE, lines)
         if manifest.lean:
             self.vocabulary = LeanVocabulary(folder / ITEMS_FILE, lines, int(manifest.lean["head"]))
         self._model = folder / MODEL_FILE
+        self._check_same(ITEMS_FILE)
 
     folder: Path
     """Where the files lie."""
@@ -75,7 +78,7 @@ class Bundle:
             return self
         name = shard_name(shard_of(user, shards))
         items = ShardItems.of(self._shard(name), int(self.manifest.model["embedding"]))
-        own = Bundle(self.folder, self.manifest, self.recipe)
+        own = Bundle(self.folder, self.manifest, self.recipe, self._marks)
         head, lines = int(self.manifest.lean["head"]), int(self.manifest.vocabulary["items"])
         own.vocabulary = LeanVocabulary(self.folder / ITEMS_FILE, lines, head, items.ids)
         own._model = shard_model(self.folder, self.manifest, name, lines + 1, items)
@@ -95,7 +98,10 @@ class Bundle:
             from pocketrec.device.engine.flatbuffer import walk_once
 
             walk_once(self.model_path, self.manifest.model_id if self.model_path.name == MODEL_FILE else "")
-        return Model(self.model_path, runtime, threads, items=len(self.vocabulary))
+        model = Model(self.model_path, runtime, threads, items=len(self.vocabulary))
+        if self.model_path.name == MODEL_FILE:
+            self._check_same(MODEL_FILE)
+        return model
 
     def candidates_of(self, user: str) -> np.ndarray[Any, Any] | None:
         """Candidate rows of a user, int32 [<= K], best first; None where the bundle has none for this user.
@@ -146,11 +152,33 @@ class Bundle:
         if held is not None and name not in map(shard_name, held):
             raise BundleError(f"{self.folder} was pulled without the candidates of this user: pull again with --user")
         try:
-            return tensorfile.load(self.folder / name)
+            shard = tensorfile.load(self.folder / name)
+            self._check_same(name)
+            return shard
         except OSError as error:
             raise BundleError(f"{self.folder}: {name} cannot be read ({error.strerror}): {_AGAIN}") from None
         except tensorfile.TensorFileError as error:
             raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
+
+    def _check_same(self, name: str) -> None:
+        """Make sure that a file which was just read is the one that was verified: rows of one version mean nothing with
+        the item ids of another.
+
+        Raises:
+            BundleError: it was replaced or overwritten since.
+        """
+        mark = self._marks.get(name)
+        try:
+            if mark is None or Mark.of(self.folder / name) == mark:
+                return
+            entry = self.manifest.files.get(name)
+            expected = self.manifest.model_id if entry is None else entry.sha256
+            if sha256_file(self.folder / name) == expected:  # written again with the same content
+                self._marks[name] = Mark.of(self.folder / name)
+                return
+        except OSError:
+            pass
+        raise overwritten(self.folder / name)
 
     def popular(self, count: int | None = None) -> np.ndarray[Any, Any]:
         """The `count` most popular rows (None: as many as a user has candidates), int32, most popular first."""
@@ -189,17 +217,22 @@ def _open(folder: Path, path: str | Path) -> Bundle:
         hint = "name the folder or the .zip of a bundle"
         raise BundleError(f"no bundle at {path} ({MANIFEST_FILE} cannot be read): {hint}") from None
     manifest = Manifest.from_bytes(content, str(path))
-    _verify(folder, manifest, hashlib.sha256(content).hexdigest())
-    installed_model(folder, manifest)
+    marks = _verify(folder, manifest, hashlib.sha256(content).hexdigest())
+    with contextlib.suppress(OSError):
+        model = installed_model(folder, manifest)
+        if MODEL_FILE not in marks:
+            marks[MODEL_FILE] = Mark.of(model)
     try:
         recipe = json.loads((folder / RECIPE_FILE).read_bytes())
     except (OSError, ValueError):
         raise BundleError(f"{path}: {RECIPE_FILE} is not JSON: {_AGAIN}") from None
-    return Bundle(folder, manifest, Recipe.from_dict(recipe))
+    bundle = Bundle(folder, manifest, Recipe.from_dict(recipe), marks)
+    bundle._check_same(RECIPE_FILE)
+    return bundle
 
 
-def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> None:
-    """Check size and hash of every file, or that nothing was touched since they were found right."""
+def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> dict[str, Mark]:
+    """Check size and hash of every file, or that nothing was touched since they were found right; gives their marks."""
     seen: dict[str, Any] = {MANIFEST_FILE: manifest_sha256}
     held = versions.held_shards(folder)
     absent = set() if held is None else {name for name in manifest.files if name.startswith(f"{CANDIDATES_FOLDER}/")}
@@ -214,9 +247,10 @@ def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> None:
             sizes = f"{status.st_size} bytes and not {entry.bytes}"
             raise BundleError(f"{folder}: {name} is cut short or altered, it has {sizes}: {_AGAIN}")
         seen[name] = [status.st_size, status.st_mtime_ns, status.st_ino]
+    marks = {name: Mark(*seen[name]) for name in files}
     with contextlib.suppress(OSError, ValueError):
         if json.loads((folder / _MARKER).read_bytes()) == seen:
-            return
+            return marks
     for name, entry in files.items():
         try:
             digest = sha256_file(folder / name)
@@ -226,6 +260,7 @@ def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> None:
             raise BundleError(f"{folder}: {name} is altered, its SHA-256 does not match: {_AGAIN}")
     with contextlib.suppress(StorageError):  # read-only media: then every opening hashes
         write_atomic(folder / _MARKER, json.dumps(seen).encode())
+    return marks
 
 
 def _unpacked(archive: Path, cache: str | Path | None) -> Path:

@@ -102,6 +102,12 @@ def resolve(path: Path) -> Path:
     return path if current is None or not current.current else version_folder(path, current.current)
 
 
+def folder_of(bundle: Path) -> Path:
+    """The folder of versions that a bundle's folder is a version of; another folder is its own."""
+    owner = bundle.parent.parent
+    return owner if bundle.parent.name == VERSIONS and (owner / CURRENT).exists() else bundle
+
+
 def version_name(manifest_sha256: str) -> str:
     """Name of the version with that manifest."""
     return manifest_sha256[:_NAME]
@@ -153,7 +159,7 @@ def collect(folder: Path, current: Current) -> None:
     keep = {current.current, current.previous}
     with contextlib.suppress(OSError):
         for path in (folder / VERSIONS).iterdir():
-            if path.name not in keep:
+            if path.name not in keep and len(path.name) == _NAME and path.name.isalnum():
                 shutil.rmtree(path, ignore_errors=True)
     shutil.rmtree(folder / PARTIAL, ignore_errors=True)
 

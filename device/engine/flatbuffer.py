@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from pocketrec.device.base import held
 from pocketrec.device.base.errors import BundleError, StorageError
 from pocketrec.device.base.files import write_atomic
 
@@ -58,8 +59,7 @@ def walk_once(path: Path, sha256: str = "") -> None:
         with contextlib.suppress(OSError, ValueError):
             if json.loads(note.read_bytes()) == seen:
                 return
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            _Walk(content).model()
+        _Walk(held.hold(path)[0]).model()
     except (struct.error, ValueError, IndexError, OSError, RecursionError) as error:
         again = "fetch or export the bundle again"
         raise BundleError(f"{path} is no whole model file ({error}): {again}") from None
@@ -70,7 +70,7 @@ def walk_once(path: Path, sha256: str = "") -> None:
 class _Walk:
     """Readers of one file; each raises ValueError or struct.error where it would leave it."""
 
-    def __init__(self, content: mmap.mmap) -> None:
+    def __init__(self, content: bytes | mmap.mmap) -> None:
         self.content, self.size = content, len(content)
 
     def u32(self, at: int) -> int:

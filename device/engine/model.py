@@ -6,6 +6,7 @@ variables (weights and optimiser slots). The model knows nothing about users, hi
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from pocketrec.device.base import forks, held
 from pocketrec.device.base.array import Array
-from pocketrec.device.base.errors import BundleError, StateError
+from pocketrec.device.base.errors import BundleError, ConfigError, StateError
 from pocketrec.device.contract import names as contract
 from pocketrec.device.engine.runtime import load_interpreter
 
@@ -34,7 +36,8 @@ _PROMISED: Final = {
 class Model:
     """A model file with its variables, which start as the global weights.
 
-    Calls from several threads wait for each other. Arrays that come back are copies.
+    Calls from several threads wait for each other. Arrays that come back are copies. A forked child goes on with the
+    weights of its parent; kernels of several threads, which no child inherits, are started anew there.
 
     Args:
         path: the .tflite file.
@@ -52,10 +55,16 @@ class Model:
         self.items = items
         self._last = items or 2**31 - 1  # the largest row that may be asked for
         self._catalogue: Array | None = None
+        self._path, self._threads = path, threads
+        self._pid = os.getpid()
+        self._held = False  # the lock, by a fork
+        self._carried: dict[str, Array] | None = None  # weights, from before a fork to the child's first call
         self._interpreter, self.runtime = load_interpreter(path, runtime, threads)
+        self._watched = held.Watched(path) if os.path.getsize(path) > held.SMALL else None
         self._lock = threading.Lock()
         self._runners: dict[str, Any] = {}
         self._inputs: dict[str, dict[str, tuple[tuple[int, ...], Any]]] = {}
+        forks.watch(self, order=20)
         names = self._interpreter.get_signature_list()
         for name in contract.SIGNATURES:
             if name not in names:
@@ -198,6 +207,37 @@ class Model:
         inputs = {name: np.ascontiguousarray(weights[name], dtype=np.float32) for name in self.variables}
         self._call(contract.IMPORT_WEIGHTS, inputs)
 
+    def before_fork(self) -> None:
+        """Wait for the call at work, and take along the weights where the child needs kernels of its own."""
+        self._held = self._lock.acquire(timeout=forks.PATIENCE)
+        if self._held and self._threads > 1:
+            self._carried = self._run(contract.EXPORT_WEIGHTS, {contract.UNUSED: np.float32(0)})
+
+    def after_fork(self, *, child: bool) -> None:
+        """Go on, in the parent and in the child."""
+        if child:
+            self._lock = threading.Lock()
+            if self._threads > 1:  # destroying it would wait for threads that only the parent has
+                forks.keep_for_ever((self._interpreter, self._runners))
+            if self._carried is not None:
+                self._pid = os.getpid()
+        else:
+            self._carried = None
+            if self._held:
+                self._lock.release()
+        self._held = False
+
+    def _own(self) -> None:
+        """Start kernels of this process's own where others were started before a fork. The lock is held."""
+        if self._threads > 1 and (self._carried is not None or self._pid != os.getpid()):
+            if self._carried is None:
+                raise ConfigError(f"the model was opened with {self._threads} threads, and then the process was forked "
+                                  "by a library: open it after the fork, or with one thread")  # fmt: skip
+            weights, self._carried = {name: self._carried[name] for name in self.variables}, None
+            self._interpreter, _ = load_interpreter(self._path, self.runtime, self._threads)
+            self._runners, self._inputs = {}, {}
+            self._run(contract.IMPORT_WEIGHTS, dict(weights))
+
     def _with_negatives(self, signature: str, inputs: dict[str, Any], negatives: Array | None) -> dict[str, Any]:
         wanted = contract.NEGATIVES in self._signature(signature)
         if wanted and negatives is None:
@@ -224,24 +264,30 @@ class Model:
 
     def _call(self, name: str, inputs: dict[str, Any]) -> dict[str, Array]:
         with self._lock:
-            expected = self._signature(name)
-            for key, (shape, dtype) in expected.items():
-                if key not in inputs:
-                    raise ValueError(f"{name}: input {key} is missing")
-                value = inputs[key] = np.asarray(inputs[key])
-                if value.shape != shape or value.dtype != dtype:
-                    raise ValueError(
-                        f"{name}: {key} must be {np.dtype(dtype)} {list(shape)}, not {value.dtype} {list(value.shape)}"
-                    )
-                if dtype == np.int32 and value.view(np.uint32).max() > self._last:  # as unsigned, a negative is large
-                    wrong = value[(value < 0) | (value > self._last)][0]
-                    limit = f"1 to {self.items}" if self.items else "from 1 on"
-                    raise ValueError(f"{name}: {key} holds {wrong}, and items are numbered {limit} (0 = padding)")
-            try:
-                outputs: dict[str, Array] = self._runners[name](**inputs)
-            except RuntimeError as error:
-                raise _failed(name, error) from None
-            return {key: np.array(value) for key, value in outputs.items()}
+            self._own()
+            if self._watched is not None:
+                self._watched.check()
+            return self._run(name, inputs)
+
+    def _run(self, name: str, inputs: dict[str, Any]) -> dict[str, Array]:
+        expected = self._signature(name)
+        for key, (shape, dtype) in expected.items():
+            if key not in inputs:
+                raise ValueError(f"{name}: input {key} is missing")
+            value = inputs[key] = np.asarray(inputs[key])
+            if value.shape != shape or value.dtype != dtype:
+                raise ValueError(
+                    f"{name}: {key} must be {np.dtype(dtype)} {list(shape)}, not {value.dtype} {list(value.shape)}"
+                )
+            if dtype == np.int32 and value.view(np.uint32).max() > self._last:  # as unsigned, a negative is large
+                wrong = value[(value < 0) | (value > self._last)][0]
+                limit = f"1 to {self.items}" if self.items else "from 1 on"
+                raise ValueError(f"{name}: {key} holds {wrong}, and items are numbered {limit} (0 = padding)")
+        try:
+            outputs: dict[str, Array] = self._runners[name](**inputs)
+        except RuntimeError as error:
+            raise _failed(name, error) from None
+        return {key: np.array(value) for key, value in outputs.items()}
 
 
 def _failed(name: str, error: Exception) -> BundleError:

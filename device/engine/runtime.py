@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pocketrec.device.base import held
 from pocketrec.device.base.errors import BundleError, ConfigError, RuntimeMissingError
 
 #: Modules that hold an interpreter, the preferred one first.
@@ -68,7 +69,7 @@ def choose_runtime(name: str = "auto") -> str:
 
 
 def load_interpreter(path: str | Path, runtime: str = "auto", threads: int = 1) -> tuple[Any, str]:
-    """Open a .tflite file, memory-mapped.
+    """Open a .tflite file: a small one is read into memory, a large one mapped (`pocketrec.device.base.held`).
 
     Args:
         path: the file.
@@ -92,7 +93,12 @@ def load_interpreter(path: str | Path, runtime: str = "auto", threads: int = 1) 
     except (ImportError, OSError) as error:
         raise RuntimeMissingError(f"{name} does not import ({_line(error)}): {_INSTALL}") from None
     try:
-        return module.Interpreter(model_path=str(path), num_threads=threads), name
+        given: dict[str, object] = {"model_path": os.fsencode(path)}  # bytes: a name need not be UTF-8
+        if os.path.getsize(path) <= held.SMALL:
+            given = {"model_content": Path(path).read_bytes()}
+        return module.Interpreter(**given, num_threads=threads), name
+    except OSError as error:
+        raise BundleError(f"cannot read {path} ({error.strerror}): name a complete bundle") from None
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{name} cannot read {path} ({_line(error)}): fetch or export the bundle again") from None
 

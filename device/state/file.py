@@ -9,6 +9,7 @@ no history of its own, and is of no use once something was forgotten there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -133,7 +134,9 @@ def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | 
     except FileNotFoundError:
         raise StateError(f"no state file {path}: {_missing(path)}") from None
     except OSError as error:
-        raise StateError(f"cannot read {path} ({error.strerror}): {_way_out(path, seal=seal)}") from None
+        forbidden = error.errno in (errno.EACCES, errno.EPERM)
+        way_out = "make it readable, or name another --state" if forbidden else _way_out(path, seal=seal)
+        raise StateError(f"cannot read {path} ({error.strerror}): {way_out}") from None
     except tensorfile.TensorFileError as error:
         if not _begins_like_a_state(path):
             raise StateError(f"{path} is not a personal state: {_way_out(path, _NOT_OURS)}") from None

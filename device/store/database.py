@@ -1,8 +1,10 @@
 """The event store: one user's events on the device, in one SQLite file, kept safely over years.
 
 `append` returns when the events are on the disk: a crash or a power cut afterwards loses none of them, and one before
-it leaves none or all. Several processes may append, read and train at once. Every event carries a checksum of its own,
-for SQLite has none. With a key the events are sealed (`pocketrec.device.store.sealing`): what stays visible is how many
+it leaves none or all. Several threads and processes may append, read and train at once. Before a fork the file is
+closed, and parent and child open it again: SQLite keeps account of its locks for each process, and a child, which
+inherits the account and not the locks, would lose what it appends. Every event carries a checksum of its own, for
+SQLite has none. With a key the events are sealed (`pocketrec.device.store.sealing`): what stays visible is how many
 there are, in which order they came, and their lengths in steps of 32 bytes. sqlite3 is imported when a store is
 opened. This module knows nothing about models, item rows and training.
 """
@@ -11,29 +13,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from pocketrec.device.base.errors import StoreError
-from pocketrec.device.base.files import sweep
-from pocketrec.device.store import schema
-from pocketrec.device.store.connection import APPLICATION, MAGIC, connect, damaged, flush, inode, place, translated
 from pocketrec.device.store.events import Event, Events, gather
 from pocketrec.device.store.export import export_events
+from pocketrec.device.store.handle import KEEP, StoreFile
 from pocketrec.device.store.rows import decode, encode
-from pocketrec.device.store.sealing import Seal, SealError
 
 if TYPE_CHECKING:
     import sqlite3
 
-#: Most events that a store keeps unless it is told otherwise; the ones that came first go first.
-KEEP: Final = 100_000
-
-_CHECK: Final = b"pocketrec event store"  # sealed in `meta`, so that a wrong key is noticed
+__all__ = ["KEEP", "EventStore", "Replayed"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +41,11 @@ class Replayed:
     """Their numbers; later ones are larger, and none is given twice."""
 
 
-class EventStore:
+class EventStore(StoreFile):
     """One user's events in a file.
+
+    Where the file cannot be written (a read-only file system, a full disk), what is kept can be read all the same, and
+    `read_only` says why.
 
     Args:
         path: the file; made with its folder where it is missing, readable by its owner only.
@@ -59,19 +57,6 @@ class EventStore:
         StorageError: it cannot be made or opened.
         ConfigError: the key is wrong, or the extra ``secure`` is not installed.
     """
-
-    def __init__(self, path: str | Path, *, key: bytes | None = None, create: bool = True) -> None:
-        self.path = Path(path)
-        self._seal = None if key is None else Seal(key)
-        self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None
-        self._create = create
-        with self._database():
-            pass
-
-    path: Path
-    """The file; SQLite keeps two more beside it while it is open."""
 
     def append(self, events: Iterable[Event] | Events) -> int:
         """Store events; when this returns they are on the disk, all of them.
@@ -229,120 +214,6 @@ class EventStore:
             database.executemany("INSERT INTO events (mark, value) VALUES (?, ?) ON CONFLICT DO NOTHING", good)
         return len(good)
 
-    def close(self) -> None:
-        """Close the file; the next call opens it again."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = self._file = None
-
-    def __enter__(self) -> EventStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    # --- the database -------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _database(self) -> Iterator[sqlite3.Connection]:
-        """The open database; opened again where the file was replaced. Its errors become ours."""
-        with self._lock, translated(self.path):
-            if self._connection is not None and self._file != inode(self.path):
-                self.close()
-            if self._connection is None:
-                self._connection = self._opened()
-                self._file = inode(self.path)
-            yield self._connection
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._database() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(Exception):
-                    database.execute("ROLLBACK")
-                raise
-
-    def _opened(self) -> sqlite3.Connection:
-        if not self.path.exists():
-            if not self._create:
-                raise StoreError(f"no event store {self.path}: record events with `pocketrec record` first")
-            self._made()
-        with open(self.path, "rb") as file:
-            magic = file.read(len(MAGIC))
-        if magic != MAGIC:
-            what = "is empty" if not magic else "is not an event store"
-            raise StoreError(f"{self.path} {what}: name another file with --store, or remove this one")
-        connection = connect(self.path)
-        try:
-            self._prepared(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def _made(self) -> None:
-        """Make an empty store in one step: a process that is killed here leaves no half of one."""
-        log = f"{self.path}-wal"
-        if os.path.exists(log) and not self.path.exists():
-            raise StoreError(f"{self.path} is gone, but its log {log} is there: put the store back, or remove the log")
-        sweep(self.path)
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            connection = connect(temporary)
-            with contextlib.closing(connection) as database:
-                database.execute("PRAGMA journal_mode = WAL")
-                database.execute("BEGIN IMMEDIATE")
-                database.execute(f"PRAGMA application_id = {APPLICATION}")
-                schema.migrate(database)
-                seal = None if self._seal is None else self._seal.seal(_CHECK)
-                facts = {"name": os.urandom(8).hex(), "forgotten": 0, "dropped": 0, "keep": KEEP, "seal": seal}
-                database.executemany("INSERT INTO meta VALUES (?, ?)", facts.items())
-                database.execute("COMMIT")
-            flush(temporary)
-            place(temporary, self.path)
-        finally:
-            for suffix in ("", "-wal", "-shm"):
-                with contextlib.suppress(OSError):
-                    os.unlink(f"{temporary}{suffix}")
-
-    def _prepared(self, database: sqlite3.Connection) -> None:
-        """Check that this is a store that this version and this key can read; bring old tables up to date."""
-        if database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
-            raise StoreError(f"{self.path} is not an event store: name another file with --store")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(schema.MIGRATIONS):
-            raise StoreError(f"{self.path} is of version {version} and this version of pocketrec reads "
-                             f"{len(schema.MIGRATIONS)}: update pocketrec")  # fmt: skip
-        if version < len(schema.MIGRATIONS):
-            database.execute("BEGIN IMMEDIATE")
-            schema.migrate(database)
-            database.execute("COMMIT")
-        database.execute("PRAGMA journal_mode = WAL")
-        sealed = self._meta(database, "seal")
-        if sealed is None and self._seal is not None:
-            raise StoreError(f"{self.path} is not encrypted, and a key was given: leave the key out, or export the "
-                             "events, wipe, and record them again")  # fmt: skip
-        if sealed is not None and self._seal is None:
-            raise StoreError(f"{self.path} is encrypted: give its key with --secret")
-        if sealed is not None and self._seal is not None:
-            try:
-                self._seal.open(sealed)
-            except SealError:
-                raise StoreError(f"{self.path} is encrypted with another key: give its own with --secret") from None
-
-    def _meta(self, database: sqlite3.Connection, key: str) -> Any:
-        row = database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        if row is None:
-            raise damaged(self.path, f"it lacks {key}")
-        return row[0]
-
     def _trim(self, database: sqlite3.Connection, keep: int) -> int:
         """Delete the oldest events but `keep`; gives how many went."""
         gone = 0
@@ -352,15 +223,6 @@ class EventStore:
             gone = database.execute(f"DELETE FROM events WHERE id <= ({newest})", (keep,)).rowcount
             _count_dropped(database, gone)
         return gone
-
-    def _erase(self) -> None:
-        """Leave nothing of what was deleted in the files: free pages go, and the log is cut to nothing."""
-        with self._database() as database:
-            database.execute("VACUUM")
-            busy = database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            if busy:
-                raise StoreError(f"{self.path} is being read by another process, and a trace of what was deleted is "
-                                 "left: do it again when the other has ended")  # fmt: skip
 
 
 def _count_dropped(database: sqlite3.Connection, gone: int) -> None:

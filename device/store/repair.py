@@ -18,6 +18,7 @@ from pocketrec.device.base.errors import StoreError
 from pocketrec.device.base.files import sync_folder
 from pocketrec.device.store.connection import MAGIC, connect, translated
 from pocketrec.device.store.database import EventStore
+from pocketrec.device.store.handle import alone
 
 if TYPE_CHECKING:
     import sqlite3
@@ -53,14 +54,19 @@ def repair_store(path: str | Path, key: bytes | None = None, *, ours: bool = Fal
     kept = Path(f"{path}.damaged")
     if not path.exists():
         raise StoreError(f"no event store {path}: name another file with --store")
-    with translated(path), open(path, "rb") as file:
-        begins = file.read(len(MAGIC)) == MAGIC
-    if not begins and not ours:
-        raise StoreError(f"{path} is no event store by its first bytes and was left alone: name another --store")
     if kept.exists():
         raise StoreError(f"{kept} is in the way: move it, or delete it when nothing in it is wanted")
-    copy = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fresh = path.with_name(f".{path.name}.{os.getpid()}-0.tmp")
+    with translated(path), alone(path) as file:
+        if not ours and file.read(len(MAGIC)) != MAGIC:
+            raise StoreError(f"{path} is no event store by its first bytes and was left alone: name another --store")
+        return _replaced(path, kept, key)
+
+
+def _replaced(path: Path, kept: Path, key: bytes | None) -> Repaired:
+    """Put a new store with everything that can be read in the place of the damaged one."""
+    number = f"{os.getpid()}-{os.urandom(4).hex()}"
+    copy = path.with_name(f".{path.name}.{number}-0.tmp")
+    fresh = path.with_name(f".{path.name}.{number}-1.tmp")
     try:
         with translated(path):
             for suffix in ("", "-wal"):
@@ -71,7 +77,10 @@ def repair_store(path: str | Path, key: bytes | None = None, *, ours: bool = Fal
             lost = _copied(copy, store)
             saved = len(store)
         with translated(path):
-            os.replace(path, kept)
+            try:
+                os.link(path, kept)  # the path is never without a file, for then somebody would make an empty store
+            except (OSError, NotImplementedError):  # FAT and some phones know no links
+                os.replace(path, kept)
             with contextlib.suppress(FileNotFoundError):
                 os.replace(f"{path}-wal", f"{kept}-wal")
             with contextlib.suppress(FileNotFoundError):

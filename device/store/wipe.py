@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from pocketrec.device.base.errors import StoreError
+from pocketrec.device.base.errors import StorageError, StoreError
 from pocketrec.device.base.files import sweep, sync_folder
-from pocketrec.device.store.connection import APPLICATION, MAGIC, connect, translated
+from pocketrec.device.store.connection import APPLICATION, MAGIC, application_of, connect, translated
+from pocketrec.device.store.handle import alone
 
 
 def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
@@ -23,16 +25,17 @@ def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
         StoreError: the file is not a store; nothing was deleted.
         StorageError: a file cannot be deleted.
     """
+    import sqlite3
+
     path = Path(path)
     deleted = []
-    with translated(path):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(translated(path))
         if path.exists():
-            with open(path, "rb") as file:
-                head = file.read(100)
-            if head and not ours and (head[:16] != MAGIC or head[68:72] != APPLICATION.to_bytes(4, "big")):
+            if not ours and path.stat().st_size and not _is_ours(path):
                 raise StoreError(f"{path} is not an event store and was not deleted: name another file with --store")
-            with contextlib.suppress(Exception):  # overwrite what can be; a damaged or busy one is only deleted
-                _emptied(path)
+            with contextlib.suppress(sqlite3.Error, StorageError):  # a damaged or busy one is only deleted
+                stack.enter_context(_emptied(path))
         sweep(path, age=0)
         # The log goes first: SQLite would play an old one into a new store of the same name.
         for suffix in ("-wal", "-shm", "", *(f".damaged{more}" for more in ("-wal", ""))):
@@ -44,8 +47,22 @@ def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
     return deleted
 
 
-def _emptied(path: Path) -> None:
+def _is_ours(path: Path) -> bool:
+    application = application_of(path)
+    if application is None:  # no database, or one with a damaged header: its first bytes tell
+        with alone(path) as file:
+            head = file.read(100)
+        return head.startswith(MAGIC) and int.from_bytes(head[68:72], "big") == APPLICATION
+    return application == APPLICATION
+
+
+@contextlib.contextmanager
+def _emptied(path: Path) -> Iterator[None]:
+    """Overwrite the events, and keep every writer waiting: who was before the deletion is deleted, who comes after it
+    finds that the file is another."""
     with contextlib.closing(connect(path)) as database:
         database.execute("DELETE FROM events")
         database.execute("VACUUM")
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("BEGIN IMMEDIATE")
+        yield

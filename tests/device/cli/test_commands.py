@@ -14,6 +14,7 @@ from loyal import loyal
 
 from pocketrec.cli import main
 from pocketrec.device.cli.options import default_state
+from pocketrec.device.cli.places import NOTE
 
 pytestmark = pytest.mark.runtime
 
@@ -296,7 +297,7 @@ def test_a_file_that_may_not_grow_leaves_the_state_good(
     assert len(errors) == 1
     assert "cannot write" in errors[0]
     assert state.read_bytes() == good
-    assert sorted(os.listdir(state.parent)) == [state.name]
+    assert sorted(os.listdir(state.parent)) == [NOTE, state.name]
     assert run("recommend", *user) == 0
 
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -181,3 +186,83 @@ def test_missing_runtime_and_wrong_numpy_say_what_to_do(monkeypatch: pytest.Monk
     monkeypatch.setattr(runtimes.np, "__version__", "2.1.0")
     with pytest.raises(RuntimeMissingError, match=r"needs numpy below 2 and found 2\.1\.0: pip install 'numpy<2'"):
         runtimes.choose_runtime()
+
+
+FORKED = """
+import os, signal, sys
+import numpy as np
+from loyal import loyal
+from pocketrec.device.base.errors import ConfigError
+from pocketrec.device.contract.recipe import Recipe
+from pocketrec.device.delivery.bundle import open_bundle
+from pocketrec.device.personal.training import fine_tune
+
+bundle, threads, how = sys.argv[1:]
+model = open_bundle(bundle).load_model(threads=int(threads))
+recipe = Recipe(learning_rate=0.1, passes=2)
+fine_tune(model, loyal(40), 1, recipe)
+start = model.export_weights()
+if how == "library":  # a fork that Python is not told of
+    import ctypes
+    child = ctypes.PyDLL(None).fork()
+else:
+    child = os.fork()
+if child == 0:
+    signal.alarm(60)  # a thread pool that only the parent has is waited for until then
+    status = 0
+    if how == "library":
+        try:
+            model.export_weights()
+            status = 1
+        except ConfigError as error:
+            status = 0 if "open it after the fork" in str(error) else 2
+        os._exit(status)
+    if how == "trains":
+        for name, value in model.export_weights().items():
+            status |= not np.array_equal(value, start[name])
+        losses = fine_tune(model, loyal(40), 1, recipe)
+        status |= 2 * (losses != sorted(losses, reverse=True))
+        os._exit(status)
+    sys.exit(status)  # ends as a program does: everything is destroyed
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+for name, value in model.export_weights().items():
+    assert np.array_equal(value, start[name])
+fine_tune(model, loyal(40), 1, recipe)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize(("threads", "how"), [(1, "trains"), (2, "trains"), (2, "ends"), (2, "library")])
+def test_a_forked_child_has_the_weights_of_its_parent_and_kernels_of_its_own(
+    folder: Path, threads: int, how: str
+) -> None:
+    if how == "library" and not sys.platform.startswith("linux"):
+        pytest.skip("fork of the C library is called by name")
+    words = [sys.executable, "-c", FORKED, str(folder), str(threads), how]
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        words, capture_output=True, text=True, check=False, timeout=120, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["0"]), done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_waits_for_the_step_of_another_thread(model: Model) -> None:
+    over = threading.Event()
+
+    def train() -> None:
+        while not over.is_set():
+            fine_tune(model, loyal(40), 1, Recipe(learning_rate=0.01))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(60)
+                os._exit(not all(np.isfinite(value).all() for value in model.export_weights().values()))
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        over.set()
+        thread.join()
