@@ -11,35 +11,31 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pocketrec.device.base.errors import DataError, StateError
-from pocketrec.device.contract.repeats import Repeats, gaps_at
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
-from pocketrec.device.personal.guard import GLOBAL, events_to_learn, share_of
-from pocketrec.device.personal.personalise import UNCHANGED, personalise
-from pocketrec.device.personal.report import Report, report_of
+from pocketrec.device.personal.guard import share_of
+from pocketrec.device.personal.ranking import ranked
 from pocketrec.device.personal.served import served_set
 from pocketrec.device.personal.windows import context
 from pocketrec.device.state import file as states
-from pocketrec.device.state.history import extended, replayed
-from pocketrec.device.state.pending import Pending
-from pocketrec.device.state.personal_state import PersonalState
-from pocketrec.device.state.plan import Plan, fingerprint
+from pocketrec.device.state.kinds import HistoryInState, HistoryInStore
+from pocketrec.device.state.personal_state import PersonalState, empty_state, without_history
+from pocketrec.device.state.personalisation import NOTHING_NEW as NOTHING_NEW
+from pocketrec.device.state.personalisation import Personalisation
 from pocketrec.device.store.events import Event, Events, gather
 
 if TYPE_CHECKING:
     from pocketrec.device.base.array import Array
     from pocketrec.device.engine.model import Model
     from pocketrec.device.personal.budget import Budget
+    from pocketrec.device.personal.report import Report
     from pocketrec.device.personal.training import Progress
     from pocketrec.device.store.database import EventStore
     from pocketrec.device.store.sealing import Seal
-
-#: Reason of a report where nothing was to be done.
-NOTHING_NEW: Final = "nothing is new since the last training"
 
 _FORGOTTEN = "events that it was trained on were forgotten, or the event store is another"
 
@@ -80,12 +76,10 @@ class Recommender:
         self._opened: tuple[Model, dict[str, Array]] | None = None
         self._seal = _seal(key)
         self.store = _opened_store(store, key)
-        self._stored = 0  # number of the store's last event in the history
-        self._dropped = 0  # events that the store had let go by then
-        self._identity = ""  # of the store whose events history and weights come from; "" = not read yet
+        self._history = HistoryInState() if self.store is None else HistoryInStore(self.store)
         self.outdated = ""
         self._tainted = False  # the state file, or its previous generation, holds what was forgotten
-        self._state = self._empty()
+        self._state = empty_state(user)
         if self.path is not None and states.exists(self.path):
             self.load()
         else:
@@ -135,13 +129,9 @@ class Recommender:
         new = events if isinstance(events, Events) else gather(events)
         if new.categories:
             self.bundle.vocabulary.learn(new.items, new.categories)
-        rows = self.bundle.vocabulary.rows(new.items)
-        if self.store is None:
-            self._state = extended(self._state, rows, new.times, self.bundle.manifest.cut_off)
-        else:
-            self.store.append(new)
-            self._refresh()
-        return int((rows == 0).sum())
+        self._state = self._history.add(self._state, new, self.bundle)
+        self._refresh()
+        return int((self.bundle.vocabulary.rows(new.items) == 0).sum())
 
     def personalise(
         self,
@@ -183,48 +173,13 @@ class Recommender:
         """
         given = events if isinstance(events, Events) else gather(events)
         unknown = self.add(given)
-        whole = len(self._state.rows)
-        if if_new and self._state.learned == fingerprint(self._state, self.bundle.recipe, self._since(), whole, resume,
-                                                         passes):  # fmt: skip
-            choice = str(self.report.get("choice", GLOBAL))
-            count = events_to_learn(self._state.rows, self._since())
-            return Report(choice, NOTHING_NEW, whole, unknown, count, steps=self._state.steps)
+        work = Personalisation(self._state, self.bundle.recipe, self._since(), self._history.stored, resume, passes,
+                               len(given) > 0, unknown)  # fmt: skip
+        if if_new and (report := work.nothing_new()) is not None:
+            return report
         stop = None if budget is None else budget.start()
         model, reference = self._open()
-        old, recipe, pending = self._state, self.bundle.recipe, self._state.pending
-        plan = None
-        if pending is not None:  # what was begun is brought to its end, if it is the same still
-            plan = Plan.of(old, recipe, self._since(), pending.length, resume, passes, pending.fresh)
-            plan = plan if plan.key(old, recipe) == pending.key else None
-        if plan is None:
-            pending = None
-            plan = Plan.of(old, recipe, self._since(), len(old.rows), resume, passes, len(given) > 0)
-        through = self._stored if pending is None else pending.through
-        start = old.weights if plan.resumed else None
-        outcome = personalise(
-            model, old.rows[: plan.length], plan.since, recipe, reference, start=start, step=plan.step,
-            events=plan.events, passes=passes, first_target=plan.first_target, replay_from=plan.replay_from,
-            progress=progress, stop=stop, paused=None if pending is None else pending.paused,
-            times=old.times[: plan.length],
-        )  # fmt: skip
-        if outcome.paused is not None:
-            fresh = len(given) > 0 if pending is None else pending.fresh
-            halted = Pending(plan.key(old, recipe), plan.length, through, fresh, outcome.paused)
-            self._state = dataclasses.replace(old, pending=halted)
-            model.import_weights(old.weights or reference)
-            return report_of(outcome, str(old.report.get("choice", GLOBAL)), len(old.rows), unknown, old.steps)
-        choice = str(old.report.get("choice")) if outcome.decision.choice == UNCHANGED else outcome.decision.choice
-        report = report_of(outcome, choice, len(old.rows), unknown, plan.step)
-        self._state = dataclasses.replace(
-            old,
-            weights={} if choice == GLOBAL else outcome.weights,
-            trained=plan.length if outcome.losses else old.trained if plan.resumed else 0,
-            through=through if outcome.losses else old.through if plan.resumed else 0,
-            steps=report.steps,
-            report=report.to_dict(),
-            pending=None,
-            learned=fingerprint(old, recipe, self._since(), plan.length, resume, passes),
-        )
+        self._state, report = work.run(model, reference, progress=progress, stop=stop)
         return report
 
     def recommend(
@@ -261,13 +216,13 @@ class Recommender:
             rows = served_set(rows, self._state.rows, mask)
         rows = rows[self.bundle.vocabulary.are_items(rows)]
         if len(self._state.rows):
-            scores = self._scores(rows, time.time() if now is None else now)  # (n,)
-            order = np.lexsort((rows, -scores))[:k]
+            repeats = self.bundle.recipe.repeats.times(share_of(str(self._state.report.get("choice"))))
+            moment = time.time() if now is None else now
+            rows, scores = ranked(self.model, rows, self._state.rows, self._state.times, repeats, moment, k)
         else:
-            scores = 1.0 / np.arange(1, len(rows) + 1)
-            order = np.arange(min(k, len(rows)))
-        ids = self.bundle.vocabulary.ids(int(row) for row in rows[order])
-        return [(item, float(score)) for item, score in zip(ids, scores[order], strict=True)]
+            rows, scores = rows[:k], 1.0 / np.arange(1, min(k, len(rows)) + 1)
+        ids = self.bundle.vocabulary.ids(int(row) for row in rows)
+        return [(item, float(score)) for item, score in zip(ids, scores, strict=True)]
 
     def embed(self) -> Array:
         """The user embedding after the history, float32 [E]; it never leaves the device by itself."""
@@ -284,7 +239,7 @@ class Recommender:
         path = self._path(path)
         self._heed_store()
         state = dataclasses.replace(
-            self._state, user=self.user or "", generation=self._state.generation + 1, store=self._identity
+            self._state, user=self.user or "", generation=self._state.generation + 1, store=self._history.identity
         )
         states.save_state(path, state, self.bundle.manifest, self._seal, keep=not self._tainted)
         self._state, self._tainted = state, False
@@ -315,8 +270,8 @@ class Recommender:
             self.user, self.bundle = state.user, own
         if self.store is None and state.store:
             raise StateError(f"the history of {path} lies in an event store: name it with --store, or reset the state")
-        if self.store is not None:
-            state = self._of_store(state, self.store)
+        if isinstance(self._history, HistoryInStore):
+            state = self._of_store(state, self._history)
         if self._opened is not None:
             self._opened[0].import_weights(state.weights or self._opened[1])
         self._state = state
@@ -324,8 +279,7 @@ class Recommender:
 
     def clear_history(self) -> None:
         """Begin the history anew, in memory; the weights stay in use until `personalise` has others."""
-        if self.store is None:
-            self._state = self._without_history(self._state)
+        self._state = self._history.cleared(self._state)
 
     def reset(self) -> None:
         """Forget personal weights and history in memory; a store keeps its events, and `state.reset_state` deletes
@@ -345,20 +299,15 @@ class Recommender:
         Raises:
             StorageError, StoreError: a file cannot be written: call again.
         """
-        items = list(items)
-        rows = self.bundle.vocabulary.rows(items)
-        old, outdated = self._state, self.outdated
-        kept = ~np.isin(old.rows, rows[rows > 0])  # (n,)
-        gone = int((~kept).sum())
-        if self.store is not None:
-            gone = self.store.forget(items)
-            self._heed_store()  # what went may have gone in an earlier call that could not end
+        outdated = self.outdated
+        left, gone = self._history.forget(self._state, list(items), self.bundle)
+        self._heed_store()  # what went may have gone in an earlier call that could not end
         if gone or self._tainted:
             self._tainted = True
-            self.reset()
+            self._start_anew()
             self.outdated = outdated
-            if self.store is None:
-                self._state = dataclasses.replace(self._state, rows=old.rows[kept], times=old.times[kept])
+            self._state = dataclasses.replace(self._state, rows=left.rows, times=left.times)
+            self._refresh()
         if self.path is not None and states.exists(self.path):
             if self._tainted:
                 self.save()
@@ -372,11 +321,7 @@ class Recommender:
         Raises:
             StorageError: it cannot be written.
         """
-        from pocketrec.device.store.export import export_events
-
-        if self.store is not None:
-            return self.store.export(path)
-        return export_events(path, Events(self.history, self._state.times.tolist()))
+        return self._history.export(self._state, path, self.bundle)
 
     def wipe(self) -> list[Path]:
         """Delete everything personal: the state file, its previous generation, the event store; gives what went.
@@ -384,16 +329,11 @@ class Recommender:
         Raises:
             StateError, StoreError: a file is not ours; StorageError: a file cannot be deleted.
         """
-        deleted = []
-        if self.store is not None:
-            from pocketrec.device.store.wipe import wipe_store
-
-            self.store.close()
-            deleted += wipe_store(self.store.path)
+        deleted = self._history.wipe()
         if self.path is not None:
             deleted += states.reset_state(self.path)
         self._start_anew()
-        self._state, self._tainted, self.outdated, self._identity = self._empty(), False, "", ""
+        self._state, self._tainted, self.outdated, self._history.identity = empty_state(self.user), False, "", ""
         return deleted
 
     def is_known(self) -> bool:
@@ -401,53 +341,37 @@ class Recommender:
         known = self.user is not None and self.bundle.candidates_of(self.user) is not None
         return known or len(self._state.rows) > 0
 
-    def _of_store(self, state: PersonalState, store: EventStore) -> PersonalState:
+    def _of_store(self, state: PersonalState, history: HistoryInStore) -> PersonalState:
         """What a state file holds apart from the history; its weights only where they are of this model and store."""
-        self._identity, self._stored, self._dropped = store.identity, 0, 0
-        if state.store not in ("", self._identity):
+        history.rewind()
+        history.restarted()  # from here on the identity is known
+        if state.store not in ("", history.identity):
             self.outdated, self._tainted = _FORGOTTEN, True
         elif not state.store and not self.outdated:
-            state = self._handed_over(state, store)
-        if self.outdated:
-            return dataclasses.replace(self._empty(), generation=state.generation)
-        return self._without_history(state)
-
-    def _handed_over(self, state: PersonalState, store: EventStore) -> PersonalState:
-        """Put the history of a state that was made without a store into the store, once."""
-        store.append(zip(self.bundle.vocabulary.ids(state.rows.tolist()), state.times.tolist(), strict=True))
-        ids = store.replay().ids
-        if len(ids) != len(state.rows):
-            self.outdated = "the event store held other events than the state"
-        through = ids[state.trained - 1] if state.trained else 0
-        state = dataclasses.replace(state, store=store.identity, through=through)
-        if not self.outdated:
-            states.save_state(self._path(None), state, self.bundle.manifest, self._seal)
-        return state
+            state, alone = history.hand_over(state, self.bundle)
+            if alone:
+                states.save_state(self._path(None), state, self.bundle.manifest, self._seal)
+            else:
+                self.outdated = "the event store held other events than the state"
+        return empty_state(self.user, state.generation) if self.outdated else without_history(state)
 
     def _start_anew(self) -> None:
         """Global weights and no history."""
         if self._opened is not None:
             self._opened[0].import_weights(self._opened[1])
-        self._state = dataclasses.replace(self._empty(), generation=self._state.generation)
-        self._stored = self._dropped = 0
+        self._state = empty_state(self.user, self._state.generation)
+        self._history.rewind()
 
     def _heed_store(self) -> None:
         """Leave aside what comes from events that were forgotten meanwhile, by another process perhaps."""
-        if self.store is not None and (identity := self.store.identity) != self._identity:
-            if self._identity:
-                self.outdated, self._tainted = _FORGOTTEN, True
-                self._start_anew()
-            self._identity = identity
+        if self._history.restarted():
+            self.outdated, self._tainted = _FORGOTTEN, True
+            self._start_anew()
 
     def _refresh(self) -> None:
         """Take what is new in the store into the history."""
-        if self.store is not None:
-            self._heed_store()
-            if (dropped := self.store.dropped) != self._dropped:  # what the store let go goes here too
-                self._state = self._without_history(self._state)
-                self._stored, self._dropped = 0, dropped
-            vocabulary, cut_off = self.bundle.vocabulary, self.bundle.manifest.cut_off
-            self._state, self._stored = replayed(self._state, self.store, vocabulary, cut_off, self._stored)
+        self._heed_store()
+        self._state = self._history.refreshed(self._state, self.bundle)
 
     def _open(self) -> tuple[Model, dict[str, Array]]:
         if self._opened is None:
@@ -456,13 +380,6 @@ class Recommender:
             if self._state.weights:
                 model.import_weights(self._state.weights)
         return self._opened
-
-    def _empty(self) -> PersonalState:
-        return PersonalState(self.user or "", np.zeros(0, np.int32), np.zeros(0, np.float64), {}, generation=0)
-
-    def _without_history(self, state: PersonalState) -> PersonalState:
-        empty = self._empty()
-        return dataclasses.replace(state, rows=empty.rows, times=empty.times, trained=0)
 
     def _path(self, path: str | Path | None) -> Path:
         if path is None and self.path is None:
@@ -475,11 +392,7 @@ class Recommender:
         if cut_off is not None:
             return int(np.searchsorted(self._state.times, cut_off))
         known = 0 if self.user is None else self.bundle.known_of(self.user)
-        return min(max(0, known - self._dropped), len(self._state.rows))
-
-    def _repeats(self) -> Repeats:
-        """The recipe's bonus for repeated items, as far as the guard lets this user have it."""
-        return self.bundle.recipe.repeats.times(share_of(str(self._state.report.get("choice"))))
+        return min(max(0, known - self._history.dropped), len(self._state.rows))
 
     def _candidate_rows(self, candidates: Sequence[str] | None) -> Array:
         if candidates is not None:
@@ -489,20 +402,6 @@ class Recommender:
             return np.array(list(dict.fromkeys(rows[rows > 0].tolist())), np.int32)
         own = None if self.user is None else self.bundle.candidates_of(self.user)
         return self.bundle.popular() if own is None else own
-
-    def _scores(self, rows: Array, now: float) -> Array:
-        model = self.model
-        items = context(self._state.rows, model.window)
-        scores = np.zeros(len(rows), np.float32)
-        for start in range(0, len(rows), model.candidates):
-            part = rows[start : start + model.candidates]
-            padded = np.zeros(model.candidates, np.int32)
-            padded[: len(part)] = part
-            scores[start : start + len(part)] = model.infer(items, padded)[: len(part)]
-        if not np.isfinite(scores).all():
-            raise StateError("the weights give scores that are no numbers: run `pocketrec state reset`, or fetch the "
-                             "bundle again")  # fmt: skip
-        return self._repeats().add_to(scores, rows, self._state.rows, gaps_at(self._state.times, now))
 
 
 def _seal(key: bytes | None) -> Seal | None:
