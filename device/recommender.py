@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pocketrec.device.base.errors import DataError, StateError
+from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.personal.guard import share_of
 from pocketrec.device.personal.ranking import ranked
 from pocketrec.device.personal.served import served_set
 from pocketrec.device.personal.windows import context
 from pocketrec.device.state import file as states
-from pocketrec.device.state.kinds import HistoryInState, HistoryInStore
-from pocketrec.device.state.personal_state import PersonalState, empty_state, without_history
+from pocketrec.device.state.personal_state import PersonalState
 from pocketrec.device.state.personalisation import NOTHING_NEW as NOTHING_NEW
 from pocketrec.device.state.personalisation import Personalisation
+from pocketrec.device.state.session import Session
 from pocketrec.device.store.events import Event, Events, gather
 
 if TYPE_CHECKING:
@@ -37,11 +37,13 @@ if TYPE_CHECKING:
     from pocketrec.device.store.database import EventStore
     from pocketrec.device.store.sealing import Seal
 
-_FORGOTTEN = "events that it was trained on were forgotten, or the event store is another"
-
 
 class Recommender:
     """A bundle together with one user's history and personal weights.
+
+    Threads may share one: while `personalise` trains, the others are answered with the weights in use before, and what
+    they add is in the history afterwards. A process opens its own. `close`, or a ``with`` block, gives files and
+    memory back.
 
     Args:
         bundle: folder or .zip of a bundle, or an opened one.
@@ -69,44 +71,73 @@ class Recommender:
         runtime: str = "auto",
         threads: int = 1,
     ) -> None:
-        self.bundle = (bundle if isinstance(bundle, Bundle) else open_bundle(bundle)).for_user(user)
-        self.user = user
-        self.path = None if state is None else Path(state)
-        self._runtime, self._threads = runtime, threads
-        self._opened: tuple[Model, dict[str, Array]] | None = None
-        self._seal = _seal(key)
+        own = (bundle if isinstance(bundle, Bundle) else open_bundle(bundle)).for_user(user)
+        self._own_store = isinstance(store, str | Path)
         self.store = _opened_store(store, key)
-        self._history = HistoryInState() if self.store is None else HistoryInStore(self.store)
-        self.outdated = ""
-        self._tainted = False  # the state file, or its previous generation, holds what was forgotten
-        self._state = empty_state(user)
-        if self.path is not None and states.exists(self.path):
-            self.load()
-        else:
-            self._refresh()
+        self._session = Session(
+            own, user, None if state is None else Path(state), self.store, _seal(key),
+            lambda bundle: bundle.load_model(runtime, threads),
+        )  # fmt: skip
+        try:
+            if self.path is not None and states.exists(self.path):
+                self.load()
+            else:
+                self._session.refresh()
+        except BaseException:
+            self.close()
+            raise
 
-    outdated: str
-    """Why what the state file holds was left aside, where an event store is the history: what `personalise`
-    then trains starts from the global weights. "" = they were not."""
+    store: EventStore | None
+    """The event store that holds the history; None = the state does."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle, for this user."""
+        return self._session.bundle
+
+    @property
+    def user(self) -> str | None:
+        """User id; None = unnamed."""
+        return self._session.user
+
+    @property
+    def path(self) -> Path | None:
+        """The state file; None = none was named."""
+        return self._session.path
+
+    @property
+    def outdated(self) -> str:
+        """Why weights of the state file were left aside, and what became of its history; "" = they were not.
+
+        What `personalise` then trains starts from the global weights.
+        """
+        return self._session.outdated
+
+    @property
+    def _state(self) -> PersonalState:
+        return self._session.state
 
     def __len__(self) -> int:
-        """Events of the history."""
-        return len(self._state.rows)
+        """Events of the history, without those that lie in the future."""
+        return len(self._session.events[0])
 
     @property
     def history(self) -> list[str]:
-        """Item ids of the history, oldest first, without those that the vocabulary lacks."""
-        return self.bundle.vocabulary.ids(int(row) for row in self._state.rows)
+        """Item ids of the history, oldest first, without those that the vocabulary lacks and those of the future."""
+        with self._session.lock:
+            return self.bundle.vocabulary.ids(int(row) for row in self._session.events[0])
 
     @property
     def report(self) -> dict[str, Any]:
         """The last personalisation's report, as `Report.to_dict`; empty where there was none."""
-        return self._state.report
+        return self._session.state.report
 
     @property
     def model(self) -> Model:
-        """The model file, opened at first use, holding the present weights."""
-        return self._open()[0]
+        """The model file, opened at first use, holding the present weights; of another interpreter during a
+        training."""
+        with self._session.lock:
+            return self._session.serving.model()
 
     def add(self, events: Iterable[Event] | Events) -> int:
         """Append events to the history; they count as context at once, and are trained on by `personalise`.
@@ -126,12 +157,7 @@ class Recommender:
             DataError: an entry is not an event.
             StorageError, StoreError: the store cannot take them, and has none of them.
         """
-        new = events if isinstance(events, Events) else gather(events)
-        if new.categories:
-            self.bundle.vocabulary.learn(new.items, new.categories)
-        self._state = self._history.add(self._state, new, self.bundle)
-        self._refresh()
-        return int((self.bundle.vocabulary.rows(new.items) == 0).sum())
+        return self._session.add(events if isinstance(events, Events) else gather(events))
 
     def personalise(
         self,
@@ -171,16 +197,28 @@ class Recommender:
             DataError: an entry is not an event.
             BundleError, RuntimeMissingError: the model file cannot be opened.
         """
+        session = self._session
         given = events if isinstance(events, Events) else gather(events)
-        unknown = self.add(given)
-        work = Personalisation(self._state, self.bundle.recipe, self._since(), self._history.stored, resume, passes,
-                               len(given) > 0, unknown)  # fmt: skip
-        if if_new and (report := work.nothing_new()) is not None:
-            return report
-        stop = None if budget is None else budget.start()
-        model, reference = self._open()
-        self._state, report = work.run(model, reference, progress=progress, stop=stop)
-        return report
+        with session.training:
+            unknown = session.add(given)
+            with session.lock:
+                rows, times = session.events
+                state = dataclasses.replace(session.state, rows=rows, times=times)
+                work = Personalisation(state, self.bundle.recipe, session.since, session.history.stored, resume, passes,
+                                       len(given) > 0, unknown)  # fmt: skip
+                if if_new and (report := work.nothing_new()) is not None:
+                    return report
+                stop = session.stopping(None if budget is None else budget.start())
+                epoch = session.epoch
+                model, reference = session.serving.begin()
+            try:
+                state, report = work.run(model, reference, progress=progress, stop=stop)
+            except BaseException:
+                with session.lock:
+                    session.serving.end(session.state.weights)
+                raise
+            with session.lock:
+                return session.finish(work, state, report, epoch)
 
     def recommend(
         self,
@@ -210,24 +248,27 @@ class Recommender:
             raise ValueError(f"k must be at least 1, not {k}")
         if now is not None and not math.isfinite(now):
             raise ValueError(f"now must be a finite number of seconds, not {now}")
-        mask = self.bundle.manifest.mask_seen if mask_seen is None else mask_seen
-        rows = self._candidate_rows(candidates)
-        if mask or candidates is None:
-            rows = served_set(rows, self._state.rows, mask)
-        rows = rows[self.bundle.vocabulary.are_items(rows)]
-        if len(self._state.rows):
-            repeats = self.bundle.recipe.repeats.times(share_of(str(self._state.report.get("choice"))))
-            moment = time.time() if now is None else now
-            rows, scores = ranked(self.model, rows, self._state.rows, self._state.times, repeats, moment, k)
-        else:
-            rows, scores = rows[:k], 1.0 / np.arange(1, min(k, len(rows)) + 1)
-        ids = self.bundle.vocabulary.ids(int(row) for row in rows)
-        return [(item, float(score)) for item, score in zip(ids, scores, strict=True)]
+        with self._session.lock:
+            history, times = self._session.events
+            mask = self.bundle.manifest.mask_seen if mask_seen is None else mask_seen
+            rows = self._candidate_rows(candidates)
+            if mask or candidates is None:
+                rows = served_set(rows, history, mask)
+            rows = rows[self.bundle.vocabulary.are_items(rows)]
+            if len(history):
+                repeats = self.bundle.recipe.repeats.times(share_of(str(self.report.get("choice"))))
+                moment = time.time() if now is None else now
+                rows, scores = ranked(self.model, rows, history, times, repeats, moment, k)
+            else:
+                rows, scores = rows[:k], 1.0 / np.arange(1, min(k, len(rows)) + 1)
+            ids = self.bundle.vocabulary.ids(int(row) for row in rows)
+            return [(item, float(score)) for item, score in zip(ids, scores, strict=True)]
 
     def embed(self) -> Array:
         """The user embedding after the history, float32 [E]; it never leaves the device by itself."""
-        model = self.model
-        return model.embed(context(self._state.rows, model.window))
+        with self._session.lock:
+            model = self.model
+            return model.embed(context(self._session.events[0], model.window))
 
     def save(self, path: str | Path | None = None) -> Path:
         """Write the state atomically and keep the previous generation; returns where.
@@ -236,14 +277,10 @@ class Recommender:
             StorageError: it could not be written, and the old state is still good.
             StateError: no path was given, here or when this object was made.
         """
-        path = self._path(path)
-        self._heed_store()
-        state = dataclasses.replace(
-            self._state, user=self.user or "", generation=self._state.generation + 1, store=self._history.identity
-        )
-        states.save_state(path, state, self.bundle.manifest, self._seal, keep=not self._tainted)
-        self._state, self._tainted = state, False
-        return path
+        with self._session.lock:
+            path = self._session.named(path)
+            self._session.save(path)
+            return path
 
     def load(self, path: str | Path | None = None) -> None:
         """Replace history and weights by those of a state file; where there is a store, the history is its events.
@@ -254,44 +291,29 @@ class Recommender:
         Raises:
             StateError: the file is missing, damaged, or of another model or user; nothing was changed.
         """
-        path = self._path(path)
-        try:
-            state = states.load_state(path, self.bundle.manifest, self._seal)
-        except states.ForeignStateError:
-            if self.store is None:
-                raise
-            state = states.load_state(path, None, self._seal)
-            self.outdated = "it was of another model"
-        if self.user is not None and state.user not in ("", self.user):
-            raise StateError(f"{path} is the state of user {state.user}: name that user, or another --state file")
-        if self.user is None and state.user:
-            own = self.bundle.for_user(state.user)
-            self._opened = self._opened if own is self.bundle else None
-            self.user, self.bundle = state.user, own
-        if self.store is None and state.store:
-            raise StateError(f"the history of {path} lies in an event store: name it with --store, or reset the state")
-        if isinstance(self._history, HistoryInStore):
-            state = self._of_store(state, self._history)
-        if self._opened is not None:
-            self._opened[0].import_weights(state.weights or self._opened[1])
-        self._state = state
-        self._refresh()
+        with self._session.lock:
+            self._session.load(self._session.named(path))
 
     def clear_history(self) -> None:
         """Begin the history anew, in memory; the weights stay in use until `personalise` has others."""
-        self._state = self._history.cleared(self._state)
+        with self._session.lock:
+            self._session.clear()
 
     def reset(self) -> None:
         """Forget personal weights and history in memory; a store keeps its events, and `state.reset_state` deletes
         the file."""
-        self._start_anew()
-        self._refresh()
+        with self._session.lock:
+            self._session.restart()
+            self._session.refresh()
 
-    def forget(self, items: Iterable[str]) -> int:
-        """Delete all events of some items, and what was trained on them: nothing of them stays in any file.
+    def forget(self, items: Iterable[str | tuple[str, float]]) -> int:
+        """Delete events, and what was trained on them: nothing of them stays in any file.
 
         The weights are then the global ones, until `personalise` trains on what is left; the state file is written
         again, without its previous generation.
+
+        Args:
+            items: item ids, of which all events go, or pairs of item id and time, of which that one goes.
 
         Returns:
             How many events went.
@@ -299,21 +321,10 @@ class Recommender:
         Raises:
             StorageError, StoreError: a file cannot be written: call again.
         """
-        outdated = self.outdated
-        left, gone = self._history.forget(self._state, list(items), self.bundle)
-        self._heed_store()  # what went may have gone in an earlier call that could not end
-        if gone or self._tainted:
-            self._tainted = True
-            self._start_anew()
-            self.outdated = outdated
-            self._state = dataclasses.replace(self._state, rows=left.rows, times=left.times)
-            self._refresh()
-        if self.path is not None and states.exists(self.path):
-            if self._tainted:
-                self.save()
-            elif states.previous_of(self.path).exists():  # it may hold the events still
-                states.drop_previous(self.path)
-        return gone
+        wanted = gather(items)
+        pairs = zip(wanted.items, wanted.times, strict=True)
+        with self._session.lock:
+            return self._session.forget([item if time is None else (item, time) for item, time in pairs])
 
     def export(self, path: str | Path) -> int:
         """Write all events that are kept of the user to a CSV file, ``item,timestamp``; gives their number.
@@ -321,7 +332,8 @@ class Recommender:
         Raises:
             StorageError: it cannot be written.
         """
-        return self._history.export(self._state, path, self.bundle)
+        with self._session.lock:
+            return self._session.history.export(self._session.state, path, self.bundle)
 
     def wipe(self) -> list[Path]:
         """Delete everything personal: the state file, its previous generation, the event store; gives what went.
@@ -329,70 +341,32 @@ class Recommender:
         Raises:
             StateError, StoreError: a file is not ours; StorageError: a file cannot be deleted.
         """
-        deleted = self._history.wipe()
-        if self.path is not None:
-            deleted += states.reset_state(self.path)
-        self._start_anew()
-        self._state, self._tainted, self.outdated, self._history.identity = empty_state(self.user), False, "", ""
-        return deleted
+        with self._session.lock:
+            return self._session.wipe()
 
     def is_known(self) -> bool:
         """Whether the bundle has candidates for this user, or there is a history."""
         known = self.user is not None and self.bundle.candidates_of(self.user) is not None
-        return known or len(self._state.rows) > 0
+        return known or len(self) > 0
 
-    def _of_store(self, state: PersonalState, history: HistoryInStore) -> PersonalState:
-        """What a state file holds apart from the history; its weights only where they are of this model and store."""
-        history.rewind()
-        history.restarted()  # from here on the identity is known
-        if state.store not in ("", history.identity):
-            self.outdated, self._tainted = _FORGOTTEN, True
-        elif not state.store and not self.outdated:
-            state, alone = history.hand_over(state, self.bundle)
-            if alone:
-                states.save_state(self._path(None), state, self.bundle.manifest, self._seal)
-            else:
-                self.outdated = "the event store held other events than the state"
-        return empty_state(self.user, state.generation) if self.outdated else without_history(state)
+    def close(self) -> None:
+        """Close the model, and the store if it was opened here; a training that runs ends at its next step.
 
-    def _start_anew(self) -> None:
-        """Global weights and no history."""
-        if self._opened is not None:
-            self._opened[0].import_weights(self._opened[1])
-        self._state = empty_state(self.user, self._state.generation)
-        self._history.rewind()
+        What was not saved stays in memory; the next call opens both again.
+        """
+        with self._session.lock:
+            self._session.close()
+            if self._own_store:
+                self._session.history.close()
 
-    def _heed_store(self) -> None:
-        """Leave aside what comes from events that were forgotten meanwhile, by another process perhaps."""
-        if self._history.restarted():
-            self.outdated, self._tainted = _FORGOTTEN, True
-            self._start_anew()
+    def __enter__(self) -> Recommender:
+        return self
 
-    def _refresh(self) -> None:
-        """Take what is new in the store into the history."""
-        self._heed_store()
-        self._state = self._history.refreshed(self._state, self.bundle)
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    def _open(self) -> tuple[Model, dict[str, Array]]:
-        if self._opened is None:
-            model = self.bundle.load_model(self._runtime, self._threads)
-            self._opened = model, model.export_weights()
-            if self._state.weights:
-                model.import_weights(self._state.weights)
-        return self._opened
-
-    def _path(self, path: str | Path | None) -> Path:
-        if path is None and self.path is None:
-            raise StateError("no state file was named: give a path here or as Recommender(..., state=PATH)")
-        return Path(path) if path is not None else Path(self.path or "")
-
-    def _since(self) -> int:
-        """Index of the first event that the global model has not seen: by time, or by number in a log without times."""
-        cut_off = self.bundle.manifest.cut_off
-        if cut_off is not None:
-            return int(np.searchsorted(self._state.times, cut_off))
-        known = 0 if self.user is None else self.bundle.known_of(self.user)
-        return min(max(0, known - self._history.dropped), len(self._state.rows))
+    def __reduce__(self) -> str:
+        raise ConfigError("a Recommender cannot be sent to another process: open one there, with the same paths")
 
     def _candidate_rows(self, candidates: Sequence[str] | None) -> Array:
         if candidates is not None:

@@ -129,6 +129,7 @@ def run_personalise(args: argparse.Namespace) -> int:
         "rows": events.rows,
         "bad_rows": events.bad,
         "bad_lines": events.bad_lines,
+        "outdated": recommender.outdated,
         "max_celsius": budget.celsius,
         "state": str(path),
     }
@@ -144,6 +145,7 @@ def run_personalise(args: argparse.Namespace) -> int:
             ("loss", f"{losses} in {len(report.losses)} passes"),
             ("bad rows", f"{events.bad}" + (f", the first in line {events.bad_lines[0]}" if events.bad else "")),
             *([("temperature", "cannot be read here: no limit")] if args.max_celsius != budget.celsius else []),
+            *([("old state", f"left aside: {recommender.outdated}")] if recommender.outdated else []),
             ("state", str(path)),
         ]
     )
@@ -168,12 +170,15 @@ def run_recommend(args: argparse.Namespace) -> int:
         raise DataError("the model knows none of the items after --candidates: check the ids")
     best = recommender.recommend(args.k, args.candidates, now=args.now)
     choice = recommender.report.get("choice", "global")
+    if recommender.outdated:
+        print(f"the personal state was left aside: {recommender.outdated}")
     print_rows(("place", "item", "score"), [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)])
     print_json(
         {
             "user": args.user or "",
             "weights": choice,
             "history": len(recommender),
+            "outdated": recommender.outdated,
             "items": [item for item, _ in best],
             "scores": [round(score, 6) for _, score in best],
         }

@@ -7,7 +7,7 @@ state that follows from it; they keep no events of their own. This module knows 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from pocketrec.device.state.personal_state import PersonalState, without_history
 from pocketrec.device.store.events import Events
 
 if TYPE_CHECKING:
+    from pocketrec.device.base.array import Array
     from pocketrec.device.delivery.bundle import Bundle
     from pocketrec.device.store.database import EventStore
 
@@ -32,12 +33,16 @@ class HistoryInState:
     dropped = 0
     """Events that went for their number or age; here none do."""
 
-    def add(self, state: PersonalState, events: Events, bundle: Bundle) -> PersonalState:
-        """The state with new events."""
-        rows = bundle.vocabulary.rows(events.items)
-        return extended(state, rows, events.times, bundle.manifest.cut_off)
+    def record(self, events: Events) -> None:
+        """Keep new events where they outlive the process: only the state's file does that."""
 
-    def refreshed(self, state: PersonalState, bundle: Bundle) -> PersonalState:
+    def taken(
+        self, state: PersonalState, rows: Array, times: Sequence[float | None], bundle: Bundle, limit: float
+    ) -> PersonalState:
+        """The state with new events; rows int32 [n], 0 = unknown item, and n times."""
+        return extended(state, rows, times, bundle.manifest.cut_off, limit)
+
+    def refreshed(self, state: PersonalState, bundle: Bundle, limit: float) -> PersonalState:
         """The state with what others have recorded meanwhile: nothing, for the state is the only place."""
         return state
 
@@ -48,14 +53,16 @@ class HistoryInState:
     def rewind(self) -> None:
         """The history is taken from its beginning at the next `refreshed`."""
 
-    def cleared(self, state: PersonalState) -> PersonalState:
-        """The state without its history."""
-        return without_history(state)
-
-    def forget(self, state: PersonalState, items: Iterable[str], bundle: Bundle) -> tuple[PersonalState, int]:
-        """The state without the events of some items, and how many went."""
-        rows = bundle.vocabulary.rows(items)
-        kept = ~np.isin(state.rows, rows[rows > 0])  # (n,)
+    def forget(
+        self, state: PersonalState, items: Sequence[str | tuple[str, float]], bundle: Bundle
+    ) -> tuple[PersonalState, int]:
+        """The state without the events of some items, or of pairs of item and time, and how many went."""
+        rows = bundle.vocabulary.rows(item if isinstance(item, str) else item[0] for item in items)
+        kept = np.ones(len(state.rows), bool)  # (n,)
+        for item, row in zip(items, rows.tolist(), strict=True):
+            if row:
+                gone = state.rows == row
+                kept &= ~(gone if isinstance(item, str) else gone & (state.times == item[1]))
         return dataclasses.replace(state, rows=state.rows[kept], times=state.times[kept]), int((~kept).sum())
 
     def export(self, state: PersonalState, path: str | Path, bundle: Bundle) -> int:
@@ -92,17 +99,22 @@ class HistoryInStore:
     dropped: int
     """Events that the store had let go by then, for their number or age."""
 
-    def add(self, state: PersonalState, events: Events, bundle: Bundle) -> PersonalState:
+    def record(self, events: Events) -> None:
         """Append new events to the store; `refreshed` brings them into the history."""
         self.store.append(events)
+
+    def taken(
+        self, state: PersonalState, rows: Array, times: Sequence[float | None], bundle: Bundle, limit: float
+    ) -> PersonalState:
+        """The state as it is: the store has the events."""
         return state
 
-    def refreshed(self, state: PersonalState, bundle: Bundle) -> PersonalState:
+    def refreshed(self, state: PersonalState, bundle: Bundle, limit: float) -> PersonalState:
         """The state with what is new in the store, and without what the store let go."""
         if (dropped := self.store.dropped) != self.dropped:
             state = without_history(state)
             self.stored, self.dropped = 0, dropped
-        state, self.stored = replayed(state, self.store, bundle.vocabulary, bundle.manifest.cut_off, self.stored)
+        state, self.stored = replayed(state, self.store, bundle.vocabulary, bundle.manifest.cut_off, self.stored, limit)
         return state
 
     def restarted(self) -> bool:
@@ -114,12 +126,13 @@ class HistoryInStore:
         """The history is taken from its beginning at the next `refreshed`."""
         self.stored = self.dropped = 0
 
-    def cleared(self, state: PersonalState) -> PersonalState:
-        """The state as it is: the store's events stay."""
-        return state
+    def forget(
+        self, state: PersonalState, items: Sequence[str | tuple[str, float]], bundle: Bundle
+    ) -> tuple[PersonalState, int]:
+        """Delete the events of some items, or of pairs of item and time, in the store.
 
-    def forget(self, state: PersonalState, items: Iterable[str], bundle: Bundle) -> tuple[PersonalState, int]:
-        """Delete the events of some items in the store; the state's history is to be taken from it again."""
+        The state's history is to be taken from the store again.
+        """
         return without_history(state), self.store.forget(items)
 
     def export(self, state: PersonalState, path: str | Path, bundle: Bundle) -> int:

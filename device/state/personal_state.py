@@ -41,6 +41,13 @@ class PersonalState:
     learned: str = ""
     """Fingerprint of what the last personalisation was about (`pocketrec.device.state.plan.fingerprint`); "" =
     unknown."""
+    forgotten: int = 0
+    """How often events were forgotten, or the history begun anew, where the state holds it: what was trained before
+    is not used."""
+    items: tuple[str, ...] = ()
+    """Item id of each different row of the history, by rising row; () = not noted, the vocabulary has to tell."""
+    vocabulary: str = ""
+    """SHA-256 of the vocabulary that the rows belong to; "" = of the bundle at hand."""
 
 
 def empty_state(user: str | None, generation: int = 0) -> PersonalState:
