@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pocketrec.device.base.errors import ConfigError, DataError
+from pocketrec.device.base.times import seconds_of
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.personal.guard import share_of
 from pocketrec.device.personal.ranking import ranked
@@ -56,7 +57,8 @@ class Recommender:
 
     Raises:
         BundleError: the bundle is missing, cut short or altered.
-        StateError: the state file is damaged, or of another user; or, without a store, of another model.
+        ConfigError: the user is no string.
+        StateError: the state file is damaged, or of another user.
         StoreError: the store is damaged, or sealed with another key.
     """
 
@@ -71,6 +73,8 @@ class Recommender:
         runtime: str = "auto",
         threads: int = 1,
     ) -> None:
+        if user is not None and not isinstance(user, str):
+            raise ConfigError(f"user is {user!r}, which is no text: give the user id as a string")
         own = (bundle if isinstance(bundle, Bundle) else open_bundle(bundle)).for_user(user)
         self._own_store = isinstance(store, str | Path)
         self.store = _opened_store(store, key)
@@ -147,7 +151,8 @@ class Recommender:
         leaves three. An event without a time counts as the latest. Items that the vocabulary lacks are left out.
 
         Args:
-            events: item ids, or pairs of item id and time (a number in the log's unit; larger is later).
+            events: item ids, or pairs of item id and time: a number in the log's unit, larger is later, or where that
+                unit is Unix seconds a ``datetime``, ``numpy.datetime64``, ``pandas.Timestamp`` or ISO 8601 text.
 
         Returns:
             How many were left out because their item is not in the vocabulary. A store keeps these too, for a later
@@ -225,7 +230,7 @@ class Recommender:
         k: int = 10,
         candidates: Sequence[str] | None = None,
         mask_seen: bool | None = None,
-        now: float | None = None,
+        now: object = None,
     ) -> list[tuple[str, float]]:
         """The best `k` items of the user's set, with their scores, best first.
 
@@ -238,16 +243,19 @@ class Recommender:
             k: items wanted, at least 1; fewer come back where the set is smaller.
             candidates: item ids to choose from instead of the user's set; unknown ids and repeats are passed over.
             mask_seen: leave out items of the history; None = as the manifest says.
-            now: moment of asking, for a recipe whose bonus for repeats looks at times: Unix seconds; None = the clock.
+            now: moment of asking, for a recipe whose bonus for repeats looks at times: Unix seconds, or a date as in
+                `add`; None = the clock.
 
         Raises:
-            ValueError: k is below 1, or `now` is no finite number.
+            ValueError: k is below 1, or `now` is not finite.
+            DataError: `now` is no time, or `candidates` no list.
             BundleError, RuntimeMissingError: a file cannot be read.
         """
         if k < 1:
             raise ValueError(f"k must be at least 1, not {k}")
-        if now is not None and not math.isfinite(now):
+        if isinstance(now, float) and not math.isfinite(now):
             raise ValueError(f"now must be a finite number of seconds, not {now}")
+        asked = seconds_of(now)
         with self._session.lock:
             history, times = self._session.events
             mask = self.bundle.manifest.mask_seen if mask_seen is None else mask_seen
@@ -257,7 +265,7 @@ class Recommender:
             rows = rows[self.bundle.vocabulary.are_items(rows)]
             if len(history):
                 repeats = self.bundle.recipe.repeats.times(share_of(str(self.report.get("choice"))))
-                moment = time.time() if now is None else now
+                moment = time.time() if asked is None else asked
                 rows, scores = ranked(self.model, rows, history, times, repeats, moment, k)
             else:
                 rows, scores = rows[:k], 1.0 / np.arange(1, min(k, len(rows)) + 1)

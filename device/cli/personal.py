@@ -6,7 +6,6 @@ is imported, and no network connection is opened.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +15,7 @@ from pocketrec.device.cli.options import (
     common_options,
     events_options,
     key_of,
+    named_time,
     print_json,
     print_rows,
     print_table,
@@ -74,8 +74,8 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
     events_options(parser, required=False, purpose="to add as context, without training")
     parser.add_argument("-k", type=int, default=10, metavar="N", help="items to show (default: 10)")
     parser.add_argument("--candidates", nargs="+", metavar="ITEM", help="item ids to rank, instead of the user's set")
-    parser.add_argument("--now", type=float, metavar="SECONDS", help="moment of asking, for a recipe that looks at "
-                        "times: Unix seconds (default: the clock)")  # fmt: skip
+    parser.add_argument("--now", metavar="T", help="moment of asking, for a recipe that looks at times: Unix seconds or "
+                        "an ISO 8601 date (default: the clock)")  # fmt: skip
     parser.add_argument("--new-user", action="store_true", help="accept a user of whom nothing is known, and rank the "
                         "popular items")  # fmt: skip
     runtime_options(parser)
@@ -157,8 +157,7 @@ def run_recommend(args: argparse.Namespace) -> int:
     """`pocketrec recommend`; 0, or a `PocketRecError`."""
     if args.k < 1:
         raise DataError("-k must be at least 1: give a larger number")
-    if args.now is not None and not math.isfinite(args.now):
-        raise DataError("--now must be a finite number: give Unix seconds, or leave it out for the clock")
+    now = named_time("--now", args.now)
     recommender = _recommender(args)
     if args.events is not None:
         recommender.add(read(args))
@@ -168,7 +167,7 @@ def run_recommend(args: argparse.Namespace) -> int:
                         "pass --new-user for the popular items")  # fmt: skip
     if args.candidates and not recommender.bundle.vocabulary.rows(args.candidates).any():
         raise DataError("the model knows none of the items after --candidates: check the ids")
-    best = recommender.recommend(args.k, args.candidates, now=args.now)
+    best = recommender.recommend(args.k, args.candidates, now=now)
     choice = recommender.report.get("choice", "global")
     if recommender.outdated:
         print(f"the personal state was left aside: {recommender.outdated}")
