@@ -205,6 +205,7 @@ class Recommender:
         session = self._session
         given = events if isinstance(events, Events) else gather(events)
         with session.training:
+            limit = None if budget is None else budget.start()
             unknown = session.add(given)
             with session.lock:
                 rows, times = session.events
@@ -213,7 +214,7 @@ class Recommender:
                                        len(given) > 0, unknown)  # fmt: skip
                 if if_new and (report := work.nothing_new()) is not None:
                     return report
-                stop = session.stopping(None if budget is None else budget.start())
+                stop = session.stopping(limit)
                 epoch = session.epoch
                 model, reference = session.serving.begin()
             try:

@@ -1,4 +1,4 @@
-"""One time as applications and files write it, as a number. numpy and pandas values are known without importing them."""
+"""One time as applications and files write it, as a number. numpy and pandas are not imported for their values."""
 
 from __future__ import annotations
 

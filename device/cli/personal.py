@@ -74,8 +74,8 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
     events_options(parser, required=False, purpose="to add as context, without training")
     parser.add_argument("-k", type=int, default=10, metavar="N", help="items to show (default: 10)")
     parser.add_argument("--candidates", nargs="+", metavar="ITEM", help="item ids to rank, instead of the user's set")
-    parser.add_argument("--now", metavar="T", help="moment of asking, for a recipe that looks at times: Unix seconds or "
-                        "an ISO 8601 date (default: the clock)")  # fmt: skip
+    parser.add_argument("--now", metavar="T", help="moment of asking, for a recipe that looks at times: Unix seconds "
+                        "or an ISO 8601 date (default: the clock)")  # fmt: skip
     parser.add_argument("--new-user", action="store_true", help="accept a user of whom nothing is known, and rank the "
                         "popular items")  # fmt: skip
     runtime_options(parser)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pocketrec.device.personal.guard import GLOBAL, events_to_learn
+from pocketrec.device.personal.guard import GLOBAL, events_to_learn, learned_since
 from pocketrec.device.personal.personalise import UNCHANGED, personalise
 from pocketrec.device.personal.report import Report, report_of
 from pocketrec.device.state.pending import Pending
@@ -54,7 +54,7 @@ class Personalisation:
         if self.state.learned != self._fingerprint(len(self.state.rows)):
             return None
         choice, whole = str(self.state.report.get("choice", GLOBAL)), len(self.state.rows)
-        count = events_to_learn(self.state.rows, self.since)
+        count = events_to_learn(self.state.rows, learned_since(whole, self.since))
         return Report(choice, NOTHING_NEW, whole, self.unknown, count, steps=self.state.steps)
 
     def run(
