@@ -211,7 +211,7 @@ class Recommender:
                 rows, times = session.events
                 state = dataclasses.replace(session.state, rows=rows, times=times)
                 work = Personalisation(state, self.bundle.recipe, session.since, session.history.stored, resume, passes,
-                                       len(given) > 0, unknown)  # fmt: skip
+                                       len(given) > 0, unknown, session.future)  # fmt: skip
                 if if_new and (report := work.nothing_new()) is not None:
                     return report
                 stop = session.stopping(limit)

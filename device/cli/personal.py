@@ -6,6 +6,7 @@ is imported, and no network connection is opened.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -49,8 +50,8 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the state's weights and optimiser slots, "
                         "with the new events only; implies --append")  # fmt: skip
     parser.add_argument("--passes", type=int, metavar="N", help="passes over the events (default: the recipe's)")
-    parser.add_argument("--max-seconds", type=float, metavar="S", help="stop the training after so many seconds; the "
-                        "same command goes on with it")  # fmt: skip
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="stop so many seconds after the beginning, "
+                        "opening the store included; the same command goes on")  # fmt: skip
     parser.add_argument("--max-celsius", type=float, metavar="C", help="stop the training, or do not begin it, at this "
                         "temperature of the hottest thermal zone")  # fmt: skip
     parser.add_argument("--if-idle", type=float, nargs="?", const=0.5, metavar="LOAD", help="train only below this "
@@ -103,7 +104,7 @@ def run_personalise(args: argparse.Namespace) -> int:
         raise DataError("--passes must be at least 1: give a larger number")
     if args.events is None and store_path(args) is None:
         raise DataError("there are no events to learn from: give --events, or record some with `pocketrec record`")
-    budget = Budget(args.max_seconds, args.max_celsius)
+    budget = Budget(args.max_seconds, args.max_celsius, started=time.monotonic())
     if args.if_idle is not None:
         from pocketrec.device.personal.idle import BUSY, Idle
 
@@ -141,6 +142,8 @@ def run_personalise(args: argparse.Namespace) -> int:
             ("weights", f"{report.choice}: {paused}{report.reason}"),
             ("history", f"{report.history} events; {report.unknown} left out, whose items the model does not know"),
             ("learned from", f"{report.events} events, {report.heldback} of them held back for the guard"),
+            ("not learned", f"{report.before} events before the cut-off of the log (context only), {report.older} that "
+                            f"are too old, {report.future} in the future (left aside until then)"),
             ("expected gain", f"{gains} in reciprocal rank" if gains else "-"),
             ("loss", f"{losses} in {len(report.losses)} passes"),
             ("bad rows", f"{events.bad}" + (f", the first in line {events.bad_lines[0]}" if events.bad else "")),

@@ -48,6 +48,8 @@ class Personalisation:
     """Whether events were given, known ones too."""
     unknown: int = 0
     """Events given whose items the vocabulary lacks, for the report."""
+    future: int = 0
+    """Events that lie in the future and are no part of the state's history here, for the report."""
 
     def nothing_new(self) -> Report | None:
         """The report where the last training that came to its end was about the very same; else None."""
@@ -55,7 +57,7 @@ class Personalisation:
             return None
         choice, whole = str(self.state.report.get("choice", GLOBAL)), len(self.state.rows)
         count = events_to_learn(self.state.rows, learned_since(whole, self.since))
-        return Report(choice, NOTHING_NEW, whole, self.unknown, count, steps=self.state.steps)
+        return self._with_left_out(Report(choice, NOTHING_NEW, whole, self.unknown, count, steps=self.state.steps))
 
     def run(
         self,
@@ -87,9 +89,9 @@ class Personalisation:
             halted = Pending(plan.key(old, recipe), plan.length, through, fresh, outcome.paused)
             model.import_weights(old.weights or reference)
             report = report_of(outcome, str(old.report.get("choice", GLOBAL)), len(old.rows), self.unknown, old.steps)
-            return dataclasses.replace(old, pending=halted), report
+            return dataclasses.replace(old, pending=halted), self._with_left_out(report)
         choice = str(old.report.get("choice")) if outcome.decision.choice == UNCHANGED else outcome.decision.choice
-        report = report_of(outcome, choice, len(old.rows), self.unknown, plan.step)
+        report = self._with_left_out(report_of(outcome, choice, len(old.rows), self.unknown, plan.step))
         state = dataclasses.replace(
             old,
             weights={} if choice == GLOBAL else outcome.weights,
@@ -110,6 +112,11 @@ class Personalisation:
             if plan.key(old, self.recipe) == pending.key:
                 return plan, pending
         return Plan.of(old, self.recipe, self.since, len(old.rows), self.resume, self.passes, self.fresh), None
+
+    def _with_left_out(self, report: Report) -> Report:
+        """The report with the numbers of events that are not learned from."""
+        older = learned_since(len(self.state.rows), self.since) - self.since
+        return dataclasses.replace(report, before=self.since, older=older, future=self.future)
 
     def _fingerprint(self, length: int) -> str:
         return fingerprint(self.state, self.recipe, self.since, length, self.resume, self.passes)

@@ -100,13 +100,18 @@ class Session:
         return self.state.rows[:past], self.state.times[:past]
 
     @property
+    def future(self) -> int:
+        """How many events lie in the future."""
+        return len(self.state.rows) - len(self.events[0])
+
+    @property
     def since(self) -> int:
         """Index of the first event that the global model has not seen: by time, or by number in a log without times."""
         cut_off = self.bundle.manifest.cut_off
         if cut_off is not None:
-            return int(np.searchsorted(self.state.times, cut_off))
+            return int(np.searchsorted(self.events[1], cut_off))
         known = 0 if self.user is None else self.bundle.known_of(self.user)
-        return min(max(0, known - self.history.dropped), len(self.state.rows))
+        return min(max(0, known - self.history.dropped), len(self.events[0]))
 
     def add(self, events: Events) -> int:
         """Add events; gives how many are of items that the vocabulary lacks. Not to be called under the lock."""
