@@ -6,27 +6,17 @@ process, and in the state file and the event store that the application names.
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pocketrec.device.base.errors import ConfigError, DataError
-from pocketrec.device.base.times import seconds_of
+from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
-from pocketrec.device.personal.guard import share_of
-from pocketrec.device.personal.ranking import ranked
-from pocketrec.device.personal.served import served_set
 from pocketrec.device.personal.windows import context
-from pocketrec.device.state import file as states
-from pocketrec.device.state.personal_state import PersonalState
+from pocketrec.device.state.answering import recommended
+from pocketrec.device.state.opening import open_session
 from pocketrec.device.state.personalisation import NOTHING_NEW as NOTHING_NEW
-from pocketrec.device.state.personalisation import Personalisation
-from pocketrec.device.state.session import Session
+from pocketrec.device.state.personalisation import personalised
 from pocketrec.device.store.events import Event, Events, gather
 
 if TYPE_CHECKING:
@@ -35,8 +25,8 @@ if TYPE_CHECKING:
     from pocketrec.device.personal.budget import Budget
     from pocketrec.device.personal.report import Report
     from pocketrec.device.personal.training import Progress
+    from pocketrec.device.state.personal_state import PersonalState
     from pocketrec.device.store.database import EventStore
-    from pocketrec.device.store.sealing import Seal
 
 
 class Recommender:
@@ -73,26 +63,15 @@ class Recommender:
         runtime: str = "auto",
         threads: int = 1,
     ) -> None:
-        if user is not None and not isinstance(user, str):
-            raise ConfigError(f"user is {user!r}, which is no text: give the user id as a string")
-        own = (bundle if isinstance(bundle, Bundle) else open_bundle(bundle)).for_user(user)
-        self._own_store = isinstance(store, str | Path)
-        self.store = _opened_store(store, key)
-        self._session = Session(
-            own, user, None if state is None else Path(state), self.store, _seal(key),
-            lambda bundle: bundle.load_model(runtime, threads),
+        self._session = open_session(
+            bundle if isinstance(bundle, Bundle) else open_bundle(bundle), user, state, store, key,
+            lambda own: own.load_model(runtime, threads),
         )  # fmt: skip
-        try:
-            if self.path is not None and states.exists(self.path):
-                self.load()
-            else:
-                self._session.refresh()
-        except BaseException:
-            self.close()
-            raise
 
-    store: EventStore | None
-    """The event store that holds the history; None = the state does."""
+    @property
+    def store(self) -> EventStore | None:
+        """The event store that holds the history; None = the state does."""
+        return self._session.store
 
     @property
     def bundle(self) -> Bundle:
@@ -111,10 +90,7 @@ class Recommender:
 
     @property
     def outdated(self) -> str:
-        """Why weights of the state file were left aside, and what became of its history; "" = they were not.
-
-        What `personalise` then trains starts from the global weights.
-        """
+        """Why the state file's weights were left aside, and what became of its history; "" = they were not."""
         return self._session.outdated
 
     @property
@@ -122,7 +98,7 @@ class Recommender:
         return self._session.state
 
     def __len__(self) -> int:
-        """Events of the history, without those that lie in the future."""
+        """Events of the history, without those of the future."""
         return len(self._session.events[0])
 
     @property
@@ -138,8 +114,7 @@ class Recommender:
 
     @property
     def model(self) -> Model:
-        """The model file, opened at first use, holding the present weights; of another interpreter during a
-        training."""
+        """The model with the present weights, opened at first use; another interpreter during a training."""
         with self._session.lock:
             return self._session.serving.model()
 
@@ -202,29 +177,8 @@ class Recommender:
             DataError: an entry is not an event.
             BundleError, RuntimeMissingError: the model file cannot be opened.
         """
-        session = self._session
         given = events if isinstance(events, Events) else gather(events)
-        with session.training:
-            limit = None if budget is None else budget.start()
-            unknown = session.add(given)
-            with session.lock:
-                rows, times = session.events
-                state = dataclasses.replace(session.state, rows=rows, times=times)
-                work = Personalisation(state, self.bundle.recipe, session.since, session.history.stored, resume, passes,
-                                       len(given) > 0, unknown, session.future)  # fmt: skip
-                if if_new and (report := work.nothing_new()) is not None:
-                    return report
-                stop = session.stopping(limit)
-                epoch = session.epoch
-                model, reference = session.serving.begin()
-            try:
-                state, report = work.run(model, reference, progress=progress, stop=stop)
-            except BaseException:
-                with session.lock:
-                    session.serving.end(session.state.weights)
-                raise
-            with session.lock:
-                return session.finish(work, state, report, epoch)
+        return personalised(self._session, given, resume, passes, progress, budget, if_new)
 
     def recommend(
         self,
@@ -252,31 +206,12 @@ class Recommender:
             DataError: `now` is no time, or `candidates` no list.
             BundleError, RuntimeMissingError: a file cannot be read.
         """
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
-        if isinstance(now, float) and not math.isfinite(now):
-            raise ValueError(f"now must be a finite number of seconds, not {now}")
-        asked = seconds_of(now)
-        with self._session.lock:
-            history, times = self._session.events
-            mask = self.bundle.manifest.mask_seen if mask_seen is None else mask_seen
-            rows = self._candidate_rows(candidates)
-            if mask or candidates is None:
-                rows = served_set(rows, history, mask)
-            rows = rows[self.bundle.vocabulary.are_items(rows)]
-            if len(history):
-                repeats = self.bundle.recipe.repeats.times(share_of(str(self.report.get("choice"))))
-                moment = time.time() if asked is None else asked
-                rows, scores = ranked(self.model, rows, history, times, repeats, moment, k)
-            else:
-                rows, scores = rows[:k], 1.0 / np.arange(1, min(k, len(rows)) + 1)
-            ids = self.bundle.vocabulary.ids(int(row) for row in rows)
-            return [(item, float(score)) for item, score in zip(ids, scores, strict=True)]
+        return recommended(self._session, k, candidates, mask_seen, now)
 
     def embed(self) -> Array:
         """The user embedding after the history, float32 [E]; it never leaves the device by itself."""
         with self._session.lock:
-            model = self.model
+            model = self._session.serving.model()
             return model.embed(context(self._session.events[0], model.window))
 
     def save(self, path: str | Path | None = None) -> Path:
@@ -309,8 +244,7 @@ class Recommender:
             self._session.clear()
 
     def reset(self) -> None:
-        """Forget personal weights and history in memory; a store keeps its events, and `state.reset_state` deletes
-        the file."""
+        """Forget weights and history in memory; a store keeps its events, `state.reset_state` deletes the file."""
         with self._session.lock:
             self._session.restart()
             self._session.refresh()
@@ -330,10 +264,8 @@ class Recommender:
         Raises:
             StorageError, StoreError: a file cannot be written: call again.
         """
-        wanted = gather(items)
-        pairs = zip(wanted.items, wanted.times, strict=True)
         with self._session.lock:
-            return self._session.forget([item if time is None else (item, time) for item, time in pairs])
+            return self._session.forget(gather(items))
 
     def export(self, path: str | Path) -> int:
         """Write all events that are kept of the user to a CSV file, ``item,timestamp``; gives their number.
@@ -365,8 +297,6 @@ class Recommender:
         """
         with self._session.lock:
             self._session.close()
-            if self._own_store:
-                self._session.history.close()
 
     def __enter__(self) -> Recommender:
         return self
@@ -376,28 +306,3 @@ class Recommender:
 
     def __reduce__(self) -> str:
         raise ConfigError("a Recommender cannot be sent to another process: open one there, with the same paths")
-
-    def _candidate_rows(self, candidates: Sequence[str] | None) -> Array:
-        if candidates is not None:
-            if isinstance(candidates, str):
-                raise DataError("candidates is one string: give a list of item ids")
-            rows = self.bundle.vocabulary.rows(candidates)
-            return np.array(list(dict.fromkeys(rows[rows > 0].tolist())), np.int32)
-        own = None if self.user is None else self.bundle.candidates_of(self.user)
-        return self.bundle.popular() if own is None else own
-
-
-def _seal(key: bytes | None) -> Seal | None:
-    if key is None:
-        return None
-    from pocketrec.device.store.sealing import Seal
-
-    return Seal(key)
-
-
-def _opened_store(store: str | Path | EventStore | None, key: bytes | None) -> EventStore | None:
-    if not isinstance(store, str | Path):
-        return store
-    from pocketrec.device.store.database import EventStore
-
-    return EventStore(store, key=key)

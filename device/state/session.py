@@ -56,17 +56,20 @@ class Session:
         store: event store that holds the history; None = the state does.
         seal: of the key of the state file; None = it lies in the clear.
         load: opens the model of a bundle.
+        own_store: `close` closes the store too.
     """
 
     def __init__(
         self, bundle: Bundle, user: str | None, path: Path | None, store: EventStore | None, seal: Seal | None,
-        load: Callable[[Bundle], Model],
+        load: Callable[[Bundle], Model], *, own_store: bool = False,
     ) -> None:
         self.bundle, self.user, self.path, self._seal = bundle, user, path, seal
         self.lock = threading.RLock()
         self.training = threading.RLock()
         self.serving = Serving(lambda: load(self.bundle))
+        self.store = store
         self.history = HistoryInState() if store is None else HistoryInStore(store)
+        self._own_store = own_store
         self.outdated = ""
         self.state = empty_state(user)
         self._tainted = False
@@ -154,8 +157,10 @@ class Session:
             self.state = without_history(self.state)
             self._changes.added, self._changes.cleared = [], True
 
-    def forget(self, items: list[str | tuple[str, float]]) -> int:
-        """Delete events from the history, and with them all that was trained on them, in every file."""
+    def forget(self, given: Events) -> int:
+        """Delete events, all of an item where no time is given, and all that was trained on them, in every file."""
+        pairs = zip(given.items, given.times, strict=True)
+        items = [item if at is None else (item, at) for item, at in pairs]
         with self._file_lock():
             self._take_others()
             outdated = self.outdated
@@ -297,9 +302,11 @@ class Session:
         return deleted
 
     def close(self) -> None:
-        """Stop a training at its next step, and close the interpreters; the next call opens them again."""
+        """Stop a training at its next step, and close interpreters and own store; the next call opens them again."""
         self._closed = True
         self.serving.close()
+        if self._own_store:
+            self.history.close()
 
     def _of_store(self, state: PersonalState, history: HistoryInStore) -> PersonalState:
         """What a state file holds apart from the history; its weights only where they are of this model and store."""

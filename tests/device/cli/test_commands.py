@@ -154,7 +154,7 @@ def test_damage_is_one_line_and_the_state_stays_good(
         (["bench", "--calls", "0"], "--calls must be at least 1"),
         (["bench", "--calls", "-4"], "--calls must be at least 1"),
         (["recommend", "-k", "0"], "-k must be at least 1"),
-        (["recommend", "--now", "nan"], "--now must be a finite number"),
+        (["recommend", "--now", "nan"], "is not a time: give a number"),
         (["recommend", "--state", "."], ". is not the name of a state file"),
         (["recommend", "--state", ""], "is not the name of a state file"),
         (["recommend", "--state", "x" * 300], "File name too long"),
