@@ -88,7 +88,7 @@ def test_what_is_added_during_a_training_is_in_the_history(unguarded: Bundle, tm
 
 def test_a_question_during_a_training_is_answered_with_the_weights_in_use(unguarded: Bundle) -> None:
     recommender = Recommender(unguarded, user="u1")
-    recommender.personalise(events(40), passes=1)
+    recommender.personalise(events(40), passes=2)  # other weights than after two steps, where the other one waits
     before, embedding, answers = recommender.recommend(60), recommender.embed(), []
 
     def ask() -> None:
@@ -129,8 +129,9 @@ def test_what_is_forgotten_during_a_training_is_in_no_weights(
 ) -> None:
     store = tmp_path / "e" if with_store else None
     recommender = Recommender(unguarded, user="u1", state=tmp_path / "s", store=store)
-    recommender.add(events(40))
     untouched = recommender.model.export_weights()
+    recommender.personalise(events(40))
+    assert not equal(recommender.model.export_weights(), untouched)
     item = recommender.history[0]
 
     def forget() -> None:
@@ -146,11 +147,17 @@ def test_what_is_forgotten_during_a_training_is_in_no_weights(
 def test_one_training_at_a_time(unguarded: Bundle) -> None:
     recommender = Recommender(unguarded, user="u1")
     recommender.add(events(40))
-    threads = [threading.Thread(target=recommender.personalise) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LONG)
+    reports = []
+    second = threading.Thread(target=lambda: reports.append(recommender.personalise()))
+
+    def begin() -> None:
+        second.start()
+        second.join(1.0)  # it would have ended, or failed, if it did not wait
+        assert second.is_alive()
+
+    first = during_a_training(recommender, begin)
+    second.join(LONG)
+    assert reports == [first]
     alone = Recommender(unguarded, user="u1")
     alone.personalise(events(40))
     assert equal(recommender.model.export_weights(), alone.model.export_weights())
