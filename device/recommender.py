@@ -15,7 +15,6 @@ from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.personal.windows import context
 from pocketrec.device.state.answering import recommended
 from pocketrec.device.state.opening import open_session
-from pocketrec.device.state.personalisation import NOTHING_NEW as NOTHING_NEW
 from pocketrec.device.state.personalisation import personalised
 from pocketrec.device.store.events import Event, Events, gather
 
@@ -32,9 +31,8 @@ if TYPE_CHECKING:
 class Recommender:
     """A bundle together with one user's history and personal weights.
 
-    Threads may share one: while `personalise` trains, the others are answered with the weights in use before, and what
-    they add is in the history afterwards. A process opens its own. `close`, or a ``with`` block, gives files and
-    memory back.
+    Threads may share one, and are served with the weights in use before while `personalise` trains; a process opens its
+    own. `close`, or a ``with`` block, gives files and memory back.
 
     Args:
         bundle: folder or .zip of a bundle, or an opened one.
@@ -168,7 +166,7 @@ class Recommender:
             progress: called after each train step.
             budget: how long, and up to which temperature, it may train.
             if_new: do nothing where the last call that came to its end had this very history, recipe and arguments; the
-                model is not even opened, and the report's reason is `NOTHING_NEW`.
+                model is not even opened, and the report's reason is `state.personalisation.NOTHING_NEW`.
 
         Returns:
             What was done; with too few events nothing is, and that is no error.
@@ -187,12 +185,11 @@ class Recommender:
         mask_seen: bool | None = None,
         now: object = None,
     ) -> list[tuple[str, float]]:
-        """The best `k` items of the user's set, with their scores, best first.
+        """The best `k` items of the user's set, with their scores, best first; equal scores the more popular first.
 
         The set is the user's candidates in the bundle (else the popular items) and the items of the own history;
-        where seen items are masked, the candidates that are not in the history. Equal scores go by item row, the
-        more popular first. Without any event in the history the candidates stay in their own order, with 1 / place
-        as the score.
+        where seen items are masked, the candidates that are not in the history. Without any event in the history the
+        candidates stay in their own order, with 1 / place as the score.
 
         Args:
             k: items wanted, at least 1; fewer come back where the set is smaller.
@@ -252,8 +249,7 @@ class Recommender:
     def forget(self, items: Iterable[str | tuple[str, float]]) -> int:
         """Delete events, and what was trained on them: nothing of them stays in any file.
 
-        The weights are then the global ones, until `personalise` trains on what is left; the state file is written
-        again, without its previous generation.
+        The weights are the global ones until the next `personalise`; the state file's previous generation goes.
 
         Args:
             items: item ids, of which all events go, or pairs of item id and time, of which that one goes.

@@ -97,7 +97,7 @@ def add_state(parser: argparse.ArgumentParser) -> None:
 def run_personalise(args: argparse.Namespace) -> int:
     """`pocketrec personalise`; 0, or a `PocketRecError`."""
     from pocketrec.device.personal.budget import Budget, hottest
-    from pocketrec.device.recommender import NOTHING_NEW
+    from pocketrec.device.state.personalisation import NOTHING_NEW
     from pocketrec.device.store.events import Events
 
     if args.passes is not None and args.passes < 1:

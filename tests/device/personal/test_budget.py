@@ -23,8 +23,8 @@ from pocketrec.device.personal.budget import Budget, hottest
 from pocketrec.device.personal.personalise import personalise
 from pocketrec.device.personal.report import Report
 from pocketrec.device.personal.windows import replay_windows, replayed_count, training_windows
-from pocketrec.device.recommender import NOTHING_NEW
 from pocketrec.device.state.file import load_state
+from pocketrec.device.state.personalisation import NOTHING_NEW
 
 
 class Steps(Budget):
