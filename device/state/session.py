@@ -331,6 +331,7 @@ class Session:
             other, told = states.load_state(path, self.bundle.manifest, self._seal), ""
         except states.ForeignStateError:
             other, told = carried(states.load_state(path, None, self._seal), self.bundle)
+            other = dataclasses.replace(other, **{name: getattr(self._changes.base, name) for name in LEARNED})
         except StateError:  # damaged; it stays as the previous generation
             return
         if other.user not in ("", self.user or ""):

@@ -51,7 +51,7 @@ def old(bundle: Bundle, tmp_path: Path) -> Recommender:
 def test_the_history_goes_over_by_item_id(old: Recommender, tmp_path: Path) -> None:
     gone = old.history[0]
     kept = [item for item in old.history if item != gone]
-    new = renewed(old.bundle, tmp_path / "new", gone)
+    new = renewed(old.bundle, tmp_path / "elsewhere" / "new", gone)  # the old vocabulary is not beside it
     recommender = Recommender(new, user="u1", state=tmp_path / "s")
     assert recommender.history == kept
     left = 20 - len(kept)

@@ -19,6 +19,7 @@ from pocketrec.device.base import files
 from pocketrec.device.base.errors import StateError, StorageError
 from pocketrec.device.base.locks import locked
 from pocketrec.device.contract.recipe import GuardRecipe
+from pocketrec.device.delivery import install
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.state.file import load_state
 
@@ -86,6 +87,35 @@ def test_what_one_forgets_does_not_come_back_with_the_other(
     assert item not in third.history
     assert {"item 9", "item 11"} <= set(third.history)
     assert load_state(tmp_path / "s").weights == {}
+
+
+def test_a_history_that_is_begun_anew_keeps_what_came_meanwhile(bundle: Bundle, tmp_path: Path) -> None:
+    first = Recommender(bundle, user="u1", state=tmp_path / "s")
+    first.add(events(20))
+    first.save()
+    second = Recommender(bundle, user="u1", state=tmp_path / "s")
+    second.add([("item 9", 1100)])
+    second.save()
+    first.clear_history()
+    first.add([("item 4", 1050)])
+    first.save()
+    assert first.history == ["item 4", "item 9"]
+
+
+def test_a_state_of_another_model_in_its_place_gives_its_events(unguarded: Bundle, tmp_path: Path) -> None:
+    old = Recommender(unguarded, user="u1", state=tmp_path / "s")
+    old.personalise(events(20))
+    old.save()
+    trained = old.embed()
+    later = open_bundle(unguarded.folder)
+    later.manifest = dataclasses.replace(later.manifest, model_id="0" * 64)
+    new = Recommender(later, user="u1", state=tmp_path / "s")
+    new.add([("item 9", 900)])
+    new.save()
+    old.add([("item 4", 901)])
+    old.save()
+    assert old.history[:2] == ["item 9", "item 4"]
+    np.testing.assert_array_equal(old.embed(), trained)  # its own weights stay, those of another model are of no use
 
 
 def test_a_state_that_became_another_users_is_not_overwritten(bundle: Bundle, tmp_path: Path) -> None:
@@ -223,8 +253,10 @@ def _open_packed(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["packed", "lean", "zip"])
 @pytest.mark.parametrize("forked", [True, False])
-def test_a_packed_bundle_is_opened_by_several_at_once(made: Path, tmp_path: Path, kind: str, forked: bool) -> None:
-    source, target = made.with_name(f"{made.name}.{kind}"), tmp_path / source_name(kind)
+def test_a_packed_bundle_is_opened_by_several_at_once(
+    made: Path, tmp_path: Path, kind: str, forked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = made.with_name(f"{made.name}.{kind}"), tmp_path / ("bundle.zip" if kind == "zip" else kind)
     if kind == "zip":
         shutil.copy(source, target)
     else:
@@ -239,7 +271,21 @@ def test_a_packed_bundle_is_opened_by_several_at_once(made: Path, tmp_path: Path
         assert [child.exitcode for child in children] == [0] * 4
         return
     failures: list[BaseException] = []
-    start = threading.Barrier(4)
+    start, unpacking, seen, fills = threading.Barrier(4), threading.Barrier(4), threading.local(), []
+    copy, fill = shutil.copyfileobj, install.fill
+
+    def copied(*files: object) -> None:
+        if not hasattr(seen, "once"):  # nobody has unpacked the .zip before all have begun to
+            seen.once = True
+            unpacking.wait(LONG)
+        copy(*files)  # type: ignore[arg-type]
+
+    def filled(*parts: object, **options: object) -> bytes:
+        fills.append(1)
+        return fill(*parts, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(shutil, "copyfileobj", copied)
+    monkeypatch.setattr(install, "fill", filled)
 
     def opened() -> None:
         try:
@@ -254,7 +300,4 @@ def test_a_packed_bundle_is_opened_by_several_at_once(made: Path, tmp_path: Path
     for thread in threads:
         thread.join(LONG)
     assert failures == []
-
-
-def source_name(kind: str) -> str:
-    return "bundle.zip" if kind == "zip" else kind
+    assert len(fills) == {"packed": 1, "lean": 2, "zip": 0}[kind]  # one makes the file, the others wait for it
