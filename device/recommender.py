@@ -6,46 +6,33 @@ process, and in the state file and the event store that the application names.
 
 from __future__ import annotations
 
-import dataclasses
-import math
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pocketrec.device.base.errors import DataError, StateError
-from pocketrec.device.contract.repeats import Repeats, gaps_at
+from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
-from pocketrec.device.personal.guard import GLOBAL, events_to_learn, share_of
-from pocketrec.device.personal.personalise import UNCHANGED, personalise
-from pocketrec.device.personal.report import Report, report_of
-from pocketrec.device.personal.served import served_set
 from pocketrec.device.personal.windows import context
-from pocketrec.device.state import file as states
-from pocketrec.device.state.history import extended, replayed
-from pocketrec.device.state.pending import Pending
-from pocketrec.device.state.personal_state import PersonalState
-from pocketrec.device.state.plan import Plan, fingerprint
+from pocketrec.device.state.answering import recommended
+from pocketrec.device.state.opening import open_session
+from pocketrec.device.state.personalisation import personalised
 from pocketrec.device.store.events import Event, Events, gather
 
 if TYPE_CHECKING:
     from pocketrec.device.base.array import Array
     from pocketrec.device.engine.model import Model
     from pocketrec.device.personal.budget import Budget
+    from pocketrec.device.personal.report import Report
     from pocketrec.device.personal.training import Progress
+    from pocketrec.device.state.personal_state import PersonalState
     from pocketrec.device.store.database import EventStore
-    from pocketrec.device.store.sealing import Seal
-
-#: Reason of a report where nothing was to be done.
-NOTHING_NEW: Final = "nothing is new since the last training"
-
-_FORGOTTEN = "events that it was trained on were forgotten, or the event store is another"
 
 
 class Recommender:
     """A bundle together with one user's history and personal weights.
+
+    Threads may share one, and are served with the weights in use before while `personalise` trains; a process opens its
+    own. `close`, or a ``with`` block, gives files and memory back.
 
     Args:
         bundle: folder or .zip of a bundle, or an opened one.
@@ -58,7 +45,8 @@ class Recommender:
 
     Raises:
         BundleError: the bundle is missing, cut short or altered.
-        StateError: the state file is damaged, or of another user; or, without a store, of another model.
+        ConfigError: the user is no string.
+        StateError: the state file is damaged, or of another user.
         StoreError: the store is damaged, or sealed with another key.
     """
 
@@ -73,46 +61,60 @@ class Recommender:
         runtime: str = "auto",
         threads: int = 1,
     ) -> None:
-        self.bundle = (bundle if isinstance(bundle, Bundle) else open_bundle(bundle)).for_user(user)
-        self.user = user
-        self.path = None if state is None else Path(state)
-        self._runtime, self._threads = runtime, threads
-        self._opened: tuple[Model, dict[str, Array]] | None = None
-        self._seal = _seal(key)
-        self.store = _opened_store(store, key)
-        self._stored = 0  # number of the store's last event in the history
-        self._dropped = 0  # events that the store had let go by then
-        self._identity = ""  # of the store whose events history and weights come from; "" = not read yet
-        self.outdated = ""
-        self._tainted = False  # the state file, or its previous generation, holds what was forgotten
-        self._state = self._empty()
-        if self.path is not None and states.exists(self.path):
-            self.load()
-        else:
-            self._refresh()
+        self._session = open_session(
+            bundle if isinstance(bundle, Bundle) else open_bundle(bundle), user, state, store, key,
+            lambda own: own.load_model(runtime, threads),
+        )  # fmt: skip
 
-    outdated: str
-    """Why what the state file holds was left aside, where an event store is the history: what `personalise`
-    then trains starts from the global weights. "" = they were not."""
+    @property
+    def store(self) -> EventStore | None:
+        """The event store that holds the history; None = the state does."""
+        return self._session.store
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle, for this user."""
+        return self._session.bundle
+
+    @property
+    def user(self) -> str | None:
+        """User id; None = unnamed."""
+        return self._session.user
+
+    @property
+    def path(self) -> Path | None:
+        """The state file; None = none was named."""
+        return self._session.path
+
+    @property
+    def outdated(self) -> str:
+        """Why the state file's weights were left aside, and what became of its history; "" = they were not."""
+        return self._session.outdated
+
+    @property
+    def _state(self) -> PersonalState:
+        return self._session.state
 
     def __len__(self) -> int:
-        """Events of the history."""
-        return len(self._state.rows)
+        """Events of the history, without those of the future."""
+        return len(self._session.events[0])
 
     @property
     def history(self) -> list[str]:
-        """Item ids of the history, oldest first, without those that the vocabulary lacks."""
-        return self.bundle.vocabulary.ids(int(row) for row in self._state.rows)
+        """Item ids of the history, oldest first, without those that the vocabulary lacks and those of the future."""
+        with self._session.lock:
+            return self.bundle.vocabulary.ids(int(row) for row in self._session.events[0])
 
     @property
     def report(self) -> dict[str, Any]:
         """The last personalisation's report, as `Report.to_dict`; empty where there was none."""
-        return self._state.report
+        return self._session.state.report
 
     @property
     def model(self) -> Model:
-        """The model file, opened at first use, holding the present weights."""
-        return self._open()[0]
+        """The model with the present weights, opened at first use; another interpreter during a training."""
+        with self._session.lock:
+            return self._session.serving.model()
 
     def add(self, events: Iterable[Event] | Events) -> int:
         """Append events to the history; they count as context at once, and are trained on by `personalise`.
@@ -122,7 +124,8 @@ class Recommender:
         leaves three. An event without a time counts as the latest. Items that the vocabulary lacks are left out.
 
         Args:
-            events: item ids, or pairs of item id and time (a number in the log's unit; larger is later).
+            events: item ids, or pairs of item id and time: a number in the log's unit, larger is later, or where that
+                unit is Unix seconds a ``datetime``, ``numpy.datetime64``, ``pandas.Timestamp`` or ISO 8601 text.
 
         Returns:
             How many were left out because their item is not in the vocabulary. A store keeps these too, for a later
@@ -132,16 +135,7 @@ class Recommender:
             DataError: an entry is not an event.
             StorageError, StoreError: the store cannot take them, and has none of them.
         """
-        new = events if isinstance(events, Events) else gather(events)
-        if new.categories:
-            self.bundle.vocabulary.learn(new.items, new.categories)
-        rows = self.bundle.vocabulary.rows(new.items)
-        if self.store is None:
-            self._state = extended(self._state, rows, new.times, self.bundle.manifest.cut_off)
-        else:
-            self.store.append(new)
-            self._refresh()
-        return int((rows == 0).sum())
+        return self._session.add(events if isinstance(events, Events) else gather(events))
 
     def personalise(
         self,
@@ -172,7 +166,7 @@ class Recommender:
             progress: called after each train step.
             budget: how long, and up to which temperature, it may train.
             if_new: do nothing where the last call that came to its end had this very history, recipe and arguments; the
-                model is not even opened, and the report's reason is `NOTHING_NEW`.
+                model is not even opened, and the report's reason is `state.personalisation.NOTHING_NEW`.
 
         Returns:
             What was done; with too few events nothing is, and that is no error.
@@ -182,97 +176,40 @@ class Recommender:
             BundleError, RuntimeMissingError: the model file cannot be opened.
         """
         given = events if isinstance(events, Events) else gather(events)
-        unknown = self.add(given)
-        whole = len(self._state.rows)
-        if if_new and self._state.learned == fingerprint(self._state, self.bundle.recipe, self._since(), whole, resume,
-                                                         passes):  # fmt: skip
-            choice = str(self.report.get("choice", GLOBAL))
-            count = events_to_learn(self._state.rows, self._since())
-            return Report(choice, NOTHING_NEW, whole, unknown, count, steps=self._state.steps)
-        stop = None if budget is None else budget.start()
-        model, reference = self._open()
-        old, recipe, pending = self._state, self.bundle.recipe, self._state.pending
-        plan = None
-        if pending is not None:  # what was begun is brought to its end, if it is the same still
-            plan = Plan.of(old, recipe, self._since(), pending.length, resume, passes, pending.fresh)
-            plan = plan if plan.key(old, recipe) == pending.key else None
-        if plan is None:
-            pending = None
-            plan = Plan.of(old, recipe, self._since(), len(old.rows), resume, passes, len(given) > 0)
-        through = self._stored if pending is None else pending.through
-        start = old.weights if plan.resumed else None
-        outcome = personalise(
-            model, old.rows[: plan.length], plan.since, recipe, reference, start=start, step=plan.step,
-            events=plan.events, passes=passes, first_target=plan.first_target, replay_from=plan.replay_from,
-            progress=progress, stop=stop, paused=None if pending is None else pending.paused,
-            times=old.times[: plan.length],
-        )  # fmt: skip
-        if outcome.paused is not None:
-            fresh = len(given) > 0 if pending is None else pending.fresh
-            halted = Pending(plan.key(old, recipe), plan.length, through, fresh, outcome.paused)
-            self._state = dataclasses.replace(old, pending=halted)
-            model.import_weights(old.weights or reference)
-            return report_of(outcome, str(old.report.get("choice", GLOBAL)), len(old.rows), unknown, old.steps)
-        choice = str(old.report.get("choice")) if outcome.decision.choice == UNCHANGED else outcome.decision.choice
-        report = report_of(outcome, choice, len(old.rows), unknown, plan.step)
-        self._state = dataclasses.replace(
-            old,
-            weights={} if choice == GLOBAL else outcome.weights,
-            trained=plan.length if outcome.losses else old.trained if plan.resumed else 0,
-            through=through if outcome.losses else old.through if plan.resumed else 0,
-            steps=report.steps,
-            report=report.to_dict(),
-            pending=None,
-            learned=fingerprint(old, recipe, self._since(), plan.length, resume, passes),
-        )
-        return report
+        return personalised(self._session, given, resume, passes, progress, budget, if_new)
 
     def recommend(
         self,
         k: int = 10,
         candidates: Sequence[str] | None = None,
         mask_seen: bool | None = None,
-        now: float | None = None,
+        now: object = None,
     ) -> list[tuple[str, float]]:
-        """The best `k` items of the user's set, with their scores, best first.
+        """The best `k` items of the user's set, with their scores, best first; equal scores the more popular first.
 
         The set is the user's candidates in the bundle (else the popular items) and the items of the own history;
-        where seen items are masked, the candidates that are not in the history. Equal scores go by item row, the
-        more popular first. Without any event in the history the candidates stay in their own order, with 1 / place
-        as the score.
+        where seen items are masked, the candidates that are not in the history. Without any event in the history the
+        candidates stay in their own order, with 1 / place as the score.
 
         Args:
             k: items wanted, at least 1; fewer come back where the set is smaller.
             candidates: item ids to choose from instead of the user's set; unknown ids and repeats are passed over.
             mask_seen: leave out items of the history; None = as the manifest says.
-            now: moment of asking, for a recipe whose bonus for repeats looks at times: Unix seconds; None = the clock.
+            now: moment of asking, for a recipe whose bonus for repeats looks at times: Unix seconds, or a date as in
+                `add`; None = the clock.
 
         Raises:
-            ValueError: k is below 1, or `now` is no finite number.
+            ValueError: k is below 1, or `now` is not finite.
+            DataError: `now` is no time, or `candidates` no list.
             BundleError, RuntimeMissingError: a file cannot be read.
         """
-        if k < 1:
-            raise ValueError(f"k must be at least 1, not {k}")
-        if now is not None and not math.isfinite(now):
-            raise ValueError(f"now must be a finite number of seconds, not {now}")
-        mask = self.bundle.manifest.mask_seen if mask_seen is None else mask_seen
-        rows = self._candidate_rows(candidates)
-        if mask or candidates is None:
-            rows = served_set(rows, self._state.rows, mask)
-        rows = rows[self.bundle.vocabulary.are_items(rows)]
-        if len(self._state.rows):
-            scores = self._scores(rows, time.time() if now is None else now)  # (n,)
-            order = np.lexsort((rows, -scores))[:k]
-        else:
-            scores = 1.0 / np.arange(1, len(rows) + 1)
-            order = np.arange(min(k, len(rows)))
-        ids = self.bundle.vocabulary.ids(int(row) for row in rows[order])
-        return [(item, float(score)) for item, score in zip(ids, scores[order], strict=True)]
+        return recommended(self._session, k, candidates, mask_seen, now)
 
     def embed(self) -> Array:
         """The user embedding after the history, float32 [E]; it never leaves the device by itself."""
-        model = self.model
-        return model.embed(context(self._state.rows, model.window))
+        with self._session.lock:
+            model = self._session.serving.model()
+            return model.embed(context(self._session.events[0], model.window))
 
     def save(self, path: str | Path | None = None) -> Path:
         """Write the state atomically and keep the previous generation; returns where.
@@ -281,14 +218,10 @@ class Recommender:
             StorageError: it could not be written, and the old state is still good.
             StateError: no path was given, here or when this object was made.
         """
-        path = self._path(path)
-        self._heed_store()
-        state = dataclasses.replace(
-            self._state, user=self.user or "", generation=self._state.generation + 1, store=self._identity
-        )
-        states.save_state(path, state, self.bundle.manifest, self._seal, keep=not self._tainted)
-        self._state, self._tainted = state, False
-        return path
+        with self._session.lock:
+            path = self._session.named(path)
+            self._session.save(path)
+            return path
 
     def load(self, path: str | Path | None = None) -> None:
         """Replace history and weights by those of a state file; where there is a store, the history is its events.
@@ -299,45 +232,27 @@ class Recommender:
         Raises:
             StateError: the file is missing, damaged, or of another model or user; nothing was changed.
         """
-        path = self._path(path)
-        try:
-            state = states.load_state(path, self.bundle.manifest, self._seal)
-        except states.ForeignStateError:
-            if self.store is None:
-                raise
-            state = states.load_state(path, None, self._seal)
-            self.outdated = "it was of another model"
-        if self.user is not None and state.user not in ("", self.user):
-            raise StateError(f"{path} is the state of user {state.user}: name that user, or another --state file")
-        if self.user is None and state.user:
-            own = self.bundle.for_user(state.user)
-            self._opened = self._opened if own is self.bundle else None
-            self.user, self.bundle = state.user, own
-        if self.store is None and state.store:
-            raise StateError(f"the history of {path} lies in an event store: name it with --store, or reset the state")
-        if self.store is not None:
-            state = self._of_store(state, self.store)
-        if self._opened is not None:
-            self._opened[0].import_weights(state.weights or self._opened[1])
-        self._state = state
-        self._refresh()
+        with self._session.lock:
+            self._session.load(self._session.named(path))
 
     def clear_history(self) -> None:
         """Begin the history anew, in memory; the weights stay in use until `personalise` has others."""
-        if self.store is None:
-            self._state = self._without_history(self._state)
+        with self._session.lock:
+            self._session.clear()
 
     def reset(self) -> None:
-        """Forget personal weights and history in memory; a store keeps its events, and `state.reset_state` deletes
-        the file."""
-        self._start_anew()
-        self._refresh()
+        """Forget weights and history in memory; a store keeps its events, `state.reset_state` deletes the file."""
+        with self._session.lock:
+            self._session.restart()
+            self._session.refresh()
 
-    def forget(self, items: Iterable[str]) -> int:
-        """Delete all events of some items, and what was trained on them: nothing of them stays in any file.
+    def forget(self, items: Iterable[str | tuple[str, float]]) -> int:
+        """Delete events, and what was trained on them: nothing of them stays in any file.
 
-        The weights are then the global ones, until `personalise` trains on what is left; the state file is written
-        again, without its previous generation.
+        The weights are the global ones until the next `personalise`; the state file's previous generation goes.
+
+        Args:
+            items: item ids, of which all events go, or pairs of item id and time, of which that one goes.
 
         Returns:
             How many events went.
@@ -345,26 +260,8 @@ class Recommender:
         Raises:
             StorageError, StoreError: a file cannot be written: call again.
         """
-        items = list(items)
-        rows = self.bundle.vocabulary.rows(items)
-        old, outdated = self._state, self.outdated
-        kept = ~np.isin(old.rows, rows[rows > 0])  # (n,)
-        gone = int((~kept).sum())
-        if self.store is not None:
-            gone = self.store.forget(items)
-            self._heed_store()  # what went may have gone in an earlier call that could not end
-        if gone or self._tainted:
-            self._tainted = True
-            self.reset()
-            self.outdated = outdated
-            if self.store is None:
-                self._state = dataclasses.replace(self._state, rows=old.rows[kept], times=old.times[kept])
-        if self.path is not None and states.exists(self.path):
-            if self._tainted:
-                self.save()
-            elif states.previous_of(self.path).exists():  # it may hold the events still
-                states.drop_previous(self.path)
-        return gone
+        with self._session.lock:
+            return self._session.forget(gather(items))
 
     def export(self, path: str | Path) -> int:
         """Write all events that are kept of the user to a CSV file, ``item,timestamp``; gives their number.
@@ -372,11 +269,8 @@ class Recommender:
         Raises:
             StorageError: it cannot be written.
         """
-        from pocketrec.device.store.export import export_events
-
-        if self.store is not None:
-            return self.store.export(path)
-        return export_events(path, Events(self.history, self._state.times.tolist()))
+        with self._session.lock:
+            return self._session.history.export(self._session.state, path, self.bundle)
 
     def wipe(self) -> list[Path]:
         """Delete everything personal: the state file, its previous generation, the event store; gives what went.
@@ -384,138 +278,27 @@ class Recommender:
         Raises:
             StateError, StoreError: a file is not ours; StorageError: a file cannot be deleted.
         """
-        deleted = []
-        if self.store is not None:
-            from pocketrec.device.store.wipe import wipe_store
-
-            self.store.close()
-            deleted += wipe_store(self.store.path)
-        if self.path is not None:
-            deleted += states.reset_state(self.path)
-        self._start_anew()
-        self._state, self._tainted, self.outdated, self._identity = self._empty(), False, "", ""
-        return deleted
+        with self._session.lock:
+            return self._session.wipe()
 
     def is_known(self) -> bool:
         """Whether the bundle has candidates for this user, or there is a history."""
         known = self.user is not None and self.bundle.candidates_of(self.user) is not None
-        return known or len(self._state.rows) > 0
+        return known or len(self) > 0
 
-    def _of_store(self, state: PersonalState, store: EventStore) -> PersonalState:
-        """What a state file holds apart from the history; its weights only where they are of this model and store."""
-        self._identity, self._stored, self._dropped = store.identity, 0, 0
-        if state.store not in ("", self._identity):
-            self.outdated, self._tainted = _FORGOTTEN, True
-        elif not state.store and not self.outdated:
-            state = self._handed_over(state, store)
-        if self.outdated:
-            return dataclasses.replace(self._empty(), generation=state.generation)
-        return self._without_history(state)
+    def close(self) -> None:
+        """Close the model, and the store if it was opened here; a training that runs ends at its next step.
 
-    def _handed_over(self, state: PersonalState, store: EventStore) -> PersonalState:
-        """Put the history of a state that was made without a store into the store, once."""
-        store.append(zip(self.bundle.vocabulary.ids(state.rows.tolist()), state.times.tolist(), strict=True))
-        ids = store.replay().ids
-        if len(ids) != len(state.rows):
-            self.outdated = "the event store held other events than the state"
-        through = ids[state.trained - 1] if state.trained else 0
-        state = dataclasses.replace(state, store=store.identity, through=through)
-        if not self.outdated:
-            states.save_state(self._path(None), state, self.bundle.manifest, self._seal)
-        return state
+        What was not saved stays in memory; the next call opens both again.
+        """
+        with self._session.lock:
+            self._session.close()
 
-    def _start_anew(self) -> None:
-        """Global weights and no history."""
-        if self._opened is not None:
-            self._opened[0].import_weights(self._opened[1])
-        self._state = dataclasses.replace(self._empty(), generation=self._state.generation)
-        self._stored = self._dropped = 0
+    def __enter__(self) -> Recommender:
+        return self
 
-    def _heed_store(self) -> None:
-        """Leave aside what comes from events that were forgotten meanwhile, by another process perhaps."""
-        if self.store is not None and (identity := self.store.identity) != self._identity:
-            if self._identity:
-                self.outdated, self._tainted = _FORGOTTEN, True
-                self._start_anew()
-            self._identity = identity
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    def _refresh(self) -> None:
-        """Take what is new in the store into the history."""
-        if self.store is not None:
-            self._heed_store()
-            if (dropped := self.store.dropped) != self._dropped:  # what the store let go goes here too
-                self._state = self._without_history(self._state)
-                self._stored, self._dropped = 0, dropped
-            vocabulary, cut_off = self.bundle.vocabulary, self.bundle.manifest.cut_off
-            self._state, self._stored = replayed(self._state, self.store, vocabulary, cut_off, self._stored)
-
-    def _open(self) -> tuple[Model, dict[str, Array]]:
-        if self._opened is None:
-            model = self.bundle.load_model(self._runtime, self._threads)
-            self._opened = model, model.export_weights()
-            if self._state.weights:
-                model.import_weights(self._state.weights)
-        return self._opened
-
-    def _empty(self) -> PersonalState:
-        return PersonalState(self.user or "", np.zeros(0, np.int32), np.zeros(0, np.float64), {}, generation=0)
-
-    def _without_history(self, state: PersonalState) -> PersonalState:
-        empty = self._empty()
-        return dataclasses.replace(state, rows=empty.rows, times=empty.times, trained=0)
-
-    def _path(self, path: str | Path | None) -> Path:
-        if path is None and self.path is None:
-            raise StateError("no state file was named: give a path here or as Recommender(..., state=PATH)")
-        return Path(path) if path is not None else Path(self.path or "")
-
-    def _since(self) -> int:
-        """Index of the first event that the global model has not seen: by time, or by number in a log without times."""
-        cut_off = self.bundle.manifest.cut_off
-        if cut_off is not None:
-            return int(np.searchsorted(self._state.times, cut_off))
-        known = 0 if self.user is None else self.bundle.known_of(self.user)
-        return min(max(0, known - self._dropped), len(self._state.rows))
-
-    def _repeats(self) -> Repeats:
-        """The recipe's bonus for repeated items, as far as the guard lets this user have it."""
-        return self.bundle.recipe.repeats.times(share_of(str(self._state.report.get("choice"))))
-
-    def _candidate_rows(self, candidates: Sequence[str] | None) -> Array:
-        if candidates is not None:
-            if isinstance(candidates, str):
-                raise DataError("candidates is one string: give a list of item ids")
-            rows = self.bundle.vocabulary.rows(candidates)
-            return np.array(list(dict.fromkeys(rows[rows > 0].tolist())), np.int32)
-        own = None if self.user is None else self.bundle.candidates_of(self.user)
-        return self.bundle.popular() if own is None else own
-
-    def _scores(self, rows: Array, now: float) -> Array:
-        model = self.model
-        items = context(self._state.rows, model.window)
-        scores = np.zeros(len(rows), np.float32)
-        for start in range(0, len(rows), model.candidates):
-            part = rows[start : start + model.candidates]
-            padded = np.zeros(model.candidates, np.int32)
-            padded[: len(part)] = part
-            scores[start : start + len(part)] = model.infer(items, padded)[: len(part)]
-        if not np.isfinite(scores).all():
-            raise StateError("the weights give scores that are no numbers: run `pocketrec state reset`, or fetch the "
-                             "bundle again")  # fmt: skip
-        return self._repeats().add_to(scores, rows, self._state.rows, gaps_at(self._state.times, now))
-
-
-def _seal(key: bytes | None) -> Seal | None:
-    if key is None:
-        return None
-    from pocketrec.device.store.sealing import Seal
-
-    return Seal(key)
-
-
-def _opened_store(store: str | Path | EventStore | None, key: bytes | None) -> EventStore | None:
-    if not isinstance(store, str | Path):
-        return store
-    from pocketrec.device.store.database import EventStore
-
-    return EventStore(store, key=key)
+    def __reduce__(self) -> str:
+        raise ConfigError("a Recommender cannot be sent to another process: open one there, with the same paths")

@@ -25,10 +25,10 @@ TABLE = {
     "device/engine": "device/base device/contract",
     "device/store": "device/base",
     "device/personal": "device/base device/contract device/engine",
-    "device/state": "device/base device/contract device/personal device/store",
     "device/delivery": "device/base device/contract device/engine",
+    "device/state": "device/base device/contract device/delivery device/engine device/personal device/store",
     "device/bench": "device/base device/delivery device/engine device/personal",
-    "device": "device/base device/contract device/delivery device/engine device/personal device/state device/store",
+    "device": "device/base device/delivery device/engine device/personal device/state device/store",
     "device/cli": "device device/base device/bench device/delivery device/engine device/personal device/state "
     "device/store",
     "cloud": "",

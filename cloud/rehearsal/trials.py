@@ -22,7 +22,7 @@ from pocketrec.cloud.fleet.device import DeviceUser, Settings, SimulatedDevice, 
 from pocketrec.cloud.metrics.metrics import ranks, reciprocal
 from pocketrec.device.contract.recipe import GuardRecipe, Recipe
 from pocketrec.device.contract.repeats import Repeats
-from pocketrec.device.personal.guard import BLEND, BLEND_SHARE, PERSONAL, blend, finite, judge
+from pocketrec.device.personal.guard import BLEND, BLEND_SHARE, PERSONAL, blend, finite, judge, learned_since
 from pocketrec.device.personal.training import fine_tune, steps_of
 
 #: Most test positions judged for one user, spread evenly: more tell little and cost time.
@@ -179,7 +179,7 @@ def spread(count: int, most: int) -> NDArray[np.int64]:
 
 
 def _first(user: DeviceUser, trial: Trial) -> int:
-    return trial.recipe().first_target(user.known_before)
+    return learned_since(len(user.history), trial.recipe().first_target(user.known_before))
 
 
 def _about(user: DeviceUser) -> dict[str, Any]:

@@ -7,6 +7,7 @@ new content, never a part. This module knows nothing about what the files hold.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -18,6 +19,9 @@ from typing import BinaryIO
 from pocketrec.device.base.errors import StorageError
 
 _CHUNK = 1 << 20  # bytes read at a time while hashing
+
+#: What a system call says where the file system has no hard links: vfat and exFAT say EPERM.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 
 def write_atomic(
@@ -39,10 +43,11 @@ def write_atomic(
         StorageError: the disk is full, or the folder cannot be written. `path` is as it was.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary, made = _temporary(path), False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), mode)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)
+        made = True
         with open(descriptor, "wb") as file:
             if callable(content):
                 content(file)
@@ -57,8 +62,9 @@ def write_atomic(
     except OSError as error:
         raise storage_error(path, error) from None
     finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        if made:  # else it is another writer's
+            with contextlib.suppress(OSError):
+                temporary.unlink()
 
 
 def sweep(path: str | Path, age: float = 3600.0) -> None:
@@ -101,14 +107,19 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def _temporary(path: Path) -> Path:
+    """A name beside `path` that nobody else uses: process numbers are no help, in a container everybody is 1."""
+    return path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+
+
 def _keep(path: Path, previous: Path) -> None:
-    """Give the content of `path` the second name `previous`; `path` itself stays in place where links exist."""
-    temporary = previous.with_name(f".{previous.name}.{os.getpid()}.tmp")
-    with contextlib.suppress(FileNotFoundError):
-        temporary.unlink()
+    """Give the content of `path` the second name `previous`; `path` itself stays in place."""
+    temporary = _temporary(previous)
     try:
         os.link(path, temporary)
-    except (OSError, AttributeError, NotImplementedError):  # FAT and some phones know no links
-        os.replace(path, previous)
+    except (OSError, AttributeError, NotImplementedError) as error:
+        if isinstance(error, OSError) and error.errno not in _NO_LINKS:
+            raise
+        write_atomic(previous, path.read_bytes(), mode=path.stat().st_mode & 0o777)
         return
     os.replace(temporary, previous)

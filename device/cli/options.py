@@ -69,6 +69,21 @@ def read(args: argparse.Namespace) -> Events:
     )
 
 
+def named_time(option: str, text: str | None) -> float | None:
+    """The time after an option: a number or an ISO 8601 date.
+
+    Raises:
+        DataError: it is neither.
+    """
+    from pocketrec.device.base.errors import DataError
+    from pocketrec.device.base.times import seconds_of
+
+    try:
+        return seconds_of(text)
+    except DataError as error:
+        raise DataError(f"{option}: {error}") from None
+
+
 def _bundle(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     parser.add_argument("--bundle", metavar="PATH", required=required, help="folder or .zip of a bundle"
                         + ("" if required else "; may be left out where --state is given"))  # fmt: skip

@@ -6,7 +6,7 @@ is imported, and no network connection is opened.
 
 from __future__ import annotations
 
-import math
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +16,7 @@ from pocketrec.device.cli.options import (
     common_options,
     events_options,
     key_of,
+    named_time,
     print_json,
     print_rows,
     print_table,
@@ -51,8 +52,8 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="go on from the state's weights and optimiser slots, "
                         "with the new events only; implies --append")  # fmt: skip
     parser.add_argument("--passes", type=int, metavar="N", help="passes over the events (default: the recipe's)")
-    parser.add_argument("--max-seconds", type=float, metavar="S", help="stop the training after so many seconds; the "
-                        "same command goes on with it")  # fmt: skip
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="stop so many seconds after the beginning, "
+                        "opening the store included; the same command goes on")  # fmt: skip
     parser.add_argument("--max-celsius", type=float, metavar="C", help="stop the training, or do not begin it, at this "
                         "temperature of the hottest thermal zone")  # fmt: skip
     parser.add_argument("--if-idle", type=float, nargs="?", const=0.5, metavar="LOAD", help="train only below this "
@@ -76,8 +77,8 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
     events_options(parser, required=False, purpose="to add as context, without training")
     parser.add_argument("-k", type=int, default=10, metavar="N", help="items to show (default: 10)")
     parser.add_argument("--candidates", nargs="+", metavar="ITEM", help="item ids to rank, instead of the user's set")
-    parser.add_argument("--now", type=float, metavar="SECONDS", help="moment of asking, for a recipe that looks at "
-                        "times: Unix seconds (default: the clock)")  # fmt: skip
+    parser.add_argument("--now", metavar="T", help="moment of asking, for a recipe that looks at times: Unix seconds "
+                        "or an ISO 8601 date (default: the clock)")  # fmt: skip
     parser.add_argument("--new-user", action="store_true", help="accept a user of whom nothing is known, and rank the "
                         "popular items")  # fmt: skip
     runtime_options(parser)
@@ -98,14 +99,14 @@ def add_state(parser: argparse.ArgumentParser) -> None:
 def run_personalise(args: argparse.Namespace) -> int:
     """`pocketrec personalise`; 0, or a `PocketRecError`."""
     from pocketrec.device.personal.budget import Budget, hottest
-    from pocketrec.device.recommender import NOTHING_NEW
+    from pocketrec.device.state.personalisation import NOTHING_NEW
     from pocketrec.device.store.events import Events
 
     if args.passes is not None and args.passes < 1:
         raise DataError("--passes must be at least 1: give a larger number")
     if args.events is None and store_path(args) is None:
         raise DataError("there are no events to learn from: give --events, or record some with `pocketrec record`")
-    budget = Budget(args.max_seconds, args.max_celsius)
+    budget = Budget(args.max_seconds, args.max_celsius, started=time.monotonic())
     if args.if_idle is not None:
         from pocketrec.device.personal.idle import BUSY, Idle
 
@@ -132,6 +133,7 @@ def run_personalise(args: argparse.Namespace) -> int:
         "rows": events.rows,
         "bad_rows": events.bad,
         "bad_lines": events.bad_lines,
+        "outdated": recommender.outdated,
         "max_celsius": budget.celsius,
         "state": str(path),
     }
@@ -143,10 +145,13 @@ def run_personalise(args: argparse.Namespace) -> int:
             ("weights", f"{report.choice}: {paused}{report.reason}"),
             ("history", f"{report.history} events; {report.unknown} left out, whose items the model does not know"),
             ("learned from", f"{report.events} events, {report.heldback} of them held back for the guard"),
+            ("not learned", f"{report.before} events before the cut-off of the log (context only), {report.older} that "
+                            f"are too old, {report.future} in the future (left aside until then)"),
             ("expected gain", f"{gains} in reciprocal rank" if gains else "-"),
             ("loss", f"{losses} in {len(report.losses)} passes"),
             ("bad rows", f"{events.bad}" + (f", the first in line {events.bad_lines[0]}" if events.bad else "")),
             *([("temperature", "cannot be read here: no limit")] if args.max_celsius != budget.celsius else []),
+            *([("old state", f"left aside: {recommender.outdated}")] if recommender.outdated else []),
             ("state", str(path)),
         ]
     )
@@ -158,8 +163,7 @@ def run_recommend(args: argparse.Namespace) -> int:
     """`pocketrec recommend`; 0, or a `PocketRecError`."""
     if args.k < 1:
         raise DataError("-k must be at least 1: give a larger number")
-    if args.now is not None and not math.isfinite(args.now):
-        raise DataError("--now must be a finite number: give Unix seconds, or leave it out for the clock")
+    now = named_time("--now", args.now)
     recommender = _recommender(args)
     warn_if_read_only(recommender.store)
     if args.events is not None:
@@ -170,14 +174,17 @@ def run_recommend(args: argparse.Namespace) -> int:
                         "pass --new-user for the popular items")  # fmt: skip
     if args.candidates and not recommender.bundle.vocabulary.rows(args.candidates).any():
         raise DataError("the model knows none of the items after --candidates: check the ids")
-    best = recommender.recommend(args.k, args.candidates, now=args.now)
+    best = recommender.recommend(args.k, args.candidates, now=now)
     choice = recommender.report.get("choice", "global")
+    if recommender.outdated:
+        print(f"the personal state was left aside: {recommender.outdated}")
     print_rows(("place", "item", "score"), [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)])
     print_json(
         {
             "user": args.user or "",
             "weights": choice,
             "history": len(recommender),
+            "outdated": recommender.outdated,
             "items": [item for item, _ in best],
             "scores": [round(score, 6) for _, score in best],
         }

@@ -17,6 +17,7 @@ from pocketrec.device.cli.options import (
     default_store,
     events_options,
     key_of,
+    named_time,
     print_json,
     print_table,
     read,
@@ -45,7 +46,8 @@ def add_record(parser: argparse.ArgumentParser) -> None:
     common_options(parser, required=False)
     store_options(parser)
     parser.add_argument("--item", metavar="ITEM", nargs="+", help="item ids, without a file")
-    parser.add_argument("--time", metavar="T", type=float, help="time of --item, in the log's unit (default: none)")
+    parser.add_argument("--time", metavar="T", help="time of --item, in the log's unit, or an ISO 8601 date (default: "
+                        "none)")  # fmt: skip
     events_options(parser, required=False, purpose="to record")
 
 
@@ -59,6 +61,8 @@ def add_forget(parser: argparse.ArgumentParser) -> None:
     common_options(parser)
     store_options(parser)
     parser.add_argument("--item", metavar="ITEM", nargs="+", required=True, help="item ids to forget")
+    parser.add_argument("--time", metavar="T", help="forget only the events of --item at this time, a number in the "
+                        "log's unit or an ISO 8601 date")  # fmt: skip
 
 
 def add_wipe(parser: argparse.ArgumentParser) -> None:
@@ -103,7 +107,8 @@ def run_record(args: argparse.Namespace) -> int:
 
     if (args.events is None) == (args.item is None):
         raise DataError("there is nothing to record: give either --events or --item")
-    events = read(args) if args.events is not None else gather((item, args.time) for item in args.item)
+    when = named_time("--time", args.time)
+    events = read(args) if args.events is not None else gather((item, when) for item in args.item)
     with EventStore(_named(args), key=key_of(args)) as store:
         new, held = store.append(events), len(store)
     if args.store is None:
@@ -127,9 +132,10 @@ def run_forget(args: argparse.Namespace) -> int:
     """`pocketrec forget`; 0, or a `PocketRecError`."""
     from pocketrec.device.recommender import Recommender
 
+    when = named_time("--time", args.time)
     store = None if store_path(args) is None else _opened(args)
     recommender = Recommender(args.bundle, user=args.user, state=state_path(args), store=store, key=key_of(args))
-    gone = recommender.forget(args.item)
+    gone = recommender.forget(args.item if when is None else [(item, when) for item in args.item])
     print(f"{gone} events are forgotten, {len(recommender)} are left"
           + (": `pocketrec personalise` trains on them" if gone else ""))  # fmt: skip
     print_json({"forgotten": gone, "history": len(recommender)})

@@ -273,7 +273,7 @@ def _unpacked(archive: Path, cache: str | Path | None) -> Path:
         folder = Path(cache or archive.parent) / f"{archive.name}.{sha256_file(archive)[:16]}"
         if (folder / MANIFEST_FILE).is_file():
             return folder
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+        temporary = folder.with_name(f".{folder.name}.{os.urandom(8).hex()}.tmp")
         try:
             with zipfile.ZipFile(archive) as opened:
                 if opened.getinfo(MANIFEST_FILE).file_size > _MANIFEST_LIMIT:
@@ -292,8 +292,11 @@ def _unpacked(archive: Path, cache: str | Path | None) -> Path:
                     with opened.open(name) as source, open(target, "wb") as file:
                         shutil.copyfileobj(source, file)
             (temporary / MANIFEST_FILE).write_bytes(content)
-            with contextlib.suppress(FileExistsError):  # another process was faster
+            try:
                 os.rename(temporary, folder)
+            except OSError:
+                if not (folder / MANIFEST_FILE).is_file():  # else another one was faster
+                    raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, zlib.error) as error:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pocketrec.device.base.errors import BundleError, StorageError
 from pocketrec.device.base.files import sha256_file, write_atomic
+from pocketrec.device.base.locks import locked
 from pocketrec.device.contract.lean import ShardItems
 from pocketrec.device.contract.manifest import Manifest
 from pocketrec.device.contract.names import MODEL_FILE, SKELETON_FILE, WEIGHTS_FILE
@@ -39,6 +40,11 @@ def installed_model(folder: Path, manifest: Manifest) -> Path:
     model = folder / MODEL_FILE
     if not manifest.packed or _is_whole(model, manifest):
         return model
+    with locked(model, needed=False):  # of several that open it at once, one makes the file and the others wait for it
+        return model if _is_whole(model, manifest) else _filled(folder, model, manifest)
+
+
+def _filled(folder: Path, model: Path, manifest: Manifest) -> Path:
     try:
         parts = (folder / SKELETON_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes()
         content = fill(*parts, limit=_limit(manifest))
@@ -67,12 +73,25 @@ def shard_model(folder: Path, manifest: Manifest, shard: str, first: int, items:
         StorageError: the disk is full, or the folder cannot be written.
     """
     model = folder / f"model.{shard.rsplit('/', 1)[-1]}.tflite"
-    note = model.with_name(f".{model.name}")
-    parts = [manifest.model_id, manifest.files[shard].sha256]
+    parts: list[object] = [manifest.model_id, manifest.files[shard].sha256]
+    if _is_noted(model, parts):
+        return model
+    with locked(model, needed=False):
+        return model if _is_noted(model, parts) else _with_items(folder, model, manifest, parts, first, items)
+
+
+def _is_noted(model: Path, parts: list[object]) -> bool:
+    """Whether the model file is the one that was made of these parts."""
     with contextlib.suppress(OSError, ValueError):
         status = os.stat(model)
-        if json.loads(note.read_bytes()) == [*parts, status.st_size, status.st_mtime_ns, status.st_ino]:
-            return model
+        noted: object = json.loads(model.with_name(f".{model.name}").read_bytes())
+        return noted == [*parts, status.st_size, status.st_mtime_ns, status.st_ino]
+    return False
+
+
+def _with_items(
+    folder: Path, model: Path, manifest: Manifest, parts: list[object], first: int, items: ShardItems
+) -> Path:
     try:
         skeleton, weights = (folder / SKELETON_FILE).read_bytes(), (folder / WEIGHTS_FILE).read_bytes()
     except OSError as error:
@@ -80,6 +99,7 @@ def shard_model(folder: Path, manifest: Manifest, shard: str, first: int, items:
     rows = (_TABLE, first, items.numbers, items.scales)
     write_atomic(model, fill(skeleton, weights, rows, _limit(manifest)))
     status = os.stat(model)
+    note = model.with_name(f".{model.name}")
     write_atomic(note, json.dumps([*parts, status.st_size, status.st_mtime_ns, status.st_ino]).encode())
     return model
 

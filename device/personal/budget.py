@@ -22,11 +22,13 @@ class Budget:
     """Limits of one call of `personalise`."""
 
     seconds: float | None = None
-    """Wall time of its training, above 0; at least one step is made. None = no limit."""
+    """Wall time, above 0, of adding, training and judging; at least one step is made. None = no limit."""
     celsius: float | None = None
     """Temperature at which it stops, and does not begin; None = no limit."""
     zones: Path = _ZONES
     """Folder of the thermal zones."""
+    started: float | None = None
+    """Moment of ``time.monotonic`` from which the seconds count; None = when `personalise` is called."""
 
     def __post_init__(self) -> None:
         if self.seconds is not None and not self.seconds > 0:
@@ -35,14 +37,14 @@ class Budget:
             raise ConfigError(f"{self.celsius} degrees Celsius are no limit: give a number such as 70")
 
     def start(self) -> Callable[[], str]:
-        """A function to be called before each step: why to stop here, "" = go on.
+        """A function to be called before each step of training and comparison: why to stop here, "" = go on.
 
         Raises:
             ConfigError: there is a limit of the temperature, and none can be read here.
         """
         if self.celsius is not None and hottest(self.zones) is None:
             raise ConfigError(f"no temperature can be read in {self.zones}: leave the limit out on this machine")
-        started, steps, read = time.monotonic(), 0, -_INTERVAL
+        started, steps, read = time.monotonic() if self.started is None else self.started, 0, -_INTERVAL
 
         def reason() -> str:
             nonlocal steps, read

@@ -20,14 +20,14 @@ This module knows nothing about files, nor about how a recipe was chosen.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from pocketrec.device.contract.recipe import GuardRecipe, Prior
-from pocketrec.device.personal.training import evaluate_targets, fine_tune
+from pocketrec.device.personal.training import StoppedError, evaluation_calls, fine_tune
 
 if TYPE_CHECKING:
     from pocketrec.device.base.array import Array
@@ -43,6 +43,12 @@ GLOBAL: Final = "global"
 BLEND_SHARE: Final = 0.5
 
 
+#: Most events that are learned from, the latest ones; older ones are context. With 100,000 events a training would
+#: take ten times as long, and the guard's evaluation with a bonus for repeats, which looks at the whole history for
+#: each held-back event, more than that (benchmarks/budget.py); what was done so long ago says little about tomorrow.
+LEARNED: Final = 10_000
+
+
 @dataclass(frozen=True)
 class Observed:
     """Mean differences against the global weights on the held-back targets; positive = better than global."""
@@ -51,6 +57,18 @@ class Observed:
     """Nats a target."""
     rr: float
     """Reciprocal rank in the full catalogue."""
+
+
+@dataclass
+class Compared:
+    """How far the comparison on the held-back targets has come: global, personal, then blended weights."""
+
+    calls: int = 0
+    """Evaluation calls made with the last of the weights below."""
+    loss: list[float] = field(default_factory=list)
+    """Sum of the targets' losses for each of the weights, in nats."""
+    rr: list[float] = field(default_factory=list)
+    """Sum of the targets' reciprocal ranks for each."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +166,16 @@ def events_to_learn(rows: Sized, since: int) -> int:
     return max(0, len(rows) - max(1, since))
 
 
+def learned_since(length: int, since: int) -> int:
+    """Index of the first event to learn from: `since`, but at most `LEARNED` events are.
+
+    Args:
+        length: events of the history.
+        since: index of the first that the global model has not seen.
+    """
+    return max(since, length - LEARNED)
+
+
 def heldback_count(guard: GuardRecipe, events: int) -> int:
     """How many of `events` targets are held back; 0 where fewer than `minimum_heldback` would be, or none be left."""
     count = max(guard.minimum_heldback, round(guard.holdback * events))
@@ -171,6 +199,7 @@ def judge(
     course: Course | None = None,
     stop: Callable[[], str] | None = None,
     times: Array | None = None,
+    compared: Compared | None = None,
 ) -> Judgement:
     """Train on all but the latest events and compare with the global weights on those.
 
@@ -193,10 +222,12 @@ def judge(
         course: where an interrupted judgement's training goes on, from the weights `start`.
         times: float64 [n], of the events, for a bonus for repeats that looks at them; each held-back event is asked for
             at its own time. None = not known.
+        compared: where an interrupted comparison goes on; it is kept up to date. None = from the beginning.
 
     Raises:
-        StoppedError: `stop` said so.
+        StoppedError: `stop` said so; the model then holds the weights of the guard's training.
     """
+    since = learned_since(len(rows), since)
     targets = events_to_learn(rows, since)
     events = targets if events is None else events
     heldback = heldback_count(recipe.guard, targets)
@@ -204,8 +235,8 @@ def judge(
         return Judgement(events, 0)
     split = len(rows) - heldback
     model.import_weights(start)
-    if first_target is None:
-        first_target = recipe.first_target(since)
+    first_target = recipe.first_target(since) if first_target is None else first_target
+    first_target = learned_since(len(rows), first_target)
     fine_tune(
         model, rows[:split], first_target, recipe, progress=progress, step=step, passes=passes,
         replay_from=replay_from, course=course, stop=stop,
@@ -213,16 +244,47 @@ def judge(
     personal = model.export_weights()
     if not finite(personal):
         return Judgement(events, heldback, diverged=True)
-    model.import_weights(reference)
-    repeats = recipe.repeats if recipe.repeats.strength else None
-    loss, rank = evaluate_targets(model, rows, split, repeats and repeats.times(0.0), times)  # (m,), (m,)
-    observed = {}
-    for choice, share in ((PERSONAL, 1.0), (BLEND, BLEND_SHARE)):
-        model.import_weights(blend(reference, personal, share))
-        new_loss, new_rank = evaluate_targets(model, rows, split, repeats and repeats.times(share), times)
-        observed[choice] = Observed(float(np.mean(loss - new_loss)), float(np.mean(1 / new_rank - 1 / rank)))
+    compared = Compared() if compared is None else compared
+    try:
+        for place, share in enumerate((0.0, 1.0, BLEND_SHARE)):
+            model.import_weights(dict(reference) if share == 0.0 else blend(reference, personal, share))
+            repeats = recipe.repeats.times(share) if recipe.repeats.strength else None
+            _sum_up(compared, place, evaluation_calls(model, rows, split, repeats, times), stop)
+    except StoppedError:
+        model.import_weights(personal)
+        raise
+    observed = {
+        choice: Observed((compared.loss[0] - loss) / heldback, (rr - compared.rr[0]) / heldback)
+        for choice, loss, rr in zip((PERSONAL, BLEND), compared.loss[1:], compared.rr[1:], strict=True)
+    }
     diverged = not all(math.isfinite(seen.loglik) and math.isfinite(seen.rr) for seen in observed.values())
     return Judgement(events, heldback, {} if diverged else observed, diverged)
+
+
+def _sum_up(
+    compared: Compared,
+    place: int,
+    calls: Sequence[Callable[[], tuple[Array, Array]]],
+    stop: Callable[[], str] | None,
+) -> None:
+    """Evaluate one of the three weights, as far as that is not done.
+
+    Raises:
+        StoppedError: `stop` said so.
+    """
+    if place < len(compared.loss) - 1:
+        return
+    if place == len(compared.loss):
+        compared.calls = 0
+        compared.loss.append(0.0)
+        compared.rr.append(0.0)
+    for call in calls[compared.calls :]:
+        if stop is not None and (reason := stop()):
+            raise StoppedError(reason)
+        loss, rank = call()
+        compared.loss[place] += float(loss.sum())
+        compared.rr[place] += float((1 / rank).sum())
+        compared.calls += 1
 
 
 def blend(reference: Mapping[str, Array], personal: Mapping[str, Array], share: float) -> dict[str, Array]:

@@ -7,10 +7,22 @@ knows nothing about bundles, states and files.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from pocketrec.device.personal.guard import GLOBAL, Decision, Judgement, blend, decide, events_to_learn, finite, judge
+from pocketrec.device.personal.guard import (
+    GLOBAL,
+    Compared,
+    Decision,
+    Judgement,
+    blend,
+    decide,
+    events_to_learn,
+    finite,
+    judge,
+    learned_since,
+)
 from pocketrec.device.personal.training import Course, StoppedError, fine_tune, steps_of
 
 if TYPE_CHECKING:
@@ -32,7 +44,9 @@ class Paused:
     weights: dict[str, Array]
     """Tensors and slots of that training."""
     judgement: Judgement | None = None
-    """The guard's; None while its training is not done."""
+    """The guard's; None while its training or its comparison is not done."""
+    compared: Compared | None = None
+    """How far the guard's comparison has come; None = it has not begun, or is done."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +88,8 @@ def personalise(
     """Follow a recipe on one history: judge, decide, and train on all events where the guard allows it.
 
     Nothing is trained, and the start weights stay, where the recipe says so, where there is nothing to learn from (a
-    single event has nothing before it and is only context), or with fewer events than the recipe's minimum.
+    single event has nothing before it and is only context), or with fewer events than the recipe's minimum. Of a long
+    history the latest `pocketrec.device.personal.guard.LEARNED` events are learned from.
 
     Args:
         model: the model; afterwards it holds the outcome's weights.
@@ -93,8 +108,9 @@ def personalise(
         paused: where a training with the same arguments was stopped.
         times: float64 [n], of the events, for the guard; None = not known.
     """
-    if first_target is None:
-        first_target = recipe.first_target(since)
+    since = learned_since(len(rows), since)
+    first_target = recipe.first_target(since) if first_target is None else first_target
+    first_target = learned_since(len(rows), first_target)
     targets = events_to_learn(rows, since)
     reason = _no_training(recipe, targets if events is None else events, targets)
     if reason:
@@ -105,6 +121,7 @@ def personalise(
     course = Course() if paused is None else replace(paused.course, losses=list(paused.course.losses))
     begin = start if paused is None else paused.weights
     judgement = None if paused is None else paused.judgement
+    compared = Compared() if paused is None or paused.compared is None else deepcopy(paused.compared)
     losses: list[float] = []
     weights = dict(reference)
     try:
@@ -112,7 +129,7 @@ def personalise(
             judgement = judge(
                 model, rows, since, recipe, begin, reference, progress=progress, step=step, events=events,
                 passes=passes, first_target=first_target, replay_from=replay_from, course=course, stop=stop,
-                times=times,
+                times=times, compared=compared,
             )  # fmt: skip
             course, begin = Course(), start
         decision = decide(recipe.guard, judgement)
@@ -123,7 +140,8 @@ def personalise(
                 replay_from=replay_from, course=course, stop=stop,
             )  # fmt: skip
     except StoppedError as reason:
-        halted = Paused(course, model.export_weights(), judgement)
+        begun = compared if judgement is None and compared.loss else None
+        halted = Paused(course, model.export_weights(), judgement, begun)
         model.import_weights(start)
         return Outcome(Decision(UNCHANGED, str(reason)), dict(start), targets, paused=halted)
     if decision.choice != GLOBAL:

@@ -36,6 +36,13 @@ class Report:
     """Train steps since the global weights; 0 where the global weights are used."""
     paused: int = 0
     """Train steps made of a training that was stopped for its budget; 0 = it came to its end. `reason` says why."""
+    before: int = 0
+    """Events of the history before the log's cut-off, or that the cloud knows: context, and not learned from. Many of
+    them on a new device mean a clock that was wrong when they were recorded."""
+    older: int = 0
+    """Events after the cut-off that are too many to be learned from, the first ones; see `guard.LEARNED`."""
+    future: int = 0
+    """Events that lie after this device's clock, and are left aside until their time has come."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -123,41 +124,57 @@ def evaluate_targets(
 ) -> tuple[Array, Array]:
     """Loss and rank of each target from `first_target` to the end, under the present weights.
 
+    Returns:
+        Loss in nats and rank (1 = best), float64 [m] each, oldest first; see `evaluation_calls`.
+    """
+    losses, ranks = [np.zeros(0)], [np.zeros(0)]
+    for call in evaluation_calls(model, rows, first_target, repeats, times):
+        loss, rank = call()
+        losses.append(loss)
+        ranks.append(rank)
+    return np.concatenate(losses), np.concatenate(ranks)
+
+
+def evaluation_calls(
+    model: Model, rows: Array, first_target: int, repeats: Repeats | None = None, times: Array | None = None
+) -> list[Callable[[], tuple[Array, Array]]]:
+    """The steps of an evaluation of the targets from `first_target` to the end, so that one may stop between them.
+
     Every target has at least half a window of context before it, where the history is that long; with `repeats` each
     has its whole window, its rank is that of the raised scores, and it is asked for at its own time: float64 [n]
     `times` are those of `rows`.
 
     Returns:
-        Loss in nats and rank (1 = best), float64 [m] each, oldest first: over the full catalogue, or,
-        where the loss is the sampled softmax, over the target and negatives that are the same at every call.
+        Functions, to be called in their order under the weights that are judged. Each gives loss in nats and rank
+        (1 = best) of some targets, float64 [k] each, oldest first: over the full catalogue, or, where the loss is the
+        sampled softmax, over the target and negatives that are the same at every call.
     """
     if repeats is not None:
-        return _evaluate_raised(model, rows, first_target, repeats, times)
+        places = range(max(1, first_target), len(rows))
+        return [partial(_evaluate_raised, model, rows, place, repeats, times) for place in places]
     stride = max(1, model.window // 2)
     items, targets = training_windows(rows, first_target, model.window, model.batch, stride)
-    losses, ranks = [np.zeros(0)], [np.zeros(0)]
-    for at in range(len(items)):
-        loss, rank = model.evaluate(items[at], targets[at], _negatives(model, at))  # (B, T) each
-        counted = targets[at] > 0
-        losses.append(loss[counted].astype(np.float64))
-        ranks.append(rank[counted].astype(np.float64))
-    return np.concatenate(losses), np.concatenate(ranks)
+    return [partial(_evaluate_batch, model, items[at], targets[at], at) for at in range(len(items))]
+
+
+def _evaluate_batch(model: Model, items: Array, targets: Array, number: int) -> tuple[Array, Array]:
+    """Loss and rank of the counted targets of one batch, int32 [B, T]; its number seeds the negatives."""
+    loss, rank = model.evaluate(items, targets, _negatives(model, number))  # (B, T) each
+    counted = targets > 0
+    return loss[counted].astype(np.float64), rank[counted].astype(np.float64)
 
 
 def _evaluate_raised(
-    model: Model, rows: Array, first_target: int, repeats: Repeats, times: Array | None
+    model: Model, rows: Array, place: int, repeats: Repeats, times: Array | None
 ) -> tuple[Array, Array]:
-    """As `evaluate_targets`, one target at a time over the full catalogue, with the bonus for repeated items."""
+    """Loss and rank of the one target at `place`, over the full catalogue, with the bonus for repeated items."""
     table = model.catalogue()  # (N + 1, E)
-    losses, ranks = [], []
-    for place in range(max(1, first_target), len(rows)):
-        scores = table @ model.embed(context(rows[:place], model.window))  # (N + 1,)
-        gaps = None if times is None else gaps_at(times[:place], times[place])
-        repeats.add_to_catalogue(scores, rows[:place], gaps)
-        own = scores[rows[place]]
-        losses.append(np.logaddexp.reduce(scores[1:].astype(np.float64)) - own)
-        ranks.append((scores[1:] >= own).sum())
-    return np.array(losses, np.float64), np.array(ranks, np.float64)
+    scores = table @ model.embed(context(rows[:place], model.window))  # (N + 1,)
+    gaps = None if times is None else gaps_at(times[:place], times[place])
+    repeats.add_to_catalogue(scores, rows[:place], gaps)
+    own = scores[rows[place]]
+    loss = np.logaddexp.reduce(scores[1:].astype(np.float64)) - own
+    return np.array([loss], np.float64), np.array([(scores[1:] >= own).sum()], np.float64)
 
 
 def _negatives(model: Model, step: int) -> Array | None:

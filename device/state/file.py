@@ -22,6 +22,7 @@ from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import StateError
 from pocketrec.device.base.fields import check_plain
 from pocketrec.device.base.files import storage_error, sweep, sync_folder, write_atomic
+from pocketrec.device.base.locks import locked
 from pocketrec.device.contract import tensorfile
 from pocketrec.device.contract.manifest import Manifest
 from pocketrec.device.contract.names import FORMAT_VERSION
@@ -98,6 +99,10 @@ def save_state(
     }
     if state.store:
         metadata |= {"store": state.store, "through": str(state.through)}
+    if state.forgotten:
+        metadata["forgotten"] = str(state.forgotten)
+    if state.items and not state.store:
+        metadata["items"] = json.dumps(state.items, ensure_ascii=False)
     if state.learned:
         metadata["learned"] = state.learned
     count = 0 if state.store else len(state.rows)
@@ -110,10 +115,20 @@ def save_state(
     content = tensorfile.dump(tensors, metadata)
     if seal is not None:
         content = sealed_file(seal, content)
-    sweep(path)
-    write_atomic(path, content, previous=previous_of(path) if keep else None, mode=0o600)
-    if not keep:
-        drop_previous(path)
+    with locked(path):
+        sweep(path)
+        write_atomic(path, content, previous=previous_of(path) if keep else None, mode=0o600)
+        if not keep:
+            drop_previous(path)
+
+
+def signature(path: str | Path) -> tuple[int, int, int] | None:
+    """What differs where another state was written in the place of one: inode, bytes and time; None = no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | None = None) -> PersonalState:
@@ -168,6 +183,9 @@ def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | 
             through=int(metadata.get("through", 0)),
             pending=_pending(metadata, tensors),
             learned=metadata.get("learned", ""),
+            forgotten=int(metadata.get("forgotten", 0)),
+            items=tuple(json.loads(metadata.get("items", "[]"))),
+            vocabulary=metadata.get("vocabulary", ""),
         )
         _check(state, None if manifest is None else int(manifest.vocabulary["items"]) + _reserved(manifest))
     except KeyError as error:
@@ -195,7 +213,11 @@ def _check(state: PersonalState, items: int | None) -> None:
     if np.isnan(times).any() or (np.diff(times) < 0).any():
         raise ValueError("its times are none, or not in their order")
     check_plain(state)
-    if min(state.trained, state.steps, state.generation, state.through) < 0 or not isinstance(state.report, dict):
+    if state.items and (not all(isinstance(item, str) for item in state.items)
+                        or len(state.items) != len(np.unique(rows))):  # fmt: skip
+        raise ValueError("its item ids are not those of its history")
+    counts = (state.trained, state.steps, state.generation, state.through, state.forgotten)
+    if min(counts) < 0 or not isinstance(state.report, dict):
         raise ValueError("a count, or its report, is out of range")
     if not state.store and state.trained > len(rows):
         raise ValueError("it has learned from more events than it holds")
@@ -229,13 +251,20 @@ def reset_state(path: str | Path, *, ours: bool = False) -> list[Path]:
         StorageError: a file cannot be deleted.
     """
     files = [Path(path), previous_of(path)]
+    if not files[0].parent.is_dir():
+        return []
+    with locked(path):
+        return _reset(files, ours)
+
+
+def _reset(files: list[Path], ours: bool) -> list[Path]:
     for file in files:
         try:
             if file.exists() and not ours and not _begins_like_a_state(file):
                 raise StateError(f"{file} is not a personal state and was not deleted: {_NOT_OURS}")
         except OSError as error:
             raise StateError(f"cannot read {file} ({error.strerror}): {_NOT_OURS}") from None
-    sweep(path, age=0)
+    sweep(files[0], age=0)
     return [file for file in files if _unlinked(file)]
 
 
@@ -260,13 +289,14 @@ def restore_state(
     previous = previous_of(path)
     if not previous.exists():
         raise StateError(f"no previous generation {previous}: reset the state to start again")
-    state = load_state(previous, manifest, seal)
-    try:
-        os.replace(previous, path)
-    except OSError as error:
-        raise storage_error(path, error) from None
-    sync_folder(Path(path).parent)
-    return state
+    with locked(path):
+        state = load_state(previous, manifest, seal)
+        try:
+            os.replace(previous, path)
+        except OSError as error:
+            raise storage_error(path, error) from None
+        sync_folder(Path(path).parent)
+        return state
 
 
 _BOUND: Final = {"model_id": "the model id", "specs": "the tensor specs", "vocabulary": "the vocabulary"}

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from pocketrec.device.contract.vocabulary import Vocabulary
     from pocketrec.device.store.database import EventStore
 
+
 def extended(
-    state: PersonalState, rows: Array, times: Sequence[float | None], cut_off: float | int | None
+    state: PersonalState, rows: Array, times: Sequence[float | None], cut_off: float | int | None,
+    limit: float = math.inf,
 ) -> PersonalState:
     """The state with new events in its history.
 
@@ -34,9 +36,11 @@ def extended(
         rows: int32 [n], item rows of the new events; 0 = unknown, left out.
         times: their times; None = none given.
         cut_off: of the bundle's manifest; events without a time are not before it.
+        limit: events after this time lie in the future and are not the latest; see `pocketrec.device.state.clock`.
     """
     known = Counter(zip(state.rows.tolist(), state.times.tolist(), strict=True))
-    latest = float(state.times[-1]) if len(state.times) else -math.inf if cut_off is None else float(cut_off)
+    past = int(np.searchsorted(state.times, limit, "right"))
+    latest = float(state.times[past - 1]) if past else -math.inf if cut_off is None else float(cut_off)
     kept_rows, kept_times = [], []
     for row, time in zip(rows.tolist(), times, strict=True):
         if time is None:
@@ -45,7 +49,7 @@ def extended(
             known[row, time] -= 1
             continue
         if row:  # an item that is unknown changes nothing, so that batches give what one go gives
-            latest = max(latest, time)
+            latest = latest if time > limit else max(latest, time)
             kept_rows.append(row)
             kept_times.append(time)
     added: dict[str, Array] = {"rows": np.array(kept_rows, np.int32), "times": np.array(kept_times, np.float64)}
@@ -54,7 +58,8 @@ def extended(
 
 
 def replayed(
-    state: PersonalState, store: EventStore, vocabulary: Vocabulary, cut_off: float | int | None, after: int = 0
+    state: PersonalState, store: EventStore, vocabulary: Vocabulary, cut_off: float | int | None, after: int = 0,
+    limit: float = math.inf,
 ) -> tuple[PersonalState, int]:
     """The state with the events of a store in its history, and the number of the store's last event.
 
@@ -64,13 +69,14 @@ def replayed(
         vocabulary: item ids and rows.
         cut_off: of the bundle's manifest.
         after: number of the last event that the history has.
+        limit: see `extended`.
     """
     found = store.replay(after)
     vocabulary.learn(found.events.items, found.events.categories)
     rows, times = vocabulary.rows(found.events.items), found.events.times
     seen = bisect_right(found.ids, state.through)  # of these, training has seen so many
     if seen:
-        state = extended(state, rows[:seen], times[:seen], cut_off)
-        state = dataclasses.replace(state, trained=len(state.rows))
-    state = extended(state, rows[seen:], times[seen:], cut_off)
+        state = extended(state, rows[:seen], times[:seen], cut_off, limit)
+        state = dataclasses.replace(state, trained=int(np.searchsorted(state.times, limit, "right")))
+    state = extended(state, rows[seen:], times[seen:], cut_off, limit)
     return state, found.ids[-1] if found.ids else after

@@ -10,16 +10,14 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.fields import check_plain
-from pocketrec.device.personal.guard import Judgement, Observed
+from pocketrec.device.personal.guard import Compared, Judgement, Observed
 from pocketrec.device.personal.personalise import Paused
 from pocketrec.device.personal.training import Course
 
-if TYPE_CHECKING:
-    pass
 
 @dataclass(frozen=True)
 class Pending:
@@ -39,8 +37,10 @@ class Pending:
     def to_json(self) -> str:
         """All but the weights."""
         course, judgement = dataclasses.asdict(self.paused.course), self.paused.judgement
-        table = {"key": self.key, "length": self.length, "through": self.through, "fresh": self.fresh}
+        table: dict[str, Any] = {"key": self.key, "length": self.length, "through": self.through, "fresh": self.fresh}
         told = None if judgement is None else dataclasses.asdict(judgement)
+        if self.paused.compared is not None:
+            table["compared"] = dataclasses.asdict(self.paused.compared)
         return json.dumps({**table, "course": course, "judgement": told})
 
     @classmethod
@@ -59,7 +59,14 @@ class Pending:
         course = Course(**table.pop("course"))
         if not all(isinstance(loss, int | float) for loss in course.losses):
             raise ValueError("the losses of its training are none")
-        for part in (course, *([] if judgement is None else [judgement])):
-            check_plain(part)
-        paused = Paused(course, dict(weights), judgement)
+        begun = table.pop("compared", None)
+        compared = None if begun is None else Compared(**begun)
+        if compared is not None and not (0 < len(compared.loss) == len(compared.rr) <= 3):
+            raise ValueError("the sums of its comparison are not three")
+        if compared is not None and not all(isinstance(value, float) for value in compared.loss + compared.rr):
+            raise ValueError("the sums of its comparison are none")
+        for part in (course, judgement, compared):
+            if part is not None:
+                check_plain(part)
+        paused = Paused(course, dict(weights), judgement, compared)
         return cls(**table, paused=paused)

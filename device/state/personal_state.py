@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,23 @@ class PersonalState:
     learned: str = ""
     """Fingerprint of what the last personalisation was about (`pocketrec.device.state.plan.fingerprint`); "" =
     unknown."""
+    forgotten: int = 0
+    """How often events were forgotten, or the history begun anew, where the state holds it: what was trained before
+    is not used."""
+    items: tuple[str, ...] = ()
+    """Item id of each different row of the history, by rising row; () = not noted, the vocabulary has to tell."""
+    vocabulary: str = ""
+    """SHA-256 of the vocabulary that the rows belong to; "" = of the bundle at hand."""
+
+
+def empty_state(user: str | None, generation: int = 0) -> PersonalState:
+    """A state without events and with the global weights."""
+    return PersonalState(user or "", np.zeros(0, np.int32), np.zeros(0, np.float64), {}, generation=generation)
+
+
+def without_history(state: PersonalState) -> PersonalState:
+    """The state without its events; the weights stay."""
+    return replace(state, rows=np.zeros(0, np.int32), times=np.zeros(0, np.float64), trained=0)
 
 
 def joined(rows: Array, times: Array, trained: int, new: Mapping[str, Array]) -> tuple[Array, Array, int]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from pocketrec.device.contract.recipe import Recipe
-from pocketrec.device.personal.guard import events_to_learn
+from pocketrec.device.personal.guard import events_to_learn, learned_since
 from pocketrec.device.state.personal_state import PersonalState
 
 
@@ -62,10 +62,10 @@ class Plan:
             passes: passes; None = the recipe's.
             fresh: whether events were given, known ones too.
         """
-        since = min(since, length)
+        since = learned_since(length, min(since, length))
         if not (resume and state.weights):
             return cls(length, since, False, 0, passes)
-        events, base = events_to_learn(range(length), since), recipe.first_target(since)
+        events, base = events_to_learn(range(length), since), learned_since(length, recipe.first_target(since))
         if state.trained < length or fresh:
             first = max(base, state.trained)
             return cls(length, first, True, state.steps, passes, first, events, base)

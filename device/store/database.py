@@ -168,8 +168,8 @@ class EventStore(StoreFile):
             self._erase()
         return gone
 
-    def forget(self, items: Iterable[str] | None = None) -> int:
-        """Delete every event of some items, or of all; nothing of them stays in the file.
+    def forget(self, items: Iterable[str | tuple[str, float]] | None = None) -> int:
+        """Delete every event of some items, or of pairs of item and time, or all; nothing of them stays in the file.
 
         What was trained on them is no longer to be used: `identity` changes.
 
@@ -180,8 +180,9 @@ class EventStore(StoreFile):
             StoreError: damaged, or another process holds the file for too long: call again.
         """
         replayed = Replayed() if items is None else self.replay()
-        wanted = set(() if items is None else items)
-        gone = [(n,) for n, item in zip(replayed.ids, replayed.events.items, strict=True) if item in wanted]
+        wanted: set[object] = set(() if items is None else items)
+        events = zip(replayed.ids, replayed.events.items, replayed.events.times, strict=True)
+        gone = [(n,) for n, item, time in events if item in wanted or (item, time) in wanted]
         with self._transaction() as database:
             start = database.total_changes
             if items is None:

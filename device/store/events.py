@@ -9,16 +9,18 @@ from __future__ import annotations
 import csv
 import math
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from pocketrec.device.base.errors import DataError
+from pocketrec.device.base.times import seconds_of, seconds_of_text
 
-#: An event as an application gives it: an item id, or an item id and a time (a number; larger is later),
-#: or, for a lean bundle, an item id, a time and the item's category.
-Event: TypeAlias = "str | tuple[str, float | None] | tuple[str, float | None, str]"
+#: An event as an application gives it: an item id, or an item id and a time (see `pocketrec.device.base.times`; larger
+#: is later), or, for a lean bundle, an item id, a time and the item's category; or a dict with the keys item, time (or
+#: timestamp) and category.
+Event: TypeAlias = "str | tuple[str, Any] | tuple[str, Any, str] | Mapping[str, Any]"
 
 _SHOWN = 5  # line numbers of bad rows that are kept
 
@@ -48,11 +50,19 @@ def gather(events: Iterable[Event]) -> Events:
     """Events of an application, in the order given.
 
     Raises:
-        DataError: an entry is neither an id nor a pair of id and time.
+        DataError: an entry is neither an id nor a pair of id and time, or `events` is no list of such.
     """
+    if isinstance(events, str | bytes):
+        raise DataError(f"{events!r} is one text and not a list of events: give [{events!r}]")
+    if isinstance(events, Mapping) or hasattr(events, "columns"):
+        raise DataError(f"a {type(events).__name__} is not a list of events: give pairs of item id and time")
+    if not isinstance(events, Iterable):
+        raise DataError(f"{events!r} is not a list of events: give item ids, or pairs of item id and time")
     gathered = Events()
     for event in events:
-        item, time, category = (event, None, "") if isinstance(event, str) else _triple(event)
+        item, time, category = (str(event), None, "") if isinstance(event, str) else _triple(event)
+        if not item:
+            raise DataError(f"{event!r} has an empty item id: give the item's id")
         gathered.items.append(item)
         gathered.times.append(time)
         gathered.categories.append(category)
@@ -130,7 +140,7 @@ def _read(
         if of_user is not None and (of_user >= len(row) or row[of_user] != user):
             continue
         item = row[of_item] if of_item < len(row) else ""
-        time = None if of_time is None else _time(row[of_time]) if of_time < len(row) else math.nan
+        time = None if of_time is None else seconds_of_text(row[of_time]) if of_time < len(row) else math.nan
         if not item or (time is not None and not math.isfinite(time)):
             found.bad += 1
             if len(found.bad_lines) < _SHOWN:
@@ -158,26 +168,16 @@ def _place(path: Path, header: list[str], name: str | None, default: str) -> int
     return header.index(name)
 
 
-def _time(text: str) -> float:
-    """A number, or an ISO 8601 date as unix seconds (UTC where it names no zone); NaN where it is neither."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    from datetime import UTC, datetime
-
-    try:
-        date = datetime.fromisoformat(text.strip())
-    except ValueError:
-        return math.nan
-    return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-
-
 def _triple(event: object) -> tuple[str, float | None, str]:
-    if isinstance(event, tuple) and len(event) in (2, 3) and isinstance(event[0], str):
-        time, category = event[1], event[2] if len(event) == 3 else ""
-        if isinstance(category, str) and (time is None or (isinstance(time, int | float) and math.isfinite(time))):
-            return event[0], None if time is None else float(time), category
+    if isinstance(event, Mapping):
+        unknown = [str(key) for key in event if key not in ("item", "time", "timestamp", "category")]
+        if unknown or "item" not in event or ("time" in event and "timestamp" in event):
+            raise DataError(f"{event!r} is not an event: a dict has the keys item, time (or timestamp) and category")
+        event = (event["item"], event.get("time", event.get("timestamp")), event.get("category") or "")
+    if isinstance(event, tuple | list) and len(event) in (2, 3) and isinstance(event[0], str):
+        category = event[2] if len(event) == 3 else ""
+        if isinstance(category, str):
+            return event[0], seconds_of(event[1]), category
     raise DataError(f"{event!r} is not an event: give an item id (a string), or a pair of item id and time")
 
 

@@ -21,8 +21,8 @@ from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.checks import masked_share
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.split import parse_cut_off, split_log
-from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.commands.results import _difference
+from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.stages import STAGES, TARGETS
 
 LINES = rows(200)

@@ -227,7 +227,7 @@ def test_a_new_model_is_trained_from_the_events_and_never_given_the_old_weights(
     trained = weights(old)
     later = other_model(folder)
     later.recipe = unguarded.recipe
-    with pytest.raises(StateError, match="belongs to another model"):
+    with pytest.raises(StateError, match="lies in an event store"):
         Recommender(later, user="u1", state=tmp_path / "s")
     new = Recommender(later, user="u1", **paths)
     assert new.outdated == "it was of another model"

@@ -15,12 +15,16 @@ from pocketrec.cli import main
 from pocketrec.device import Recommender
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.recipe import GuardRecipe
+from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
+from pocketrec.device.engine.model import Model
+from pocketrec.device.personal import budget, guard
 from pocketrec.device.personal.budget import Budget, hottest
+from pocketrec.device.personal.personalise import personalise
 from pocketrec.device.personal.report import Report
 from pocketrec.device.personal.windows import replay_windows, replayed_count, training_windows
-from pocketrec.device.recommender import NOTHING_NEW
 from pocketrec.device.state.file import load_state
+from pocketrec.device.state.personalisation import NOTHING_NEW
 
 pytestmark = pytest.mark.runtime
 
@@ -250,3 +254,69 @@ def test_without_replay_only_new_events_are_trained_on(bundle: Bundle) -> None:
         outcomes.append((recommender.personalise(events(30, 1100), resume=True).steps - first, weights(recommender)))
     assert outcomes[0][0] < outcomes[1][0] <= 3 * outcomes[0][0]
     assert not equal(outcomes[0][1], outcomes[1][1])
+
+
+class Clock:
+    """A clock that each step of the model moves by a second."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        self.calls: list[str] = []
+        monkeypatch.setattr(budget.time, "monotonic", lambda: self.now)
+        for name in ("train", "evaluate", "embed"):
+            monkeypatch.setattr(Model, name, self.counted(name, getattr(Model, name)))
+
+    def counted(self, name: str, work: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **options: object) -> object:
+            self.calls.append(name)
+            self.now += 1.0
+            return work(*args, **options)
+
+        return call
+
+
+@pytest.mark.parametrize("repeats", [0.0, 1.0])
+@pytest.mark.parametrize("seconds", [1, 3])
+def test_after_the_budget_nothing_runs_but_the_step_in_progress(
+    folder: Path, tmp_path: Path, seconds: int, repeats: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(name: str) -> Recommender:
+        bundle = open_bundle(folder)
+        bundle.recipe = dataclasses.replace(bundle.recipe, repeats=Repeats(repeats))
+        return Recommender(bundle, user="u1", state=tmp_path / name)
+
+    clock = Clock(monkeypatch)
+    whole = opened("whole").personalise(events(60))
+    expected, parts, pauses = list(clock.calls), opened("parts"), 0
+    assert expected.count("embed" if repeats else "evaluate") >= 3
+    clock.calls.clear()
+    done = parts.personalise(events(60), budget=Budget(seconds=seconds))
+    while done.paused:
+        pauses += 1
+        assert len(clock.calls) == pauses * seconds  # so many steps of a second each, in the guard's comparison too
+        parts.save()
+        parts = opened("parts")
+        done = parts.personalise(budget=Budget(seconds=seconds))
+    assert clock.calls == expected  # nothing was done twice
+    assert done == whole
+
+
+def test_the_latest_events_are_learned_from(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert guard.LEARNED == 10_000
+    short = open_bundle(folder)
+    expected = []
+    for targets in ("later", "all"):
+        short.recipe = dataclasses.replace(short.recipe, targets=targets)
+        model = short.load_model()
+        rows = short.vocabulary.rows([item for item, _ in events(300)])
+        expected.append(personalise(model, rows, 250, dataclasses.replace(short.recipe, targets="later"),
+                                    model.export_weights(), events=50))  # fmt: skip
+    monkeypatch.setattr(guard, "LEARNED", 50)
+    for targets, outcome in zip(("later", "all"), expected, strict=True):
+        short.recipe = dataclasses.replace(short.recipe, targets=targets)
+        recommender = Recommender(short, user="u1")
+        report = recommender.personalise(events(300))
+        assert (report.history, report.events, report.heldback) == (300, 50, 15)
+        assert report.expected_gain == outcome.decision.posterior
+        assert equal(weights(recommender), outcome.weights)
+        assert recommender.personalise(events(10, 1400), resume=True).events == 10
