@@ -199,9 +199,21 @@ def test_closed_standard_output_is_one_line(folder: Path) -> None:
         line = ["sh", "-c", '"$0" "$@" >&-', *RUN, *words]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         assert "standard output is closed" in one_line(done)
-    line = ["sh", "-c", '"$0" "$@" 2>&- <&-', *RUN, "record", *user, "--item", "item 3"]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert (done.returncode, json.loads(done.stdout.splitlines()[-1])["held"]) == (0, 1)
+    # A file that is opened must not get the number of standard error: the runtimes write to it.
+    for words, key in ((["record", *user, "--item", "item 3"], "held"), (["recommend", *user], "history")):
+        line = ["sh", "-c", '"$0" "$@" 2>&- <&-', *RUN, *words]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert (done.returncode, json.loads(done.stdout.splitlines()[-1])[key]) == (0, 1)
+    code = """
+import os, sys
+from pathlib import Path
+from pocketrec.cli import main
+main(["store", "show", "--store", sys.argv[1]])
+with open(sys.argv[1] + ".note", "wb") as file:
+    assert file.fileno() > 2
+"""
+    line = ["sh", "-c", '"$0" "$@" 2>&- <&-', sys.executable, "-c", code, str(folder / "none")]
+    assert subprocess.run(line, check=False).returncode == 0
 
 
 WITHOUT_PRIVILEGES = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]  # root, but files of others are closed to it
