@@ -301,3 +301,37 @@ def test_a_packed_bundle_is_opened_by_several_at_once(
         thread.join(LONG)
     assert failures == []
     assert len(fills) == {"packed": 1, "lean": 2, "zip": 0}[kind]  # one makes the file, the others wait for it
+
+
+def test_two_threads_unpack_a_zip_into_folders_of_their_own(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = Path(shutil.copy(made.with_name(f"{made.name}.zip"), tmp_path / "bundle.zip"))
+    copy, calls, last = shutil.copyfileobj, threading.local(), len(open_bundle(made).manifest.files)
+    late_is_writing, first_is_done = threading.Event(), threading.Event()
+    failures: list[BaseException] = []
+
+    def copied(*files: object) -> None:
+        calls.made = getattr(calls, "made", 0) + 1
+        if calls.made == last and threading.current_thread().name == "late":  # its last file is open, and empty
+            late_is_writing.set()
+            assert first_is_done.wait(LONG)
+        copy(*files)  # type: ignore[arg-type]
+        if calls.made == last and threading.current_thread().name == "first":
+            assert late_is_writing.wait(LONG)
+
+    def opened() -> None:
+        try:
+            open_bundle(archive)
+        except BaseException as error:
+            failures.append(error)
+        if threading.current_thread().name == "first":
+            first_is_done.set()
+
+    monkeypatch.setattr(shutil, "copyfileobj", copied)
+    threads = [threading.Thread(target=opened, name=name) for name in ("first", "late")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LONG)
+    assert failures == []
