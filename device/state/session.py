@@ -201,7 +201,7 @@ class Session:
 
         Args:
             work: what was trained.
-            state: what came of it.
+            state: the state that follows.
             report: of the training.
             epoch: `epoch` when it began.
         """
