@@ -131,10 +131,10 @@ class Session:
 
     def refresh(self) -> None:
         """Take what is new in the store into the history."""
-        self.heed_store()
+        self.check_store()
         self.state = self.history.refreshed(self.state, self.bundle, self.limit)
 
-    def heed_store(self) -> None:
+    def check_store(self) -> None:
         """Leave aside what comes from events that were forgotten meanwhile, by another process perhaps."""
         if self.history.restarted():
             self.outdated, self._tainted = _FORGOTTEN, True
@@ -165,7 +165,7 @@ class Session:
             self._take_others()
             outdated = self.outdated
             left, gone = self.history.forget(self.state, items, self.bundle)
-            self.heed_store()  # what went may have gone in an earlier call that could not end
+            self.check_store()  # what went may have gone in an earlier call that could not end
             if gone or self._tainted:
                 self._tainted = True
                 self.restart()
@@ -201,7 +201,7 @@ class Session:
 
         Args:
             work: what was trained.
-            state: what came of it.
+            state: the state that follows.
             report: of the training.
             epoch: `epoch` when it began.
         """
@@ -242,7 +242,7 @@ class Session:
 
     def save(self, path: Path) -> None:
         """Write the state, together with what others have written there since it was read."""
-        self.heed_store()
+        self.check_store()
         with locked(path):
             if path == self.path:
                 self._take_others()

@@ -89,7 +89,7 @@ def test_what_one_forgets_does_not_come_back_with_the_other(
     assert load_state(tmp_path / "s").weights == {}
 
 
-def test_a_history_that_is_begun_anew_keeps_what_came_meanwhile(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_history_that_is_begun_anew_keeps_the_events_of_others(bundle: Bundle, tmp_path: Path) -> None:
     first = Recommender(bundle, user="u1", state=tmp_path / "s")
     first.add(events(20))
     first.save()
