@@ -142,6 +142,7 @@ def test_no_check_of_the_audit_fails(run: tuple[Path, str]) -> None:
     assert "<h2>Leaks</h2>" in (run[0] / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_another_future_of_known_items_changes_no_byte_of_what_the_cloud_makes(config: Path, tmp_path: Path) -> None:
     """Feature D1, where an id would not show: every later event is of another known user and item (the audit's log)."""
     log = config.parent / "log.csv"
@@ -218,6 +219,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(
         assert (folder / name).read_bytes() == (run[0] / name).read_bytes(), name
 
 
+@pytest.mark.long
 def test_a_log_with_its_own_split_is_judged_by_the_global_model_alone(config: Path, tmp_path: Path) -> None:
     log = tmp_path / "log.csv"
     with (config.parent / "log.csv").open(encoding="utf-8", newline="") as source:

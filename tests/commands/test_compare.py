@@ -42,7 +42,7 @@ processes = 1
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_way_is_rehearsed_exported_and_served_and_nothing_is_done_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
