@@ -40,7 +40,7 @@ def together(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int
     shared = _Shared(folder, bundle)
 
     def application(tell: Tell, base: int) -> None:
-        adding, asking = shared.recommender(), shared.recommender()
+        adding = shared.recommender()
 
         def add() -> None:
             for number in range(base, base + SERIES):
@@ -50,6 +50,7 @@ def together(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int
         _thread(add, tell)
         while True:
             timer = _forked(lambda: _personalise(shared.recommender(), tell), tell)
+            asking = shared.recommender()  # opens the store beside the one that adds, while the timer has it open
             while os.waitpid(timer, os.WNOHANG)[0] == 0:
                 assert len(asking.recommend(5)) == 5
                 time.sleep(0.002)
