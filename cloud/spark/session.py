@@ -116,7 +116,7 @@ def _one_line(master: str) -> Iterator[None]:
     try:
         yield
     except (Py4JError, PySparkException) as error:
-        ours = re.search(r"pocketrec\.device\.errors\.\w+: ([^\n]+)", str(error))
+        ours = re.search(rf"{re.escape(DataError.__module__)}\.\w+: ([^\n]+)", str(error))
         if ours:  # raised where the rows are
             raise DataError(ours[1]) from None
         causes = re.findall(r"(?:Caused by: |: )((?:[\w.]+)(?:Exception|Error): [^\n]+)", str(error))
