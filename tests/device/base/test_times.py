@@ -45,16 +45,6 @@ def test_a_time_is_taken_as_it_is_meant(value: object) -> None:
     assert seconds_of(value) == NOON
 
 
-def test_other_times() -> None:
-    pandas = pytest.importorskip("pandas")
-    assert seconds_of(pandas.Timestamp("2023-11-14T22:13:20")) == NOON
-    assert seconds_of(pandas.Timestamp("2023-11-15 00:13:20", tz="Europe/Helsinki")) == NOON
-    with pytest.raises(DataError, match="NaT is not a time"):
-        seconds_of(pandas.NaT)
-    with pytest.raises(DataError, match="is not a time"):
-        seconds_of(pandas.Timedelta("1s"))
-
-
 def test_dates_without_a_time_of_day_and_no_time() -> None:
     assert seconds_of(dates.date(2023, 11, 14)) == NOON - (22 * 3600 + 13 * 60 + 20)
     assert seconds_of("2023-11-14") == NOON - (22 * 3600 + 13 * 60 + 20)
@@ -113,16 +103,6 @@ def test_what_is_no_event_is_refused_by_name(bundle: Bundle, tmp_path: Path, giv
             recommender.add(given)  # type: ignore[arg-type]
         assert "\n" not in str(caught.value)
         assert len(recommender) == 0
-
-
-def test_a_table_is_refused_by_name(bundle: Bundle) -> None:
-    pandas = pytest.importorskip("pandas")
-    table = pandas.DataFrame({"item": ["item 3"], "timestamp": [1000]})
-    recommender = Recommender(bundle)
-    with pytest.raises(DataError, match="a DataFrame is not a list of events"):
-        recommender.add(table)
-    recommender.add(table.itertuples(index=False, name=None))
-    assert recommender.history == ["item 3"]
 
 
 def test_a_user_that_is_no_text(bundle: Bundle) -> None:
