@@ -23,6 +23,9 @@ public final class Guard {
     /** The global weights. */
     public static final String GLOBAL = "global";
 
+    /** Most events that a device learns from, the latest ones. */
+    static final int LEARNED = 10_000;
+
     /** Share of the personal weights in a blend. */
     static final double BLEND_SHARE = 0.5;
 
@@ -91,6 +94,17 @@ public final class Guard {
      */
     static int eventsToLearn(int[] rows, int since) {
         return Math.max(0, rows.length - Math.max(1, since));
+    }
+
+    /**
+     * Index of the first event to learn from: {@code since}, but at most {@link #LEARNED} events
+     * are.
+     *
+     * @param length events of the history
+     * @param since index of the first that the global model has not seen
+     */
+    static int learnedSince(int length, int since) {
+        return Math.max(since, length - LEARNED);
     }
 
     /**

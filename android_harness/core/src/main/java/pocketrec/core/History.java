@@ -6,7 +6,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Merging of events into a history: the rules of Recommender.add in device/recommender.py. */
+/** Merging of events into a history: the rules of Recommender.add in device/state/history.py. */
 final class History {
     private History() {}
 
@@ -22,8 +22,11 @@ final class History {
      * @param events the events
      * @param rows their item rows; 0 = unknown
      * @param cutOff of the manifest; null = none
+     * @param limit events after this time lie in the future and are not the latest; see {@link
+     *     Clock}
      */
-    static PersonalState merged(PersonalState old, List<Event> events, int[] rows, Double cutOff) {
+    static PersonalState merged(
+            PersonalState old, List<Event> events, int[] rows, Double cutOff, double limit) {
         int[] oldRows = old.rawRows();
         double[] oldTimes = old.rawTimes();
         Map<String, Integer> known = new HashMap<>();
@@ -31,9 +34,10 @@ final class History {
             known.merge(key(oldRows[place], oldTimes[place]), 1, Integer::sum);
         }
         double floor = cutOff == null ? 0.0 : cutOff;
+        int past = until(oldTimes, limit);
         double latest =
-                oldTimes.length > 0
-                        ? oldTimes[oldTimes.length - 1]
+                past > 0
+                        ? oldTimes[past - 1]
                         : cutOff == null ? Double.NEGATIVE_INFINITY : cutOff;
         int[] allRows = Arrays.copyOf(oldRows, oldRows.length + rows.length);
         double[] allTimes = Arrays.copyOf(oldTimes, oldRows.length + rows.length);
@@ -45,7 +49,7 @@ final class History {
                 known.merge(key(rows[place], time), -1, Integer::sum);
                 continue;
             }
-            if (given == null || rows[place] != Contract.PADDING) {
+            if (given == null || (rows[place] != Contract.PADDING && time <= limit)) {
                 latest = Math.max(latest, time); // batches give what one go gives
             }
             if (rows[place] != Contract.PADDING) {
@@ -65,6 +69,15 @@ final class History {
             seen = order[place] < old.trained ? place + 1 : seen;
         }
         return old.withHistory(mergedRows, mergedTimes, seen);
+    }
+
+    /** How many of the times, which are sorted, are no later than a limit. */
+    static int until(double[] times, double limit) {
+        int count = times.length;
+        while (count > 0 && times[count - 1] > limit) {
+            count--;
+        }
+        return count;
     }
 
     private static String key(int row, double time) {

@@ -61,7 +61,7 @@ public final class Recommender implements Closeable {
     /** Item ids of the history, oldest first, without those that the vocabulary lacks. */
     public synchronized List<String> history() {
         List<String> ids = new ArrayList<>();
-        for (int row : state.rawRows()) {
+        for (int row : present().rawRows()) {
             ids.add(bundle.vocabulary.id(row));
         }
         return ids;
@@ -89,7 +89,7 @@ public final class Recommender implements Closeable {
         }
         bundle.vocabulary.learn(events);
         int[] rows = bundle.vocabulary.rows(ids);
-        state = History.merged(state, events, rows, bundle.manifest.cutOff);
+        state = History.merged(state, events, rows, bundle.manifest.cutOff, limit());
         return (int) Arrays.stream(rows).filter(row -> row == Contract.PADDING).count();
     }
 
@@ -119,11 +119,14 @@ public final class Recommender implements Closeable {
             List<Event> events, boolean resume, TrainingOptions options) throws PocketRecException {
         int unknown = add(events);
         Model model = open();
-        PersonalState old = state;
+        PersonalState old = present();
         int[] rows = old.rawRows();
         Recipe recipe = bundle.recipe;
-        int since = since();
-        int first = recipe.firstTarget(since);
+        int before = since();
+        int since = Guard.learnedSince(rows.length, before);
+        int older = since - before;
+        int future = state.rawRows().length - rows.length;
+        int first = Guard.learnedSince(rows.length, recipe.firstTarget(since));
         int replayFrom = -1;
         int learn = Guard.eventsToLearn(rows, since);
         boolean resumed = resume && old.weights != null;
@@ -162,10 +165,19 @@ public final class Recommender implements Closeable {
                 outcome.decision.choice.equals(Personalise.UNCHANGED)
                         ? String.valueOf(old.report.get("choice"))
                         : outcome.decision.choice;
-        Report report = new Report(outcome, choice, rows.length, unknown, start.step);
+        Report report =
+                new Report(
+                        outcome,
+                        choice,
+                        rows.length,
+                        unknown,
+                        start.step,
+                        before,
+                        older,
+                        future);
         int trained = !outcome.losses.isEmpty() ? rows.length : resumed ? old.trained : 0;
         state =
-                old.withTraining(
+                state.withTraining(
                         choice.equals(Guard.GLOBAL) ? null : outcome.weights,
                         trained,
                         report.steps,
@@ -217,7 +229,7 @@ public final class Recommender implements Closeable {
         if (Double.isNaN(now) || Double.isInfinite(now)) {
             throw new DataException("now must be a finite number: give Unix seconds");
         }
-        int[] history = state.rawRows();
+        int[] history = present().rawRows();
         int[] rows = candidateRows(candidates);
         if (maskSeen || candidates == null) {
             rows = Served.set(rows, history, maskSeen);
@@ -261,9 +273,10 @@ public final class Recommender implements Closeable {
             ids.add(event.item);
         }
         int[] later = bundle.vocabulary.rows(ids);
-        int known = state.rawRows().length;
-        int[] rows = Arrays.copyOf(state.rawRows(), known + later.length);
-        double[] times = Arrays.copyOf(state.rawTimes(), known + later.length);
+        PersonalState old = present();
+        int known = old.rawRows().length;
+        int[] rows = Arrays.copyOf(old.rawRows(), known + later.length);
+        double[] times = Arrays.copyOf(old.rawTimes(), known + later.length);
         int count = known;
         double latest = known > 0 ? times[known - 1] : 0.0;
         for (int place = 0; place < later.length; place++) {
@@ -287,7 +300,7 @@ public final class Recommender implements Closeable {
     /** The user embedding after the history, float [E]; it never leaves the device by itself. */
     public synchronized float[] embed() throws PocketRecException {
         Model model = open();
-        return model.embed(Windows.context(state.rawRows(), model.window));
+        return model.embed(Windows.context(present().rawRows(), model.window));
     }
 
     /**
@@ -376,6 +389,22 @@ public final class Recommender implements Closeable {
         return model;
     }
 
+    /** The time after which an event lies in the future. */
+    private double limit() {
+        return Clock.futureFrom(System.currentTimeMillis() / 1000.0, bundle.manifest.cutOff);
+    }
+
+    /** The state without events of the future. */
+    private PersonalState present() {
+        int count = History.until(state.rawTimes(), limit());
+        return count == state.rawTimes().length
+                ? state
+                : state.withHistory(
+                        Arrays.copyOf(state.rawRows(), count),
+                        Arrays.copyOf(state.rawTimes(), count),
+                        Math.min(state.trained, count));
+    }
+
     private File path() throws StateException {
         if (path == null) {
             throw new StateException(
@@ -391,10 +420,10 @@ public final class Recommender implements Closeable {
     private int since() throws PocketRecException {
         Double cutOff = bundle.manifest.cutOff;
         if (cutOff == null) {
-            return user == null ? 0 : Math.min(bundle.knownOf(user), state.rawRows().length);
+            return user == null ? 0 : Math.min(bundle.knownOf(user), present().rawRows().length);
         }
         int since = 0;
-        for (double time : state.rawTimes()) {
+        for (double time : present().rawTimes()) {
             since += time < cutOff ? 1 : 0;
         }
         return since;
@@ -419,7 +448,8 @@ public final class Recommender implements Closeable {
      */
     private float[] scores(int[] rows, double now) throws PocketRecException {
         Model model = open();
-        int[] items = Windows.context(state.rawRows(), model.window);
+        PersonalState known = present();
+        int[] items = Windows.context(known.rawRows(), model.window);
         float[] scores = new float[rows.length];
         for (int start = 0; start < rows.length; start += model.candidates) {
             int count = Math.min(model.candidates, rows.length - start);
@@ -427,11 +457,11 @@ public final class Recommender implements Closeable {
                     Arrays.copyOf(Arrays.copyOfRange(rows, start, start + count), model.candidates);
             System.arraycopy(model.infer(items, part), 0, scores, start, count);
         }
-        double[] times = state.rawTimes();
+        double[] times = known.rawTimes();
         bundle.recipe
                 .repeats
                 .times(share())
-                .addTo(scores, rows, state.rawRows(), Repeats.gapsAt(times, times.length, now));
+                .addTo(scores, rows, known.rawRows(), Repeats.gapsAt(times, times.length, now));
         return scores;
     }
 

@@ -34,7 +34,30 @@ public final class Report {
     /** Train steps since the global weights; 0 where the global weights are used. */
     public final int steps;
 
-    Report(Personalise outcome, String choice, int history, int unknown, int stepsBefore) {
+    /** Events of the history before the log's cut-off, or that the cloud knows: context only. */
+    public final int before;
+
+    /** Events after the cut-off that are too many to be learned from, the first ones. */
+    public final int older;
+
+    /** Events that lie after this device's clock, and are left aside until their time has come. */
+    public final int future;
+
+    /**
+     * The report of an outcome.
+     *
+     * @param leftOut events before the cut-off, those that are too many, and those of the future
+     */
+    Report(
+            Personalise outcome,
+            String choice,
+            int history,
+            int unknown,
+            int stepsBefore,
+            int... leftOut) {
+        before = leftOut[0];
+        older = leftOut[1];
+        future = leftOut[2];
         this.choice = choice;
         reason = outcome.decision.reason;
         this.history = history;
@@ -59,6 +82,9 @@ public final class Report {
         map.put("losses", losses);
         map.put("steps", (long) steps);
         map.put("paused", 0L); // a training that Java cancels leaves nothing to go on with
+        map.put("before", (long) before);
+        map.put("older", (long) older);
+        map.put("future", (long) future);
         return map;
     }
 }
