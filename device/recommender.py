@@ -15,7 +15,7 @@ from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.personal.windows import context
 from pocketrec.device.state.answering import recommended
 from pocketrec.device.state.opening import open_session
-from pocketrec.device.state.personalisation import personalised
+from pocketrec.device.state.training import personalised
 from pocketrec.device.store.events import Event, Events, gather
 
 if TYPE_CHECKING:
