@@ -98,7 +98,7 @@ class Bundle:
             from pocketrec.device.engine.flatbuffer import walk_once
 
             walk_once(self.model_path, self.manifest.model_id if self.model_path.name == MODEL_FILE else "")
-        model = Model(self.model_path, runtime, threads, items=len(self.vocabulary))
+        model = Model(self.model_path, runtime, threads, len(self.vocabulary), self.manifest.ranker)
         if self.model_path.name == MODEL_FILE:
             self._check_same(MODEL_FILE)
         return model

@@ -20,7 +20,7 @@ import numpy as np
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import StateError
-from pocketrec.device.base.fields import check_plain
+from pocketrec.device.base.fields import check
 from pocketrec.device.base.files import storage_error, sweep, sync_folder, write_atomic
 from pocketrec.device.base.locks import locked
 from pocketrec.device.contract import tensorfile
@@ -212,7 +212,7 @@ def _check(state: PersonalState, items: int | None) -> None:
         raise ValueError("its history names items that the bundle lacks")
     if np.isnan(times).any() or (np.diff(times) < 0).any():
         raise ValueError("its times are none, or not in their order")
-    check_plain(state)
+    check(state)
     if state.items and (not all(isinstance(item, str) for item in state.items)
                         or len(state.items) != len(np.unique(rows))):  # fmt: skip
         raise ValueError("its item ids are not those of its history")

@@ -20,6 +20,7 @@ from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.engine.model import Model
 from pocketrec.device.personal import budget, guard
 from pocketrec.device.personal.budget import Budget, hottest
+from pocketrec.device.personal.options import Start
 from pocketrec.device.personal.personalise import personalise
 from pocketrec.device.personal.report import Report
 from pocketrec.device.personal.windows import replay_windows, replayed_count, training_windows
@@ -311,7 +312,7 @@ def test_the_latest_events_are_learned_from(folder: Path, monkeypatch: pytest.Mo
         model = short.load_model()
         rows = short.vocabulary.rows([item for item, _ in events(300)])
         expected.append(personalise(model, rows, 250, dataclasses.replace(short.recipe, targets="later"),
-                                    model.export_weights(), events=50))  # fmt: skip
+                                    model.export_weights(), Start(events=50)))  # fmt: skip
     monkeypatch.setattr(guard, "LEARNED", 50)
     for targets, outcome in zip(("later", "all"), expected, strict=True):
         short.recipe = dataclasses.replace(short.recipe, targets=targets)
