@@ -21,6 +21,7 @@ from pocketrec.device.contract.packed import Quantised, Range, encode, pack_skel
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.personal.windows import context, log_uniform
 from pocketrec.device.recommender import Recommender
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.write import write_bundle_files
 
 USERS, EVENTS, STEPS = 50, 90, 20
@@ -98,7 +99,7 @@ def _bundle(
     model = {**origin.manifest.model, **({"loss": "sampled_softmax", "negatives": 16} if sampled else {})}
     rows = np.random.default_rng(7).permuted(np.tile(np.arange(1, len(origin.vocabulary) + 1), (len(users), 1)), axis=1)
     write_bundle_files(
-        folder,
+        folder, BundleContent(
         model_file=model_file.read_bytes(),
         items=origin.vocabulary.ids(range(1, len(origin.vocabulary) + 1)),
         recipe=recipe,
@@ -109,7 +110,7 @@ def _bundle(
         cut_off=cut_off,
         shards=3,
         archive=folder.with_name(folder.name + ".zip"),
-    )
+    ))
     return open_bundle(folder)
 
 
@@ -133,7 +134,7 @@ def _packed(folder: Path, origin: Bundle) -> None:
     ranges.append(Range(40, 16, "a", 8))
     content[40:56] = source(tensors, "a")[8:24]
     write_bundle_files(
-        folder,
+        folder, BundleContent(
         model_file=bytes(content),
         items=["item"],
         recipe={},
@@ -141,7 +142,7 @@ def _packed(folder: Path, origin: Bundle) -> None:
         model=origin.manifest.model,
         tensors=origin.manifest.tensors,
         packed=(pack_skeleton(bytes(content), ranges), encode(tensors)),
-    )
+    ))
 
 
 def _numbers(bundle: Bundle) -> dict[str, Any]:

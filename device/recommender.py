@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from pocketrec.device.base.array import Array
     from pocketrec.device.engine.model import Model
     from pocketrec.device.personal.budget import Budget
-    from pocketrec.device.personal.report import Report
     from pocketrec.device.personal.options import Progress
+    from pocketrec.device.personal.report import Report
     from pocketrec.device.state.personal_state import PersonalState
     from pocketrec.device.store.database import EventStore
 

@@ -36,6 +36,7 @@ from pocketrec.device.personal.guard import finite
 from pocketrec.device.state.file import load_state, previous_of, save_state
 from pocketrec.device.state.personal_state import PersonalState
 from pocketrec.device.store.database import EventStore
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.release import publish
 from pocketrec.export.bundle.write import write_bundle_files
 
@@ -214,10 +215,11 @@ def pulls(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
     model = source.model_path.read_bytes()
     for name in "ab":  # two bundles with nothing large in common
         write_bundle_files(
-            folder / name, model_file=model + name.encode() * 100_000, items=[f"{name}{n}" for n in range(60)],
+            folder / name, BundleContent(
+                model_file=model + name.encode() * 100_000, items=[f"{name}{n}" for n in range(60)],
             recipe={}, card=name, model=source.manifest.model, tensors=source.manifest.tensors,
             candidates=(["u1"], np.ones((1, 5), np.int32)), shards=1,
-        )  # fmt: skip
+        ))  # fmt: skip
     publish(folder / "a", www)
     reading, writing = os.pipe()
     server = os.fork()

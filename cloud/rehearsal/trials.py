@@ -13,14 +13,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.fleet.device import DeviceUser, Settings, SimulatedDevice, known_positions
 from pocketrec.cloud.metrics.metrics import ranks, reciprocal
-from pocketrec.device.contract.recipe import GuardRecipe, Recipe
+from pocketrec.device.contract.recipe import GuardRecipe, Recipe, Targets
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.personal.guard import BLEND, BLEND_SHARE, PERSONAL, blend, finite, judge, learned_since
 from pocketrec.device.personal.options import Start, TrainingOptions
@@ -73,7 +73,8 @@ class Trial:
         """As the device follows it."""
         return Recipe(
             way=self.way, optimizer=self.optimizer, learning_rate=self.learning_rate, passes=self.passes,
-            proximal=self.proximal, targets=self.targets, repeats=self.repeats, guard=guard or GuardRecipe(),
+            proximal=self.proximal, targets=cast(Targets, self.targets), repeats=self.repeats,
+            guard=guard or GuardRecipe(),
         )  # fmt: skip
 
 

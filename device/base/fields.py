@@ -112,11 +112,15 @@ class Matches:
         return self.says
 
 
-@functools.cache
-def hints_of(cls: type) -> dict[str, Any]:
-    """The annotations of a dataclass's fields by name, evaluated, with what `Annotated` adds to them."""
-    hints = typing.get_type_hints(cls, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+_hints: Final[dict[Any, dict[str, Any]]] = {}
+
+
+def hints_of(cls: Any) -> dict[str, Any]:
+    """The annotations of a dataclass's fields by name, evaluated once, with what `Annotated` adds to them."""
+    if cls not in _hints:
+        hints = typing.get_type_hints(cls, include_extras=True)
+        _hints[cls] = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return _hints[cls]
 
 
 def build(cls: type[_Made], table: Any, path: str = "", coerce: Coerce | None = None) -> _Made:
@@ -138,9 +142,9 @@ def build(cls: type[_Made], table: Any, path: str = "", coerce: Coerce | None = 
         if key not in hints:
             raise FieldError(f"unknown key {_join(path, key)}: the keys here are {', '.join(sorted(hints))}")
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if field.name not in table and field.default is dataclasses.MISSING:
-            if field.default_factory is dataclasses.MISSING:
-                raise FieldError(f"{_join(path, field.name)} is missing")
+        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if needed and field.name not in table:
+            raise FieldError(f"{_join(path, field.name)} is missing")
     return cls(**{name: _taken(hints[name], table[name], _join(path, name), coerce) for name in hints if name in table})
 
 

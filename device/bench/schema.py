@@ -8,12 +8,13 @@ measured is null, and never absent. Further tables of a caller's own (``android`
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from pocketrec.device.base import documents
 
 #: Version of this form.
 FORMAT: Final = 2
@@ -115,7 +116,7 @@ def main(arguments: list[str]) -> int:
     """Check the file that is named; see the module."""
     try:
         text = sys.stdin.read() if arguments == ["-"] else Path(*arguments).read_text(encoding="utf-8")
-        found = problem(json.loads(text.strip().splitlines()[-1]))
+        found = problem(documents.parse(text.strip().splitlines()[-1]))
     except (OSError, ValueError, IndexError, TypeError) as error:
         found = f"no result can be read ({error}): name one file whose last line is JSON"
     if found:

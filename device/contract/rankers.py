@@ -1,7 +1,7 @@
 """The table of rankers: how a user embedding meets item rows, by the name that a manifest holds.
 
 A target is a function of two float32 arrays, the embedding [E] and item embeddings [n, E], that gives scores float32
-[n]. The device calls it where the file's own signature `infer` is not asked: `pocketrec.device.engine.model.Model.scores`.
+[n]. `pocketrec.device.engine.model.Model.scores` calls it; the file's own signature `infer` has it in its graph.
 """
 
 from __future__ import annotations

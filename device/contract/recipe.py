@@ -10,13 +10,16 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pocketrec.device.base.errors import BundleError
 from pocketrec.device.base.fields import Above, AtLeast, Below, FieldError, build, check
 from pocketrec.device.contract.repeats import Repeats
 
-FORMAT = 1  # of recipe.json
+FORMAT: Final = 1  # of recipe.json
+
+#: Events trained on: those at or after the manifest's cut-off, or all.
+Targets: TypeAlias = Literal["later", "all"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ class Recipe:
     """Passes over the user's windows; 0 = the weights stay global, and `repeats` alone is personal."""
     proximal: Annotated[float, AtLeast(0)] = 0.0
     """Strength of the pull to the global weights, at least 0."""
-    targets: Literal["later", "all"] = "later"
+    targets: Targets = "later"
     """Events trained on: later (those at or after the manifest's cut-off) or all."""
     replay: Annotated[float, AtLeast(0)] = 1.0
     """Where training goes on from personal weights: older windows replayed for each new one, at least 0."""

@@ -10,8 +10,8 @@ from pocketrec.device.state.personalisation import Personalisation
 
 if TYPE_CHECKING:
     from pocketrec.device.personal.budget import Budget
-    from pocketrec.device.personal.report import Report
     from pocketrec.device.personal.options import Progress
+    from pocketrec.device.personal.report import Report
     from pocketrec.device.state.session import Session
     from pocketrec.device.store.events import Events
 

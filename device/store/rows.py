@@ -8,10 +8,10 @@ random text there, so that it is always new. SQLite has no checksums, hence thes
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Final
 
+from pocketrec.device.base import documents
 from pocketrec.device.store.connection import damaged
 from pocketrec.device.store.sealing import Seal, SealError
 
@@ -41,7 +41,7 @@ def decode(seal: Seal | None, path: Path, mark: bytes, value: str | bytes) -> tu
     try:
         if seal is not None:
             value = seal.open(bytes(value), mark)  # type: ignore[arg-type]
-        fields = json.loads(value)
+        fields = documents.parse(value)
         (item, time, _), rest = fields[:3], fields[3:]
         if seal is None and _checksum(_text(fields[:3])) != mark:
             raise ValueError
@@ -53,7 +53,7 @@ def decode(seal: Seal | None, path: Path, mark: bytes, value: str | bytes) -> tu
 
 
 def _text(fields: list[Any]) -> str:
-    return json.dumps(fields, separators=(",", ":"))
+    return documents.compact(fields)
 
 
 def _checksum(text: str) -> bytes:
