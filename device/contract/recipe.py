@@ -54,14 +54,14 @@ class Prior:
 
     gain: Line = Line()
     """Mean gain in reciprocal rank on the users' real future."""
-    loglik: Signal = Signal(weight=0.1)
+    loglik: Signal = Signal()
     """Gain in mean log-likelihood of the held-back targets, in nats."""
-    rr: Signal = Signal(weight=0.0)
+    rr: Signal = Signal()
     """Gain in mean reciprocal rank of the held-back targets."""
 
 
 #: Used where no rehearsal was made: nothing is expected, and the sign of the log-likelihood decides.
-NEUTRAL: Final = Prior()
+NEUTRAL: Final = Prior(loglik=Signal(weight=0.1))
 
 
 @dataclass(frozen=True)

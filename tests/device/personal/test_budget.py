@@ -95,12 +95,12 @@ def test_events_that_come_meanwhile_wait_for_the_next_training(bundle: Bundle, t
     recommender.add(events(10, 1100))
     done = recommender.personalise()
     assert (done.paused, done.history) == (0, 50)
-    assert recommender._state.trained == 40
+    assert recommender.state.trained == 40
     first = Recommender(bundle, user="u1")
     first.personalise(events(40))
     assert equal(weights(recommender), weights(first))
     assert recommender.personalise(resume=True).events == 10
-    assert recommender._state.trained == 50
+    assert recommender.state.trained == 50
 
 
 def test_another_wish_or_a_forgotten_event_begins_anew(bundle: Bundle) -> None:
@@ -112,7 +112,7 @@ def test_another_wish_or_a_forgotten_event_begins_anew(bundle: Bundle) -> None:
     assert equal(weights(recommender), weights(other))
     assert recommender.personalise(events(40), budget=Steps(2)).paused
     recommender.forget([recommender.history[0]])
-    assert recommender._state.pending is None
+    assert recommender.state.pending is None
 
 
 def zones(folder: Path, *degrees: float | str) -> Path:
