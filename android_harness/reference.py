@@ -99,18 +99,20 @@ def _bundle(
     model = {**origin.manifest.model, **({"loss": "sampled_softmax", "negatives": 16} if sampled else {})}
     rows = np.random.default_rng(7).permuted(np.tile(np.arange(1, len(origin.vocabulary) + 1), (len(users), 1)), axis=1)
     write_bundle_files(
-        folder, BundleContent(
-        model_file=model_file.read_bytes(),
-        items=origin.vocabulary.ids(range(1, len(origin.vocabulary) + 1)),
-        recipe=recipe,
-        card="# A bundle for the Java tests\n",
-        model=model,
-        tensors=origin.manifest.tensors,
-        candidates=(users[: len(users) * 4 // 5], rows[: len(users) * 4 // 5, :25]),
-        cut_off=cut_off,
-        shards=3,
-        archive=folder.with_name(folder.name + ".zip"),
-    ))
+        folder,
+        BundleContent(
+            model_file=model_file.read_bytes(),
+            items=origin.vocabulary.ids(range(1, len(origin.vocabulary) + 1)),
+            recipe=recipe,
+            card="# A bundle for the Java tests\n",
+            model=model,
+            tensors=origin.manifest.tensors,
+            candidates=(users[: len(users) * 4 // 5], rows[: len(users) * 4 // 5, :25]),
+            cut_off=cut_off,
+            shards=3,
+        ),
+        folder.with_name(folder.name + ".zip"),
+    )
     return open_bundle(folder)
 
 
@@ -134,15 +136,17 @@ def _packed(folder: Path, origin: Bundle) -> None:
     ranges.append(Range(40, 16, "a", 8))
     content[40:56] = source(tensors, "a")[8:24]
     write_bundle_files(
-        folder, BundleContent(
-        model_file=bytes(content),
-        items=["item"],
-        recipe={},
-        card="# Not a model\n",
-        model=origin.manifest.model,
-        tensors=origin.manifest.tensors,
-        packed=(pack_skeleton(bytes(content), ranges), encode(tensors)),
-    ))
+        folder,
+        BundleContent(
+            model_file=bytes(content),
+            items=["item"],
+            recipe={},
+            card="# Not a model\n",
+            model=origin.manifest.model,
+            tensors=origin.manifest.tensors,
+            packed=(pack_skeleton(bytes(content), ranges), encode(tensors)),
+        ),
+    )
 
 
 def _numbers(bundle: Bundle) -> dict[str, Any]:

@@ -46,14 +46,16 @@ def write(items: int, folder: Path) -> None:
     tensors = json.loads(json.dumps(small.tensors))
     next(spec for spec in tensors["frozen"] if spec["dtype"] == "int8")["shape"] = [items + 1, EMBEDDING]
     write_bundle_files(
-        folder, BundleContent(
-        model_file=enlarged(small.content, items),
-        items=[str(2_654_435_761 * row % 2**32) for row in range(1, items + 1)],
-        recipe={},
-        card="",
-        model={**small.model, "items": items, "loss": contract.SAMPLED_SOFTMAX},
-        tensors=tensors,
-    ))
+        folder,
+        BundleContent(
+            model_file=enlarged(small.content, items),
+            items=[str(2_654_435_761 * row % 2**32) for row in range(1, items + 1)],
+            recipe={},
+            card="",
+            model={**small.model, "items": items, "loss": contract.SAMPLED_SOFTMAX},
+            tensors=tensors,
+        ),
+    )
 
 
 def enlarged(content: bytes, items: int) -> bytes:

@@ -60,14 +60,16 @@ def make_bundle(folder: Path) -> None:
     config = ModelConfig(embedding=64, hidden=96, layers=2, window=20)
     made = _export(build_model(config, 3706, 1), config, ExportConfig(batch=16), 100)
     write_bundle_files(
-        folder.with_name(folder.name + ".reference"), BundleContent(
-        model_file=made.content,
-        items=[str(row) for row in range(3706)],
-        recipe={"passes": 10},
-        card="# The reference configuration R, untrained\n",
-        model=made.model,
-        tensors=made.tensors,
-    ))
+        folder.with_name(folder.name + ".reference"),
+        BundleContent(
+            model_file=made.content,
+            items=[str(row) for row in range(3706)],
+            recipe={"passes": 10},
+            card="# The reference configuration R, untrained\n",
+            model=made.model,
+            tensors=made.tensors,
+        ),
+    )
 
 
 def _make_lean(folder: Path, model: Any, config: ModelConfig, rows: Any) -> None:
@@ -81,20 +83,22 @@ def _make_lean(folder: Path, model: Any, config: ModelConfig, rows: Any) -> None
     small = lean_model(model, config, table, reserved)
     made = _export(small, config, ExportConfig(batch=BATCH), CANDIDATES)
     write_bundle_files(
-        folder, BundleContent(
-        model_file=made.content,
-        items=[*ids[:20], *table.labels],
-        recipe={"learning_rate": 0.1, "passes": 4, "minimum_events": 2},
-        card="# A lean bundle for tests\n",
-        model=made.model,
-        tensors=made.tensors,
-        candidates=(users, places),
-        cut_off=CUT_OFF,
-        shards=3,
-        packed=(made.skeleton, made.coded),
-        lean={"head": 20, "buckets": len(table.labels), "reserved": reserved, "category": "category"},
-        shard_items=own,
-    ))
+        folder,
+        BundleContent(
+            model_file=made.content,
+            items=[*ids[:20], *table.labels],
+            recipe={"learning_rate": 0.1, "passes": 4, "minimum_events": 2},
+            card="# A lean bundle for tests\n",
+            model=made.model,
+            tensors=made.tensors,
+            candidates=(users, places),
+            cut_off=CUT_OFF,
+            shards=3,
+            packed=(made.skeleton, made.coded),
+            lean={"head": 20, "buckets": len(table.labels), "reserved": reserved, "category": "category"},
+            shard_items=own,
+        ),
+    )
 
 
 def _export(model: Any, config: ModelConfig, export: ExportConfig, candidates: int) -> Any:

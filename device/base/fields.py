@@ -217,9 +217,7 @@ def _annotated(hint: Any) -> tuple[Any, tuple[Rule | Matches, ...], bool]:
     return plain, tuple(rule for rule in more if isinstance(rule, Rule | Matches)), Finite() in more
 
 
-def _one_of(
-    hint: Any, inside: tuple[Any, ...], value: Any, path: str, coerce: Coerce | None, largest: float
-) -> Any:
+def _one_of(hint: Any, inside: tuple[Any, ...], value: Any, path: str, coerce: Coerce | None, largest: float) -> Any:
     """The value as the first of several types that takes it."""
     if value is None and types.NoneType in inside:
         return None

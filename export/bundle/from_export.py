@@ -30,7 +30,12 @@ class RunFacts:
 
 
 def publish(
-    exported: Path, bundle: Path, content: BundleContent, about: RunFacts, *, archive: Path | None = None,
+    exported: Path,
+    bundle: Path,
+    content: BundleContent,
+    about: RunFacts,
+    *,
+    archive: Path | None = None,
     packed: bool = False,
 ) -> Manifest:
     """Write a bundle from what `ExportedModel.save` left in a folder.

@@ -18,12 +18,8 @@ def publish(run: Run, metrics: dict[str, Any] | None) -> int:
     from pocketrec.export.bundle import from_export
 
     exported, content, about = run.folder / "export", bundle_content(run, recipe_of_run(run)), run_facts(run, metrics)
-    manifest = from_export.publish(
-        exported, run.folder / "bundle", content, about, archive=run.folder / "bundle.zip"
-    )
-    from_export.publish(
-        exported, run.folder / "packed", content, about, archive=run.folder / "packed.zip", packed=True
-    )
+    manifest = from_export.publish(exported, run.folder / "bundle", content, about, archive=run.folder / "bundle.zip")
+    from_export.publish(exported, run.folder / "packed", content, about, archive=run.folder / "packed.zip", packed=True)
     if run.config.lean.enabled:
         _publish_lean(run, content, about)
     return manifest.files["model.tflite"].bytes

@@ -22,18 +22,20 @@ CUT_OFF = 100
 
 def bundle(tiny: Path, folder: Path, users: list[DeviceUser], recipe: Recipe, cut_off: float | None) -> Path:
     write_bundle_files(
-        folder, BundleContent(
-        model_file=(tiny / "partial.tflite").read_bytes(),
-        items=[f"item {row}" for row in range(1, tiny_device.ITEMS + 1)],
-        recipe=recipe,
-        card="",
-        model={"candidates": tiny_device.CANDIDATES},
-        tensors={},
-        candidates=([user.user for user in users], np.stack([user.candidates for user in users])),
-        known=np.array([user.known_before for user in users]),
-        cut_off=cut_off,
-        shards=2,
-    ))
+        folder,
+        BundleContent(
+            model_file=(tiny / "partial.tflite").read_bytes(),
+            items=[f"item {row}" for row in range(1, tiny_device.ITEMS + 1)],
+            recipe=recipe,
+            card="",
+            model={"candidates": tiny_device.CANDIDATES},
+            tensors={},
+            candidates=([user.user for user in users], np.stack([user.candidates for user in users])),
+            known=np.array([user.known_before for user in users]),
+            cut_off=cut_off,
+            shards=2,
+        ),
+    )
     return folder
 
 

@@ -108,8 +108,15 @@ def test_off_without_strength_or_history():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"strength": -1.0}, {"decay": 0.0}, {"decay": 1.1}, {"power": -1.0}, {"follows": -0.1}, {"time_power": -0.1},
-     {"power": float("nan")}],
+    [
+        {"strength": -1.0},
+        {"decay": 0.0},
+        {"decay": 1.1},
+        {"power": -1.0},
+        {"follows": -0.1},
+        {"time_power": -0.1},
+        {"power": float("nan")},
+    ],
 )
 def test_out_of_range(wrong):
     (name,) = wrong
