@@ -193,6 +193,8 @@ def _taken(hint: Any, value: Any, path: str, coerce: Coerce | None, largest: flo
             return build(hint, value, path, coerce)  # type: ignore[arg-type]
         check(value, path)
         return value
+    if origin is tuple and isinstance(value, list):  # JSON has no other form of one
+        value = tuple(value)
     if not isinstance(value, origin or hint):
         raise FieldError(f"{path} must be {words_of(hint)}, not {_shown(value)}")
     if origin in (list, tuple) and inside:
