@@ -14,7 +14,7 @@ from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.personal.windows import context
 from pocketrec.device.state.answering import recommended
 from pocketrec.device.state.opening import open_session
-from pocketrec.device.state.training import Asked, personalised
+from pocketrec.device.state.training import personalised
 from pocketrec.device.store.events import Event, Events, gather
 from pocketrec.device.user_data import UserData
 
@@ -109,8 +109,8 @@ class Recommender(UserData):
             DataError: an entry is not an event.
             BundleError, RuntimeMissingError: the model file cannot be opened.
         """
-        asked = Asked(resume, passes, progress, budget, if_new)
-        return personalised(self._session, events if isinstance(events, Events) else gather(events), asked)
+        given = events if isinstance(events, Events) else gather(events)
+        return personalised(self._session, given, resume, passes, progress, budget, if_new)
 
     def recommend(
         self,

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import BundleError, ConfigError
-from pocketrec.device.contract.rankers import RANKERS
+from pocketrec.device.contract.names import INNER_PRODUCT
 
 #: Of an embedding float32 [E] and item embeddings float32 [n, E]: scores float32 [n].
 Ranker: TypeAlias = Callable[[Array, Array], Array]
@@ -25,6 +25,10 @@ def ranker_of(name: str) -> Ranker:
     Raises:
         BundleError: this version has none of that name.
     """
+    if name == INNER_PRODUCT:  # nearly always, and then the table is not needed
+        return inner_product
+    from pocketrec.device.contract.rankers import RANKERS
+
     try:
         found: Ranker = RANKERS.load(name)
     except ConfigError as error:

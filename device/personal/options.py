@@ -43,7 +43,7 @@ class Paused:
     """How far the guard's comparison has come; None = it has not begun, or is done."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Start:
     """Where a training begins: which weights, what lies behind them, and which events come next."""
 
@@ -62,7 +62,7 @@ class Start:
     """Where a training with the same arguments was stopped; None = it begins."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainingOptions:
     """How a training is run, whatever it learns."""
 
