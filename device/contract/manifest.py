@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from pocketrec.device.contract.names import (
 )
 
 _REQUIRED: Final = (ITEMS_FILE, RECIPE_FILE)
+_LATEST: Final = 1 << 63  # a cut-off is smaller, in any unit of time that fits 64 bits
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,12 @@ class Manifest:
             raise BundleError(f"{place} is of bundle format {version} and this version of pocketrec reads "
                               f"{FORMAT_VERSION}: update pocketrec, or use another bundle")  # fmt: skip
         try:
+            json.dumps(table, ensure_ascii=False).encode()  # a lone surrogate can neither be written nor be shown
             files = {name: FileEntry(whole(e["bytes"]), str(e["sha256"])) for name, e in table.pop("files").items()}
-            manifest = cls(**table, files=files)
+            known = {one.name for one in fields(cls)}  # other fields are reserved for later versions
+            manifest = cls(**{name: value for name, value in table.items() if name in known}, files=files)
             _check(manifest)
-        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise BundleError(f"{place}: {MANIFEST_FILE} is wrong ({error}): {again}") from None
         return manifest
 
@@ -120,6 +123,8 @@ def _check(manifest: Manifest) -> None:
         raise ValueError(f"{wrong[0]} is no table")
     for name in {"embedding", "candidates"} & manifest.model.keys():
         whole(manifest.model[name], 1)
+    if len({unicodedata.normalize("NFC", name).casefold() for name in manifest.files}) < len(manifest.files):
+        raise ValueError("names of files differ in case alone")  # on some disks they are one file
     for name, entry in manifest.files.items():
         check_name(name)
         if not 0 <= entry.bytes < 1 << 53 or not re.fullmatch("[0-9a-f]{64}", entry.sha256):
@@ -139,7 +144,7 @@ def _check(manifest: Manifest) -> None:
     if any(type(count) is not int or count < least for count, least in zip(told, (1, 0, 0), strict=True)):
         raise ValueError("a count is out of range")
     cut_off: object = manifest.cut_off
-    if not (cut_off is None or (isinstance(cut_off, int | float) and abs(cut_off) < math.inf)):
+    if not (cut_off is None or (isinstance(cut_off, int | float) and abs(cut_off) < _LATEST)):
         raise ValueError("cut_off is not a number")
 
 

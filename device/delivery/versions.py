@@ -1,6 +1,8 @@
 """The folder that bundles are pulled into: versions side by side, and one small file that says which is in use.
 
     current.json         the version in use, the one before it, and where they come from; replaced in one step
+    current.copy.json    the same, written first: what is used where current.json is lost or damaged
+    pin.json             which keys are trusted, and the largest release taken (`pocketrec.device.delivery.pins`)
     versions/NAME/       a bundle; NAME begins the SHA-256 of its manifest
     partial/             downloads that are not complete
     lock                 held while a pull is at work
@@ -16,7 +18,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -25,6 +27,7 @@ from pocketrec.device.base.files import storage_error, sweep, write_atomic
 from pocketrec.device.contract.names import MANIFEST_FILE
 
 CURRENT: Final = "current.json"
+COPY: Final = "current.copy.json"
 VERSIONS: Final = "versions"
 PARTIAL: Final = "partial"
 #: In a version: JSON list of the candidate shards that it holds, where it does not hold all.
@@ -55,38 +58,56 @@ class Current:
     """Name of a version that was rolled back from, and is not installed again."""
 
     def write(self, folder: Path) -> None:
-        """Replace current.json in one step; readable by its owner only, for it names users.
+        """Replace current.copy.json and then current.json, each in one step; readable by their owner only, for they
+        name users.
 
         Raises:
-            StorageError: it cannot be written; the version in use is as it was.
+            StorageError: one cannot be written; the version in use is as it was, or this one.
         """
-        sweep(folder / CURRENT)
-        write_atomic(folder / CURRENT, (json.dumps(asdict(self), indent=1) + "\n").encode(), mode=0o600)
+        content = (json.dumps(asdict(self), indent=1) + "\n").encode()
+        for name in (COPY, CURRENT):
+            sweep(folder / name)
+            write_atomic(folder / name, content, mode=0o600)
 
 
 def read_current(folder: Path) -> Current | None:
-    """The content of current.json; None where there is none.
+    """The content of current.json, or of its copy where it is lost or damaged; None where there is neither.
 
     Raises:
-        BundleError: it is damaged.
+        BundleError: neither can be read, and one is there: it is damaged, or reading it is not allowed.
     """
-    advice = "pull again with the address; the versions are kept"
-    try:
-        content = (folder / CURRENT).read_bytes()
-    except OSError:
-        return None
-    try:
-        current = Current(**json.loads(content))
-        texts = (current.current, current.previous, current.url, current.etag, current.key, current.refused)
-        if type(current.users) is not list or type(current.serial) is not int:
-            raise ValueError("a value is of another type")
-        if not all(isinstance(text, str) for text in (*texts, *current.users)):
-            raise ValueError("a value is of another type")
-        for name in (current.current, current.previous):
-            if name and (len(name) != _NAME or not name.isalnum()):
-                raise ValueError(f"{name!r} is not the name of a version")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise BundleError(f"{folder / CURRENT} is damaged ({error}): {advice}") from None
+    problem: BundleError | None = None
+    for name in (CURRENT, COPY):
+        try:
+            return _parsed((folder / name).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            told = f"cannot be read ({error.strerror})"
+        except (ValueError, TypeError, RecursionError) as error:
+            told = f"is damaged ({error})"
+        advice = "pull again with the address; keys and versions are kept"
+        problem = problem or BundleError(f"{folder / name} {told}: {advice}")
+    if problem is not None:
+        raise problem
+    return None
+
+
+def _parsed(content: bytes) -> Current:
+    """Fields that this version does not know are left out."""
+    table: dict[str, Any] = json.loads(content)
+    if type(table) is not dict:
+        raise ValueError("it is no table")
+    names = {one.name for one in fields(Current)}
+    current = Current(**{name: value for name, value in table.items() if name in names} )
+    texts = (current.current, current.previous, current.url, current.etag, current.key, current.refused)
+    if type(current.users) is not list or type(current.serial) is not int:
+        raise ValueError("a value is of another type")
+    if not all(isinstance(text, str) for text in (*texts, *current.users)):
+        raise ValueError("a value is of another type")
+    for name in (current.current, current.previous, current.refused):
+        if name and (len(name) != _NAME or not name.isalnum()):
+            raise ValueError(f"{name!r} is not the name of a version")
     return current
 
 
@@ -105,7 +126,8 @@ def resolve(path: Path) -> Path:
 def folder_of(bundle: Path) -> Path:
     """The folder of versions that a bundle's folder is a version of; another folder is its own."""
     owner = bundle.parent.parent
-    return owner if bundle.parent.name == VERSIONS and (owner / CURRENT).exists() else bundle
+    ours = bundle.parent.name == VERSIONS and any((owner / name).exists() for name in (CURRENT, COPY))
+    return owner if ours else bundle
 
 
 def version_name(manifest_sha256: str) -> str:

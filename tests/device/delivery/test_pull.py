@@ -24,9 +24,10 @@ from pocketrec.cli import main
 from pocketrec.device import Recommender
 from pocketrec.device.base.errors import BundleError, ConfigError, FetchError, PocketRecError, StorageError
 from pocketrec.device.contract.shards import shard_name, shard_of
+from pocketrec.device.delivery.assemble import Limits
 from pocketrec.device.delivery.bundle import open_bundle
 from pocketrec.device.delivery.fetch import Patience
-from pocketrec.device.delivery.pull import Limits, Pulled, pull, rollback
+from pocketrec.device.delivery.pull import Pulled, pull, rollback
 from pocketrec.device.delivery.release import LATEST, Release, name_of
 from pocketrec.device.delivery.versions import read_current
 from pocketrec.export.bundle.release import publish
@@ -141,7 +142,7 @@ def test_users_of_a_shard_ask_for_the_same_whatever_they_did(made: Path, site: S
     get(site, here, users=[one])
     asked, served = list(site.asked), {path.name for path in site.root.rglob("*") if path.is_file()}
     assert {Path(path).name for path in site.paths()} < served
-    assert len(asked) == len(served) - 3, "each file once, but for two shards and the record of the release"
+    assert len(asked) == len(served) - 4, "each file once, but for two shards, record and changelog"
     recommender = Recommender(here, user=one)
     recommender.personalise([(f"item {row}", 1001.0 + row) for row in range(1, 61)])
     recommender.recommend(30)
@@ -603,7 +604,8 @@ def test_damage_on_the_device_is_mended_by_pulling(folder: Path, site: Server, h
     }
     known = json.loads((here / "current.json").read_bytes())
     for damaged in ("{", json.dumps({**known, "users": 5}), json.dumps({**known, "users": [5]})):
-        (here / "current.json").write_text(damaged)
+        for name in ("current.json", "current.copy.json"):
+            (here / name).write_text(damaged)
         with pytest.raises(BundleError, match="is damaged"):
             open_bundle(here)
         with pytest.raises(BundleError, match="is damaged"):
