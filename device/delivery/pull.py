@@ -166,6 +166,8 @@ class _Update:
             pin.write(self.folder)
             self.held = pin
         release = for_users(offered, wanted.users)
+        if release.serial < known and bundle is None:  # the former release is older than what was here, and is gone
+            release = offered
         name = version_name(release.manifest)
         if reason := None if older else self._left_aside(release, name, known, bundle):
             return self._unchanged(reason)
