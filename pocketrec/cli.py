@@ -128,7 +128,7 @@ def _command_list() -> str:
 
 
 def _fail(message: str, status: int, prefix: str = "error: ") -> int:
-    line = " ".join(message.split())
+    line = " ".join(message.split()).encode(errors="backslashreplace").decode()
     with contextlib.suppress(OSError):
         print(f"{prefix}{line}", file=sys.stderr, flush=True)
     return status

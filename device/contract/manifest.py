@@ -143,8 +143,9 @@ def _check(manifest: Manifest) -> None:
     told = (manifest.vocabulary["items"], manifest.candidates["shards"], manifest.candidates["per_user"])
     if any(type(count) is not int or count < least for count, least in zip(told, (1, 0, 0), strict=True)):
         raise ValueError("a count is out of range")
-    cut_off: object = manifest.cut_off
-    if not (cut_off is None or (isinstance(cut_off, int | float) and abs(cut_off) < _LATEST)):
+    cut_off: Any = manifest.cut_off
+    number = isinstance(cut_off, int | float) and not isinstance(cut_off, bool)
+    if not (cut_off is None or (number and -_LATEST < cut_off < _LATEST)):
         raise ValueError("cut_off is not a number")
 
 
