@@ -103,7 +103,7 @@ class Manifest:
         except (ValueError, AttributeError, RecursionError):
             raise BundleError(f"{place}: {MANIFEST_FILE} is cut short or altered: {again}") from None
         if version != FORMAT_VERSION:
-            raise BundleError(f"{place} is of bundle format {version} and this version of pocketrec reads "
+            raise BundleError(f"{place} is of bundle format {version!r:.40} and this version of pocketrec reads "
                               f"{FORMAT_VERSION}: update pocketrec, or use another bundle")  # fmt: skip
         try:
             json.dumps(table, ensure_ascii=False).encode()  # a lone surrogate can neither be written nor be shown

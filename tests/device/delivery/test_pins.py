@@ -180,7 +180,8 @@ def test_a_rollback_keeps_the_pin_and_its_number(folder: Path, site: Server, her
     "table",
     [
         [], {"keys": ["x"]}, {"keys": "0" * 64}, {"named": "0" * 64}, {"serials": {"x": 1}}, {"clock": -1},
-        {"named": 5}, {"serials": {"0" * 64: 1 << 60}}, {"named": "0" * 64, "keys": ["0" * 64], "keyed": None}, {"revoked": {}},
+        {"named": 5}, {"serials": {"0" * 64: 1 << 60}}, {"named": "0" * 64, "keys": ["0" * 64], "keyed": None},
+        {"revoked": {}},
     ],
 )  # fmt: skip
 def test_a_damaged_pin_is_one_line(tmp_path: Path, table: object) -> None:

@@ -209,7 +209,8 @@ def test_the_changelog_has_a_line_for_each_release(
     capsys.readouterr()
     for options, match in (
         (["--serial", "x"], "is no number"), (["--serial", "9" * 30], "is no number"),
-        (["--expires", "-1"], "--expires"), (["--share", "7"], "a share lies"), (["--trust", "nobody.pub"], "cannot read the public key"),
+        (["--expires", "-1"], "--expires"), (["--share", "7"], "a share lies"),
+        (["--trust", "nobody.pub"], "cannot read the public key"),
     ):  # fmt: skip
         assert main([*words, str(folder), "--sign", str(keys[0]), *options]) == 2
         assert match in capsys.readouterr().err
