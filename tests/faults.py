@@ -6,6 +6,7 @@ it is run again for every n-th of them (``--every``), and at that call it is kil
 failing one (EIO). Checked each time: a fault that is no kill is one line and status 2, or does not matter; the pinned
 keys and the serial are there; a version can be opened, every file of it with its SHA-256; a release that is not signed
 and one that is older are refused; the same command, given again, comes to its end. The last line is JSON.
+Exit status 1 where something was not as it has to be, 77 where nothing can be traced.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ PATIENCE = Patience(timeout=5, attempts=2, pause=0)
 
 class FaultError(Exception):
     """Something was not as it has to be; the message says what."""
+
+
+class TracerError(Exception):
+    """There is no strace, or none that may trace."""
 
 
 @dataclass
@@ -192,7 +197,8 @@ def traced(scenario: Scenario, here: Path, log: Path, *options: str) -> tuple[in
         while not re.search(r"TracerPid:\t[1-9]", Path(f"/proc/{child}/status").read_text(encoding="ascii")):
             if tracer.poll() is not None:
                 os.kill(child, signal.SIGKILL)
-                raise FaultError(f"strace cannot be used here: {tracer.communicate()[1]}")
+                os.waitpid(child, 0)
+                raise TracerError(" ".join(tracer.communicate()[1].split()))
             time.sleep(0.005)
         os.write(writing, b"x")
         os.close(writing)
@@ -290,15 +296,23 @@ def refused(url: str, here: Path, match: str) -> None:
 
 
 def main() -> int:
+    try:
+        if shutil.which("strace") is None:
+            raise TracerError("no strace here")
+        return run()
+    except TracerError as error:
+        print(f"error: system calls cannot be traced ({error}): install strace, and let it trace", file=sys.stderr)
+        return 77
+
+
+def run() -> int:
+    """Try all faults that are asked for, and print what came of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th call (default: 1)")
     parser.add_argument("--scenario", nargs="+", help="only these: first, update, resumed, rollback, rotation")
     parser.add_argument("--kind", nargs="+", choices=list(KINDS), default=list(KINDS), help="only these faults")
     options = parser.parse_args()
-    if shutil.which("strace") is None:
-        print("error: there is no strace here: install it", file=sys.stderr)
-        return 2
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         del os.environ[name]
     failures, started = 0, time.monotonic()
