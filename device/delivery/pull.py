@@ -162,8 +162,8 @@ class _Update:
         if not older:
             check_serial(offered, known, pin, base)
         self.pin = pin
-        if pin.keys and pin != self.held:  # what has been learned about keys outlives whatever comes now
-            pin.write(self.folder)
+        if pin.keys and (pin.keys, pin.revoked) != (self.held.keys, self.held.revoked):
+            pin.write(self.folder)  # which keys are trusted stays known, whatever comes of the rest
             self.held = pin
         release = for_users(offered, wanted.users)
         if release.serial < known and bundle is None:  # the former release is older than what was here, and is gone

@@ -46,6 +46,7 @@ def test_pin_serial_and_a_version_survive_faults_at_every_seventh_call(made: Pat
     faults(made, 7)
 
 
+@pytest.mark.slow
 @pytest.mark.scaled
 def test_altered_releases_are_one_line_or_taken_rightly(made: Path) -> None:
     pytest.importorskip("cryptography")

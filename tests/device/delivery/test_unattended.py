@@ -23,7 +23,7 @@ from pocketrec.device.delivery.versions import read_current
 from pocketrec.export.bundle.release import publish
 from pocketrec.export.bundle.terms import Terms
 
-pytestmark = pytest.mark.runtime
+pytestmark = [pytest.mark.runtime, pytest.mark.slow]
 DAY = 86_400
 
 
