@@ -128,7 +128,7 @@ def _command_list() -> str:
 
 
 def _fail(message: str, status: int, prefix: str = "error: ") -> int:
-    line = " ".join(message.split())
+    line = " ".join(message.split()).encode(errors="backslashreplace").decode()
     with contextlib.suppress(OSError):
         print(f"{prefix}{line}", file=sys.stderr, flush=True)
     return status
@@ -178,12 +178,15 @@ def _unexpected(error: Exception, folder: object) -> str:
     """Write the traceback to a file and say where."""
     text = "".join(traceback.format_exception(error))
     places = [folder / LOG_FILE] if isinstance(folder, Path) and folder.is_dir() else []
-    places.append(Path(tempfile.gettempdir(), f"pocketrec-{os.getpid()}.log"))
-    for place in places:
+    for place in (*places, None):
         with contextlib.suppress(OSError):
-            with place.open("a", encoding="utf-8") as file:
+            if place is None:  # everybody may write there: this name cannot be guessed, and only the owner may read it
+                descriptor, name = tempfile.mkstemp(".log", "pocketrec-")
+            else:
+                descriptor, name = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), str(place)
+            with open(descriptor, "a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
-            return f"unexpected {type(error).__name__}: {error}: please report it with the traceback in {place}"
+            return f"unexpected {type(error).__name__}: {error}: please report it with the traceback in {name}"
     return f"unexpected {type(error).__name__}: {error}: please report it"
 
 

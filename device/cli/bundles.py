@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -25,10 +26,11 @@ def add_pull(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--user", metavar="ID", nargs="+", default=[], help="users of this device: their candidates "
                         "are fetched, by the number of a shard that 256 users share on average")  # fmt: skip
     parser.add_argument("--key", metavar="PUBKEY", help="public key to pin, a file or 64 hexadecimal digits: what is "
-                        "not signed with it is refused (needs the extra `secure`)")  # fmt: skip
+                        "not signed with it, or with one that its publisher put in its place, is refused (needs the "
+                        "extra `secure`); none = pin none from now on")  # fmt: skip
     parser.add_argument("--rollback", action="store_true", help="go back to the version before, without a connection")
     parser.add_argument("--allow-older", action="store_true", help="take a release that is older than one that was "
-                        "here, or was rolled back from")  # fmt: skip
+                        "here, was rolled back from, or has expired")  # fmt: skip
     parser.add_argument("--max-bytes", type=int, metavar="N", help="refuse a larger bundle (default: 4 GiB)")
     parser.add_argument("--max-model-bytes", type=int, metavar="N", help="refuse a packed bundle whose model is "
                         "larger, for it is unpacked in memory (default: 512 MiB)")  # fmt: skip
@@ -38,7 +40,8 @@ def add_pull(parser: argparse.ArgumentParser) -> None:
 
 def run_pull(args: argparse.Namespace) -> int:
     """`pocketrec pull`; 0, or a `PocketRecError`."""
-    from pocketrec.device.delivery.pull import Limits, pull, rollback
+    from pocketrec.device.delivery.assemble import Limits
+    from pocketrec.device.delivery.pull import pull, rollback
 
     if args.rollback:
         folder = rollback(args.to)
@@ -57,6 +60,8 @@ def run_pull(args: argparse.Namespace) -> int:
         args.url, args.to, users=args.user, key=args.key, limits=limits,
         patience=Patience(timeout=args.timeout, attempts=args.attempts), older=args.allow_older,
     )  # fmt: skip
+    for note in done.notes:
+        print(f"note: {note}", file=sys.stderr)
     print_table(
         [
             ("bundle", f"{args.to}, version {done.folder.name}, release {done.serial}: {done.reason}"),
@@ -66,7 +71,7 @@ def run_pull(args: argparse.Namespace) -> int:
     print_json(
         {
             "bundle": args.to, "version": done.folder.name, "serial": done.serial, "new": done.new,
-            "bytes_received": done.received, "reason": done.reason,
+            "bytes_received": done.received, "reason": done.reason, "notes": list(done.notes),
         }
     )  # fmt: skip
     return 0

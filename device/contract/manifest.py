@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, Final
 
 from pocketrec.device.base import documents
@@ -27,6 +28,7 @@ _LATER: Final[dict[str, object]] = {"packed": {}, "lean": {}, "ranker": INNER_PR
 
 _Count = Annotated[int, AtLeast(0)]
 _Positive = Annotated[int, AtLeast(1)]
+_LATEST: Final = 1 << 63  # a cut-off is smaller, in any unit of time that fits 64 bits
 
 
 @dataclass(frozen=True)
@@ -106,14 +108,16 @@ class Manifest:
         except documents.DocumentError:
             raise BundleError(f"{place}: {MANIFEST_FILE} is cut short or altered: {again}") from None
         if (version := table.get("format_version")) != FORMAT_VERSION:
-            raise BundleError(f"{place} is of bundle format {version} and this version of pocketrec reads "
+            raise BundleError(f"{place} is of bundle format {version!r:.40} and this version of pocketrec reads "
                               f"{FORMAT_VERSION}: update pocketrec, or use another bundle")  # fmt: skip
         try:
-            manifest = build(cls, table)
+            documents.line(table, ascii_only=False).encode()  # a lone surrogate can neither be written nor be shown
+            known = {one.name for one in fields(cls)}  # other fields are reserved for later versions
+            manifest = build(cls, {name: value for name, value in table.items() if name in known})
             _check(manifest)
         except KeyError as error:
             raise BundleError(f"{place}: {MANIFEST_FILE} is wrong ({error} is missing): {again}") from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{place}: {MANIFEST_FILE} is wrong ({error}): {again}") from None
         return manifest
 
@@ -122,6 +126,8 @@ def _check(manifest: Manifest) -> None:
     for name in ("embedding", "candidates"):
         if name in manifest.model:
             take(_Positive, manifest.model[name], f"model.{name}")
+    if len({unicodedata.normalize("NFC", name).casefold() for name in manifest.files}) < len(manifest.files):
+        raise ValueError("names of files differ in case alone")  # on some disks they are one file
     for name in manifest.files:
         check_name(name)
     for name in (*_REQUIRED, *((SKELETON_FILE, WEIGHTS_FILE) if manifest.packed else (MODEL_FILE,))):
@@ -138,6 +144,8 @@ def _check(manifest: Manifest) -> None:
     take(_Positive, manifest.vocabulary["items"], "vocabulary.items")
     for name in ("shards", "per_user"):
         take(_Count, manifest.candidates[name], f"candidates.{name}")
+    if manifest.cut_off is not None and not -_LATEST < manifest.cut_off < _LATEST:
+        raise ValueError("cut_off is out of range")
     if manifest.ranker != INNER_PRODUCT:
         from pocketrec.device.contract.rankers import RANKERS  # only here: few bundles name another
 

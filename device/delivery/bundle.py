@@ -24,7 +24,7 @@ from pocketrec.device.contract.lean import LeanVocabulary, ShardItems
 from pocketrec.device.contract.manifest import Manifest
 from pocketrec.device.contract.names import CANDIDATES_FOLDER, ITEMS_FILE, MANIFEST_FILE, MODEL_FILE, RECIPE_FILE
 from pocketrec.device.contract.recipe import Recipe
-from pocketrec.device.contract.shards import KNOWN, ROWS, USERS, shard_name, shard_of
+from pocketrec.device.contract.shards import KNOWN, ROWS, USERS, check_shard, shard_name, shard_of
 from pocketrec.device.contract.vocabulary import Vocabulary
 from pocketrec.device.delivery import versions
 from pocketrec.device.delivery.install import installed_model, shard_model
@@ -129,6 +129,25 @@ class Bundle:
         if known is not None and (known.ndim or known.dtype.kind not in "ui"):
             raise BundleError(f"{self.folder}: the numbers of known events cannot be read: {_AGAIN}")
         return 0 if known is None else int(known)
+
+    def check_shards(self) -> None:
+        """Open every candidate shard that is here, so that a bundle with a bad one is refused before it is in use.
+
+        Raises:
+            BundleError: a shard is missing, altered, or does not fit the bundle.
+        """
+        held = versions.held_shards(self.folder)
+        for number in range(self.manifest.candidates["shards"]) if held is None else sorted(held):
+            name = shard_name(number)
+            shard = self._shard(name)
+            try:
+                lines = len(self.vocabulary)
+                if self.manifest.lean:
+                    items = ShardItems.of(shard, int(self.manifest.model["embedding"]))
+                    lines += len(items.ids)
+                check_shard(shard, lines)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                raise BundleError(f"{self.folder}: {name} cannot be used ({error}): {_AGAIN}") from None
 
     def _of(self, user: str, tensor: str) -> np.ndarray[Any, Any] | None:
         """The user's row of a tensor of the shard; None where there is none."""

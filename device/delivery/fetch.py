@@ -1,8 +1,8 @@
-"""Fetching files over HTTP(S) with the standard library: resumed, retried, and bounded in size and time.
+"""Fetching files from a server: resumed, retried, and bounded in size and time.
 
 A request carries the address, the validators of what is here already, and pocketrec's name: nothing about a user.
-Proxies and certificates are found by the standard library's rules (``https_proxy``, ``no_proxy``, ``SSL_CERT_FILE``).
-Name resolution alone has the system's own time limit. This module does not know what the files mean.
+Connections are made by `pocketrec.device.delivery.web`, or by an application's own HTTP. This module does not know what
+the files mean.
 """
 
 from __future__ import annotations
@@ -12,25 +12,20 @@ import http.client
 import os
 import random
 import re
-import socket
-import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, Final, Protocol, TypeVar
 
-from pocketrec.device.base.errors import FetchError
+from pocketrec.device.base.errors import FetchError, PocketRecError
 from pocketrec.device.base.files import sha256_file, storage_error
+from pocketrec.device.delivery.web import Web
 
 _CHUNK: Final = 1 << 16
 _PROGRESS: Final = 1 << 16  # bytes that make up for a failure
 _AGAIN: Final = {408, 425, 429, 500, 502, 503, 504}
-_LONGEST: Final = 86_400.0  # seconds: the system's timers know no more than a few months
 _RANGE: Final = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 T = TypeVar("T")
 
@@ -61,52 +56,31 @@ class _AgainError(Exception):
         self.wait = wait
 
 
-class _Watched(http.client.HTTPConnection):
-    """A connection that is cut where connection and head of the answer take longer than its timeout."""
-
-    def connect(self) -> None:
-        self._timer = threading.Timer(float(self.timeout or 30.0), self._cut)
-        self._timer.daemon = True
-        self._timer.start()
-        try:
-            super().connect()
-        except BaseException:
-            self._timer.cancel()
-            raise
-
-    def getresponse(self) -> http.client.HTTPResponse:
-        try:
-            return super().getresponse()
-        finally:
-            self._timer.cancel()
-
-    def _cut(self) -> None:
-        with contextlib.suppress(OSError, TypeError):
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)  # not SSLSocket's, which is not made for two threads
+class AbsentError(FetchError):
+    """The server says that it does not have the file."""
 
 
-class _WatchedSecurely(_Watched, http.client.HTTPSConnection):
-    pass
+class Answer(Protocol):
+    """An answer to a GET, as an application's own HTTP hands it over."""
+
+    @property
+    def status(self) -> int:
+        """200, 206, 304, 404, ..."""
+
+    @property
+    def headers(self) -> Any:
+        """A mapping with ``items()``, of text to text."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` bytes more of the body; empty at its end. Where there is a ``read1``, that is called."""
+
+    def close(self) -> object:
+        """Give the connection back."""
 
 
-class _Http(urllib.request.HTTPHandler):
-    def http_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_Watched, request)
-
-
-class _Https(urllib.request.HTTPSHandler):
-    def https_open(self, request: urllib.request.Request) -> http.client.HTTPResponse:
-        return self.do_open(_WatchedSecurely, request, context=self._context)  # type: ignore[attr-defined]
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirects, ten at most, to HTTP(S) alone, and never from HTTPS to HTTP."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        secure = req.full_url.lower().startswith("https:")
-        if not newurl.lower().startswith("https:" if secure else ("http:", "https:")) or not is_address(newurl):
-            raise FetchError(f"{req.full_url} leads to {newurl}, which is not followed: name the right address")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+#: From an address, headers and a timeout in seconds to an answer, whatever its status; redirects are followed, a
+#: body comes as it was stored (no Content-Encoding). An exception means that the connection failed.
+Source = Callable[[str, Mapping[str, str], float], Answer]
 
 
 class Fetcher:
@@ -115,13 +89,21 @@ class Fetcher:
     Args:
         patience: how long servers are waited for.
         sleep: waits between attempts.
+        source: what is asked; None = `pocketrec.device.delivery.web`.
+        login: value of the header Authorization; "" = none is sent.
     """
 
-    def __init__(self, patience: Patience | None = None, sleep: Callable[[float], object] = time.sleep) -> None:
+    def __init__(
+        self,
+        patience: Patience | None = None,
+        sleep: Callable[[float], object] = time.sleep,
+        source: Source | None = None,
+        login: str = "",
+    ) -> None:
         self._patience = patience or Patience()
         self._sleep = sleep
-        self._opener = urllib.request.build_opener(_Http, _Https, _Redirects)
-        self._opener.addheaders = [("User-Agent", "pocketrec")]  # a version would tell devices apart
+        self._source: Source = source or Web()
+        self._login = {"Authorization": login} if login else {}
         self.received = 0
 
     received: int
@@ -142,10 +124,10 @@ class Fetcher:
                 content = b"".join(self._pieces(answer, limit + 1))
                 if len(content) > limit:
                     raise FetchError(f"{url} is larger than {limit} bytes: name the right address")
-                length = answer.headers.get("Content-Length")
+                length = answer.get("Content-Length")
                 if length is not None and length != str(len(content)):
                     raise _AgainError("the answer was cut short")
-                return content, answer.headers.get("ETag") or ""
+                return content, answer.get("ETag") or ""
 
         return self._retried(url, attempt)
 
@@ -189,25 +171,26 @@ class Fetcher:
         headers = {"Cache-Control": "no-cache"} if fresh else {}
         if have:
             headers["Range"] = f"bytes={have}-"
-            if mark.exists():
-                headers["If-Range"] = mark.read_text("ascii")
+            etag = mark.read_text("ascii", "replace") if mark.exists() else ""
+            if etag.isascii() and etag.isprintable() and etag:  # else it was damaged
+                headers["If-Range"] = etag
         with self._answer(url, headers) as answer:
             if answer.status == 416:
                 target.unlink()
                 raise _AgainError("the server has less than is here already")
             expected = size
             if answer.status == 206:
-                span = _RANGE.fullmatch(answer.headers.get("Content-Range") or "")
+                span = _RANGE.fullmatch(answer.get("Content-Range") or "")
                 if not have or span is None or [int(n) for n in span.groups()] != [have, size - 1, size]:
                     target.unlink(missing_ok=True)
                     raise _AgainError("the server sent another part than was asked for")
                 expected = size - have
             else:
                 have = 0
-            length = answer.headers.get("Content-Length")
+            length = answer.get("Content-Length")
             if length is not None and (not length.isdigit() or int(length) > expected):
                 raise _AgainError(f"the server announces {length} bytes and not {expected}")
-            etag = answer.headers.get("ETag") or ""
+            etag = answer.get("ETag") or ""
             strong = etag.isascii() and not etag.startswith("W/") and "\n" not in etag
             with open(target, "r+b" if have else "wb") as file:
                 if not have and etag and strong:
@@ -220,53 +203,41 @@ class Fetcher:
                     if have > size:
                         file.truncate(0)
                         raise _AgainError("the server sent more than the manifest says")
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
+                    with self._writing(target):
+                        file.write(piece)
+                with self._writing(target):
+                    file.flush()
+                    os.fsync(file.fileno())
         if have < size:
             raise _AgainError(f"the answer was cut short, after {have} of {size} bytes")
 
     @contextlib.contextmanager
-    def _answer(self, url: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+    def _answer(self, url: str, headers: dict[str, str]) -> Iterator[_Opened]:
         """The answer to a GET: status 200, 206, 304 or 416; everything else is an error, and so are later failures."""
-        request = urllib.request.Request(url, headers=headers)
         try:
             try:
-                answer = self._opener.open(request, timeout=min(self._patience.timeout, _LONGEST))
-            except urllib.error.HTTPError as error:
-                if error.code not in (304, 416):
-                    raise
-                answer = error
-            except ValueError as error:  # UnicodeError too
-                raise FetchError(f"{url} is no address, or leads to none ({error}): name the right one") from None
-            with answer:
-                if answer.status not in (200, 206, 304, 416):
-                    raise FetchError(f"{url} answers with status {answer.status}: name the right address")
-                if (answer.headers.get("Content-Encoding") or "identity").lower() != "identity":
-                    raise FetchError(f"{url} comes compressed ({answer.headers['Content-Encoding']}), unasked: "
+                answer = self._source(url, {**headers, **self._login}, self._patience.timeout)
+            except (PocketRecError, OSError, http.client.HTTPException):
+                raise
+            except Exception as error:  # an application's own HTTP has errors of its own
+                raise _AgainError(str(error) or type(error).__name__) from None
+            with contextlib.closing(answer):
+                opened = _Opened(answer)
+                if opened.status not in (200, 206, 304, 416):
+                    raise _refusal(url, opened)
+                if (opened.get("Content-Encoding") or "identity").lower() != "identity":
+                    raise FetchError(f"{url} comes compressed ({opened.get('Content-Encoding')!r}), unasked: "
                                      "let the server send files as they are")  # fmt: skip
-                yield answer
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code in _AGAIN:
-                    raise _AgainError(f"status {error.code}", _seconds(error.headers.get("Retry-After"))) from None
-                circles = ", again and again" if error.code < 400 else ""
-                raise FetchError(f"{url} cannot be had (status {error.code}{circles}): check the address, or whether "
-                                 "something is published there") from None  # fmt: skip
-        except urllib.error.URLError as error:
-            if type(error.reason).__name__ == "SSLCertVerificationError":
-                raise FetchError(f"the certificate of {url} is not trusted ({error.reason}): check address and clock, "
-                                 "or name the authority's file in SSL_CERT_FILE") from None  # fmt: skip
-            raise _AgainError(str(error.reason)) from None
+                yield opened
         except (OSError, http.client.HTTPException) as error:
             if getattr(error, "filename", None) is not None or _is_full(error):
                 raise
             raise _AgainError(str(error) or type(error).__name__) from None
 
-    def _pieces(self, answer: http.client.HTTPResponse, limit: int) -> Iterator[bytes]:
+    def _pieces(self, answer: _Opened, limit: int) -> Iterator[bytes]:
         """The body of an answer, up to `limit` bytes, as it comes."""
         started, got = time.monotonic(), 0
-        while got < limit and (piece := answer.read1(min(_CHUNK, limit - got))):
+        while got < limit and (piece := answer.read(min(_CHUNK, limit - got))):
             got += len(piece)
             self.received += len(piece)
             yield piece
@@ -300,14 +271,39 @@ class Fetcher:
             raise storage_error(target, error) from None
 
 
-def is_address(url: str) -> bool:
-    """Whether this is an HTTP(S) address with a host that can be asked for."""
-    try:
-        parts = urlsplit(url)
-        (parts.hostname or "").encode("idna")
-        return parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:  # brackets or port that are none, or a part of the name that is empty or too long
-        return False
+class _Opened:
+    """An answer, whoever gave it: headers by names in any case, and errors of its body that are ours."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.status = int(answer.status)
+        self._headers = {str(name).lower(): str(value) for name, value in answer.headers.items()}
+        self._read: Callable[[int], bytes] = getattr(answer, "read1", answer.read)
+
+    def get(self, name: str) -> str | None:
+        """A header."""
+        return self._headers.get(name.lower())
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes."""
+        try:
+            return self._read(size)
+        except (OSError, http.client.HTTPException):
+            raise
+        except Exception as error:
+            raise _AgainError(str(error) or type(error).__name__) from None
+
+
+def _refusal(url: str, answer: _Opened) -> Exception:
+    """What a status means that brings no content."""
+    status = answer.status
+    if status in _AGAIN:
+        return _AgainError(f"status {status}", _seconds(answer.get("Retry-After")))
+    if status < 300:
+        return FetchError(f"{url} answers with status {status}: name the right address")
+    kind = AbsentError if status in (404, 410) else FetchError
+    circles = ", again and again" if status < 400 else ""
+    return kind(f"{url} cannot be had (status {status}{circles}): check the address, or whether something is published "
+                "there")  # fmt: skip
 
 
 def _is_full(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketrec.device.base.errors import ConfigError, FetchError, StorageError
+from pocketrec.device.base.errors import ConfigError, StorageError
 from pocketrec.device.base.files import write_atomic
 
 if TYPE_CHECKING:
@@ -94,21 +94,17 @@ def read_public(given: str | Path) -> str:
     return key.public_bytes_raw().hex()
 
 
-def verify(public: str, signature: str, content: bytes, place: str) -> None:
-    """Check a signature, hexadecimal, of some bytes.
+def is_signed_by(public: str, signature: str, content: bytes) -> bool:
+    """Whether a key has signed some bytes.
 
     Args:
-        public: the pinned key, 64 hexadecimal digits.
-        signature: 128 hexadecimal digits; "" = there is none.
+        public: the key, 64 hexadecimal digits.
+        signature: 128 hexadecimal digits.
         content: what was signed.
-        place: where it came from, for the message.
 
     Raises:
-        FetchError: missing, or not made by this key over these bytes.
         ConfigError: the extra ``secure`` is not installed.
     """
-    if not signature:
-        raise FetchError(f"{place} is not signed, and a key is pinned: ask the publisher to sign it")
     need_cryptography()
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -116,8 +112,8 @@ def verify(public: str, signature: str, content: bytes, place: str) -> None:
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(signature), content)
     except (InvalidSignature, ValueError):
-        raise FetchError(f"{place} is not signed with the pinned key, or was altered: do not use it, and ask the "
-                         "publisher") from None  # fmt: skip
+        return False
+    return True
 
 
 def need_cryptography() -> None:

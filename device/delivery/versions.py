@@ -1,6 +1,8 @@
 """The folder that bundles are pulled into: versions side by side, and one small file that says which is in use.
 
     current.json         the version in use, the one before it, and where they come from; replaced in one step
+    current.copy.json    the same, written first: what is used where current.json is lost or damaged
+    pin.json             which keys are trusted, and the largest release taken (`pocketrec.device.delivery.pins`)
     versions/NAME/       a bundle; NAME begins the SHA-256 of its manifest
     partial/             downloads that are not complete
     lock                 held while a pull is at work
@@ -15,7 +17,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -26,6 +28,7 @@ from pocketrec.device.base.files import storage_error, sweep
 from pocketrec.device.contract.names import MANIFEST_FILE
 
 CURRENT: Final = "current.json"
+COPY: Final = "current.copy.json"
 VERSIONS: Final = "versions"
 PARTIAL: Final = "partial"
 #: In a version: JSON list of the candidate shards that it holds, where it does not hold all.
@@ -56,33 +59,47 @@ class Current:
     """Name of a version that was rolled back from, and is not installed again."""
 
     def write(self, folder: Path) -> None:
-        """Replace current.json in one step; readable by its owner only, for it names users.
+        """Replace current.copy.json and then current.json, each in one step; readable by their owner only, for they
+        name users.
 
         Raises:
-            StorageError: it cannot be written; the version in use is as it was.
+            StorageError: one cannot be written; the version in use is as it was, or this one.
         """
-        sweep(folder / CURRENT)
-        documents.write(folder / CURRENT, asdict(self), mode=0o600)
+        for name in (COPY, CURRENT):
+            sweep(folder / name)
+            documents.write(folder / name, asdict(self), mode=0o600)
 
 
 def read_current(folder: Path) -> Current | None:
-    """The content of current.json; None where there is none.
+    """The content of current.json, or of its copy where it is lost or damaged; None where there is neither.
 
     Raises:
-        BundleError: it is damaged.
+        BundleError: neither can be read, and one is there: it is damaged, or reading it is not allowed.
     """
-    advice = "pull again with the address; the versions are kept"
-    try:
-        content = (folder / CURRENT).read_bytes()
-    except OSError:
-        return None
-    try:
-        current = build(Current, documents.parse(content))
-        for name in (current.current, current.previous):
-            if name and (len(name) != _NAME or not name.isalnum()):
-                raise ValueError(f"{name!r} is not the name of a version")
-    except ValueError as error:
-        raise BundleError(f"{folder / CURRENT} is damaged ({error}): {advice}") from None
+    problem: BundleError | None = None
+    for name in (CURRENT, COPY):
+        try:
+            return _parsed((folder / name).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            told = f"cannot be read ({error.strerror})"
+        except ValueError as error:
+            told = f"is damaged ({error})"
+        advice = "pull again with the address; keys and versions are kept"
+        problem = problem or BundleError(f"{folder / name} {told}: {advice}")
+    if problem is not None:
+        raise problem
+    return None
+
+
+def _parsed(content: bytes) -> Current:
+    """Fields that this version does not know are left out."""
+    names = {one.name for one in fields(Current)}
+    current = build(Current, {n: value for n, value in documents.parse_table(content).items() if n in names})
+    for name in (current.current, current.previous, current.refused):
+        if name and (len(name) != _NAME or not name.isalnum()):
+            raise ValueError(f"{name!r} is not the name of a version")
     return current
 
 
@@ -101,7 +118,8 @@ def resolve(path: Path) -> Path:
 def folder_of(bundle: Path) -> Path:
     """The folder of versions that a bundle's folder is a version of; another folder is its own."""
     owner = bundle.parent.parent
-    return owner if bundle.parent.name == VERSIONS and (owner / CURRENT).exists() else bundle
+    ours = bundle.parent.name == VERSIONS and any((owner / name).exists() for name in (CURRENT, COPY))
+    return owner if ours else bundle
 
 
 def version_name(manifest_sha256: str) -> str:

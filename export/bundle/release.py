@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +20,20 @@ from pocketrec.device.base.errors import BundleError, FetchError, StorageError
 from pocketrec.device.base.files import sha256_file, storage_error, sweep, write_atomic
 from pocketrec.device.contract.manifest import Manifest
 from pocketrec.device.contract.names import MANIFEST_FILE
-from pocketrec.device.delivery.bundle import open_bundle
-from pocketrec.device.delivery.release import FILES, LATEST, RELEASES, Release, name_of
+from pocketrec.device.delivery.bundle import Bundle, open_bundle
+from pocketrec.device.delivery.release import (
+    CHANGELOG,
+    FILES,
+    LATEST,
+    RELEASES,
+    ROTATIONS,
+    Release,
+    name_of,
+    rotation_of,
+)
 from pocketrec.device.delivery.signing import public_digits, read_private
+from pocketrec.export.bundle.changelog import add_line
+from pocketrec.export.bundle.terms import Terms, check_serial, check_signers, signed, staged
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -41,53 +54,65 @@ class Published:
     removed: int
     """Files of old releases that went."""
     key: str
-    """Public key to pin, 64 hexadecimal digits; "" where nothing was signed."""
+    """Public key of the first signature, 64 hexadecimal digits; "" where nothing was signed."""
+    source: Path
+    """The bundle that was published."""
 
 
-def publish(bundle: str | Path, folder: str | Path, *, sign: str | Path | None = None, keep: int = 3) -> Published:
+def publish(
+    bundle: str | Path,
+    folder: str | Path,
+    *,
+    sign: str | Path | Sequence[str | Path] | None = None,
+    keep: int = 3,
+    terms: Terms | None = None,
+) -> Published:
     """Publish a bundle.
 
     Args:
-        bundle: folder or .zip of a bundle, or a run directory with one in it.
+        bundle: folder or .zip of a bundle; or a run directory, of which the packed form is sent where there is one.
         folder: what the server serves; made where it is missing.
-        sign: file of the private key; None = without a signature.
+        sign: file of the private key, or of several; None = without a signature.
         keep: releases whose files stay, at least 1. Devices that are fetching an older one have to begin again.
+        terms: number, expiry, keys and share of the release; None = the next number, and nothing else.
 
     Raises:
         BundleError: the bundle is missing or damaged.
-        ConfigError: the key cannot be read, or the extra ``secure`` is not installed.
+        ConfigError: a key cannot be read, the extra ``secure`` is not installed, or devices would refuse a release
+            with these terms.
         FetchError: the folder's latest.json is not one.
         StorageError: a file cannot be written; devices still get the former release.
         ValueError: `keep` is below 1.
     """
     if keep < 1:
         raise ValueError(f"at least one release has to be kept, not {keep}")
-    key = None if sign is None else read_private(sign)
-    source, folder = Path(bundle), Path(folder)
-    if not (source / MANIFEST_FILE).exists() and (source / "bundle" / MANIFEST_FILE).exists():
-        source = source / "bundle"
-    opened = open_bundle(source)
+    terms = terms or Terms()
+    files = [sign] if isinstance(sign, str | Path) else list(sign or ())
+    keys = [read_private(file) for file in files]
+    folder = Path(folder)
+    opened = open_bundle(_form(Path(bundle), terms.plain))
+    before = latest_of(folder)
+    release = _next(opened, before, terms)
+    signers = [public_digits(key) for key in keys]
+    check_signers(release, before, signers)
+
     manifest = opened.folder / MANIFEST_FILE
-    digest = sha256_file(manifest)
     contents = {entry.sha256: opened.folder / name for name, entry in opened.manifest.files.items()}
-    contents[digest] = manifest
+    contents[release.manifest] = manifest
     written = sum(_added(file, sha256, folder / name_of(sha256)) for sha256, file in contents.items())
 
-    before = latest_of(folder)
-    serial = 1 if before is None else before.serial + 1
-    release = Release(serial, digest, manifest.stat().st_size)
-    same = before is not None and before.manifest == digest
-    if same and before is not None:
-        release = replace(release, serial=before.serial)
-    if key is not None:
-        release = replace(release, signature=key.sign(release.statement()).hex())
+    release = signed(release, keys)
     new = release != before
     if new:
         write_atomic(folder / RELEASES / f"{release.serial}.json", release.to_bytes())
+        if release.keys and (before is None or before.keys != release.keys):
+            for signer in signers:
+                write_atomic(folder / rotation_of(signer), release.to_bytes())
+        add_line(folder / CHANGELOG, release, signers, opened.manifest.model_id, terms.note)
         sweep(folder / LATEST)
         write_atomic(folder / LATEST, release.to_bytes())
     removed = _removed(folder, keep)
-    return Published(release, new, len(contents), written, removed, "" if key is None else public_digits(key))
+    return Published(release, new, len(contents), written, removed, signers[0] if signers else "", opened.folder)
 
 
 def latest_of(folder: Path) -> Release | None:
@@ -103,12 +128,44 @@ def latest_of(folder: Path) -> Release | None:
         pass
     except OSError as error:
         raise storage_error(folder / LATEST, error) from None
-    ours = {FILES, RELEASES}
+    ours = {FILES, RELEASES, ROTATIONS, CHANGELOG}
     with contextlib.suppress(FileNotFoundError):
         others = [name for name in os.listdir(folder) if name not in ours and not name.startswith(".")]
         if others:
             raise StorageError(f"{folder} holds other files ({sorted(others)[0]}): name an empty folder with --to")
     return None
+
+
+def _form(source: Path, plain: bool) -> Path:
+    """The bundle that is meant: of a run directory the packed one, if there is one and the plain one is not wanted."""
+    if source.is_file() or (source / MANIFEST_FILE).exists():
+        return source
+    for name in ("bundle",) if plain else ("packed", "bundle"):
+        if (source / name / MANIFEST_FILE).exists():
+            return source / name
+    return source
+
+
+def _next(opened: Bundle, before: Release | None, terms: Terms) -> Release:
+    """The release, not yet signed; the one before where nothing has changed."""
+    manifest = opened.folder / MANIFEST_FILE
+    former = before.serial if before is not None else 0
+    release = Release(
+        former + 1,
+        sha256_file(manifest),
+        manifest.stat().st_size,
+        expires=terms.expires,
+        keys=terms.keys or (before.keys if before is not None else ()),
+        staged=None if terms.share is None else staged(before, opened.manifest.candidates["shards"], terms.share),
+    )
+    if before is not None and terms.serial is None:
+        unsigned = replace(before, signature="", signatures=())
+        if replace(release, serial=former, published=before.published) == unsigned:
+            return unsigned
+    if terms.serial is not None:
+        release = replace(release, serial=check_serial(terms.serial, former))
+    told = release.expires or release.keys or release.staged
+    return replace(release, published=int(time.time())) if told else release
 
 
 def _added(source: Path, sha256: str, target: Path) -> int:
@@ -138,9 +195,9 @@ def _removed(folder: Path, keep: int) -> int:
         for serial in serials[:keep]:
             path = folder / RELEASES / f"{serial}.json"
             release = Release.from_bytes(path.read_bytes(), str(path))
-            content = (folder / name_of(release.manifest)).read_bytes()
-            manifest = Manifest.from_bytes(content, str(path))
-            needed |= {release.manifest, *(entry.sha256 for entry in manifest.files.values())}
+            for digest in (release.manifest, *([release.staged.manifest] if release.staged else [])):
+                manifest = Manifest.from_bytes((folder / name_of(digest)).read_bytes(), str(path))
+                needed |= {digest, *(entry.sha256 for entry in manifest.files.values())}
     except (OSError, FetchError, BundleError):  # what cannot be told to be unneeded stays
         return 0
     removed = 0

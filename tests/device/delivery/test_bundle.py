@@ -114,7 +114,7 @@ def test_manifest_damage(folder: Path) -> None:
     refused(folder, "manifest.json is cut short")
     path.write_text(json.dumps({**table, "format_version": 2}))
     refused(folder, "is of bundle format 2 and this version of pocketrec reads 1: update pocketrec")
-    for change in ({"model_id": "0" * 64}, {"surprise": 1}, {"vocabulary": {}}, {"cut_off": "monday"}):
+    for change in ({"model_id": "0" * 64}, {"mask_seen": 1}, {"vocabulary": {}}, {"cut_off": "monday"}):
         path.write_text(json.dumps({**table, **change}))
         refused(folder, "manifest.json is wrong")
     del table["files"]["recipe.json"]

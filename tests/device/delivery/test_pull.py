@@ -13,62 +13,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from server import Handler, Server, hang_up, random_cuts, serving
+from publishing import QUICK, changed, get, tree
+from server import Handler, Server, hang_up, random_cuts
 
 from pocketrec.cli import main
 from pocketrec.device import Recommender
 from pocketrec.device.base.errors import BundleError, ConfigError, FetchError, PocketRecError, StorageError
 from pocketrec.device.contract.shards import shard_name, shard_of
+from pocketrec.device.delivery.assemble import Limits
 from pocketrec.device.delivery.bundle import open_bundle
 from pocketrec.device.delivery.fetch import Patience
-from pocketrec.device.delivery.pull import Limits, Pulled, pull, rollback
+from pocketrec.device.delivery.pull import pull, rollback
 from pocketrec.device.delivery.release import LATEST, Release, name_of
 from pocketrec.device.delivery.versions import read_current
 from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.release import publish
 from pocketrec.export.bundle.write import write_bundle_files
-
-QUICK = Patience(timeout=5, slowest=0, attempts=4, pause=0)
-
-
-@pytest.fixture(autouse=True)
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Server]:
-    (tmp_path / "www").mkdir()
-    with serving(tmp_path / "www") as server:
-        yield server
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Path:
-    return tmp_path / "device" / "bundle"
-
-
-def get(site: Server, here: Path, **options: object) -> Pulled:
-    options = {"patience": QUICK, **options}
-    return pull(site.url, here, **options)  # type: ignore[arg-type]
-
-
-def changed(folder: Path, name: str) -> Path:
-    """A copy of the bundle with another card: another release, with all large files the same."""
-    copy = folder.with_name(name)
-    shutil.copytree(folder, copy)
-    table = json.loads((copy / "manifest.json").read_bytes())
-    card = f"# {name}\n".encode()
-    (copy / "MODEL_CARD.md").write_bytes(card)
-    table["files"]["MODEL_CARD.md"] = {"bytes": len(card), "sha256": hashlib.sha256(card).hexdigest()}
-    (copy / "manifest.json").write_text(json.dumps(table))
-    return copy
 
 
 def offer(site: Server, table: dict[str, object], serial: int = 1) -> None:
@@ -79,10 +44,6 @@ def offer(site: Server, table: dict[str, object], serial: int = 1) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     (site.root / LATEST).write_bytes(Release(serial, digest, len(content)).to_bytes())
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_what_is_published_arrives_and_only_the_users_own_shard(folder: Path, site: Server, here: Path) -> None:
@@ -142,7 +103,7 @@ def test_users_of_a_shard_ask_for_the_same_whatever_they_did(made: Path, site: S
     get(site, here, users=[one])
     asked, served = list(site.asked), {path.name for path in site.root.rglob("*") if path.is_file()}
     assert {Path(path).name for path in site.paths()} < served
-    assert len(asked) == len(served) - 3, "each file once, but for two shards and the record of the release"
+    assert len(asked) == len(served) - 4, "each file once, but for two shards, record and changelog"
     recommender = Recommender(here, user=one)
     recommender.personalise([(f"item {row}", 1001.0 + row) for row in range(1, 61)])
     recommender.recommend(30)
@@ -605,7 +566,8 @@ def test_damage_on_the_device_is_mended_by_pulling(folder: Path, site: Server, h
     }
     known = json.loads((here / "current.json").read_bytes())
     for damaged in ("{", json.dumps({**known, "users": 5}), json.dumps({**known, "users": [5]})):
-        (here / "current.json").write_text(damaged)
+        for name in ("current.json", "current.copy.json"):
+            (here / name).write_text(damaged)
         with pytest.raises(BundleError, match="is damaged"):
             open_bundle(here)
         with pytest.raises(BundleError, match="is damaged"):
