@@ -44,7 +44,7 @@ TABLE = {
     "device/delivery device/engine device/personal",
     "cloud/rehearsal": f"{_CLOUD_DATA} cloud/fleet cloud/metrics device/contract device/engine device/personal",
     "cloud/evaluation": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/fleet cloud/metrics",
-    "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation",
+    "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation device/contract",
     "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/evaluation cloud/metrics "
     "cloud/training",
     "cloud/report": "cloud/base cloud/config cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base "

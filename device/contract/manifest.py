@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pocketrec.device.base.errors import BundleError
 from pocketrec.device.base.fields import check_plain, whole
+from pocketrec.device.contract.layers import LAYERS_KEY, LayerSpec, specs_of
 from pocketrec.device.contract.names import (
     FORMAT_VERSION,
     ITEMS_FILE,
@@ -49,9 +50,11 @@ class Manifest:
     vocabulary: dict[str, Any]
     """``items``: number N of items; ``sha256`` of items.txt."""
     model: dict[str, Any]
-    """backbone, way, optimizer, window, batch, embedding, hidden, layers, candidates, item_table, loss, negatives."""
+    """backbone, way, optimizer, window, batch, embedding, candidates, item_table, loss, negatives, flop (work of train,
+    embed and infer)."""
     tensors: dict[str, Any]
-    """``trainable``, ``slots`` and ``frozen``: lists of name, shape and dtype."""
+    """``trainable``, ``slots`` and ``frozen``: lists of name, shape and dtype; and ``layers``: what the model is made of
+    (`pocketrec.device.contract.layers`), which bundles from before 28 November 2026 do not have."""
     cut_off: float | int | None = None
     """Time of the log's cut-off: events at or after it are for the device to learn from. None = all are."""
     candidates: dict[str, int] = field(default_factory=lambda: {"shards": 0, "per_user": 0})
@@ -75,6 +78,11 @@ class Manifest:
         """SHA-256 of the trainable tensors' and slots' names, shapes and dtypes; a personal state is bound to it."""
         specs = {kind: self.tensors.get(kind, []) for kind in ("trainable", "slots")}
         return hashlib.sha256(json.dumps(specs, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """What the model is made of; empty where the bundle does not say."""
+        return specs_of(self.model, self.tensors)
 
     def to_bytes(self) -> bytes:
         """The file's content; equal manifests give equal bytes."""
@@ -118,6 +126,8 @@ def _check(manifest: Manifest) -> None:
     tables = ("vocabulary", "model", "tensors", "candidates", "packed", "lean", "versions", "gate")
     if wrong := [name for name in tables if not isinstance(getattr(manifest, name), dict)]:
         raise ValueError(f"{wrong[0]} is no table")
+    if LAYERS_KEY in manifest.tensors:
+        specs_of(manifest.model, manifest.tensors)
     for name in {"embedding", "candidates"} & manifest.model.keys():
         whole(manifest.model[name], 1)
     for name, entry in manifest.files.items():
