@@ -53,8 +53,8 @@ class Manifest:
     """backbone, way, optimizer, window, batch, embedding, candidates, item_table, loss, negatives, flop (work of train,
     embed and infer)."""
     tensors: dict[str, Any]
-    """``trainable``, ``slots`` and ``frozen``: lists of name, shape and dtype; and ``layers``: what the model is made of
-    (`pocketrec.device.contract.layers`), which bundles from before 28 November 2026 do not have."""
+    """``trainable``, ``slots`` and ``frozen``: lists of name, shape and dtype; and ``layers``: what the model is made
+    of (`pocketrec.device.contract.layers`), which bundles from before 28 November 2026 do not have."""
     cut_off: float | int | None = None
     """Time of the log's cut-off: events at or after it are for the device to learn from. None = all are."""
     candidates: dict[str, int] = field(default_factory=lambda: {"shards": 0, "per_user": 0})

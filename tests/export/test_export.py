@@ -235,7 +235,7 @@ def test_a_short_window_is_embedded_after_its_last_event(tmp_path):
     code = ("import sys, numpy as np\nfrom pocketrec.device.engine.model import Model\n"
             "model = Model(sys.argv[1] + '/model.tflite')\n"
             "model.import_weights(dict(np.load(sys.argv[1] + '/trained.npz')))\n"
-            "print(*model.embed(np.array([[3, 7, 9, 0, 0, 0]], np.int32))[0])")  # fmt: skip
+            "print(*model.embed(np.array([[3, 7, 9, 0, 0, 0]], np.int32)))")  # fmt: skip
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     found = np.array(run.stdout.splitlines()[-1].split(), np.float32)
