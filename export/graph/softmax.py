@@ -25,6 +25,9 @@ _CHUNK_LOGITS_EVALUATE = 1 << 17
 _CHUNK_STEPS = 64
 # Terms of the series of artanh; the next one is below 1e-8 for row 1, where y = 1/3, and far less for others.
 _SERIES = 7
+# Scope of scores that are formed for their traces alone, which the converter leaves out or makes one with equal ones. It
+# orders operators by their names, whose numbers would move without a scope, and files would change.
+_ASIDE = "aside"
 # Logit of a negative that is the target itself.
 _EXCLUDED = -1e9
 
@@ -73,14 +76,17 @@ class Softmax:
         sizes = self._sizes(targets.shape[0], _CHUNK_LOGITS)
         losses, by_users = [], []
         own: Gradients = {}
-        for part, places, weight in zip(*self._chunks(users, targets, sizes), tf.split(share, sizes), strict=True):
+        chunks = self._chunks(users, targets, sizes)
+        with tf.name_scope(_ASIDE):
+            weights = tf.split(share, sizes)
+        for part, places, weight in zip(*chunks, weights, strict=True):
             logits, trace = self.ranker.grid(part, catalogue, self.value)
             probabilities = tf.nn.softmax(logits)  # (chunk, N)
             losses.append(-tf.math.log(tf.maximum(tf.gather_nd(probabilities, places), _TINY)))
             gradient, found = self.ranker.grid_backward(trace, probabilities, weight, self.value)
             by_users.append(gradient)
             own = merge(own, found)
-        _, trace = self.ranker.pairs(users, self.table.gather(targets), self.value)
+        trace = self._trace_of_own(users, targets)
         of_target, found = self.ranker.pairs_backward(trace, None, share, self.value)
         own = merge(own, {name: -gradient for name, gradient in found.items()})
         return tf.concat(losses, 0), (tf.concat(by_users, 0) - of_target) * share[:, None], own
@@ -91,11 +97,12 @@ class Softmax:
         logits = self._sampled_logits(users, targets, negatives)  # (n, 1 + S), target first
         own, others = tf.split(tf.nn.softmax(logits), [1, negatives.shape[0]], axis=1)
         loss = -tf.math.log(tf.maximum(own[:, 0], _TINY))
-        # The scores once more, for their traces: the converter makes one of equal ops.
-        _, trace = self._of_negatives(users, negatives)
+        items = self.table.gather(negatives)
+        with tf.name_scope(_ASIDE):
+            _, trace = self.ranker.grid(users, self.ranker.prepared(items, self.value), self.value)
         by_others, of_others = self.ranker.grid_backward(trace, others, share, self.value)
         slopes = own - 1.0
-        _, trace = self.ranker.pairs(users, self.table.gather(targets), self.value)
+        trace = self._trace_of_own(users, targets)
         by_own, of_own = self.ranker.pairs_backward(trace, slopes, share, self.value)
         return loss, (by_others + by_own) * share[:, None], merge(of_others, of_own)
 
@@ -113,9 +120,11 @@ class Softmax:
         for part, places in zip(*self._chunks(users, targets, sizes), strict=True):
             yield self.ranker.grid(part, catalogue, self.value)[0], places
 
-    def _of_negatives(self, users: tf.Tensor, negatives: tf.Tensor) -> tuple[tf.Tensor, Any]:
-        """Scores (n, S) with a trace."""
-        return self.ranker.grid(users, self.ranker.prepared(self.table.gather(negatives), self.value), self.value)
+    def _trace_of_own(self, users: tf.Tensor, targets: tf.Tensor) -> Any:
+        """The ranker's trace of the score of each target with its user."""
+        items = self.table.gather(targets)
+        with tf.name_scope(_ASIDE):
+            return self.ranker.pairs(users, items, self.value)[1]
 
     def _sampled_logits(self, users: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor) -> tf.Tensor:
         """Logits (n, 1 + S), target first.
@@ -125,7 +134,8 @@ class Softmax:
         """
         own, _ = self.ranker.pairs(users, self.table.gather(targets), self.value)  # (n, 1)
         own -= log_probability(tf.maximum(targets, 1))[:, None]
-        others, _ = self._of_negatives(users, negatives)  # (n, S)
+        drawn = self.ranker.prepared(self.table.gather(negatives), self.value)
+        others, _ = self.ranker.grid(users, drawn, self.value)  # (n, S)
         others += -log_probability(negatives)[None, :]  # ADD: with SUB tflite-runtime broadcasts slowly
         hit = tf.cast(tf.equal(targets[:, None], negatives[None, :]), tf.float32)
         return tf.concat([own, others + hit * _EXCLUDED], axis=1)
