@@ -25,8 +25,8 @@ _CHUNK_LOGITS_EVALUATE = 1 << 17
 _CHUNK_STEPS = 64
 # Terms of the series of artanh; the next one is below 1e-8 for row 1, where y = 1/3, and far less for others.
 _SERIES = 7
-# Scope of scores that are formed for their traces alone, which the converter leaves out or makes one with equal ones. It
-# orders operators by their names, whose numbers would move without a scope, and files would change.
+# Scope of scores that are formed for their traces alone, which the converter leaves out or makes one with equal ones.
+# It orders operators by their names, whose numbers would move without a scope, and files would change.
 _ASIDE = "aside"
 # Logit of a negative that is the target itself.
 _EXCLUDED = -1e9
