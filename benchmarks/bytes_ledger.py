@@ -98,7 +98,7 @@ def recalls(
     from pocketrec.cloud.evaluation.scoring import embed_positions, positions
     from pocketrec.export.gate.reference import Reference
 
-    keras_model = Reference(model, table, [], "sgd", weights).model
+    keras_model = Reference(model, table, weights=weights).model
     drop = held is not None and not stand_in
     kept = [held[user][part] if held is not None and drop else part > 0 for user, part in enumerate(tests.items)]
     items = [part[mask] for part, mask in zip(tests.items, kept, strict=True)]
@@ -139,7 +139,7 @@ def _mean(hits: list[Array], counts: list[int], by_user: bool) -> float:
 def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, head: int, limit: int,
            lean: Sequence[int] = (), prune: Sequence[float] = ()) -> list[Any]:  # fmt: skip
     """The rows of the table."""
-    from pocketrec.cloud.backbones import load_model
+    from pocketrec.cloud.backbones import item_embeddings, load_model
     from pocketrec.export.build import build_tflite
     from pocketrec.export.graph.weights import weights_of
 
@@ -149,7 +149,7 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
     tests = load_tests(run, config, limit)
     window = config.model.window
     dense_model = load_model(run / "train" / "model.keras")
-    weights, table = weights_of(dense_model)
+    weights, table = weights_of(dense_model), item_embeddings(dense_model)
     dense = 4 * (table[1:].size + sum(value.size for value in weights.values()))
     base = recalls(dense_model, table, weights, tests, window, head)
     rows: list[dict[str, Any]] = []
@@ -165,7 +165,7 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
     models = [("", dense_model)] + ([("pruned, ", load_model(pruned / "train" / "model.keras"))] if pruned else [])
     models += [(f"cut to {1 - share:.0%}, ", cut(dense_model, share)) for share in prune]
     for name, model in models:
-        weights, table = weights_of(model)
+        weights, table = weights_of(model), item_embeddings(model)
         zeros = np.mean(np.concatenate([v.ravel() for k, v in weights.items() if "gru" in k and "kernel" in k]) == 0)
         for number, (weight_bits, row_bits) in enumerate([(8, 8), *((b, item_bits) for b in bits if b < 8)]):
             export = dataclasses.replace(config.export, weight_bits=weight_bits, item_bits=row_bits, item_table="int8")
@@ -185,7 +185,7 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
                 add(f"{label}, own rows: first install", size + len(made.skeleton), recall, rows=count)
                 add(f"{label}, own rows: update", size, recall, rows=count)
     for head_rows in lean:
-        lean_rows(run, config, dense_model, weights_of(dense_model)[1], tests, head_rows, add)
+        lean_rows(run, config, dense_model, item_embeddings(dense_model), tests, head_rows, add)
     return rows
 
 
@@ -206,7 +206,7 @@ def lean_rows(
     latest = [data.before.of(place)[0][-config.model.window :] for place in data.before.find_all(users)]
     most, ids = config.lean.shard_items, data.vocabulary.ids
     own, _ = lean_shards(users, sets.rows, latest, table, embeddings, ids, shards, most)
-    weights = quantise_weights(weights_of(model)[0], 8)
+    weights = quantise_weights(weights_of(model), 8)
     small = quantise(table.embeddings, 8, axis=1)
     fixed = len(encode({**weights, "rows": small}))
     exact = quantise(_padded(embeddings), 8, axis=1).values

@@ -14,13 +14,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pocketrec.cloud.backbones import backbone
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.fleet.device import DeviceUser, known_positions
 from pocketrec.cloud.metrics.metrics import ranks, reciprocal
 from pocketrec.cloud.rehearsal.trials import POSITIONS, spread
+from pocketrec.cloud.ways.way import apply
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.personal.windows import context, training_windows
-from pocketrec.export.graph.graph import GraphShape, PersonalGraph
+from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
 from pocketrec.export.graph.optimizers import OPTIMIZERS
 from pocketrec.export.tables.quantise import quantise_weights
 from pocketrec.export.tables.table import ItemTable
@@ -115,7 +117,7 @@ class Device(PersonalGraph):
     """The exported graph of the way `partial`, started anywhere.
 
     Args:
-        weights: GRU and FC tensors by name, float32.
+        weights: tensors of the layers by name, float32.
         embeddings: float32 (N + 1, E).
         config: of the run; its export settings shape tensors and table as the file would hold them.
         how: the adaptation.
@@ -126,7 +128,9 @@ class Device(PersonalGraph):
         self.bits, self.ties, self.how = export.weight_bits, config.evaluate.ties, how
         table = ItemTable.quantise(embeddings, export.item_table, export.item_bits)
         shape = GraphShape(export.batch, config.model.window, 1)
-        super().__init__(self.as_shipped(weights), table, "partial", how.optimizer, shape)
+        applied = apply("partial", backbone(config.model.backbone).layers(config.model), export)
+        model = GraphModel(applied.layers, self.as_shipped(weights), applied.trained)
+        super().__init__(model, table, how.optimizer, shape)
         self.rule = _Rule(self.trainable, how)
         self.optimizer, self.items = self.rule, table.embeddings()
         self._step = tf.function(self.train, autograph=False)
@@ -186,4 +190,4 @@ class Device(PersonalGraph):
         return float(self._step(items, targets, tf.constant(rate), tf.constant(0.0))["loss"])
 
     def _embed_all(self, items: tf.Tensor) -> tf.Tensor:
-        return self._forward(items).users[-items.shape[0] :]  # of (T * P, E), time-major
+        return self._forward(items)[0][-items.shape[0] :]  # of (T * P, E), time-major

@@ -234,7 +234,7 @@ def main() -> None:
 def _measure(run: Any, options: argparse.Namespace) -> None:
     import meta_device
 
-    from pocketrec.cloud.backbones import load_model
+    from pocketrec.cloud.backbones import item_embeddings, load_model
     from pocketrec.cloud.data.prepared import load_cloud
     from pocketrec.cloud.fleet.fleet import device_users
     from pocketrec.device.contract.repeats import Repeats
@@ -245,7 +245,8 @@ def _measure(run: Any, options: argparse.Namespace) -> None:
     earliest, later, learn = rehearsal_parts(config, load_cloud(run.folder).before)
     users, _ = device_users(earliest, later, learn, limit=options.users, seed=options.seed)
     how = meta_device.Adaptation(options.optimizer, options.rate, options.passes, options.pull)
-    device = meta_device.Device(*weights_of(load_model(run.folder / "train" / "early.keras")), config, how)
+    early = load_model(run.folder / "train" / "early.keras")
+    device = meta_device.Device(weights_of(early), item_embeddings(early), config, how)
     tasks = [meta_device.task_of(user, config.model.window, config.export.batch) for user in users]
     strength, power, follows = options.bonus
     bonuses = [Repeats()]

@@ -10,18 +10,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from pocketrec.cloud.backbones import ITEM_EMBEDDING, is_tied
+from pocketrec.cloud.backbones import ITEM_EMBEDDING, backbone, is_tied, item_embeddings
 from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.ways.way import apply
 from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.base.files import write_atomic
 from pocketrec.device.contract import names as contract
+from pocketrec.device.contract.layers import LAYERS_KEY, LayerSpec, walk
 from pocketrec.export.file.convert import convert
-from pocketrec.export.graph.graph import GraphShape, PersonalGraph
-from pocketrec.export.graph.weights import pruned_names, weights_of, with_adapters
-from pocketrec.export.layers.adapter import FORMS
+from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
+from pocketrec.export.graph.weights import pruned_names, weights_for, weights_of
 from pocketrec.export.tables.quantise import pack, quantise_weights
 from pocketrec.export.tables.table import ItemTable
 
@@ -36,16 +38,18 @@ class ExportedModel:
 
     Attributes:
         content: bytes of the .tflite file.
-        model: facts for the manifest's ``model`` table (backbone, way, optimizer, window, batch, embedding, hidden,
-            layers, candidates, item_table, loss, negatives).
+        layers: what the model is made of between item embedding and user embedding.
+        model: facts for the manifest's ``model`` table (backbone, way, optimizer, window, batch, embedding, candidates,
+            item_table, loss, negatives, flop).
         tensors: facts for the manifest's ``tensors`` table: trainable, slots and frozen, each a list of
-            ``{"name", "shape", "dtype"}``.
+            ``{"name", "shape", "dtype"}``, and ``layers``, the specs as tables.
         item_embeddings: float32 (N + 1, E), the item table as the file holds it (dequantised).
-        weights: float32, the GRU and FC tensors as the file holds them (dequantised), by name.
+        weights: float32, the layers' tensors as the file holds them (dequantised), by name.
         skeleton, coded: the transport form of `content` (`pocketrec.device.contract.packed`).
     """
 
     content: bytes
+    layers: tuple[LayerSpec, ...]
     model: dict[str, Any]
     tensors: dict[str, list[dict[str, Any]]]
     item_embeddings: Array
@@ -88,34 +92,36 @@ def build_tflite(
         model: the trained model.
         model_config: its shape.
         export_config: item table, batch and loss of the device.
-        way: which tensors the device trains (`pocketrec.export.graph.weights.trainable_names`).
+        way: which tensors the device trains (`pocketrec.cloud.ways`).
         optimizer: sgd, adagrad or adam.
         candidates: items C that one ``infer`` call scores.
 
     Raises:
-        ConfigError: `way` is unknown, or scores have an item table of their own.
+        ConfigError: `way` is unknown, a layer of the backbone is, or scores have an item table of their own.
+        ExportError: the backbone's layers do not fit the model.
     """
     if not is_tied(model):
         raise ConfigError("a device holds one item table: set model.tied = true, or leave the export out")
-    weights, embeddings = weights_of(model)
-    pruned = pruned_names(weights) if export_config.keep_pruned else []
-    weights = with_adapters(weights, way, export_config.adapter)
+    layers = backbone(model_config.backbone).layers(model_config)
+    check_layers(layers, model_config.backbone)
+    applied = apply(way, layers, export_config)
+    weights = weights_for(applied.layers, model)
+    pruned = pruned_names(weights_of(model)) if export_config.keep_pruned else []
     quantised = quantise_weights(weights, export_config.weight_bits)
     weights = {name: tensor.values for name, tensor in quantised.items()}
-    table = ItemTable.quantise(embeddings, export_config.item_table, export_config.item_bits)
+    table = ItemTable.quantise(item_embeddings(model), export_config.item_table, export_config.item_bits)
     sampled = table.items > export_config.full_softmax_limit
     shape = GraphShape(export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0)
-    graph = PersonalGraph(weights, table, way, optimizer, shape, pruned)
+    held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned))
+    graph = PersonalGraph(held, table, optimizer, shape)
     facts = {
         "backbone": model_config.backbone,
         "way": way,
         "optimizer": optimizer,
-        "adapter": export_config.adapter if way in FORMS else 0,
+        "adapter": export_config.adapter if any(layer.kind == "adapter" for layer in walk(applied.layers)) else 0,
         "window": shape.window,
         "batch": shape.batch,
         "embedding": model_config.embedding,
-        "hidden": model_config.hidden,
-        "layers": model_config.layers,
         "candidates": candidates,
         "items": table.items,
         "item_table": export_config.item_table,
@@ -124,16 +130,18 @@ def build_tflite(
         "loss": contract.SAMPLED_SOFTMAX if sampled else contract.FULL_SOFTMAX,
         "negatives": shape.negatives,
         "pruned": pruned,
+        "flop": graph.flop(),
     }
     frozen = {name: value for name, value in weights.items() if name not in graph.trainable}
     tensors = {
         "trainable": _specs({name: value.numpy() for name, value in graph.trainable.items()}),
         "slots": _specs({name: value.numpy() for name, value in graph.optimizer.slots.items()}),
         "frozen": [*_specs(frozen), *_specs({ITEM_EMBEDDING: table.rows})],
+        LAYERS_KEY: [layer.to_dict() for layer in applied.layers],
     }
     content = convert(graph)
     packed = pack(content, {**quantised, ITEM_EMBEDDING: table.quantised()})
-    return ExportedModel(content, facts, tensors, table.embeddings(), weights, *packed)
+    return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed)
 
 
 def _specs(arrays: dict[str, Array]) -> list[dict[str, Any]]:

@@ -32,32 +32,35 @@ TABLE = {
     "device/cli": "device device/base device/bench device/delivery device/engine device/personal device/state "
     "device/store",
     "cloud": "",
-    "cloud/config": "device/base",
+    "cloud/config": "device/base device/contract",
     "cloud/base": "cloud/config device/base",
     "cloud/metrics": "device/base",
     "cloud/data": "cloud/base cloud/config device/base device/contract",
-    "cloud/backbones": "cloud/config device/base",
+    "cloud/backbones": "cloud/config device/base device/contract",
+    "cloud/ways": "cloud/config device/base device/contract",
     "cloud/baselines": "cloud/config cloud/data",
     "cloud/candidates": _CLOUD_DATA,
     "cloud/fleet": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/metrics device/bench device/contract "
     "device/delivery device/engine device/personal",
     "cloud/rehearsal": f"{_CLOUD_DATA} cloud/fleet cloud/metrics device/contract device/engine device/personal",
     "cloud/evaluation": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/fleet cloud/metrics",
-    "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation",
+    "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation device/contract",
     "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/evaluation cloud/metrics "
     "cloud/training",
-    "cloud/report": "cloud/base cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base device/bench",
+    "cloud/report": "cloud/base cloud/config cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base "
+    "device/bench",
     "cloud/audit": "cloud/base cloud/config cloud/data cloud/metrics cloud/report device/base",
     "cloud/federated": "",
     "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/metrics cloud/report",
     "cloud/spark": "cloud/candidates cloud/config cloud/data device/base",
-    "export/layers": "device/base",
+    "export/layers": "cloud/config device/base device/contract",
+    "export/rankers": "device/base export/layers",
     "export/tables": "cloud/backbones cloud/config device/base device/contract",
-    "export/graph": "cloud/backbones cloud/config device/base device/contract export/layers export/tables",
+    "export/graph": "cloud/backbones device/base device/contract export/layers export/rankers export/tables",
     "export/file": "device/base export/graph",
-    "export": "cloud/backbones cloud/config device/base device/contract export/file export/graph export/layers "
+    "export": "cloud/backbones cloud/config cloud/ways device/base device/contract export/file export/graph "
     "export/tables",
-    "export/gate": "cloud/backbones device/base device/contract device/engine device/personal export",
+    "export/gate": "cloud/backbones device/base device/contract device/engine device/personal export export/rankers",
     "export/bundle": "device/base device/contract device/delivery",
     "pocketrec/machines": "cloud/data device device/base device/bench device/contract device/delivery",
     "pocketrec/stages": f"{_CLOUD_DATA} cloud/audit cloud/backbones cloud/baselines cloud/candidates cloud/evaluation "

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.contract.layers import LayerSpec
 
 #: Names of layers that the exporter relies on.
 ITEM_EMBEDDING: Final = "item_embedding"
@@ -26,7 +27,12 @@ class Backbone(Protocol):
     [B, T, E]; position t sees items 0..t of its row only; a padded position repeats the embedding of the last item.
     """
 
-    name: str
+    def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
+        """What the model is made of between item embedding and user embedding, for exporter, ways and reports.
+
+        The tensors are named ``<keras layer>_<variable>``; all weights of the Keras model but item tables are there.
+        """
+        ...
 
     def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
         """A new model over `items` items; equal seeds give equal weights. Touches no global random state."""

@@ -18,12 +18,17 @@ from pocketrec.cloud.backbones.backbone import (
 from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.backbones.gru_start import start_by_copying
 from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.contract.layers import HEAD, LayerSpec, dense_spec, gru_spec
 
 
 class GruBackbone:
     """``item_embedding`` -> ``gru_1`` .. ``gru_n`` -> ``fc``; layer names are a contract with the exporter."""
 
-    name = "gru"
+    def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
+        """See `Backbone.layers`."""
+        sizes = [config.embedding, *[config.hidden] * (config.layers - 1)]
+        body = [gru_spec(f"gru_{place}", size, config.hidden) for place, size in enumerate(sizes, 1)]
+        return *body, dense_spec(FC, config.hidden, config.embedding, HEAD)
 
     def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
         """See `Backbone.build`."""

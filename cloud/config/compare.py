@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pocketrec.cloud.config.checks import one_of, rate, require
+from pocketrec.cloud.config.checks import known, one_of, rate, require
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
 
 
@@ -13,7 +13,7 @@ class CompareConfig:
     """Ways to personalise side by side (`pocketrec compare`), each with the recipe of a rehearsal of its own. Its grid
     is that of [rehearse] but for ways, optimisers and rates. Shapes no run."""
 
-    ways: list[str] = field(default_factory=lambda: list(WAYS))
+    ways: list[str] = field(default_factory=lambda: list(WAYS.own))
     """Ways to personalise."""
     optimizers: list[str] = field(default_factory=lambda: list(DEVICE_OPTIMIZERS))
     """Device optimisers, each with every way."""
@@ -25,7 +25,7 @@ class CompareConfig:
     def __post_init__(self) -> None:
         require(bool(self.ways and self.optimizers), "compare", "ways and optimizers must not be empty")
         for way in self.ways:
-            one_of(way, WAYS, "compare", "ways")
+            known(way, WAYS, "compare", "ways")
         for optimizer in self.optimizers:
             one_of(optimizer, DEVICE_OPTIMIZERS, "compare", "optimizers")
             rates = self.learning_rates.get(optimizer, [])

@@ -16,7 +16,7 @@ class ExportConfig:
     item_bits: int = 8
     """Bits of an entry of an int8 item table, 2 to 8: fewer take less to send, and no less memory."""
     weight_bits: int = 8
-    """Bits of an entry of the GRU and FC kernels, 2 to 8 (one scale for each output), or 32 = float32. The device
+    """Bits of an entry of the layers' kernels, 2 to 8 (one scale for each output), or 32 = float32. The device
     computes in float32 with what they stand for; fewer take less to send."""
     keep_pruned: bool = True
     """Weights that pruning made zero stay zero in the devices' training; off: training fills them again."""

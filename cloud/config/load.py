@@ -12,6 +12,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from pocketrec.cloud.config.layers import check_backbone
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import ConfigError
 
@@ -54,7 +55,9 @@ def config_from_dict(tables: dict[str, Any]) -> RunConfig:
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type or range.
     """
-    return build_config(RunConfig, tables)
+    config = build_config(RunConfig, tables)
+    check_backbone(config)
+    return config
 
 
 def build_config(cls: type[_Config], tables: dict[str, Any]) -> _Config:

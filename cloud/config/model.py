@@ -1,14 +1,23 @@
-"""Table ``[model]``: the shape of the next-item model."""
+"""Table ``[model]``: the shape of the next-item model; and the table of backbones."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from pocketrec.cloud.config.checks import at_least, one_of, require
+from pocketrec.cloud.config.checks import at_least, known, one_of, require
+from pocketrec.device.base.choices import Choice, Table
 
-#: Names that a configuration may hold; a test compares them with what is there.
-BACKBONES: Final = ("gru",)
+BACKBONES: Final = Table(
+    "model.backbone",
+    {
+        "gru": Choice(
+            "pocketrec.cloud.backbones.gru:GruBackbone",
+            "GRU layers, then a linear layer (DeepRec; Han et al., WWW 2021)",
+        ),
+    },
+    "pocketrec.backbones",
+)
 
 
 @dataclass(frozen=True)
@@ -46,7 +55,7 @@ class ModelConfig:
     them (`pocketrec.cloud.backbones.gru_start`), for logs on which people repeat themselves."""
 
     def __post_init__(self) -> None:
-        one_of(self.backbone, BACKBONES, "model", "backbone")
+        known(self.backbone, BACKBONES, "model", "backbone")
         one_of(self.implementation, ("auto", "unrolled", "keras"), "model", "implementation")
         at_least(1, self, "model", "embedding", "hidden", "layers", "window")
         for name in ("dropout", "hidden_dropout"):

@@ -1,14 +1,24 @@
-"""Table ``[personalise]``: naive fine-tuning, and the recipe where there is no rehearsal."""
+"""Table ``[personalise]``: naive fine-tuning, and the recipe where there is no rehearsal; and the table of ways."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from pocketrec.cloud.config.checks import at_least, one_of, rate, require
+from pocketrec.cloud.config.checks import at_least, known, one_of, rate, require
+from pocketrec.device.base.choices import Choice, Table
 
-#: Names that a configuration may hold; a test compares them with what is there.
-WAYS: Final = ("partial", "head", "whole", "patch", "patch_parallel")
+WAYS: Final = Table(
+    "way",
+    {
+        "partial": Choice("pocketrec.cloud.ways.parts:Partial", "last layer of the body, and the head: GRU and FC"),
+        "head": Choice("pocketrec.cloud.ways.parts:Head", "the last layer alone, such as FC"),
+        "whole": Choice("pocketrec.cloud.ways.parts:Whole", "all but the item table"),
+        "patch": Choice("pocketrec.cloud.ways.patch:Serial", "adapters after frozen layers"),
+        "patch_parallel": Choice("pocketrec.cloud.ways.patch:Parallel", "adapters beside frozen layers"),
+    },
+    "pocketrec.ways",
+)
 DEVICE_OPTIMIZERS: Final = ("sgd", "adagrad", "adam")
 
 
@@ -31,7 +41,7 @@ class PersonaliseConfig:
     """With fewer events to learn from, the global model is left alone."""
 
     def __post_init__(self) -> None:
-        one_of(self.way, WAYS, "personalise", "way")
+        known(self.way, WAYS, "personalise", "way")
         one_of(self.optimizer, DEVICE_OPTIMIZERS, "personalise", "optimizer")
         require(rate(self.learning_rate), "personalise", "learning_rate must be above 0 and finite")
         at_least(1, self, "personalise", "passes")

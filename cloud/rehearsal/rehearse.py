@@ -47,14 +47,16 @@ RECIPE_FILE: Final = "recipe.json"
 REHEARSAL_FILE: Final = "rehearsal.json"
 #: Recipes that go from the screening into the dress rehearsal.
 FINALISTS: Final = 4
-#: How gentle a way is, the gentlest first.
 _TIMED_POWER: Final = 0.5  # of the events since, where the bonus for repeats looks at times
-_WAYS: Final = ("head", "patch", "patch_parallel", "partial", "whole")
 
 
-def grid(config: RehearseConfig, mask_seen: bool = False, clock: bool = False) -> list[Trial]:
+def grid(
+    config: RehearseConfig, mask_seen: bool = False, clock: bool = False, sizes: Mapping[str, int] | None = None
+) -> list[Trial]:
     """Every recipe of the configuration, the gentlest first (way, then rate times passes, then the stronger pull).
 
+    A way is the gentler the fewer numbers it trains (`sizes`, by way; of equals the first that the configuration
+    names).
     With a bonus for repeats a recipe may do without training; where seen items are masked (`mask_seen`) there is none.
     Only where the log's times are those of a device's `clock` may the bonus look at them.
     """
@@ -67,10 +69,11 @@ def grid(config: RehearseConfig, mask_seen: bool = False, clock: bool = False) -
         form.times(strength) if strength and not mask_seen else Repeats()
         for strength, form in itertools.product(config.repeats, forms)
     }
-    place = {way: index for index, way in enumerate(_WAYS)}
+    ordered = sorted(config.ways, key=lambda way: (sizes or {}).get(way, 0))
+    place = {way: index for index, way in enumerate(ordered)}
     trainings = list(
         itertools.product(
-            sorted(config.ways, key=lambda way: place.get(way, len(_WAYS))),
+            ordered,
             config.optimizers,
             config.learning_rates,
             config.proximals,
@@ -84,7 +87,7 @@ def grid(config: RehearseConfig, mask_seen: bool = False, clock: bool = False) -
         trials,
         key=lambda t: (
             t.passes > 0,
-            place.get(t.way, len(_WAYS)),
+            place[t.way],
             t.learning_rate * t.passes,
             -t.proximal,
             t.optimizer,
@@ -137,7 +140,9 @@ def rehearse(
         PocketRecError: a model cannot be used, or a process died.
         StorageError: a file cannot be written.
     """
-    trials = grid(config, evaluate.mask_seen, in_unix_seconds(earliest)) if trials is None else trials
+    if trials is None:
+        sizes = {way: variant.trained for (way, _), variant in variants.items()}
+        trials = grid(config, evaluate.mask_seen, in_unix_seconds(earliest), sizes)
     missing = sorted({(t.way, t.optimizer) for t in trials} - set(variants))
     if missing:
         raise ConfigError(f"rehearsal has no model for {missing[0][0]} with {missing[0][1]}: export it first")

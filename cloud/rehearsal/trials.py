@@ -39,6 +39,8 @@ class Variant:
     """The .tflite file of the model that has seen nothing at or after the earlier cut."""
     item_embeddings: Path
     """[N+1, E] float32 .npy: the item table as it is in the file."""
+    trained: int = 0
+    """Numbers that the way trains: the fewer, the gentler it is."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     model = settings.get("model", {})
     personal = metrics["protocol"]["personal"]
     sizes = metrics.get("bytes", {})
-    shape = f"E {model['embedding']}, H {model['hidden']}, T {model['window']}" if model else ""
+    shape = f"{model['backbone']}, E {model['embedding']}, T {model['window']}" if model else ""
     ceiling = metrics.get("ceiling")
     k = metrics.get("candidates", {}).get("k")
     events = data.get("events_before"), data.get("events_after")

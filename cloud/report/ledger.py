@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from pocketrec.cloud.config.personalise import WAYS
 from pocketrec.cloud.metrics.metrics import HEADLINE
 from pocketrec.cloud.report import page, svg
 from pocketrec.cloud.report.style import STYLE
@@ -203,5 +204,5 @@ def _name(row: Table) -> str:
 
 
 def _kind(row: Table) -> str:
-    kinds = {"partial": "personal", "patch": "global", "patch_parallel": "global", "head": "naive"}
-    return kinds.get(row["way"], "other")
+    """The colour of a way; that of a ledger of then may be no longer installed."""
+    return str(WAYS.load(row["way"]).colour) if row["way"] in WAYS else "other"

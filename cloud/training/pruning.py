@@ -1,20 +1,20 @@
-"""Automated gradual pruning (Zhu and Gupta 2017): the smallest weights of the GRU kernels become zero, a few at a time.
+"""Automated gradual pruning (Zhu and Gupta 2017): the smallest weights of kernels become zero, a few at a time.
 
 Sparsity follows s_f + (s_i - s_f) (1 - t)^3 between two points of the training; after every step the weights that are
 pruned are put back to zero, so that they are exactly zero in the end and the mask is where the saved weights are not.
-`Pruner` serves the training graph; `PruningCallback` does the same in ``model.fit``. This module knows nothing about
-files or losses.
+`Pruner` serves the training graph. This module knows nothing about files or losses.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import keras
 import tensorflow as tf
 
 from pocketrec.cloud.backbones import FC
 from pocketrec.cloud.config.training import PruneConfig
+from pocketrec.device.contract.layers import HEAD, LayerSpec, walk
 
 
 def sparsity(config: PruneConfig, done: float) -> float:
@@ -35,15 +35,23 @@ def is_due(config: PruneConfig, step: int, done: float) -> bool:
     return done >= config.begin and step % config.every == 0
 
 
-def pruned_tensors(model: keras.Model, config: PruneConfig) -> list[tf.Variable]:
-    """The tensors that `PruneConfig.tensors` names, lowest layer first."""
-    found = []
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.GRU):
-            found += [getattr(layer.cell, name) for name in ("kernel", "recurrent_kernel") if name in config.tensors]
-        elif layer.name == FC and FC in config.tensors:
-            found.append(layer.kernel)
-    return [variable.value for variable in found]
+def pruned_tensors(model: keras.Model, layers: Iterable[LayerSpec], config: PruneConfig) -> list[tf.Variable]:
+    """The tensors that `PruneConfig.tensors` names, lowest layer first.
+
+    Args:
+        model: the next-item model.
+        layers: what it is made of (`Backbone.layers`).
+        config: ``fc`` names the kernel of the head, ``kernel`` and ``recurrent_kernel`` those of all other layers.
+    """
+    variables = {f"{layer.name}_{variable.name}": variable for layer in model.layers for variable in layer.weights}
+    wanted = {
+        tensor.name: None
+        for layer in walk(layers)
+        for tensor in layer.tensors
+        if ((FC if layer.role == HEAD else tensor.name.removeprefix(f"{layer.name}_")) in config.tensors)
+        and tensor.name.endswith("kernel")
+    }
+    return [variables[name].value for name in wanted]
 
 
 class Pruner:
@@ -84,31 +92,3 @@ class Pruner:
             if share >= 0:
                 self.update(share)
             self.apply()
-
-
-class PruningCallback(keras.callbacks.Callback):
-    """Prunes a model in ``model.fit(..., callbacks=[PruningCallback(config)])``, where the number of steps is known.
-
-    Args:
-        config: schedule and tensors; `enabled` is not looked at.
-    """
-
-    def __init__(self, config: PruneConfig) -> None:
-        super().__init__()
-        self.config = config
-        self.step = 0
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        """Find the tensors."""
-        self.pruner, self.step = Pruner(pruned_tensors(self.model, self.config)), 0
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Prune after the step."""
-        done = self.step / (self.params["epochs"] * self.params["steps"])
-        due = is_due(self.config, self.step, done)
-        self.pruner.after_step(tf.constant(sparsity(self.config, done) if due else -1.0))
-        self.step += 1
-
-    def on_train_end(self, logs: Any = None) -> None:
-        """The last share is reached whatever `every` is."""
-        self.pruner.after_step(tf.constant(self.config.final))

@@ -154,9 +154,11 @@ class _Trainer:
         if workers.count > 1 and (objective.in_batch or config.batching == "sessions"):
             raise ConfigError("several workers share no negatives of a batch and no sessions: set train.loss to "
                               "full_softmax or sampled_softmax, and train.batching to windows")  # fmt: skip
-        self.pruner = Pruner(pruned_tensors(self.model, prune) if prune.enabled else [])
+        made = backbone(model_config.backbone)
+        layers = made.layers(model_config)
+        self.pruner = Pruner(pruned_tensors(self.model, layers, prune) if prune.enabled else [])
         self.steps = TrainSteps(
-            backbone(model_config.backbone), self.model, model_config, config, objective, seed, self.pruner, workers
+            made, self.model, model_config, config, objective, seed, self.pruner, workers
         )
 
     def run(self) -> Trained:

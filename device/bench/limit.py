@@ -1,7 +1,9 @@
 """The arithmetic limit of a call: its multiplications and additions at the rate of this core's matrix product.
 
-Only matrix products count, two operations (FLOP) for each multiply-add. With B windows of T steps, item embeddings
-of E, GRU layers l with I_l inputs and H units (I_1 = E, else H), and M items in the loss (all, or the negatives):
+Only matrix products count, two operations (FLOP) for each multiply-add. The exporter, which knows the layers, writes
+the numbers into the manifest (``flop``). Bundles from before it did so have GRUs: with B windows of T steps, item
+embeddings of E, layers l with I_l inputs and H units (I_1 = E, else H), and M items in the loss (all, or the
+negatives):
 
     forward pass                 F(n)  = n sum_l 6 H (I_l + H) + 2 n H E        for n = B T steps
     train step   F(BT) + 4 BT E M (logits, and their gradient by the user embeddings)
@@ -29,6 +31,7 @@ from pocketrec.device.base import documents
 #: Size n of the n x n x n product, float32: large enough to run at full rate, small enough for a board.
 SGEMM_SIZE: Final = 512
 _REPEATS: Final = 30
+_KINDS: Final = ("train", "embed", "infer")
 
 _SGEMM: Final = """
 import json, sys, time
@@ -45,15 +48,19 @@ print(json.dumps(2 * n**3 / float(np.median(times[3:])) / 1e9))
 
 
 def flop(model: Mapping[str, Any], trainable: Iterable[str]) -> dict[str, int] | None:
-    """FLOP of a train step, of embed and of infer, by the formulas above.
+    """FLOP of a train step, of embed and of infer: those that the manifest tells, else by the formulas above.
 
     Args:
         model: facts of the manifest's ``model`` table.
         trainable: names of the trained tensors, such as ``gru_2_kernel``.
 
     Returns:
-        By kind; None where the model is not one that the formulas describe.
+        By kind; None where the manifest does not tell and the model is not one that the formulas describe.
     """
+    if "flop" in model:
+        told = model["flop"]
+        good = isinstance(told, Mapping) and all(type(told.get(kind)) is int and told[kind] > 0 for kind in _KINDS)
+        return {kind: told[kind] for kind in _KINDS} if good else None
     names = set(trainable)
     try:
         batch, window, embedding, hidden, layers = (

@@ -11,6 +11,7 @@ from pocketrec.device.base import documents
 from pocketrec.device.base.digest import digest, sha256_of
 from pocketrec.device.base.errors import BundleError
 from pocketrec.device.base.fields import AtLeast, AtMost, Finite, Matches, build, take
+from pocketrec.device.contract.layers import LAYERS_KEY, LayerSpec, specs_of
 from pocketrec.device.contract.names import (
     FORMAT_VERSION,
     INNER_PRODUCT,
@@ -54,9 +55,11 @@ class Manifest:
     vocabulary: dict[str, Any]
     """``items``: number N of items; ``sha256`` of items.txt."""
     model: dict[str, Any]
-    """backbone, way, optimizer, window, batch, embedding, hidden, layers, candidates, item_table, loss, negatives."""
+    """backbone, way, optimizer, window, batch, embedding, candidates, item_table, loss, negatives, flop (work of train,
+    embed and infer)."""
     tensors: dict[str, Any]
-    """``trainable``, ``slots`` and ``frozen``: lists of name, shape and dtype."""
+    """``trainable``, ``slots`` and ``frozen``: lists of name, shape and dtype; and ``layers``: what the model is made
+    of (`pocketrec.device.contract.layers`), which bundles from before 28 November 2026 do not have."""
     cut_off: Annotated[float | int | None, Finite()] = None
     """Time of the log's cut-off: events at or after it are for the device to learn from. None = all are."""
     candidates: dict[str, int] = field(default_factory=lambda: {"shards": 0, "per_user": 0})
@@ -82,6 +85,11 @@ class Manifest:
         """SHA-256 of the trainable tensors' and slots' names, shapes and dtypes; a personal state is bound to it."""
         specs = {kind: self.tensors.get(kind, []) for kind in ("trainable", "slots")}
         return digest(specs)
+
+    @property
+    def layers(self) -> tuple[LayerSpec, ...]:
+        """What the model is made of; empty where the bundle does not say."""
+        return specs_of(self.model, self.tensors)
 
     def to_bytes(self) -> bytes:
         """The file's content; equal manifests give equal bytes."""
@@ -123,6 +131,8 @@ class Manifest:
 
 
 def _check(manifest: Manifest) -> None:
+    if LAYERS_KEY in manifest.tensors:
+        specs_of(manifest.model, manifest.tensors)
     for name in ("embedding", "candidates"):
         if name in manifest.model:
             take(_Positive, manifest.model[name], f"model.{name}")

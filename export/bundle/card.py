@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pocketrec.device.base import documents
+from pocketrec.device.contract.layers import BODY, LayerSpec, specs_of, walk
 
 
 def model_card(
@@ -28,14 +29,17 @@ def model_card(
         size: bytes of model.tflite.
     """
     model = facts["model"]
+    layers = specs_of(model, facts["tensors"])
+    body = [layer for layer in layers if layer.role == BODY]
     source = config["data"]["path"] or config["data"]["set"]
     parts = [
-        f"# Next-item model, {model['layers']}-layer {model['backbone'].upper()}",
+        f"# Next-item model, {len(body)}-layer {model['backbone'].upper()}",
         f"Trained on the log `{source}` (column `{config['data']['item']}` as item), "
         f"split by `{config['split']['kind']}`. Nothing at or after the cut-off was seen in training, in the "
         "vocabulary, in the candidate sets, or in the rehearsal.",
         _table("Data", {key: value for key, value in summary.items() if isinstance(value, int | float | str)}),
         _table("Model", {**model, "bytes": size}),
+        _layers(layers),
         "## Personal training\n\n" + _recipe(recipe, facts["tensors"]),
         _quality(metrics),
         _table("Checked by the export gate", {
@@ -54,6 +58,17 @@ def model_card(
         "seasons.\n- The file holds no user's events, but weights and candidate sets were learned from them.",
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _layers(layers: Iterable[LayerSpec]) -> str:
+    """A row for each layer that has tensors."""
+    rows = [
+        f"| {layer.name} | {layer.kind} | {layer.inputs} | {layer.outputs} | {sum(t.size for t in layer.tensors):,} |"
+        for layer in walk(layers)
+        if layer.tensors
+    ]
+    head = ["## Layers", "", "| layer | kind | inputs | outputs | numbers |", "| --- | --- | --- | --- | --- |"]
+    return "\n".join([*head, *rows]) if rows else ""
 
 
 def _table(title: str, values: Mapping[str, Any]) -> str:

@@ -22,14 +22,14 @@ from pocketrec.device.contract import names as contract
 from pocketrec.device.engine.runtime import find_runtimes
 from pocketrec.device.personal.windows import log_uniform
 from pocketrec.export.build import ExportedModel
-from pocketrec.export.gate.reference import Reference
+from pocketrec.export.gate.reference import Personal, Reference
 
 #: Largest difference of a score or an embedding from Keras with the same item table.
 SCORE_BOUND = 1e-4
 #: Largest difference of a score that the item table's bits make, as a share of the user's range of scores, with 8 bits;
 #: twice as much for each bit less.
 TABLE_BOUND = 0.02
-#: The same for all bits, those of GRU and FC weights too, as a root mean square: errors of recurrent weights add up
+#: The same for all bits, those of the layers' weights too, as a root mean square: errors of recurrent weights add up
 #: over the window's steps, and the largest of many is no steady measure.
 BITS_BOUND = 0.02
 #: Largest relative difference of a train step's loss from Keras' over `STEPS` steps.
@@ -160,12 +160,10 @@ def _expected(exported: ExportedModel, model: keras.Model, inputs: dict[str, Arr
     trainable = [spec["name"] for spec in exported.tensors["trainable"]]
     facts = exported.model
 
-    def reference(table: Array, trained: list[str]) -> Reference:
-        return Reference(model, table, trained, facts["optimizer"], exported.weights, facts["pruned"], facts["way"],
-                         facts["adapter"])  # fmt: skip
-
-    exact, float_table = reference(exported.item_embeddings, trainable), reference(_float_table(model), [])
-    keras_own = Reference(model, _float_table(model), [], facts["optimizer"])  # no adapters: an untrained one is none
+    personal = Personal(trainable, facts["optimizer"], facts["pruned"])
+    exact = Reference(model, exported.item_embeddings, personal, exported.weights, exported.layers)
+    float_table = Reference(model, _float_table(model), None, exported.weights, exported.layers)
+    keras_own = Reference(model, _float_table(model))  # no adapters: an untrained one is none
     negatives = list(inputs["negatives"]) if facts["negatives"] else [None] * STEPS
     items, targets = inputs["items"], inputs["targets"]
     untrained = {

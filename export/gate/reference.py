@@ -1,19 +1,37 @@
 """What the exported file should compute, by an independent route: Keras layers and a gradient tape.
 
-Nothing of `pocketrec.export.graph.graph` is used here, so an error there cannot hide. Only the item table differs from
-the trained model: the reference can hold the table as the file does (dequantised), so that what remains is rounding.
+Nothing of `pocketrec.export.graph` and of the layers is used here, so an error there cannot hide. Only the item table
+differs from the trained model: the reference can hold the table as the file does (dequantised), so that what remains is
+rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones import FC, ITEM_EMBEDDING
+from pocketrec.cloud.backbones import ITEM_EMBEDDING
 from pocketrec.device.base.array import Array
+from pocketrec.device.contract.layers import LayerSpec, walk
+from pocketrec.export.rankers.inner_product import InnerProduct
+from pocketrec.export.rankers.ranker import GraphRanker
+
+
+@dataclass(frozen=True)
+class Personal:
+    """What is personal about a reference."""
+
+    trained: Sequence[str] = ()
+    """Names of the tensors that train, such as ``gru_2_kernel``."""
+    optimizer: str = "sgd"
+    """sgd, adagrad (accumulator from 0) or adam, otherwise with Keras' defaults."""
+    pruned: Sequence[str] = ()
+    """Tensors whose zeros stay zero in training."""
 
 
 class Reference:
@@ -22,38 +40,36 @@ class Reference:
     Args:
         model: maps items int32 [B, T] to user embeddings float32 [B, T, E].
         table: item embeddings to use, float32 (N + 1, E).
-        trainable: names of the tensors that train, such as ``gru_2_kernel``.
-        optimizer: sgd, adagrad (accumulator from 0) or adam, otherwise with Keras' defaults.
-        weights: GRU and FC tensors to use, by name; None = the model's own.
-        pruned: tensors whose zeros stay zero in training.
-        way: as it was exported; a patch puts adapters beside the layers.
-        adapter: width of their bottleneck.
+        personal: what trains, and how.
+        weights: tensors to use, by name; None = the model's own.
+        layers: layers on the device; where some are wrapped in adapters, the copy has those too.
+        ranker: scores; None = the inner product. Only its plain forms are used.
     """
 
     def __init__(
         self,
         model: keras.Model,
         table: Array,
-        trainable: list[str],
-        optimizer: str,
+        personal: Personal | None = None,
         weights: Mapping[str, Array] | None = None,
-        pruned: Sequence[str] = (),
-        way: str = "partial",
-        adapter: int = 0,
+        layers: Sequence[LayerSpec] = (),
+        ranker: GraphRanker | None = None,
     ) -> None:
+        personal = personal or Personal()
         self.model = keras.models.clone_model(model)
         self.model.set_weights(model.get_weights())
         self.model.get_layer(ITEM_EMBEDDING).set_weights([table])
-        if adapter:
-            self.model = _with_adapters(self.model, way == "patch", adapter)
+        self.model = _with_adapters(self.model, layers)
+        self.ranker = ranker or InnerProduct()
         self.table = tf.constant(table)
         named = {f"{layer.name}_{variable.name}": variable for layer in self.model.layers for variable in layer.weights}
         for name, value in (weights or {}).items():
             named[name].assign(value)
-        self.named = {name: named[name] for name in trainable}
+        self.own = {name: tf.constant(value) for name, value in (weights or {}).items()}
+        self.named = {name: named[name] for name in personal.trained}
         self.trainable = list(self.named.values())
         self.kept = [
-            tf.constant((variable.numpy() != 0) | (name not in pruned), tf.float32)
+            tf.constant((variable.numpy() != 0) | (name not in personal.pruned), tf.float32)
             for name, variable in self.named.items()
         ]
         self.origin = [tf.constant(variable.numpy()) for variable in self.trainable]
@@ -61,22 +77,28 @@ class Reference:
             "sgd": lambda: keras.optimizers.SGD(),
             "adagrad": lambda: keras.optimizers.Adagrad(initial_accumulator_value=0.0),
             "adam": lambda: keras.optimizers.Adam(),
-        }[optimizer]()
+        }[personal.optimizer]()
         self.optimizer.build(self.trainable)
         self._step = tf.function(self._train, reduce_retracing=True)
+
+    def _value(self, name: str) -> tf.Tensor:
+        """A tensor as it is now, for rankers with tensors of their own."""
+        return self.named[name].value if name in self.named else self.own[name]
 
     def values(self) -> dict[str, Array]:
         """The trained tensors as they are now, by name."""
         return {name: variable.numpy() for name, variable in self.named.items()}
 
     def embed(self, contexts: Array) -> Array:
-        """User embeddings float32 [M, E] after the events of each of M contexts, int32 [M, T], right-padded."""
-        embeddings: Array = np.asarray(self.model(contexts, training=False))[:, -1]
+        """User embeddings float32 [M, E] after the last event of each of M contexts, int32 [M, T], right-padded."""
+        last = np.maximum((contexts > 0).sum(axis=1) - 1, 0)
+        embeddings: Array = np.asarray(self.model(contexts, training=False))[np.arange(len(contexts)), last]
         return embeddings
 
     def score(self, contexts: Array, candidates: Array) -> Array:
         """Scores float32 [M, C] of candidate rows int32 [C]."""
-        scores: Array = self.embed(contexts) @ self.table.numpy()[candidates].T
+        items = tf.gather(self.table, candidates)
+        scores: Array = self.ranker.plain_grid(tf.constant(self.embed(contexts)), items, self._value).numpy()
         return scores
 
     def losses(self, items: Array, targets: Array, negatives: Array | None = None) -> Array:
@@ -86,7 +108,8 @@ class Reference:
 
     def ranks(self, items: Array, targets: Array) -> Array:
         """Rank of every target in the full catalogue, float32 [B, T]; ties count against it, 0 where not counted."""
-        logits = np.asarray(self.model(items, training=False)) @ self.table.numpy()[1:].T  # (B, T, N)
+        users = self.model(items, training=False)  # (B, T, E)
+        logits = self.ranker.plain_grid(users, self.table[1:], self._value).numpy()  # (B, T, N)
         own = np.take_along_axis(logits, np.maximum(targets - 1, 0)[..., None], axis=-1)
         ranks: Array = (logits >= own).sum(-1) * (targets > 0).astype(np.float32)
         return ranks
@@ -122,7 +145,7 @@ class Reference:
     def _losses(self, items: tf.Tensor, targets: tf.Tensor, negatives: Array | None) -> tf.Tensor:
         users = self.model(items, training=False)  # (B, T, E)
         if negatives is None:
-            logits = tf.einsum("bte,ne->btn", users, self.table[1:])
+            logits = self.ranker.plain_grid(users, self.table[1:], self._value)  # (B, T, N)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets - 1, 0), logits)
         else:
             losses = self._sampled(users, targets, tf.convert_to_tensor(negatives))
@@ -136,21 +159,29 @@ class Reference:
             row = tf.cast(tf.maximum(rows, 1), tf.float64)
             return tf.cast(tf.math.log(tf.math.log1p(1 / row) / np.log(items + 1.0)), tf.float32)
 
-        own = tf.einsum("bte,bte->bt", users, tf.gather(self.table, targets)) - log_q(targets)
-        others = tf.einsum("bte,se->bts", users, tf.gather(self.table, negatives)) - log_q(negatives)
+        own = self.ranker.plain_pairs(users, tf.gather(self.table, targets), self._value) - log_q(targets)
+        others = self.ranker.plain_grid(users, tf.gather(self.table, negatives), self._value) - log_q(negatives)
         others = tf.where(targets[..., None] == negatives, -np.inf, others)
         logits = tf.concat([own[..., None], others], axis=-1)
         return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(targets), logits)
 
 
-def _with_adapters(model: keras.Model, serial: bool, width: int) -> keras.Model:
-    """The same, with two Dense layers after (serial) or beside (parallel) each GRU and FC added to its output."""
-    x = inputs = keras.Input((None,), dtype="int32")  # (B, T)
-    for layer in model.layers[1:]:
-        y = layer(x)
-        if layer.name.startswith("gru_") or layer.name == FC:
-            narrow = keras.layers.Dense(width, "tanh", name=f"{layer.name}_adapter_down")(y if serial else x)
-            wide = keras.layers.Dense(y.shape[-1], name=f"{layer.name}_adapter_up")(narrow)
-            y = keras.layers.Add()([y, wide])
-        x = y
-    return keras.Model(inputs, x)
+def _with_adapters(model: keras.Model, layers: Sequence[LayerSpec]) -> keras.Model:
+    """The same weights in a model with two Dense layers after (serial) or beside (parallel) each layer that a spec
+    wraps, added to its output."""
+    wrapped = {layer.inner[0].name: layer for layer in walk(layers) if layer.kind == "adapter"}
+    if not wrapped:
+        return model
+
+    def call(layer: keras.layers.Layer, *args: Any, **options: Any) -> Any:
+        y = layer(*args, **options)
+        if layer.name not in wrapped:
+            return y
+        adapter = wrapped[layer.name]
+        width, outputs = adapter.tensors[2].shape  # of up_kernel
+        x = y if adapter.options["form"] == "serial" else args[0]
+        narrow = keras.layers.Dense(width, "tanh", name=f"{adapter.name}_down")(x)
+        wide = keras.layers.Dense(outputs, name=f"{adapter.name}_up")(narrow)
+        return keras.layers.Add()([y, wide])
+
+    return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)

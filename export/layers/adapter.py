@@ -8,50 +8,30 @@ A layer with input x and output y gives y + tanh(s W_down + b_down) W_up + b_up 
 W_up and b_up start at zero, so an untrained patch is the backbone; W_down starts as in LoRA (Hu et al.,
 ICLR 2022) at small random values, else nothing would ever move. The papers take ReLU or GELU; tanh has a gradient that
 is smooth, so that losses can be compared with Keras' step by step. Rows of tensors are time-major, as in
-`pocketrec.export.layers.gru`. This module knows nothing about which layers get an adapter.
+`pocketrec.export.layers.layer`. This module knows nothing about which layers get an adapter.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import tensorflow as tf
 
 from pocketrec.device.base.array import Array
+from pocketrec.device.contract.layers import LayerSpec
+from pocketrec.export.layers.layer import Call, Flop, Gradients, make_layer, merge
 from pocketrec.export.layers.products import transposed
 
-#: Ways to personalise that train adapters -> what their adapters read.
-SERIAL: Final = "patch"
-PARALLEL: Final = "patch_parallel"
-FORMS: Final = (SERIAL, PARALLEL)
-
 ADAPTER_TENSORS: Final = ("down_kernel", "down_bias", "up_kernel", "up_bias")
+SERIAL: Final = "serial"
 _SEED: Final = 20190209  # of W_down; fixed, so that equal models give equal files
-
-
-def new_adapter(layer: str, inputs: int, outputs: int, width: int, number: int) -> dict[str, Array]:
-    """Tensors of an untrained adapter by name, float32.
-
-    Args:
-        layer: name of the layer that it stands beside, such as ``gru_1``.
-        inputs: size S of what it reads.
-        outputs: size O of the layer's output.
-        width: size W of the bottleneck.
-        number: place of the layer in the model, for the seed.
-    """
-    down = np.random.default_rng((_SEED, number)).normal(0.0, inputs**-0.5, (inputs, width))
-    values = (down, np.zeros(width), np.zeros((width, outputs)), np.zeros(outputs))
-    return {
-        f"{layer}_adapter_{tensor}": value.astype(np.float32)
-        for tensor, value in zip(ADAPTER_TENSORS, values, strict=True)
-    }
 
 
 @dataclass(frozen=True)
 class AdapterWeights:
-    """Tensors of one adapter."""
+    """Tensors of one adapter; a spec's tensors are in this order."""
 
     down_kernel: tf.Tensor
     """float32 (S, W)."""
@@ -90,3 +70,68 @@ def backward(weights: AdapterWeights, trace: AdapterTrace, gradient: tf.Tensor) 
         up_bias=tf.reduce_sum(gradient, axis=0),
     )
     return gradients, tf.matmul(inner, transposed(weights.down_kernel))
+
+
+class Adapter:
+    """A layer with an adapter.
+
+    Args:
+        spec: its tensors are those of `AdapterWeights`, its inner layer the one that is wrapped; options ``form``
+            (serial or parallel) and ``number`` (its place among the model's adapters, for the random start).
+    """
+
+    def __init__(self, spec: LayerSpec) -> None:
+        self.spec = spec
+        (inner,) = spec.inner
+        self.inner = make_layer(inner)
+        self.own = tuple(tensor.name for tensor in spec.tensors)
+        self.tensors = (*self.inner.tensors, *self.own)
+        self.serial = spec.options["form"] == SERIAL
+
+    def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, Any]:
+        """See `DeviceLayer.forward`."""
+        y, inner = self.inner.forward(x, call)
+        added, own = forward(self._weights(call), y if self.serial else x)
+        return y + added, (inner, own)
+
+    def backward(self, trace: Any, dy: tf.Tensor, call: Call, down: bool) -> tuple[Gradients, tf.Tensor | None]:
+        """See `DeviceLayer.backward`."""
+        inner, own = trace
+        found, through = backward(self._weights(call), own, dy)
+        gradients = {name: getattr(found, tensor) for name, tensor in zip(self.own, ADAPTER_TENSORS, strict=True)}
+        if self.serial:
+            dy += through
+        dx = None
+        if down or call.trains(self.inner.tensors):
+            below, dx = self.inner.backward(inner, dy, call, down)
+            gradients = merge(gradients, below)
+        if down and not self.serial:
+            dx += through
+        return gradients, dx
+
+    def holds(self, held: bool) -> bool:
+        """See `DeviceLayer.holds`."""
+        return self.inner.holds(held) and (self.serial or held)
+
+    def untrained(self) -> dict[str, Array]:
+        """See `DeviceLayer.untrained`: W_down random as in LoRA, all else zero."""
+        start = {tensor.name: np.zeros(tensor.shape, np.float32) for tensor in self.spec.tensors}
+        down, inputs = self.own[0], self.spec.tensors[0].shape[0]
+        generator = np.random.default_rng((_SEED, int(self.spec.options["number"])))
+        start[down] = generator.normal(0.0, inputs**-0.5, start[down].shape).astype(np.float32)
+        return {**self.inner.untrained(), **start}
+
+    def flop(self, trained: frozenset[str], down: bool) -> Flop:
+        """See `DeviceLayer.flop`."""
+        kernels = [tensor for tensor in self.spec.tensors if len(tensor.shape) > 1]
+        products = 2 * sum(tensor.size for tensor in kernels)
+        learnt = 2 * sum(tensor.size for tensor in kernels if tensor.name in trained)
+        reaches = down or not trained.isdisjoint(self.inner.tensors)
+        work = self.inner.flop(trained, down)
+        inner = work if reaches else Flop(work.forward, 0)
+        to_bottleneck = 2 * kernels[1].size
+        passed_on = products if (reaches and self.serial) or down else to_bottleneck
+        return inner + Flop(products, learnt + passed_on)
+
+    def _weights(self, call: Call) -> AdapterWeights:
+        return AdapterWeights(*(call.value(name) for name in self.own))

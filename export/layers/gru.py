@@ -13,9 +13,13 @@ z, r, n.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
+from pocketrec.device.base.array import Array
+from pocketrec.device.contract.layers import LayerSpec
+from pocketrec.export.layers.layer import Call, Flop, Gradients
 from pocketrec.export.layers.products import transposed
 
 # Added to the update gate's input where a step is padding: sigmoid then gives exactly 1 in float32, so the state is
@@ -25,7 +29,7 @@ _CARRY = 1e4
 
 @dataclass(frozen=True)
 class GRUWeights:
-    """Tensors of one layer, as Keras lays them out.
+    """Tensors of one layer, as Keras lays them out; a spec's tensors are in this order.
 
     Attributes:
         kernel: float32, (I, 3H).
@@ -146,3 +150,44 @@ def _by_step(values: tf.Tensor, steps: int) -> list[tf.Tensor]:
 def _one_minus(values: tf.Tensor) -> tf.Tensor:
     """1 - values, without SUB: tflite-runtime is slow where that has a scalar."""
     return values * -1.0 + 1.0
+
+
+class Gru:
+    """``keras.layers.GRU`` with ``reset_after``, over windows that each start from the zero state.
+
+    Args:
+        spec: its tensors are those of `GRUWeights`.
+    """
+
+    def __init__(self, spec: LayerSpec) -> None:
+        self.spec = spec
+        self.tensors = tuple(tensor.name for tensor in spec.tensors)
+
+    def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, Any]:
+        """See `DeviceLayer.forward`."""
+        return forward(self._weights(call), x, call.padding, call.steps)
+
+    def backward(self, trace: Any, dy: tf.Tensor, call: Call, down: bool) -> tuple[Gradients, tf.Tensor | None]:
+        """See `DeviceLayer.backward`."""
+        weights = self._weights(call)
+        own, projection = backward(weights, trace, dy, call.steps)
+        gradients = dict(zip(self.tensors, (own.kernel, own.recurrent_kernel, own.bias), strict=True))
+        return gradients, input_gradient(weights, projection) if down else None
+
+    def holds(self, held: bool) -> bool:
+        """See `DeviceLayer.holds`: the state is carried over padding."""
+        return True
+
+    def untrained(self) -> dict[str, Array]:
+        """See `DeviceLayer.untrained`."""
+        return {}
+
+    def flop(self, trained: frozenset[str], down: bool) -> Flop:
+        """See `DeviceLayer.flop`."""
+        inputs, units = self.spec.inputs, self.spec.outputs
+        into, recurrent = 6 * inputs * units, 6 * units * units
+        learns = not trained.isdisjoint(self.tensors)
+        return Flop(into + recurrent, recurrent + (into + recurrent) * learns + into * down)
+
+    def _weights(self, call: Call) -> GRUWeights:
+        return GRUWeights(*(call.value(name) for name in self.tensors))

@@ -1,6 +1,6 @@
 """The lean form of a model: a small item table with rows for head, buckets and a shard's items.
 
-See `pocketrec.device.contract.lean` for what a device makes of it. The GRU and FC weights are the full model's; only
+See `pocketrec.device.contract.lean` for what a device makes of it. The layers' weights are the full model's; only
 the table is another, so the same exporter, gate and packing do the rest. This module needs no TensorFlow until
 `lean_model`.
 """

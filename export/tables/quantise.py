@@ -33,12 +33,13 @@ def quantise(values: Array, bits: int, axis: int) -> Quantised:
 
 
 def quantise_weights(weights: Mapping[str, Array], bits: int) -> dict[str, Quantised]:
-    """GRU and FC tensors: kernels with a scale for each output, biases as float16; with 32 bits all as they are."""
+    """Tensors of layers: kernels with a scale for each output, vectors and biases as float16; with 32 bits all as they
+    are."""
     found = {}
     for name, values in weights.items():
         if bits == 32:
             found[name] = Quantised(values.astype(np.float32), None)
-        elif name.endswith("bias"):
+        elif values.ndim < 2 or name.endswith("bias"):
             found[name] = Quantised(values.astype(np.float16), None)
         else:
             found[name] = quantise(values, bits, axis=0)

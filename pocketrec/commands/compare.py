@@ -24,7 +24,7 @@ from pocketrec.device.base.files import write_atomic
 from pocketrec.device.cli.command import Command
 from pocketrec.stages import STAGES
 from pocketrec.stages.bundles import bundle_content, run_facts
-from pocketrec.stages.models import export_model
+from pocketrec.stages.models import export_model, variant_of
 from pocketrec.stages.parts import plain, use_threads
 from pocketrec.stages.recipes import has_rehearsal, in_words, rehearsal_parts
 
@@ -74,7 +74,7 @@ def _rehearse(run: Run) -> None:
     """The recipe of each contender, and of the bonus for repeats alone: ``RUN/compare/rehearse/NAME``."""
     use_threads(run)
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.rehearsal.rehearse import Variant, grid, in_unix_seconds, rehearse
+    from pocketrec.cloud.rehearsal.rehearse import grid, in_unix_seconds, rehearse
 
     config = run.config
     earliest, later, learn = rehearsal_parts(config, load_cloud(run.folder).before)
@@ -83,7 +83,7 @@ def _rehearse(run: Run) -> None:
         model = run.path(FOLDER, "early", name)
         if not (model / "model.tflite").exists():
             export_model(run, "train/early", model, way, optimizer, gate=False)
-        variants = {(way, optimizer): Variant(model / "model.tflite", model / "item_embeddings.npy")}
+        variants = {(way, optimizer): variant_of(model)}
         rates = config.compare.learning_rates[optimizer]
         table = dataclasses.replace(config.rehearse, ways=[way], optimizers=[optimizer], learning_rates=rates)
         trials = grid(table, config.evaluate.mask_seen, in_unix_seconds(earliest))

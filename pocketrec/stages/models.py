@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketrec.cloud.base.runs import Run
+from pocketrec.device.base import documents
 from pocketrec.device.base.files import storage_error
 
 if TYPE_CHECKING:
     import keras
+
+    from pocketrec.cloud.rehearsal.trials import Variant
 
 
 def export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *, gate: bool) -> None:
@@ -28,3 +32,12 @@ def export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *,
     except OSError as error:  # both work in a temporary folder
         raise storage_error(tempfile.gettempdir(), error) from None
     exported.save(folder, checked)
+
+
+def variant_of(folder: Path) -> Variant:
+    """What `export_model` left in a folder, for the rehearsal."""
+    from pocketrec.cloud.rehearsal.trials import Variant
+
+    trainable = documents.read(folder / "facts.json")["tensors"]["trainable"]
+    numbers = sum(math.prod(spec["shape"]) for spec in trainable)
+    return Variant(folder / "model.tflite", folder / "item_embeddings.npy", numbers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pocketrec.cloud.base.runs import Run, Stage
-from pocketrec.stages.models import export_model
+from pocketrec.stages.models import export_model, variant_of
 from pocketrec.stages.parts import plain, ranking, use_threads
 from pocketrec.stages.recipes import has_rehearsal, in_words, rehearsal_parts
 
@@ -12,7 +12,7 @@ def rehearse(run: Run) -> None:
     """Choose the devices' recipe on the earlier cut: ``RUN/rehearse``."""
     use_threads(run)
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.rehearsal.rehearse import Variant, rehearse
+    from pocketrec.cloud.rehearsal.rehearse import rehearse
 
     config = run.config.rehearse
     earliest, later, learn = rehearsal_parts(run.config, load_cloud(run.folder).before)
@@ -22,7 +22,7 @@ def rehearse(run: Run) -> None:
             folder = run.path("rehearse", "models", f"{way}-{optimizer}")
             if not (folder / "model.tflite").exists():
                 export_model(run, "train/early", folder, way, optimizer, gate=False)
-            variants[way, optimizer] = Variant(folder / "model.tflite", folder / "item_embeddings.npy")
+            variants[way, optimizer] = variant_of(folder)
     with run.progress() as progress:
         recipe = rehearse(
             earliest, later, learn, variants, run.folder / "rehearse", config=config, evaluate=run.config.evaluate,

@@ -11,17 +11,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pocketrec.cloud.backbones import build_model
+from pocketrec.cloud.backbones import backbone, build_model, item_embeddings
 from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
-from pocketrec.device.base.errors import ConfigError, ExportError
+from pocketrec.device.base.errors import ExportError
+from pocketrec.device.bench.limit import flop
+from pocketrec.device.contract.layers import gru_spec
 from pocketrec.device.engine.runtime import Runtime
 from pocketrec.export.build import build_tflite
 from pocketrec.export.gate import gate
 from pocketrec.export.gate.reference import Reference
-from pocketrec.export.graph.graph import PersonalGraph
-from pocketrec.export.graph.weights import trainable_names, weights_of, with_adapters
+from pocketrec.export.graph.softmax import log_probability
+from pocketrec.export.graph.weights import weights_for, weights_of
 from pocketrec.export.layers import gru
 from pocketrec.export.tables.table import ItemTable
 
@@ -173,7 +175,7 @@ def test_gru_equals_keras_with_gaps_in_the_mask():
 def test_sampling_probabilities_are_right_to_the_last_of_millions():
     """log(1 + 1 / r) as it stands in float32 is off by .1 % at row 46,800, 5 % at a million."""
     rows = np.array([1, 2, 3, 10, 1000, 46_800, 100_000, 4_162_024], np.int32)
-    found = PersonalGraph._log_probability(None, tf.constant(rows)).numpy()
+    found = log_probability(tf.constant(rows)).numpy()
     np.testing.assert_allclose(found, np.log(np.log1p(1 / rows.astype(np.float64))), atol=2e-6)
 
 
@@ -202,20 +204,54 @@ def test_int8_table_stays_int8_in_the_file():
     assert saved == pytest.approx(4001 * 64 * 3, rel=0.05)
 
 
-def test_ways_name_the_tensors_that_train():
-    weights, _ = weights_of(_model())
-    assert trainable_names("head", weights) == ["fc_kernel", "fc_bias"]
-    assert trainable_names("partial", weights)[0] == "gru_2_kernel"
-    assert set(trainable_names("whole", weights)) == set(weights)
-    with pytest.raises(ConfigError, match="choose one of partial, head, whole, patch, patch_parallel"):
-        trainable_names("all", weights)
-    adapted = with_adapters(weights, "patch", 4)
-    assert set(trainable_names("patch", adapted)) == set(adapted) - set(weights)
-    assert adapted["gru_1_adapter_down_kernel"].shape == adapted["gru_2_adapter_down_kernel"].shape == (12, 4)
-    beside = with_adapters(weights, "patch_parallel", 4)
-    assert beside["gru_1_adapter_down_kernel"].shape == (8, 4)
-    assert beside["fc_adapter_down_kernel"].shape == (12, 4)
-    assert beside["fc_adapter_up_kernel"].shape == (4, 8)
+def test_a_model_that_its_layers_do_not_describe_is_not_exported():
+    """A weight that no layer names would be missing in the file, without an error from anybody."""
+    layers, model = backbone("gru").layers(CONFIG), _model()
+    assert list(weights_for(layers, model)) == list(weights_of(model))
+    with pytest.raises(ExportError, match="no layer of the backbone names gru_2_kernel, gru_2_recurrent_kernel"):
+        weights_for((layers[0], layers[2]), model)
+    with pytest.raises(ExportError, match=r"gru_2_kernel has shape \(12, 39\), and the model has \(12, 36\)"):
+        weights_for((layers[0], gru_spec("gru_2", 12, 13), layers[2]), model)
+    with pytest.raises(ExportError, match="gru_3_kernel"):
+        weights_for((*layers, gru_spec("gru_3", 12, 12)), model)
+
+
+def test_a_short_window_is_embedded_after_its_last_event(tmp_path):
+    """Beside a layer that does not carry its state over padding, such as a parallel adapter, the last row is another.
+
+    Until LayerSpec the file read the last row, so a device's embedding of a short history was not the one that it had
+    trained."""
+    model, keys = _model(), {"way": "patch_parallel", "optimizer": "sgd", "adapter": 4, "weight_bits": 32}
+    exported = _export(model, **keys)
+    weights = dict(exported.weights)
+    rng = np.random.default_rng(1)
+    for name in exported.tensors["trainable"]:
+        weights[name["name"]] = rng.normal(0, 0.5, name["shape"]).astype(np.float32)
+    reference = Reference(model, exported.item_embeddings, None, weights, exported.layers)
+    short = np.array([[3, 7, 9, 0, 0, 0]], np.int32)
+    np.testing.assert_allclose(reference.embed(short), reference.embed(short[:, :3]), atol=1e-6)
+    (tmp_path / "model.tflite").write_bytes(exported.content)
+    np.savez(tmp_path / "trained.npz", **{k: v for k, v in weights.items() if "_adapter_" in k})
+    code = ("import sys, numpy as np\nfrom pocketrec.device.engine.model import Model\n"
+            "model = Model(sys.argv[1] + '/model.tflite')\n"
+            "model.import_weights(dict(np.load(sys.argv[1] + '/trained.npz')))\n"
+            "print(*model.embed(np.array([[3, 7, 9, 0, 0, 0]], np.int32)))")  # fmt: skip
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    found = np.array(run.stdout.splitlines()[-1].split(), np.float32)
+    np.testing.assert_allclose(found, reference.embed(short)[0], atol=1e-5)
+
+
+def test_work_of_a_call_is_that_of_the_formulas_that_bundles_of_then_are_measured_by():
+    """For GRUs; adapters, which those formulas leave out, add theirs."""
+    facts = _export(_model()).model
+    then = {**facts, "hidden": CONFIG.hidden, "layers": CONFIG.layers}
+    del then["flop"]
+    partial = ["gru_2_kernel", "gru_2_recurrent_kernel", "gru_2_bias", "fc_kernel", "fc_bias"]
+    assert facts["flop"] == flop(facts, []) == flop(then, partial)
+    patched = _export(_model(), way="patch", adapter=4).model["flop"]
+    kernels = 2 * (12 * 4 + 4 * 12) + (8 * 4 + 4 * 8)  # of the adapters of two GRU layers and of FC
+    assert patched["embed"] == facts["flop"]["embed"] + 6 * 2 * kernels
 
 
 @pytest.mark.parametrize("way", ["patch", "patch_parallel"])
@@ -258,8 +294,8 @@ for patch, expected in zip([*patches, *patches], [*seen, *seen]):
 def test_reference_knows_ranks():
     """Rank 1 is the best item, ties count against the target, and padding has rank 0."""
     model = _model()
-    _, table = weights_of(model)
-    reference = Reference(model, ItemTable.quantise(table, "float32").embeddings(), ["fc_kernel"], "sgd")
+    table = item_embeddings(model)
+    reference = Reference(model, ItemTable.quantise(table, "float32").embeddings())
     items = np.array([[3, 4, 0, 0, 0, 0]], np.int32)
     users = np.asarray(model(items))[0]
     best = int(np.argmax(users[0] @ table[1:].T)) + 1

@@ -23,6 +23,7 @@ from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.personal.guard import GLOBAL, posterior_gain
 from pocketrec.device.personal.judgement import Judgement, Observed
 
+SIZES = {"partial": 900, "head": 72}  # numbers that each way trains
 GRID = RehearseConfig(
     users=24, ways=["partial", "head"], learning_rates=[0.02, 0.1], passes=[2, 12], proximals=[0.0],
     targets=["later"], repeats=[0.0],
@@ -47,7 +48,7 @@ def log(loyal: bool, users: int = 24) -> tuple[Sequences, Sequences, np.ndarray]
 
 @pytest.fixture(scope="session")
 def variants(tiny: Path) -> dict[tuple[str, str], Variant]:
-    return {(way, "adagrad"): Variant(tiny / f"{way}.tflite", tiny / "items.npy") for way in ("partial", "head")}
+    return {(way, "adagrad"): Variant(tiny / f"{way}.tflite", tiny / "items.npy", SIZES[way]) for way in SIZES}
 
 
 def test_rehearsal_finds_what_helps_goes_on_after_a_kill_and_is_reproducible(
@@ -85,10 +86,12 @@ def test_a_missing_variant_is_named(variants: dict[tuple[str, str], Variant], tm
 
 
 def test_the_grid_names_the_gentlest_first_and_each_recipe_once() -> None:
-    trials = grid(GRID)
+    trials = grid(GRID, sizes=SIZES)
     assert len({trial.name for trial in trials}) == len(trials) == 8
     assert trials[0] == Trial("head", "adagrad", 0.02, 0.0, "later", 2)
     assert trials[-1] == Trial("partial", "adagrad", 0.1, 0.0, "later", 12)
+    other = grid(GRID, sizes={"partial": 20, "head": 30})
+    assert other[0] == Trial("partial", "adagrad", 0.02, 0.0, "later", 2), "fewer numbers are trained"
 
 
 def test_each_training_is_tried_with_and_without_repeats_and_repeats_alone() -> None:

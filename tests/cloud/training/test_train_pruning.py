@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 from test_train import CONFIG, ITEMS, MODEL, StoppedError, cycles, same, weights
 
-from pocketrec.cloud.backbones import build_model, load_model
+from pocketrec.cloud.backbones import backbone, build_model, load_model
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.training import PruneConfig
 from pocketrec.cloud.training import trainer as training
-from pocketrec.cloud.training.pruning import Pruner, PruningCallback, is_due, pruned_tensors, sparsity
+from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, sparsity
 from pocketrec.cloud.training.trainer import train
 from pocketrec.device.base.errors import ConfigError
 
@@ -54,10 +54,11 @@ def test_the_smallest_are_pruned_and_stay_so() -> None:
 
 
 def test_tensors_are_chosen_by_name() -> None:
-    model = build_model(ModelConfig(layers=2, embedding=4, hidden=6), ITEMS, 1)
+    config = ModelConfig(layers=2, embedding=4, hidden=6)
+    model, layers = build_model(config, ITEMS, 1), backbone("gru").layers(config)
 
     def shapes(*names: str) -> list[tuple[int, ...]]:
-        return [tuple(v.shape) for v in pruned_tensors(model, PruneConfig(tensors=list(names)))]
+        return [tuple(v.shape) for v in pruned_tensors(model, layers, PruneConfig(tensors=list(names)))]
 
     assert shapes("kernel", "recurrent_kernel") == [(4, 18), (6, 18), (6, 18), (6, 18)]
     assert shapes("recurrent_kernel", "fc") == [(6, 18), (6, 18), (6, 4)]
@@ -117,23 +118,3 @@ def test_broken_off_and_resumed_it_ends_with_the_same_bits(
 def test_without_a_known_number_of_epochs_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"set train\.refit = true"):
         train(MODEL, dataclasses.replace(CONFIG, refit=False), cycles(), ITEMS, tmp_path, prune=PRUNE)
-
-
-def test_callback_prunes_in_fit() -> None:
-    inputs = keras.Input((5, 3))
-    outputs = keras.layers.Dense(2, name="fc")(keras.layers.GRU(8, name="gru_1")(inputs))
-    model = keras.Model(inputs, outputs)
-    model.compile("adam", "mse")
-    rng = np.random.default_rng(1)
-    data = rng.normal(size=(64, 5, 3)), rng.normal(size=(64, 2))
-    shares = []
-
-    class Watch(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            shares.append(zeros(model)["gru_1/kernel"])
-
-    model.fit(*data, batch_size=8, epochs=3, verbose=0, callbacks=[PruningCallback(PRUNE), Watch()])
-    expected = [sparsity(PRUNE, step / 24) for step in range(24)]
-    assert shares[::2] == pytest.approx(expected[::2], abs=0.01)
-    assert zeros(model)["gru_1/recurrent_kernel"] == pytest.approx(0.7, abs=0.005)
-    assert zeros(model)["fc/kernel"] == 0

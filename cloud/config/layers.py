@@ -1,0 +1,56 @@
+"""The layers that the exporter can re-state for a device, and the check that a configuration asks for no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from pocketrec.cloud.config.model import BACKBONES
+from pocketrec.device.base.choices import Choice, Table
+from pocketrec.device.base.errors import ConfigError
+from pocketrec.device.contract.layers import LayerSpec, walk
+
+if TYPE_CHECKING:
+    from pocketrec.cloud.config.run import RunConfig
+
+#: Kind of a `LayerSpec` -> class with its forward and backward pass (`pocketrec.export.layers.layer.DeviceLayer`).
+LAYERS: Final = Table(
+    "layer kind",
+    {
+        "gru": Choice("pocketrec.export.layers.gru:Gru", "`keras.layers.GRU` with `reset_after`"),
+        "dense": Choice("pocketrec.export.layers.dense:Dense", "`keras.layers.Dense` without activation"),
+        "adapter": Choice("pocketrec.export.layers.adapter:Adapter", "a layer with an adapter after or beside it"),
+        "stack": Choice("pocketrec.export.layers.stack:Stack", "layers one after the other"),
+        "residual": Choice("pocketrec.export.layers.stack:Residual", "layers whose output is added to their input"),
+    },
+    "pocketrec.layers",
+)
+
+
+def check_backbone(config: RunConfig) -> None:
+    """Refuse a backbone that could be trained and not exported, before anything is trained.
+
+    Our own backbones are left out, since a test knows that the exporter has all their layers: to ask one loads
+    TensorFlow, which reading a configuration must not cost. One of an installed package is asked.
+
+    Raises:
+        ConfigError: the backbone has a layer of a kind that the exporter does not know.
+    """
+    name = config.model.backbone
+    if config.model.tied and name not in BACKBONES.own:  # there is no export with two item tables
+        check_layers(BACKBONES.load(name)().layers(config.model), name)
+
+
+def check_layers(layers: Iterable[LayerSpec], backbone: str) -> None:
+    """Refuse layers that the exporter does not know.
+
+    Raises:
+        ConfigError: the message names the layer and lists the known kinds.
+    """
+    for layer in walk(layers):
+        if layer.kind not in LAYERS:
+            raise ConfigError(
+                f"[model] backbone {backbone!r} has a layer {layer.name!r} of kind {layer.kind!r}, which the exporter "
+                f"does not know: the known kinds are {', '.join(LAYERS)}; a package adds one by an entry point of the "
+                f"group {LAYERS.group}"
+            )

@@ -1,0 +1,47 @@
+"""A linear layer: x W + b."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from pocketrec.device.base.array import Array
+from pocketrec.device.contract.layers import LayerSpec
+from pocketrec.export.layers.layer import Call, Flop, Gradients
+from pocketrec.export.layers.products import transposed
+
+
+class Dense:
+    """``keras.layers.Dense`` without activation.
+
+    Args:
+        spec: its tensors are kernel (I, O) and bias (O,).
+    """
+
+    def __init__(self, spec: LayerSpec) -> None:
+        self.spec = spec
+        self.tensors = tuple(tensor.name for tensor in spec.tensors)
+        self._kernel, self._bias = self.tensors
+
+    def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, Any]:
+        """See `DeviceLayer.forward`."""
+        return tf.matmul(x, call.value(self._kernel)) + call.value(self._bias), x
+
+    def backward(self, trace: Any, dy: tf.Tensor, call: Call, down: bool) -> tuple[Gradients, tf.Tensor | None]:
+        """See `DeviceLayer.backward`."""
+        gradients = {self._kernel: tf.matmul(trace, dy, transpose_a=True), self._bias: tf.reduce_sum(dy, axis=0)}
+        return gradients, tf.matmul(dy, transposed(call.value(self._kernel))) if down else None
+
+    def holds(self, held: bool) -> bool:
+        """See `DeviceLayer.holds`: each row by itself."""
+        return held
+
+    def untrained(self) -> dict[str, Array]:
+        """See `DeviceLayer.untrained`."""
+        return {}
+
+    def flop(self, trained: frozenset[str], down: bool) -> Flop:
+        """See `DeviceLayer.flop`."""
+        product = 2 * self.spec.inputs * self.spec.outputs
+        return Flop(product, product * ((self._kernel in trained) + down))

@@ -1,0 +1,328 @@
+"""What holds for every kind of layer: it computes what Keras computes, its gradients are the tape's, builtins only."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pocketrec.cloud.config.layers import LAYERS
+from pocketrec.device.contract.layers import LayerSpec, adapter_spec, dense_spec, gru_spec, tensors_of, walk
+from pocketrec.device.engine.runtime import find_runtimes
+from pocketrec.export.gate.gate import builtin_ops
+from pocketrec.export.layers.layer import Call, make_layer
+
+BATCH, STEPS = 3, 5
+LENGTHS = (5, 3, 1)  # events of each window
+
+
+def rows(value: Any) -> tf.Tensor:
+    """(B, T, X) as time-major rows (T * B, X)."""
+    return tf.reshape(tf.transpose(tf.constant(value), [1, 0, 2]), [STEPS * BATCH, -1])
+
+
+class LayerContract:
+    """A subclass names a kind and gives a spec, and the same computation by Keras."""
+
+    kind: str
+
+    def spec(self) -> LayerSpec:
+        raise NotImplementedError
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        """Outputs (B, T, O) of inputs (B, T, I), where the mask (B, T) is False in padding, by Keras or plain ops."""
+        raise NotImplementedError
+
+    def variables(self) -> dict[str, tf.Variable]:
+        rng = np.random.default_rng(4)
+        shapes = {name: tensor.shape for name, tensor in tensors_of([self.spec()]).items()}
+        return {name: tf.Variable(rng.normal(0, 0.5, shape).astype(np.float32)) for name, shape in shapes.items()}
+
+    def inputs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rng, spec = np.random.default_rng(5), self.spec()
+        x = rng.normal(size=(BATCH, STEPS, spec.inputs)).astype(np.float32)
+        upstream = rng.normal(size=(BATCH, STEPS, spec.outputs)).astype(np.float32)
+        mask = np.arange(STEPS) < np.array(LENGTHS)[:, None]
+        return x, mask, upstream * mask[..., None]  # no loss in padding, as on a device
+
+    def call(self, variables: dict[str, tf.Variable], mask: np.ndarray, trained: set[str] | None = None) -> Call:
+        padding = rows(1.0 - mask[..., None].astype(np.float32))
+        return Call(lambda name: variables[name].value(), STEPS, padding, frozenset(variables if trained is None
+                                                                                    else trained))  # fmt: skip
+
+    def taped(self) -> tuple[tf.Tensor, dict[str, tf.Tensor], tf.Tensor]:
+        """Outputs, gradients by name and gradient of the inputs, (B, T, X), by tape through `expected`."""
+        (x, mask, upstream), variables = self.inputs(), self.variables()
+        source = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(source)
+            y = self.expected(source, tf.constant(mask), variables)
+            loss = tf.reduce_sum(y * upstream)
+        *gradients, dx = tape.gradient(loss, [*variables.values(), source])
+        return y, dict(zip(variables, gradients, strict=True)), dx
+
+    def test_the_table_names_it(self) -> None:
+        layer = make_layer(self.spec())
+        assert layer.spec.kind == self.kind
+        assert type(layer) is LAYERS.load(self.kind)
+        assert set(layer.tensors) == set(tensors_of([self.spec()]))
+
+    def test_forward_equals_keras(self) -> None:
+        x, mask, _ = self.inputs()
+        y, _ = make_layer(self.spec()).forward(rows(x), self.call(self.variables(), mask))
+        expected, _, _ = self.taped()
+        kept = rows(mask[..., None].astype(np.float32))
+        np.testing.assert_allclose(y * kept, rows(expected.numpy()) * kept, atol=5e-6)
+
+    @pytest.mark.parametrize("down", [True, False])
+    def test_gradients_equal_the_tape(self, down: bool) -> None:
+        x, mask, upstream = self.inputs()
+        layer, call = make_layer(self.spec()), self.call(self.variables(), mask)
+        _, trace = layer.forward(rows(x), call)
+        gradients, dx = layer.backward(trace, rows(upstream), call, down)
+        _, expected, into = self.taped()
+        assert set(gradients) == set(expected)
+        for name, gradient in expected.items():
+            np.testing.assert_allclose(gradients[name], gradient, rtol=1e-4, atol=2e-5, err_msg=name)
+        if down:
+            np.testing.assert_allclose(dx, rows(into.numpy()), rtol=1e-4, atol=2e-5)
+        else:
+            assert dx is None
+
+    def test_each_tensor_can_be_trained_alone(self) -> None:
+        x, mask, upstream = self.inputs()
+        layer, variables = make_layer(self.spec()), self.variables()
+        _, expected, _ = self.taped()
+        for name in layer.tensors:
+            call = self.call(variables, mask, {name})
+            _, trace = layer.forward(rows(x), call)
+            gradients, _ = layer.backward(trace, rows(upstream), call, False)
+            np.testing.assert_allclose(gradients[name], expected[name], rtol=1e-4, atol=2e-5, err_msg=name)
+
+    @pytest.mark.parametrize("held", [True, False])
+    def test_what_it_says_of_padding_is_so(self, held: bool) -> None:
+        """Where `holds` says that padded rows repeat the output of the last event, they do."""
+        x, mask, _ = self.inputs()
+        if held:
+            x = np.stack([window[np.minimum(np.arange(STEPS), n - 1)] for window, n in zip(x, LENGTHS, strict=True)])
+        layer = make_layer(self.spec())
+        y, _ = layer.forward(rows(x), self.call(self.variables(), mask))
+        windows = np.transpose(np.reshape(y, (STEPS, BATCH, -1)), (1, 0, 2))
+        if layer.holds(held):
+            for window, length in zip(windows, LENGTHS, strict=True):
+                np.testing.assert_allclose(window[length:], np.repeat(window[length - 1 :][:1], STEPS - length, 0),
+                                           atol=1e-6)  # fmt: skip
+
+    def test_untrained_tensors_are_its_own(self) -> None:
+        shapes = {name: tensor.shape for name, tensor in tensors_of([self.spec()]).items()}
+        for name, value in make_layer(self.spec()).untrained().items():
+            assert value.dtype == np.float32
+            assert value.shape == shapes[name]
+
+    def test_work_grows_with_what_trains(self) -> None:
+        layer = make_layer(self.spec())
+        some, every = frozenset(layer.tensors[-2:]), frozenset(layer.tensors)
+        assert layer.flop(every, True).forward == layer.flop(frozenset(), True).forward > 0
+        assert layer.flop(some, False).backward <= layer.flop(every, False).backward <= layer.flop(every, True).backward
+
+    def test_its_spec_survives_json(self) -> None:
+        assert LayerSpec.from_dict(self.spec().to_dict()) == self.spec()
+
+    @pytest.mark.slow
+    def test_both_runtimes_train_it_with_builtins_only(self) -> None:
+        """Three steps of plain gradient descent; converted as the product converts, without Flex and custom ops."""
+        x, mask, upstream = self.inputs()
+        spec, start = self.spec(), {name: variable.numpy() for name, variable in self.variables().items()}
+
+        class Trains(tf.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layer = make_layer(spec)
+                self.variables_of = {name: tf.Variable(value, name=name) for name, value in start.items()}
+
+            def step(self, x: tf.Tensor, up: tf.Tensor) -> dict[str, tf.Tensor]:
+                call = Call(lambda name: self.variables_of[name].read_value(), STEPS,
+                            rows(1.0 - mask[..., None].astype(np.float32)), frozenset(start))  # fmt: skip
+                y, trace = self.layer.forward(x, call)
+                gradients, _ = self.layer.backward(trace, up, call, False)
+                for name, variable in self.variables_of.items():
+                    variable.assign(variable.read_value() - 0.01 * gradients[name])
+                return {"loss": tf.reduce_sum(y * up)}
+
+        module = Trains()
+        shapes = {"x": rows(x).shape, "up": rows(upstream).shape}
+        specs = {name: tf.TensorSpec(shape, tf.float32, name=name) for name, shape in shapes.items()}
+        step = tf.function(module.step, autograph=False).get_concrete_function(**specs)
+        with tempfile.TemporaryDirectory() as folder:
+            tf.saved_model.save(module, folder, signatures={"step": step})
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+            converter.experimental_enable_resource_variables = True
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+            content = converter.convert()
+            assert builtin_ops(content)
+            (Path(folder) / "layer.tflite").write_bytes(content)
+            np.savez(Path(folder) / "inputs.npz", x=rows(x), up=rows(upstream))
+            expected = [float(step(rows(x), rows(upstream))["loss"]) for _ in range(3)]
+            for runtime in find_runtimes():
+                if runtime.installed:
+                    done = subprocess.run([sys.executable, "-c", _STEPS, folder, runtime.name], capture_output=True,
+                                          text=True, check=False)  # fmt: skip
+                    assert done.returncode == 0, done.stderr
+                    losses = [float(word) for word in done.stdout.split()]
+                    np.testing.assert_allclose(losses, expected, rtol=1e-4, atol=1e-4, err_msg=runtime.name)
+
+
+# A runtime cannot share a process with TensorFlow.
+_STEPS = """
+import sys
+import numpy as np
+if sys.argv[2] == "tflite_runtime":
+    from tflite_runtime.interpreter import Interpreter
+else:
+    from ai_edge_litert.interpreter import Interpreter
+runner = Interpreter(sys.argv[1] + "/layer.tflite").get_signature_runner("step")
+inputs = dict(np.load(sys.argv[1] + "/inputs.npz"))
+print(*(float(runner(**inputs)["loss"]) for _ in range(3)))
+"""
+
+
+def keras_gru(x: tf.Tensor, mask: tf.Tensor, weights: list[tf.Variable]) -> tf.Tensor:
+    """Keras' cell, step by step, so that the tape sees these very variables; the mask carries the state."""
+    kernel, recurrent, bias = weights
+    state, states = tf.zeros([x.shape[0], recurrent.shape[0]]), []
+    for step in range(x.shape[1]):
+        into = tf.split(tf.matmul(x[:, step], kernel) + bias[0], 3, axis=1)
+        back = tf.split(tf.matmul(state, recurrent) + bias[1], 3, axis=1)
+        z, r = tf.sigmoid(into[0] + back[0]), tf.sigmoid(into[1] + back[1])
+        after = z * state + (1.0 - z) * tf.tanh(into[2] + r * back[2])
+        state = tf.where(mask[:, step, None], after, state)
+        states.append(state)
+    return tf.stack(states, axis=1)
+
+
+class TestGru(LayerContract):
+    kind = "gru"
+
+    def spec(self) -> LayerSpec:
+        return gru_spec("gru_1", 4, 6)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = keras_gru(x, mask, list(value.values()))
+        layer = keras.layers.GRU(6, return_sequences=True, reset_after=True)
+        layer.build((None, None, 4))
+        layer.set_weights([variable.numpy() for variable in value.values()])
+        np.testing.assert_allclose(y, layer(x, mask=mask), atol=2e-6)
+        return y
+
+
+class TestDense(LayerContract):
+    kind = "dense"
+
+    def spec(self) -> LayerSpec:
+        return dense_spec("fc", 4, 3)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = tf.einsum("bti,io->bto", x, value["fc_kernel"]) + value["fc_bias"]
+        layer = keras.layers.Dense(3)
+        layer.build((None, 4))
+        layer.set_weights([variable.numpy() for variable in value.values()])
+        np.testing.assert_allclose(y, layer(x), atol=2e-6)
+        return y
+
+
+def adapter(x: tf.Tensor, name: str, value: dict[str, tf.Variable]) -> tf.Tensor:
+    names = ("down_kernel", "down_bias", "up_kernel", "up_bias")
+    part = {tensor: value[f"{name}_adapter_{tensor}"] for tensor in names}
+    narrow = tf.tanh(tf.einsum("bti,iw->btw", x, part["down_kernel"]) + part["down_bias"])
+    return tf.einsum("btw,wo->bto", narrow, part["up_kernel"]) + part["up_bias"]
+
+
+class TestSerialAdapter(LayerContract):
+    kind = "adapter"
+
+    def spec(self) -> LayerSpec:
+        return adapter_spec(gru_spec("gru_1", 4, 6), "serial", 2, 0)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = keras_gru(x, mask, list(value.values())[:3])
+        return y + adapter(y, "gru_1", value)
+
+
+class TestParallelAdapter(LayerContract):
+    kind = "adapter"
+
+    def spec(self) -> LayerSpec:
+        return adapter_spec(gru_spec("gru_1", 4, 6), "parallel", 2, 1)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        return keras_gru(x, mask, list(value.values())[:3]) + adapter(x, "gru_1", value)
+
+    def test_an_untrained_one_changes_nothing(self) -> None:
+        x, mask, _ = self.inputs()
+        layer, plain = make_layer(self.spec()), make_layer(self.spec().inner[0])
+        start = {name: tf.Variable(value) for name, value in layer.untrained().items()}
+        assert start["gru_1_adapter_down_kernel"].numpy().any()
+        call = self.call({**self.variables(), **start}, mask)
+        np.testing.assert_array_equal(layer.forward(rows(x), call)[0], plain.forward(rows(x), call)[0])
+
+
+class TestStack(LayerContract):
+    kind = "stack"
+
+    def spec(self) -> LayerSpec:
+        return LayerSpec("stack", "two", (), 4, 3, {}, (gru_spec("gru_1", 4, 6), dense_spec("fc", 6, 3)))
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = keras_gru(x, mask, [value[f"gru_1_{name}"] for name in ("kernel", "recurrent_kernel", "bias")])
+        return tf.einsum("bti,io->bto", y, value["fc_kernel"]) + value["fc_bias"]
+
+
+class TestSharedTensors(LayerContract):
+    """Two layers that name one tensor: its gradient is the sum of both (CpRec)."""
+
+    kind = "stack"
+
+    def spec(self) -> LayerSpec:
+        one, two = dense_spec("one", 4, 4), dense_spec("two", 4, 4)
+        shared = LayerSpec("dense", "two", (one.tensors[0], two.tensors[1]), 4, 4)
+        return LayerSpec("stack", "both", (), 4, 4, {}, (one, gru_spec("gru_1", 4, 4), shared))
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = tf.einsum("bti,io->bto", x, value["one_kernel"]) + value["one_bias"]
+        y = keras_gru(y, mask, [value[f"gru_1_{name}"] for name in ("kernel", "recurrent_kernel", "bias")])
+        return tf.einsum("bti,io->bto", y, value["one_kernel"]) + value["two_bias"]
+
+
+class TestResidual(LayerContract):
+    kind = "residual"
+
+    def spec(self) -> LayerSpec:
+        inner = (dense_spec("into", 4, 6), adapter_spec(dense_spec("out", 6, 4), "serial", 2, 3))
+        return LayerSpec("residual", "block", (), 4, 4, {}, inner)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = tf.einsum("bti,io->bto", x, value["into_kernel"]) + value["into_bias"]
+        y = tf.einsum("bti,io->bto", y, value["out_kernel"]) + value["out_bias"]
+        return x + y + adapter(y, "out", value)
+
+
+def test_every_kind_has_a_contract_test() -> None:
+    assert {cls.kind for cls in LayerContract.__subclasses__()} == set(LAYERS.own)
+
+
+def test_two_shapes_of_one_tensor_are_refused() -> None:
+    one, two = dense_spec("fc", 4, 4), dense_spec("fc", 4, 5)
+    with pytest.raises(ValueError, match=r"fc_kernel has two shapes, \(4, 4\) and \(4, 5\)"):
+        tensors_of([one, two])
+
+
+def test_layers_are_walked_inner_ones_first() -> None:
+    spec = TestResidual().spec()
+    assert [layer.name for layer in walk([spec])] == ["into", "out", "out_adapter", "block"]
