@@ -138,16 +138,13 @@ def theirs(config: RunConfig, exam: Exam, folder: Path, options: argparse.Namesp
 
 def baselines(config: RunConfig, exam: Exam) -> dict[str, dict[str, float]]:
     """Figures of what needs no neural network."""
-    from pocketrec.cloud.baselines.neighbours import fit_neighbours
-    from pocketrec.cloud.candidates import fit_als
+    from pocketrec.cloud.baselines.baseline import Past
+    from pocketrec.cloud.baselines.fitting import fit_all, judged
 
     places = exam.places(1)
-    systems = {"popularity": places.by_popularity(), "recent": places.by_recency()}
-    if exam.by_user:
-        als = fit_als(config.candidates, exam.train, exam.items, config.seed, config.resources.threads)
-        systems["als"] = places.by_als(als)
-    if config.knn.neighbours:
-        systems["item_knn"] = places.by_neighbours(fit_neighbours(config.knn, exam.train, exam.items))
+    past = Past(exam.train, exam.items, config.seed, config.resources.threads)
+    fitted = fit_all(config, past, judged(config, personal=exam.by_user))
+    systems = {name: places.by_baseline(baseline) for name, baseline in fitted.items()}
     return {name: exam.figures(places, scores, config) for name, scores in systems.items()}
 
 

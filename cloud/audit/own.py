@@ -147,18 +147,26 @@ def _candidates(folder: Path, items: list[str]) -> pd.DataFrame | None:
 
 
 def _known_users(folder: Path) -> list[str] | None:
-    path = folder / "candidates" / "als.npz"
-    if not path.exists():
+    arrays = _factors(folder)
+    if not arrays:
         return None
-    arrays = _npz(path)
     users: list[str] = unpack_texts(arrays["user_bytes"], arrays["user_offsets"]).tolist()
     return users
 
 
+def _factors(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of the baseline ALS; nothing where there is none."""
+    then = folder / "candidates" / "als.npz"  # where runs had it before the stage `baselines` came
+    home = folder / "baselines" / "als"
+    if home.is_dir():
+        return {path.stem: _array(path) for path in sorted(home.glob("*.npy"))}
+    return _npz(then) if then.exists() else {}
+
+
 def _numbers(folder: Path) -> dict[str, np.ndarray]:
-    """What the model and its baseline consist of."""
-    found = {}
-    for name in ("candidates/als.npz", "export/item_embeddings.npy", "export/weights.npz"):
+    """What the model and its baselines consist of."""
+    found = {f"baselines/als:{key}": values for key, values in _factors(folder).items() if values.dtype.kind == "f"}
+    for name in ("export/item_embeddings.npy", "export/weights.npz"):
         path = folder / name
         if path.suffix == ".npy" and path.exists():
             found[name] = _array(path)

@@ -12,6 +12,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pocketrec.cloud.config.baselines import BaselinesConfig
 from pocketrec.cloud.config.candidates import CandidatesConfig
 from pocketrec.cloud.config.compare import CompareConfig
 from pocketrec.cloud.config.data import DataConfig
@@ -42,6 +43,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
     knn: KnnConfig = field(default_factory=KnnConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     lean: LeanConfig = field(default_factory=LeanConfig)

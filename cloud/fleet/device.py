@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketrec.cloud.baselines.neighbours import ItemNeighbours
 from pocketrec.cloud.metrics.metrics import ranks
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.contract.repeats import Repeats, gaps_at
@@ -43,8 +42,6 @@ class DeviceUser:
     """Last events, the test."""
     candidates: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     """The user's candidate set."""
-    als: NDArray[np.float32] | None = None
-    """ALS user factor; None for a New user (then ALS falls back to popularity)."""
     times: NDArray[np.float64] | None = None
     """Times of all events, those of `before`, `learn` and `test` in turn; None = not known."""
 
@@ -79,8 +76,6 @@ class Settings:
     ties: str
     mask_seen: bool
     runtime: str
-    als_items: NDArray[np.float32] | None = None
-    neighbours: ItemNeighbours | None = None
 
 
 class SimulatedDevice:

@@ -20,8 +20,8 @@ from typing import Any, Final
 import numpy as np
 
 from pocketrec.cloud.base.progress import Progress, no_progress
-from pocketrec.cloud.baselines.neighbours import fit_neighbours
-from pocketrec.cloud.candidates import fit_als
+from pocketrec.cloud.baselines.baseline import Past
+from pocketrec.cloud.baselines.fitting import fit, judged
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.prepared import CloudData
 from pocketrec.cloud.data.sequences import Sequences
@@ -118,8 +118,8 @@ def search(
     Args:
         config: searched around; it is trial 0.
         data: what lies before the cut-off.
-        folder: gets search.json, rewritten after every trial.
-        system: global, als or item_knn.
+        folder: gets search.json, rewritten after every trial; it also has the figures of the baselines as configured.
+        system: global, or a baseline (`pocketrec.cloud.config.baselines.BASELINES`).
         trials: in all, trial 0 included.
         seed: of the values drawn.
         say: takes a line for every trial.
@@ -134,8 +134,10 @@ def search(
     """
     space = space_of(config, system)
     key = _fingerprint(config, data.before, system, seed, space)
-    done = _load(folder / SEARCH_FILE, key)
+    document = _load(folder / SEARCH_FILE, key)
+    done = [Trial(**entry) for entry in document.get("trials", [])]
     judge = Slice(config, data)
+    compared: dict[str, Figures] = document.get("baselines") or _baselines(config, judge, progress)
     shutil.rmtree(folder / _TRIAL, ignore_errors=True)  # of a search that was killed in the middle of a trial
     for number in range(len(done), trials):
         values = draw(space, seed, number)
@@ -147,7 +149,7 @@ def search(
         shutil.rmtree(folder / _TRIAL, ignore_errors=True)
         done.append(trial)
         document = {"format": 1, "key": key, "system": system, "measure": MEASURE,
-                    "trials": [dataclasses.asdict(t) for t in done]}  # fmt: skip
+                    "baselines": compared, "trials": [dataclasses.asdict(t) for t in done]}  # fmt: skip
         write_atomic(folder / SEARCH_FILE, (json.dumps(document, indent=1) + "\n").encode("utf-8"))
         say(in_words(trial))
     return done
@@ -195,14 +197,26 @@ def _try(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial],
     if system == "global":
         _train(trial, config, judge, others, folder, progress)
         return
+    figures = _baseline(config, judge, system, progress)
+    if figures is None:
+        raise ConfigError(f"{system} is switched off by its options: change them, or search another system")
+    trial.figures, trial.curve = figures, [figures[MEASURE]]
+
+
+def _baselines(config: RunConfig, judge: Slice, progress: Progress) -> dict[str, Figures]:
+    """Figures of every baseline as it is configured."""
+    found = {name: _baseline(config, judge, name, progress) for name in judged(config, personal=judge.by_user)}
+    return {name: figures for name, figures in found.items() if figures is not None}
+
+
+def _baseline(config: RunConfig, judge: Slice, name: str, progress: Progress) -> Figures | None:
+    """Figures of a baseline; None where its options switch it off."""
+    past = Past(judge.earlier, judge.items, config.seed, config.resources.threads, progress)
+    baseline = fit(config, name, past)
+    if baseline is None:
+        return None
     places = judge.places(1)
-    if system == "als":
-        threads = config.resources.threads
-        scores = places.by_als(fit_als(config.candidates, judge.earlier, judge.items, config.seed, threads))
-    else:
-        scores = places.by_neighbours(fit_neighbours(config.knn, judge.earlier, judge.items))
-    trial.figures = judge.figures(places, scores, config)
-    trial.curve = [trial.figures[MEASURE]]
+    return judge.figures(places, places.by_baseline(baseline), config)
 
 
 def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial], folder: Path,
@@ -242,13 +256,15 @@ def _fingerprint(config: RunConfig, before: Sequences, system: str, seed: int, s
     return digest.hexdigest()
 
 
-def _load(path: Path, key: str) -> list[Trial]:
+def _load(path: Path, key: str) -> dict[str, Any]:
+    """search.json; nothing where there is none."""
     if not path.exists():
-        return []
+        return {}
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if document["key"] == key:
-            return [Trial(**entry) for entry in document["trials"]]
+            [Trial(**entry) for entry in document["trials"]]
+            return document
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"cannot read {path}: delete it, or name another folder with --out") from None
     raise ConfigError(f"{path.parent} holds the search of another configuration, seed or log: name another with --out")

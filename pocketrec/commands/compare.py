@@ -23,9 +23,10 @@ from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.base.files import write_atomic
 from pocketrec.device.cli.command import Command
 from pocketrec.stages import STAGES
+from pocketrec.stages.baselines import FOLDER as FITTED
 from pocketrec.stages.bundles import bundle_writer
 from pocketrec.stages.models import export_model
-from pocketrec.stages.parts import plain, use_threads
+from pocketrec.stages.parts import plain, unusual, use_threads
 from pocketrec.stages.recipes import has_rehearsal, in_words, rehearsal_parts
 
 FOLDER = "compare"
@@ -60,7 +61,8 @@ def compare(config: RunConfig, folder: Path, terminal: TextIO | None = None) -> 
     from pocketrec.cloud.report.ledger import as_text
 
     ledger = read_json(folder / LEDGER_FILE)
-    short = {"compare": str(folder / LEDGER_FILE), "page": str(folder / PAGE_FILE), "rows": ledger["rows"]}
+    short = {"compare": str(folder / LEDGER_FILE), "page": str(folder / PAGE_FILE), "rows": ledger["rows"],
+             "baselines": ledger.get("baselines", [])}  # fmt: skip
     return f"{as_text(ledger)}\n\npage    {folder / PAGE_FILE}\n{json.dumps(short)}"
 
 
@@ -169,8 +171,8 @@ def _fleet(run: Run) -> None:
     systems += [System(name, *files.get(name, first), recipe=recipe) for name, recipe in recipes.items()]
     with run.progress() as progress:
         run_fleet(
-            users, systems, home / "fleet", evaluate=config.evaluate, left_out=left_out, resources=config.resources,
-            progress=progress,
+            users, systems, home / "fleet", evaluate=config.evaluate, baselines=run.folder / FITTED, left_out=left_out,
+            resources=config.resources, progress=progress,
         )  # fmt: skip
     metrics = fleet_metrics(home / "fleet", evaluate=config.evaluate, seed=config.seed, data=load_summary(run.folder))
     rehearsals = {name: read_json(home / "rehearse" / name / "rehearsal.json") for name in recipes}
@@ -208,8 +210,8 @@ COMPARE_STAGES: tuple[Stage, ...] = (
     Stage(
         "compare-fleet",
         "serve the same users by every way, through the device code",
-        needs=("prepare", "compare-export"),
-        depends=lambda c: [c.seed, *plain(c.compare, c.evaluate)],
+        needs=("prepare", "baselines", "compare-export"),
+        depends=lambda c: [c.seed, *plain(c.compare, c.evaluate), *unusual(c.baselines)],
         work=_fleet,
         leaves=(LEDGER_FILE, PAGE_FILE),
         clears=(f"{FOLDER}/fleet",),

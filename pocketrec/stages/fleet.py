@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pocketrec.cloud.base.runs import METRICS_FILE, Run, Stage, read_json
-from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.files import write_atomic
+from pocketrec.stages.baselines import FOLDER as FITTED
 from pocketrec.stages.bundles import publish
-from pocketrec.stages.parts import plain, use_threads
+from pocketrec.stages.parts import plain, unusual, use_threads
 from pocketrec.stages.recipes import REHEARSAL, needs_naive, recipe_of, recipe_of_run, repeats_alone
-
-if TYPE_CHECKING:
-    from pocketrec.cloud.baselines.neighbours import ItemNeighbours
-    from pocketrec.cloud.data.prepared import CloudData
 
 
 def fleet(run: Run) -> None:
@@ -29,7 +25,7 @@ def fleet(run: Run) -> None:
 
 def _judge_personal(run: Run) -> dict[str, Any]:
     """Every test user's device, in processes."""
-    from pocketrec.cloud.candidates import AlsModel, Candidates
+    from pocketrec.cloud.candidates import Candidates
     from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
     from pocketrec.cloud.evaluation.evaluate import fleet_metrics
     from pocketrec.cloud.fleet.bench import device_figures
@@ -37,10 +33,9 @@ def _judge_personal(run: Run) -> dict[str, Any]:
 
     config, export = run.config, run.folder / "export"
     data, devices = load_cloud(run.folder), load_devices(run.folder)
-    als = AlsModel.load(run.folder / "candidates" / "als.npz")
     sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
     users, left_out = device_users(
-        data.before, devices.after, devices.learn, sets, als, limit=config.evaluate.users, seed=config.seed
+        data.before, devices.after, devices.learn, sets, limit=config.evaluate.users, seed=config.seed
     )
     recipe = recipe_of_run(run)
     files = (export / "model.tflite", export / "item_embeddings.npy")
@@ -59,8 +54,8 @@ def _judge_personal(run: Run) -> dict[str, Any]:
         systems.append(System("central", *own, recipe=bonus, guard=False))
     with run.progress() as progress:
         run_fleet(
-            users, systems, run.folder / "fleet", evaluate=config.evaluate, als_items=als.item_factors,
-            neighbours=neighbours(config, data), left_out=left_out, resources=config.resources, progress=progress,
+            users, systems, run.folder / "fleet", evaluate=config.evaluate, baselines=run.folder / FITTED,
+            left_out=left_out, resources=config.resources, progress=progress,
         )  # fmt: skip
     return fleet_metrics(
         run.folder / "fleet",
@@ -77,7 +72,8 @@ def _judge_global(run: Run) -> dict[str, Any]:
     """A log without personal training: the Keras model on the test part."""
     use_threads(run)
     from pocketrec.cloud.backbones import load_model
-    from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
+    from pocketrec.cloud.baselines.files import load_baselines
+    from pocketrec.cloud.data.prepared import load_devices, load_summary
     from pocketrec.cloud.evaluation.evaluate import global_metrics
     from pocketrec.cloud.evaluation.global_model import sequence_ranks
 
@@ -86,7 +82,7 @@ def _judge_global(run: Run) -> dict[str, Any]:
     with run.progress() as progress:
         ranks = sequence_ranks(
             model, load_devices(run.folder).after, config.model.window, config.evaluate,
-            neighbours(config, load_cloud(run.folder)), progress,
+            load_baselines(run.folder / FITTED), progress,
         )  # fmt: skip
     return global_metrics(
         ranks,
@@ -115,18 +111,11 @@ def _sizes(run: Run) -> dict[str, float]:
     )
 
 
-def neighbours(config: RunConfig, data: CloudData) -> ItemNeighbours | None:
-    """The baseline item-kNN, fitted before the cut-off; None where it is switched off."""
-    from pocketrec.cloud.baselines.neighbours import fit_neighbours
-
-    return fit_neighbours(config.knn, data.before, len(data.vocabulary)) if config.knn.neighbours else None
-
-
 FLEET = Stage(
     "fleet",
     "evaluate on the later events, through the device code",
-    needs=("prepare", "candidates", "export", "train-central"),
-    depends=lambda c: [c.seed, *plain(c.evaluate, c.personalise, c.knn)],
+    needs=("prepare", "baselines", "candidates", "export", "train-central"),
+    depends=lambda c: [c.seed, *plain(c.evaluate, c.personalise, c.knn), *unusual(c.baselines)],
     work=fleet,
     leaves=(METRICS_FILE,),
     clears=("fleet",),
