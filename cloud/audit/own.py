@@ -12,10 +12,10 @@ import pandas as pd
 from pocketrec.cloud.audit.case import Parts
 from pocketrec.cloud.audit.recount import compared, read_log_anew
 from pocketrec.cloud.base.arrays import unpack_texts
+from pocketrec.cloud.base.runs import write_json
 from pocketrec.cloud.config.load import config_from_dict
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import DataError, PocketRecError
-from pocketrec.device.base.files import write_atomic
 
 AUDIT_FILE: Final = "audit.json"
 
@@ -69,7 +69,7 @@ def audit_quickly(folder: Path) -> str:
         verdict = audit(parts, quick=True)
     except DataError as error:  # a run may be judged where an audit has nothing to compare
         verdict = Verdict(parts.name, (), {}, (str(error),))
-    write_atomic(folder / AUDIT_FILE, (json.dumps(verdict.to_dict(), indent=1) + "\n").encode("utf-8"))
+    write_json(folder / AUDIT_FILE, verdict.to_dict())
     failed = [row.check for row in verdict.rows if row.finding.verdict == FAIL]
     words = f"failed: {', '.join(failed)}; see `pocketrec audit {folder}`" if failed else "no check failed"
     return f"audit: {words} ({summary_line(verdict.counts())})"

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import platform
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from pocketrec import __version__
+from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.progress import Progress, TerminalProgress, no_progress
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import PocketRecError, StorageError
@@ -225,7 +225,7 @@ class Pipeline:
             if stage.outside is not None:
                 depends = [*depends, self._outside_of(stage, stage.outside)]
             plain = [stage.name, __version__, depends, before]
-            self._keys[stage.name] = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+            self._keys[stage.name] = fingerprint(plain)
         return self._keys[stage.name]
 
     def _outside_of(self, stage: Stage, outside: Callable[[RunConfig], Any]) -> Any:

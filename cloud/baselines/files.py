@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketrec.cloud.base.runs import write_json
 from pocketrec.cloud.baselines.baseline import Baseline
 from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.device.base.errors import DataError
@@ -45,7 +46,7 @@ def save_index(folder: Path, names: Mapping[str, list[str]]) -> None:
     Raises:
         StorageError: the file cannot be written.
     """
-    write_atomic(folder / INDEX_FILE, (json.dumps({"format": 1, "baselines": names}, indent=1) + "\n").encode())
+    write_json(folder / INDEX_FILE, {"format": 1, "baselines": names})
 
 
 def load_baselines(folder: Path) -> dict[str, Baseline]:

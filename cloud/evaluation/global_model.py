@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from pocketrec.cloud.backbones import item_embeddings
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.evaluate import EvaluateConfig
+from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.evaluation.ranking import Places
 from pocketrec.cloud.evaluation.scoring import embed_positions
+from pocketrec.cloud.rankers import make_ranker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,6 +34,7 @@ def sequence_ranks(
     window: int,
     evaluate: EvaluateConfig,
     baselines: Mapping[str, Baseline] | None = None,
+    ranker: RankerConfig = INNER_PRODUCT,
     progress: Progress = no_progress,
 ) -> dict[str, list[NDArray[np.float64]]]:
     """Ranks of every test position, by system (``global`` and each baseline) and sequence.
@@ -44,11 +47,13 @@ def sequence_ranks(
         window: T.
         evaluate: ties and mask.
         baselines: fitted ones by name, such as `pocketrec.cloud.baselines.files.load_baselines` gives; None = none.
+        ranker: how the model's embeddings become scores.
         progress: told after every block of the model's positions.
     """
     table = item_embeddings(model)  # (N + 1, E)
     places = Places.of(after, len(table) - 1, window)
-    systems = {"global": places.by_embedding(embed_positions(model, places.where), table)}
+    embedded = embed_positions(model, places.where)
+    systems = {"global": places.by_embedding(embedded, table, make_ranker(ranker, model))}
     systems |= {name: places.by_baseline(baseline) for name, baseline in (baselines or {}).items()}
     watched = {"global": progress}
     return {name: places.ranks(scores, evaluate, watched.get(name, no_progress)) for name, scores in systems.items()}

@@ -18,6 +18,7 @@ from pocketrec.cloud.baselines.baseline import Baseline
 from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.evaluation.scoring import Positions, positions, seen_before
 from pocketrec.cloud.metrics.metrics import ranks
+from pocketrec.cloud.rankers.ranker import Ranker
 
 if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
@@ -79,9 +80,9 @@ class Places:
         starts = np.flatnonzero(np.diff(self.where.user, prepend=-1))  # positions are in the order of the sequences
         return np.split(found, starts[1:]) if count else []
 
-    def by_embedding(self, embedded: NDArray[np.float32], table: NDArray[np.float32]) -> ScoresOf:
-        """Inner products of user embeddings [P, E] and item embeddings [N + 1, E]."""
-        return lambda part: embedded[part] @ table.T
+    def by_embedding(self, embedded: NDArray[np.float32], table: NDArray[np.float32], ranker: Ranker) -> ScoresOf:
+        """A ranker's scores of user embeddings [P, E] and item embeddings [N + 1, E]."""
+        return lambda part: ranker.scores(embedded[part], table)
 
     def by_baseline(self, baseline: Baseline) -> ScoresOf:
         """A fitted baseline, user by user."""

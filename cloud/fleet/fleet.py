@@ -11,8 +11,7 @@ This module knows nothing about how models were trained; `pocketrec.cloud.evalua
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.processes import run_jobs
 from pocketrec.cloud.base.progress import Progress, no_progress
+from pocketrec.cloud.base.runs import write_json
 from pocketrec.cloud.baselines.baseline import Baseline, popularity_scores
 from pocketrec.cloud.baselines.files import load_baselines
 from pocketrec.cloud.config.evaluate import EvaluateConfig
+from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.fleet.device import (
     DeviceUser,
@@ -37,7 +39,6 @@ from pocketrec.cloud.fleet.device import (
     system_ranks,
 )
 from pocketrec.cloud.fleet.files import FLEET_FILE, USERS_FILE
-from pocketrec.device.base.files import sha256_file, write_atomic
 from pocketrec.device.base.memory import peak_resident_mb
 from pocketrec.device.contract.recipe import GuardRecipe, Recipe
 from pocketrec.device.contract.repeats import Repeats
@@ -65,6 +66,8 @@ class System:
     """recipe.json as a dict; None: the weights as exported, no training."""
     guard: bool = True
     """False: what was trained is always used (naive fine-tuning)."""
+    ranker: RankerConfig = INNER_PRODUCT
+    """How its embeddings become scores."""
 
 
 def device_users(
@@ -160,7 +163,7 @@ def run_fleet(
                                           for key, value in entry.items()},
                    "peak_rss_mb": max((e["rss_mb"] for e in entries), default=0.0)},
     }  # fmt: skip
-    write_atomic(folder / FLEET_FILE, (json.dumps(result, indent=1) + "\n").encode("utf-8"))
+    write_json(folder / FLEET_FILE, result)
     return result
 
 
@@ -234,7 +237,7 @@ def _start(systems: tuple[System, ...], settings: Settings, baselines: Path | No
     for system in systems:
         key = _device_key(system)
         if key not in devices:
-            devices[key] = SimulatedDevice(system.model, system.item_embeddings, settings.runtime)
+            devices[key] = SimulatedDevice(system.model, system.item_embeddings, settings.runtime, system.ranker)
     _process = _Process(systems, settings, devices, load_baselines(baselines) if baselines else {})
 
 
@@ -301,15 +304,16 @@ def _fingerprint(
     users: Sequence[DeviceUser], systems: Sequence[System], settings: Settings, baselines: Mapping[str, Baseline]
 ) -> str:
     """Changes with all that a figure depends on."""
-    digest = hashlib.sha256(json.dumps([_LINES, settings.ties, settings.mask_seen, settings.runtime]).encode())
-    for system in systems:
-        digest.update(json.dumps([system.name, sha256_file(system.model), sha256_file(system.item_embeddings),
-                                  system.recipe, system.guard], sort_keys=True).encode())  # fmt: skip
-    for user in users:
-        digest.update(user.user.encode("utf-8") + b"\n")
-        for rows in (user.before, user.learn, user.test, user.candidates, user.times):
-            digest.update(b"-" if rows is None else np.ascontiguousarray(rows).tobytes() + b"|")
-    for name, baseline in baselines.items():
-        for key, array in baseline.arrays().items():
-            digest.update(f"{name} {key}\n".encode() + np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    fitted = {name: baseline.arrays() for name, baseline in baselines.items()}
+    plain = {
+        "lines": _LINES, "settings": dataclasses.asdict(settings), "users": [user.user for user in users],
+        "systems": [[system.name, system.recipe, system.guard, dataclasses.asdict(system.ranker)]
+                    for system in systems],
+        "baselines": {name: list(arrays) for name, arrays in fitted.items()},
+    }  # fmt: skip
+    files = itertools.chain.from_iterable((system.model, system.item_embeddings) for system in systems)
+    rows = itertools.chain.from_iterable(
+        (user.before, user.learn, user.test, user.candidates, user.times) for user in users
+    )
+    learned = itertools.chain.from_iterable(arrays.values() for arrays in fitted.values())
+    return fingerprint(plain, itertools.chain(files, rows, learned))

@@ -9,7 +9,6 @@ baselines are searched by the same code on the same positions, so that a compari
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -19,7 +18,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.progress import Progress, no_progress
+from pocketrec.cloud.base.runs import write_json
 from pocketrec.cloud.baselines.baseline import Past
 from pocketrec.cloud.baselines.fitting import fit, judged
 from pocketrec.cloud.config.run import RunConfig
@@ -28,9 +29,9 @@ from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.split import rehearsal_split
 from pocketrec.cloud.evaluation.ranking import Places, ScoresOf
 from pocketrec.cloud.metrics import metrics
+from pocketrec.cloud.rankers import make_ranker
 from pocketrec.cloud.search.space import draw, space_of, with_values
 from pocketrec.device.base.errors import ConfigError, DataError
-from pocketrec.device.base.files import write_atomic
 
 SEARCH_FILE: Final = "search.json"
 MEASURE: Final = metrics.HEADLINE
@@ -150,7 +151,7 @@ def search(
         done.append(trial)
         document = {"format": 1, "key": key, "system": system, "measure": MEASURE,
                     "baselines": compared, "trials": [dataclasses.asdict(t) for t in done]}  # fmt: skip
-        write_atomic(folder / SEARCH_FILE, (json.dumps(document, indent=1) + "\n").encode("utf-8"))
+        write_json(folder / SEARCH_FILE, document)
         say(in_words(trial))
     return done
 
@@ -225,7 +226,7 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
 
     from pocketrec.cloud.backbones import item_embeddings
     from pocketrec.cloud.evaluation.scoring import Embed, embed_positions, model_runner
-    from pocketrec.cloud.training.trainer import train
+    from pocketrec.cloud.training.trainer import TrainJob, train
 
     fixed = dataclasses.replace(config.train, validation=0.0)
     places = judge.places(config.model.window)
@@ -235,25 +236,24 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
     def watch(model: keras.Model, _entry: dict[str, Any]) -> bool:
         runner.extend([] if runner else [model_runner(model)])
         embedded = embed_positions(model, places.where, runner[0])
-        trial.figures = judge.figures(places, places.by_embedding(embedded, item_embeddings(model)), config)
+        scores = places.by_embedding(embedded, item_embeddings(model), make_ranker(config.ranker, model))
+        trial.figures = judge.figures(places, scores, config)
         trial.curve.append(trial.figures[MEASURE])
         behind = is_behind(trial.curve, trial.planned, others)
         trial.ended = "below the median" if behind else ""
         return behind
 
-    trained = train(
-        config.model, fixed, judge.earlier, judge.items, folder,
-        prune=config.prune, seed=config.seed, mask_seen=config.evaluate.mask_seen, watch=watch, progress=progress,
+    job = TrainJob(
+        config.model, fixed, judge.earlier, judge.items, config.prune, config.ranker, config.seed,
+        config.evaluate.mask_seen,
     )  # fmt: skip
+    trained = train(job, folder, watch=watch, progress=progress)
     trial.seconds = round(trained.seconds, 2)
 
 
 def _fingerprint(config: RunConfig, before: Sequences, system: str, seed: int, space: Mapping[str, Any]) -> str:
     tables = {key: value for key, value in config.to_dict().items() if key != "resources"}
-    digest = hashlib.sha256(json.dumps([tables, system, seed, space], sort_keys=True).encode())
-    for array in (before.offsets, before.items, before.timestamps):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return fingerprint([tables, system, seed, space], (before.offsets, before.items, before.timestamps))
 
 
 def _load(path: Path, key: str) -> dict[str, Any]:

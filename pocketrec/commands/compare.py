@@ -76,7 +76,7 @@ def _rehearse(run: Run) -> None:
     """The recipe of each contender, and of the bonus for repeats alone: ``RUN/compare/rehearse/NAME``."""
     use_threads(run)
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.rehearsal.rehearse import Variant, grid, in_unix_seconds, rehearse
+    from pocketrec.cloud.rehearsal.rehearse import RehearseJob, Variant, grid, in_unix_seconds, rehearse
 
     config = run.config
     earliest, later, learn = rehearsal_parts(config, load_cloud(run.folder).before)
@@ -85,7 +85,7 @@ def _rehearse(run: Run) -> None:
         model = run.path(FOLDER, "early", name)
         if not (model / "model.tflite").exists():
             export_model(run, "train/early", model, way, optimizer, gate=False)
-        variants = {(way, optimizer): Variant(model / "model.tflite", model / "item_embeddings.npy")}
+        variants = {(way, optimizer): Variant(model / "model.tflite", model / "item_embeddings.npy", config.ranker)}
         rates = config.compare.learning_rates[optimizer]
         table = dataclasses.replace(config.rehearse, ways=[way], optimizers=[optimizer], learning_rates=rates)
         trials = grid(table, config.evaluate.mask_seen, in_unix_seconds(earliest))
@@ -95,12 +95,10 @@ def _rehearse(run: Run) -> None:
         for key, tried in chosen.items():
             if not tried:
                 continue
+            job = RehearseJob(earliest, later, learn, variants, table, config.evaluate, tried, config.seed)
+            home = run.path(FOLDER, "rehearse", key, "x").parent
             with run.progress() as progress:
-                found[key] = rehearse(
-                    earliest, later, learn, variants, run.path(FOLDER, "rehearse", key, "x").parent, config=table,
-                    evaluate=config.evaluate, trials=tried, seed=config.seed, resources=config.resources,
-                    progress=progress,
-                )  # fmt: skip
+                found[key] = rehearse(job, home, resources=config.resources, progress=progress)
             run.detail(f"{key}: {in_words(found[key])}")
     write_json(run.folder / FOLDER / "recipes.json", found)
 
@@ -167,8 +165,9 @@ def _fleet(run: Run) -> None:
     files = {name: (home / "ways" / name / "model.tflite", home / "ways" / name / "item_embeddings.npy")
              for name in costs}  # fmt: skip
     first = next(iter(files.values()))
-    systems = [System("global", *first)]
-    systems += [System(name, *files.get(name, first), recipe=recipe) for name, recipe in recipes.items()]
+    systems = [System("global", *first, ranker=config.ranker)]
+    systems += [System(name, *files.get(name, first), recipe=recipe, ranker=config.ranker)
+                for name, recipe in recipes.items()]  # fmt: skip
     with run.progress() as progress:
         run_fleet(
             users, systems, home / "fleet", evaluate=config.evaluate, baselines=run.folder / FITTED, left_out=left_out,
@@ -193,6 +192,7 @@ COMPARE_STAGES: tuple[Stage, ...] = (
         needs=("prepare", "train-early"),
         depends=lambda c: [
             c.seed, *plain(c.compare, c.rehearse, c.export), c.candidates.k, c.evaluate.mask_seen, c.evaluate.ties,
+            *unusual(c.ranker),
         ],
         work=_rehearse,
         leaves=(f"{FOLDER}/recipes.json",),
@@ -202,7 +202,7 @@ COMPARE_STAGES: tuple[Stage, ...] = (
         "compare-export",
         "write, check and measure the file of every way",
         needs=("train", "candidates", "compare-rehearse"),
-        depends=lambda c: [*plain(c.compare, c.export), c.candidates.k, c.evaluate.mask_seen],
+        depends=lambda c: [*plain(c.compare, c.export), c.candidates.k, c.evaluate.mask_seen, *unusual(c.ranker)],
         work=_export,
         leaves=(f"{FOLDER}/costs.json",),
         clears=(f"{FOLDER}/ways",),

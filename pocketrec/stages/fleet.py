@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
-from pocketrec.cloud.base.runs import METRICS_FILE, Run, Stage, read_json
-from pocketrec.device.base.files import write_atomic
+from pocketrec.cloud.base.runs import METRICS_FILE, Run, Stage, read_json, write_json
 from pocketrec.stages.baselines import FOLDER as FITTED
 from pocketrec.stages.bundles import publish
 from pocketrec.stages.parts import plain, unusual, use_threads
@@ -19,7 +17,7 @@ def fleet(run: Run) -> None:
     from pocketrec.cloud.data.prepared import load_cloud
 
     metrics = _judge_personal(run) if load_cloud(run.folder).personal else _judge_global(run)
-    write_atomic(run.folder / METRICS_FILE, (json.dumps(metrics, indent=1) + "\n").encode("utf-8"))
+    write_json(run.folder / METRICS_FILE, metrics)
     publish(run, metrics)
 
 
@@ -39,19 +37,20 @@ def _judge_personal(run: Run) -> dict[str, Any]:
     )
     recipe = recipe_of_run(run)
     files = (export / "model.tflite", export / "item_embeddings.npy")
-    systems = [System("global", *files), System("personal", *files, recipe=recipe)]
+    ranker = config.ranker
+    systems = [System("global", *files, ranker=ranker), System("personal", *files, recipe=recipe, ranker=ranker)]
     bonus = repeats_alone(recipe)
     if bonus is not None:
-        systems.append(System("repeats", *files, recipe=bonus, guard=False))
+        systems.append(System("repeats", *files, recipe=bonus, guard=False, ranker=ranker))
     if config.evaluate.naive:
         folder = export / "naive" if needs_naive(config, recipe) else export
         naive = {**recipe_of(config.personalise), "proximal": 0.0, "minimum_events": 1}
         own = (folder / "model.tflite", folder / "item_embeddings.npy")
-        systems.append(System("naive", *own, recipe=naive, guard=False))
+        systems.append(System("naive", *own, recipe=naive, guard=False, ranker=ranker))
     if config.evaluate.central:
         central = run.folder / "central"
         own = (central / "model.tflite", central / "item_embeddings.npy")
-        systems.append(System("central", *own, recipe=bonus, guard=False))
+        systems.append(System("central", *own, recipe=bonus, guard=False, ranker=ranker))
     with run.progress() as progress:
         run_fleet(
             users, systems, run.folder / "fleet", evaluate=config.evaluate, baselines=run.folder / FITTED,
@@ -82,7 +81,7 @@ def _judge_global(run: Run) -> dict[str, Any]:
     with run.progress() as progress:
         ranks = sequence_ranks(
             model, load_devices(run.folder).after, config.model.window, config.evaluate,
-            load_baselines(run.folder / FITTED), progress,
+            load_baselines(run.folder / FITTED), config.ranker, progress,
         )  # fmt: skip
     return global_metrics(
         ranks,

@@ -1,0 +1,35 @@
+"""The one way in which the cloud names what a result depends on: a SHA-256 of plain values, arrays and files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pocketrec.device.base.files import sha256_file
+
+
+def fingerprint(plain: Any, parts: Iterable[np.ndarray[Any, Any] | Path | None] = ()) -> str:
+    """64 lower-case hexadecimal digits that change with everything given.
+
+    Without `parts` it is the SHA-256 of the values as JSON with ordered keys, which the markers of runs hold.
+
+    Args:
+        plain: what JSON knows.
+        parts: arrays (their type, shape and numbers), files (their content), and None, in this order.
+
+    Raises:
+        OSError: a file is missing or unreadable.
+    """
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(f"{part.dtype.str}{part.shape}".encode())
+            digest.update(np.ascontiguousarray(part).tobytes())
+        else:
+            digest.update(b"-" if part is None else sha256_file(part).encode())
+    return digest.hexdigest()
