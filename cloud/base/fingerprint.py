@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from pocketrec.device.base.files import sha256_file
+
+if TYPE_CHECKING:  # the table of stages is light
+    import numpy as np
 
 
 def fingerprint(plain: Any, parts: Iterable[np.ndarray[Any, Any] | Path | None] = ()) -> str:
@@ -27,9 +28,10 @@ def fingerprint(plain: Any, parts: Iterable[np.ndarray[Any, Any] | Path | None] 
     """
     digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
     for part in parts:
-        if isinstance(part, np.ndarray):
-            digest.update(f"{part.dtype.str}{part.shape}".encode())
-            digest.update(np.ascontiguousarray(part).tobytes())
+        if part is None:
+            digest.update(b"-")
+        elif isinstance(part, Path):
+            digest.update(sha256_file(part).encode())
         else:
-            digest.update(b"-" if part is None else sha256_file(part).encode())
+            digest.update(f"{part.dtype.str}{part.shape}".encode() + part.tobytes())
     return digest.hexdigest()

@@ -157,16 +157,19 @@ class Pipeline:
                     self._forget(stage)
                     continue
                 again = force and targets is not None and stage.name in targets
-                if not stage.keyed and stage.name not in (targets or ()) and not self._is_awaited(stage, wanted, force):
+                forced = set(targets or ()) if force else set()
+                if not stage.keyed and stage.name not in (targets or ()) and not self._is_awaited(stage, wanted, forced):
                     continue
                 if self._step(stage, again):
                     done.append(stage.name)
         return done
 
-    def _is_awaited(self, stage: Stage, wanted: set[str], force: bool) -> bool:
-        """Whether a stage that needs this one is to be done."""
+    def _is_awaited(self, stage: Stage, wanted: set[str], forced: set[str]) -> bool:
+        """Whether a stage that needs this one is to be done, or this one is done already."""
         needing = [other for other in self.stages if stage.name in other.needs and other.name in wanted]
-        return any(force or not self._is_done(other) for other in needing if other.applies(self.run.config))
+        return self._is_done(stage) or any(
+            other.name in forced or not self._is_done(other) for other in needing if other.applies(self.run.config)
+        )
 
     def _is_done(self, stage: Stage) -> bool:
         """Whether a stage is up to date."""

@@ -6,10 +6,11 @@ This module knows nothing about cut-offs: it is given the events before them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from pocketrec.cloud.baselines.baseline import Baseline, Past
 from pocketrec.cloud.baselines.files import load_class
-from pocketrec.cloud.config.baselines import options_of
+from pocketrec.cloud.config.baselines import baseline_options
 from pocketrec.cloud.config.run import RunConfig
 
 
@@ -36,3 +37,12 @@ def judged(config: RunConfig, *, personal: bool) -> Iterator[str]:
         kind = load_class(name)
         if personal or kind.reads_history or not kind.reads_user:
             yield name
+
+
+def options_of(config: RunConfig, name: str) -> Any:
+    """The options of a baseline; None where it has none.
+
+    Raises:
+        ConfigError: a key is unknown, or a value is not allowed.
+    """
+    return {"als": config.candidates, "item_knn": config.knn}.get(name) or baseline_options(config.baselines, name)

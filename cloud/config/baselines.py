@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pocketrec.cloud.config.checks import require
 from pocketrec.device.base.choices import Choice, Table
 from pocketrec.device.base.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pocketrec.cloud.config.run import RunConfig
 
 
 @dataclass(frozen=True)
@@ -84,15 +81,6 @@ class BaselinesConfig:
     def names(self) -> tuple[str, ...]:
         """The baselines that are judged, in the order of the table."""
         return tuple(name for name in BASELINES if not self.judged or name in self.judged)
-
-
-def options_of(config: RunConfig, name: str) -> Any:
-    """The options of a baseline; None where it has none.
-
-    Raises:
-        ConfigError: a key is unknown, or a value is not allowed.
-    """
-    return {"als": config.candidates, "item_knn": config.knn}.get(name) or baseline_options(config.baselines, name)
 
 
 def baseline_options(config: BaselinesConfig, name: str) -> Any:

@@ -14,8 +14,8 @@ import pytest
 from pocketrec.cloud.baselines.als import Als
 from pocketrec.cloud.baselines.baseline import Baseline, Past, popularity_scores
 from pocketrec.cloud.baselines.files import load_baseline, load_baselines, load_class, save_baseline, save_index
-from pocketrec.cloud.baselines.fitting import fit, fit_all, judged
-from pocketrec.cloud.config.baselines import BASELINES, BaselinesConfig, label_of, options_of
+from pocketrec.cloud.baselines.fitting import fit, fit_all, judged, options_of
+from pocketrec.cloud.config.baselines import BASELINES, BaselinesConfig, label_of
 from pocketrec.cloud.config.candidates import CandidatesConfig
 from pocketrec.cloud.config.knn import KnnConfig
 from pocketrec.cloud.config.load import config_from_dict
@@ -249,3 +249,9 @@ def test_damaged_and_missing_files_are_one_line(tmp_path: Path) -> None:
     save_index(tmp_path, {"popularity": ["columns"]})
     with pytest.raises(DataError, match="pocketrec baselines"):
         load_baselines(tmp_path)
+
+
+def test_the_docs_have_the_table() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = "\n".join(f"| `{name}` | {choice.label} | {choice.says} |" for name, choice in BASELINES.own.items())
+    assert rows in page, f"docs/metrics.md, Baselines:\n{rows}"
