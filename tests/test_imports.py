@@ -47,7 +47,8 @@ TABLE = {
     "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation cloud/rankers",
     "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation cloud/metrics cloud/rankers "
     "cloud/training",
-    "cloud/report": "cloud/base cloud/config cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base device/bench",
+    "cloud/report": "cloud/base cloud/config cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base "
+    "device/bench",
     "cloud/audit": "cloud/base cloud/config cloud/data cloud/metrics cloud/report device/base",
     "cloud/federated": "",
     "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/metrics cloud/report",

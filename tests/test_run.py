@@ -160,7 +160,8 @@ def test_another_future_of_known_items_changes_no_byte_of_what_the_cloud_makes(c
         made.append(folder)
     for name in ("data/cloud/before.npz", "candidates/candidates.npz", "baselines/als/item_factors.npy",
                  "baselines/als/user_factors.npy", "baselines/item_knn/similarities.npy",
-                 "baselines/recent_popularity/by_row.npy", "rehearse/recipe.json", "export/model.tflite", "export/item_embeddings.npy"):  # fmt: skip
+                 "baselines/recent_popularity/by_row.npy", "rehearse/recipe.json",
+                 "export/model.tflite", "export/item_embeddings.npy"):  # fmt: skip
         assert first_difference(made[0] / name, made[1] / name) is None, name
     weights = [zipfile.ZipFile(folder / "train" / "model.keras").read("model.weights.h5") for folder in made]
     assert weights[0] == weights[1]

@@ -156,11 +156,11 @@ class Pipeline:
                 if not stage.applies(self.run.config):
                     self._forget(stage)
                     continue
-                again = force and targets is not None and stage.name in targets
+                asked = targets is not None and stage.name in targets
                 forced = set(targets or ()) if force else set()
-                if not stage.keyed and stage.name not in (targets or ()) and not self._is_awaited(stage, wanted, forced):
+                if not stage.keyed and not asked and not self._is_awaited(stage, wanted, forced):
                     continue
-                if self._step(stage, again):
+                if self._step(stage, force and asked):
                     done.append(stage.name)
         return done
 

@@ -25,7 +25,8 @@ def results(folder: Path) -> str:
         raise DataError(f"no {METRICS_FILE} in {folder}: run `pocketrec fleet` first")
     systems = [name for name in metrics if isinstance(metrics[name], dict) and "mrr@20" in metrics[name]]
     width = max(12, *(len(name) + 1 for name in systems))
-    lines = ["", f"{'full ranking':<{width}}" + "".join(f"{name:>11}" for name in _MEASURES) + "   MRR@20 against global"]
+    heads = "".join(f"{name:>11}" for name in _MEASURES)
+    lines = ["", f"{'full ranking':<{width}}{heads}   MRR@20 against global"]
     for name in systems:
         figures = "".join(f"{metrics[name][measure]:>11.4f}" for measure in _MEASURES)
         against = metrics["compare"].get(name, {}).get("mrr@20")

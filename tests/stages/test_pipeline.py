@@ -284,7 +284,8 @@ def test_every_table_of_the_configuration_but_resources_shapes_some_stage(monkey
         "seed": 2, "data": {"set": "synthetic", "min_item_count": 2}, "split": {"quantile": 0.7},
         "model": {"hidden": 8}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
         "prune": {"final": 0.5}, "lean": {"head": 9},
-        "knn": {"shrink": 9}, "baselines": {"recent_popularity": {"share": 0.2}}, "ranker": {"kind": "other"}, "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
+        "knn": {"shrink": 9}, "baselines": {"recent_popularity": {"share": 0.2}}, "ranker": {"kind": "other"},
+        "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
     }  # fmt: skip
     assert set(other) | {"resources", "search", "compare"} == {field.name for field in dataclasses.fields(RunConfig)}
     for name, table in other.items():
