@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -20,7 +20,7 @@ from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.device.base.errors import DataError
 from pocketrec.device.base.files import write_atomic
 
-#: Lists the baselines of a folder, each with the names of its arrays; written last.
+#: Lists the baselines of a folder, each with the names of its arrays, and which are judged; written last.
 INDEX_FILE: Final = "baselines.json"
 
 
@@ -40,25 +40,31 @@ def _write(array: NDArray[Any], file: BinaryIO) -> None:
     np.lib.format.write_array(file, array, allow_pickle=False)
 
 
-def save_index(folder: Path, names: Mapping[str, list[str]]) -> None:
-    """List the baselines that were saved, each with the names of its arrays.
+def save_index(folder: Path, names: Mapping[str, list[str]], judged: Iterable[str] | None = None) -> None:
+    """List the baselines that were saved.
+
+    Args:
+        folder: of the baselines.
+        names: each with the names of its arrays, see `save_baseline`.
+        judged: those that evaluations compare with; None = all.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    write_json(folder / INDEX_FILE, {"format": 1, "baselines": names})
+    compared = list(names if judged is None else judged)
+    write_json(folder / INDEX_FILE, {"format": 1, "judged": compared, "baselines": names})
 
 
 def load_baselines(folder: Path) -> dict[str, Baseline]:
-    """Every baseline of a folder by its name, in the order of the table, its arrays mapped.
+    """The baselines of a folder that are judged, by name, in the order of the table, their arrays mapped.
 
     Raises:
         DataError: a file is missing or damaged.
         ConfigError: a baseline is not installed here.
     """
-    listed = _index(folder)
-    known = [name for name in BASELINES if name in listed]
-    return {name: load_baseline(folder, name) for name in (*known, *(set(listed) - set(known)))}
+    wanted, _ = _index(folder)
+    known = [name for name in BASELINES if name in wanted]
+    return {name: load_baseline(folder, name) for name in (*known, *(set(wanted) - set(known)))}
 
 
 def load_baseline(folder: Path, name: str) -> Baseline:
@@ -68,7 +74,7 @@ def load_baseline(folder: Path, name: str) -> Baseline:
         DataError: it is missing or damaged.
         ConfigError: it is not installed here.
     """
-    keys = _index(folder).get(name)
+    keys = _index(folder)[1].get(name)
     if keys is None:
         raise DataError(f"{folder} has no baseline {name}: run `pocketrec baselines` again")
     arrays = {key: _mapped(folder / name / f"{key}.npy") for key in keys}
@@ -88,10 +94,12 @@ def load_class(name: str) -> type[Baseline]:
     return found
 
 
-def _index(folder: Path) -> dict[str, list[str]]:
+def _index(folder: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """Names of the baselines that are judged; and those of the arrays of each that is there."""
     try:
         content = json.loads((folder / INDEX_FILE).read_text(encoding="utf-8"))
-        return {str(name): [str(key) for key in keys] for name, keys in content["baselines"].items()}
+        arrays = {str(name): [str(key) for key in keys] for name, keys in content["baselines"].items()}
+        return [name for name in content["judged"] if name in arrays], arrays
     except FileNotFoundError:
         raise DataError(f"no file {folder / INDEX_FILE}: run `pocketrec baselines` first") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -85,10 +85,12 @@ class Places:
         return lambda part: ranker.scores(embedded[part], table)
 
     def by_baseline(self, baseline: Baseline) -> ScoresOf:
-        """A fitted baseline, user by user."""
+        """A fitted baseline; one that reads the user, user by user."""
 
         def scores(part: slice) -> NDArray[np.float32]:
             users, histories = self.users[part], self.seen[part]
+            if not baseline.reads_user:
+                return baseline.many(histories, users.tolist())
             bounds = [*np.flatnonzero(users[1:] != users[:-1]) + 1, len(users)]
             found, begin = np.empty((len(users), self.rows), np.float32), 0
             for end in bounds:

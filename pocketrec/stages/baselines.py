@@ -26,9 +26,8 @@ def baselines(run: Run) -> None:
     from pocketrec.cloud.data.prepared import load_cloud
 
     config, data, home = run.config, load_cloud(run.folder), run.folder / FOLDER
-    names = list(judged(config, personal=data.personal))
-    if config.candidates.method == "als" and "als" not in names:
-        names.append("als")
+    compared = list(judged(config, personal=data.personal))
+    names = [*compared, *(["als"] if config.candidates.method == "als" and "als" not in compared else [])]
     done: dict[str, Any] = read_json(home / _UNFINISHED)  # what an interrupted call has fitted
     for name in names:
         if name in done:
@@ -42,7 +41,7 @@ def baselines(run: Run) -> None:
         done[name] = None if found is None else save_baseline(home, name, found)
         write_json(home / _UNFINISHED, done)
     fitted = {name: done[name] for name in names if done[name] is not None}
-    save_index(home, fitted)
+    save_index(home, fitted, [name for name in compared if name in fitted])
     (home / _UNFINISHED).unlink(missing_ok=True)
     run.detail(", ".join(fitted))
 

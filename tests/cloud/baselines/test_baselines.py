@@ -234,6 +234,15 @@ def test_another_process_maps_the_files_and_scores_alike(tmp_path: Path) -> None
         np.testing.assert_array_equal(scores, fitted[name].scores(history, "ü07"))
 
 
+def test_what_is_fitted_for_candidates_alone_is_not_judged(tmp_path: Path) -> None:
+    """On sessions, or where ``[baselines] judged`` leaves ALS out, its factors may be there all the same."""
+    fitted = fit_all(CONFIG, past(), ("popularity", "als"))
+    names = {name: save_baseline(tmp_path, name, one) for name, one in fitted.items()}
+    save_index(tmp_path, names, ["popularity"])
+    assert list(load_baselines(tmp_path)) == ["popularity"]
+    assert isinstance(load_baseline(tmp_path, "als"), Als)
+
+
 def test_damaged_and_missing_files_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="run `pocketrec baselines` first"):
         load_baselines(tmp_path)
@@ -243,6 +252,7 @@ def test_damaged_and_missing_files_are_one_line(tmp_path: Path) -> None:
     save_index(tmp_path, {"popularity": save_baseline(tmp_path, "popularity", TestPopularity().fitted())})
     with pytest.raises(DataError, match="has no baseline als"):
         load_baseline(tmp_path, "als")
+    assert list(load_baselines(tmp_path)) == ["popularity"]
     (tmp_path / "popularity" / "rows.npy").write_bytes(b"nonsense")
     with pytest.raises(DataError, match="pocketrec baselines"):
         load_baselines(tmp_path)
