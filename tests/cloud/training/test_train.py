@@ -322,9 +322,8 @@ log = Sequences.load(folder / "log.npz")
 
 def run(name, tell):
     told = lambda *_: os.write(tell, b".")
-    trained = training.train(
-        model, config, log, 15, folder / name, prune=PruneConfig(enabled=True, every=3), seed=2, progress=told
-    )
+    job = training.TrainJob(model, config, log, 15, PruneConfig(enabled=True, every=3), seed=2)
+    trained = training.train(job, folder / name, progress=told)
     np.savez(folder / f"{name}.npz", *trained.model.get_weights())
 
 def fork(name):
