@@ -37,12 +37,15 @@ def render() -> str:
 def _table(name: str, kind: Any) -> str:
     lines = [f"## [{name}]", "", inspect.cleandoc(kind.__doc__), ""]
     lines += ["| key | default | meaning |", "| --- | --- | --- |"]
-    texts = _field_texts(kind)
+    texts, inner = _field_texts(kind), []
     for field in dataclasses.fields(kind):
         factory = field.default_factory
         default = factory() if factory is not dataclasses.MISSING else field.default
+        if dataclasses.is_dataclass(default):
+            inner.append(_table(f"{name}.{field.name}", type(default)))
+            continue
         lines.append(f"| `{field.name}` | `{_toml(default)}` | {texts[field.name]} |")
-    return "\n".join([*lines, ""])
+    return "\n".join([*lines, "", *inner])
 
 
 def _field_texts(kind: Any) -> dict[str, str]:

@@ -12,6 +12,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pocketrec.cloud.config.baselines import BaselinesConfig
 from pocketrec.cloud.config.candidates import CandidatesConfig
 from pocketrec.cloud.config.compare import CompareConfig
 from pocketrec.cloud.config.data import DataConfig
@@ -20,6 +21,7 @@ from pocketrec.cloud.config.export import ExportConfig, LeanConfig
 from pocketrec.cloud.config.knn import KnnConfig
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.personalise import PersonaliseConfig
+from pocketrec.cloud.config.ranker import RankerConfig
 from pocketrec.cloud.config.rehearse import RehearseConfig
 from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.config.search import SearchConfig
@@ -41,7 +43,9 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
+    baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
     knn: KnnConfig = field(default_factory=KnnConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     lean: LeanConfig = field(default_factory=LeanConfig)

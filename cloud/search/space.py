@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.cloud.config.load import config_from_dict
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import ConfigError
@@ -40,11 +41,15 @@ SPACES: Final[dict[str, dict[str, Any]]] = {
         "knn.shrink": [0.0, 5.0, 10.0, 20.0, 50.0, 100.0],
         "knn.decay": {"low": 0.4, "high": 1.0},
     },
+    "recent_popularity": {"baselines.recent_popularity.share": {"low": 0.002, "high": 0.5, "log": True}},
 }
+_TABLES: Final = {"global": ("model", "train"), "als": ("candidates",), "item_knn": ("knn",)}
 
 
-#: Tables of the configuration that shape each system.
-TABLES: Final = {"global": ("model", "train"), "als": ("candidates",), "item_knn": ("knn",)}
+def tables_of(system: str) -> tuple[str, ...]:
+    """Tables of the configuration that shape a system."""
+    own = "baselines." if system in BASELINES.own else "baselines.options."
+    return _TABLES.get(system, (f"{own}{system}",))
 
 
 def space_of(config: RunConfig, system: str) -> dict[str, Any]:
@@ -55,12 +60,19 @@ def space_of(config: RunConfig, system: str) -> dict[str, Any]:
     """
     check_space(config, config.search.space)
     for key in config.search.space:
-        if not any(key.partition(".")[0] in tables for tables in TABLES.values()):
+        if not any(_shapes(key, name) for name in ("global", *BASELINES)):
             raise ConfigError(
-                f"search.space.{key} changes no system: name a key of [model], [train], [candidates] or [knn]"
+                f"search.space.{key} changes no system: name a key of [model], [train], [candidates], [knn] or "
+                "[baselines.NAME]"
             )
-    own = {key: entry for key, entry in config.search.space.items() if key.partition(".")[0] in TABLES[system]}
+    own = {key: entry for key, entry in config.search.space.items() if _shapes(key, system)}
+    if not own and system not in SPACES:
+        raise ConfigError(f"there is no space for {system}: name keys of {tables_of(system)[0]} in [search.space]")
     return own or SPACES[system]
+
+
+def _shapes(key: str, system: str) -> bool:
+    return any(key.startswith(f"{table}.") for table in tables_of(system))
 
 
 def check_space(config: RunConfig, space: Mapping[str, Any]) -> None:
@@ -104,10 +116,13 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """
     tables = config.to_dict()
     for key, value in values.items():
-        table, _, name = key.partition(".")
-        if table not in tables or not isinstance(tables[table], dict) or not name:
+        *path, name = key.split(".")
+        table: Any = tables if path and path[0] in tables else None
+        for part in path:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict) or not name:
             raise ConfigError(f"search.space.{key}: write the key as table.key, such as train.batch")
-        tables[table][name] = value
+        table[name] = value
     return config_from_dict(tables)
 
 

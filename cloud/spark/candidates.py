@@ -23,24 +23,17 @@ from pocketrec.cloud.data.sequences import Sequences, offsets_of
 _BLOCK = 4096  # users ranked at a time
 
 
-def als_candidates(
-    spark: SparkSession,
-    config: CandidatesConfig,
-    before: Sequences,
-    items: int,
-    *,
-    seed: int = 1,
-    mask_seen: bool = False,
-) -> tuple[AlsModel, Candidates]:
-    """Fit ALS and rank, both on Spark.
+def als_on_spark(
+    spark: SparkSession, config: CandidatesConfig, before: Sequences, items: int, *, seed: int = 1
+) -> AlsModel:
+    """Fit ALS on Spark.
 
     Args:
         spark: the session.
-        config: k and the weights of ALS.
+        config: the weights of ALS.
         before: events before the cut-off.
         items: N; rows are ordered by popularity.
         seed: of the factors at the start.
-        mask_seen: leave out what the user has had.
     """
     pairs = _pairs(spark, before).persist()
     model = ALS(
@@ -58,15 +51,34 @@ def als_candidates(
     ).fit(pairs)
     item_factors = _factors(model.itemFactors, items + 1, config.factors)
     user_factors = _factors(model.userFactors, len(before), config.factors)
-    ranked = item_factors[: config.head + 1] if config.head else item_factors
-    best = _top(spark, model.userFactors, ranked, pairs if mask_seen else None, config.k)
+    pairs.unpersist()
+    return AlsModel(before.users, user_factors, item_factors)
+
+
+def als_sets(
+    spark: SparkSession, config: CandidatesConfig, before: Sequences, als: AlsModel, *, mask_seen: bool = False
+) -> Candidates:
+    """Rank every user's items on Spark.
+
+    Args:
+        spark: the session.
+        config: k and head.
+        before: events before the cut-off.
+        als: fitted to them.
+        mask_seen: leave out what the user has had.
+    """
+    ranked = als.item_factors[: config.head + 1] if config.head else als.item_factors
+    users, size = als.user_factors.shape
+    ids = pa.array(np.arange(users, dtype=np.int32))
+    ends = pa.array(np.arange(users + 1, dtype=np.int32) * size)
+    lists = pa.ListArray.from_arrays(ends, pa.array(np.ravel(als.user_factors)))
+    table = spark.createDataFrame(pa.table({"id": ids, "features": lists})).repartition(_blocks(spark), "id")
+    best = _top(spark, table, ranked, _pairs(spark, before) if mask_seen else None, config.k)
     rows = np.zeros((len(before), config.k), np.int32)
     rows[best.column("id").to_numpy()] = np.frombuffer(b"".join(best.column("rows").to_pylist()), "<i4").reshape(
         -1, config.k
     )
-    pairs.unpersist()
-    popular = popular_rows(items, config.k)
-    return AlsModel(before.users, user_factors, item_factors), Candidates(before.users, rows, popular)
+    return Candidates(before.users, rows, popular_rows(len(als.item_factors) - 1, config.k))
 
 
 def penalty(config: CandidatesConfig, pairs: int, users: int, items: int) -> float:

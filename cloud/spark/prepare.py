@@ -21,7 +21,7 @@ from pocketrec.cloud.data.categories import Categories, build_categories
 from pocketrec.cloud.data.checks import check_usable
 from pocketrec.cloud.data.prepared import write_prepared
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
-from pocketrec.cloud.data.split import TINY, Prepared, assemble, check_sides, parse_cut_off, quantile_place
+from pocketrec.cloud.data.split import TINY, Prepared, Unknown, assemble, check_sides, parse_cut_off, quantile_place
 from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.cloud.spark.rows import read_rows
 from pocketrec.device.base.errors import DataError
@@ -81,7 +81,7 @@ def _split(spark: SparkSession, events: DataFrame, config: RunConfig) -> Prepare
     before, after = _sequences(known, facts[2])
     return assemble(
         vocabulary, counts, before, after, categories, config.split, cut_off=cut_off,
-        unknown_before=unknown_counts[0], unknown_after=unknown_counts[1], unknown_items_after=unknown_counts[2],
+        unknown=Unknown(*unknown_counts),
     )  # fmt: skip
 
 

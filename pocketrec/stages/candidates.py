@@ -1,38 +1,30 @@
-"""Stage candidates: candidate sets, and the ALS factors of the baseline."""
+"""Stage candidates: candidate sets."""
 
 from __future__ import annotations
 
 from pocketrec.cloud.base.runs import Run, Stage
+from pocketrec.stages.baselines import als_of
 from pocketrec.stages.parts import plain
 
 
 def candidates(run: Run) -> None:
-    """Make candidate sets and the ALS factors of the baseline: ``RUN/candidates``."""
-    from pocketrec.cloud.candidates import AlsModel, build, fit_als
+    """Make candidate sets, where they come from ALS with the factors of the baseline: ``RUN/candidates``."""
+    from pocketrec.cloud.candidates import build
     from pocketrec.cloud.data.prepared import load_cloud
 
     config, data = run.config.candidates, load_cloud(run.folder)
     items, threads = len(data.vocabulary), run.config.resources.threads
     mask_seen = run.config.evaluate.mask_seen
-    factors = run.path("candidates", "als.npz")
-    als = sets = None
-    if data.personal or config.method == "als":  # the baseline needs factors whatever the candidates come from
-        if run.config.resources.engine == "spark":
-            from pocketrec.cloud.spark.session import spark_session
+    als = als_of(run) if config.method == "als" else None
+    if als is not None and run.config.resources.engine == "spark":
+        from pocketrec.cloud.spark.session import spark_session
 
-            with spark_session(run.config.resources.master) as spark:
-                from pocketrec.cloud.spark.candidates import als_candidates
+        with spark_session(run.config.resources.master) as spark:
+            from pocketrec.cloud.spark.candidates import als_sets
 
-                als, sets = als_candidates(
-                    spark, config, data.before, items, seed=run.config.seed, mask_seen=mask_seen
-                )
-        elif factors.exists():  # an interrupted call came so far
-            als = AlsModel.load(factors)
-        else:
-            with run.progress() as progress:
-                als = fit_als(config, data.before, items, run.config.seed, threads, progress)
-        als.save(factors)
-    if sets is None or config.method != "als":
+            sets = als_sets(spark, config, data.before, als, mask_seen=mask_seen)
+        sets.save(run.path("candidates", "candidates.npz"))
+    else:
         unfinished = run.path("candidates", "unfinished.rows")
         with run.progress() as progress:
             sets = build(
@@ -41,15 +33,13 @@ def candidates(run: Run) -> None:
             )  # fmt: skip
         sets.save(run.path("candidates", "candidates.npz"))
         unfinished.unlink(missing_ok=True)
-    else:
-        sets.save(run.path("candidates", "candidates.npz"))
     run.detail(f"{config.method}: {sets.in_words()}")
 
 
 CANDIDATES = Stage(
     "candidates",
     "make candidate sets",
-    needs=("prepare",),
+    needs=("prepare", "baselines"),
     depends=lambda c: [c.seed, *plain(c.candidates), c.evaluate.mask_seen, c.resources.engine],
     work=candidates,
     leaves=("candidates/candidates.npz",),

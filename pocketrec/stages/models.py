@@ -34,10 +34,10 @@ def export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *,
     exported.save(folder, checked)
 
 
-def variant_of(folder: Path) -> Variant:
-    """What `export_model` left in a folder, for the rehearsal."""
+def variant_of(run: Run, folder: Path) -> Variant:
+    """What `export_model` left in a folder of the run, for the rehearsal."""
     from pocketrec.cloud.rehearsal.trials import Variant
 
     trainable = documents.read(folder / "facts.json")["tensors"]["trainable"]
     numbers = sum(math.prod(spec["shape"]) for spec in trainable)
-    return Variant(folder / "model.tflite", folder / "item_embeddings.npy", numbers)
+    return Variant(folder / "model.tflite", folder / "item_embeddings.npy", numbers, run.config.ranker)

@@ -20,6 +20,11 @@ def plain(*configs: Any) -> list[Any]:
     return [_plain(config) for config in configs]
 
 
+def unusual(*configs: Any) -> list[Any]:
+    """The same for tables that came later: nothing of one that is as it is by default."""
+    return plain(*(config for config in configs if config != type(config)()))
+
+
 def _plain(config: Any) -> dict[str, Any]:
     later = [f.name for f in dataclasses.fields(config) if f.metadata == LATER and getattr(config, f.name) == f.default]
     return {name: value for name, value in dataclasses.asdict(config).items() if name not in later}

@@ -24,7 +24,7 @@ AVERAGES: Final = ("uniform", "size")
 UPLOADS: Final = ("full", "touched")
 #: Negatives beside the target in sampled ranking (He et al., WWW 2017).
 RANKED_NEGATIVES: Final = 99
-_SECTIONS: Final = ("data", "candidates", "knn", "evaluate", "resources", "pfedrec")
+_SECTIONS: Final = ("data", "baselines", "candidates", "knn", "evaluate", "resources", "pfedrec")
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,8 @@ class PFedRecConfig:
 class PFedRecRun(RunConfig):
     """A run of ``pocketrec pfedrec``: ``[pfedrec]`` beside those sections of a run that it reads.
 
-    Read are ``seed``, ``[data]``, ``[candidates]`` (factors, regularization, alpha, iterations of ALS), ``[knn]``,
+    Read are ``seed``, ``[data]``, ``[baselines]``, ``[candidates]`` (factors, regularization, alpha,
+    iterations of ALS), ``[knn]``,
     ``[evaluate]`` (bootstrap) and ``[resources]`` (threads of ALS).
     """
 
