@@ -21,6 +21,7 @@ from pocketrec.device.contract.packed import Quantised, Range, encode, pack_skel
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.personal.windows import context, log_uniform
 from pocketrec.device.recommender import Recommender
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.write import write_bundle_files
 
 USERS, EVENTS, STEPS = 50, 90, 20
@@ -99,16 +100,18 @@ def _bundle(
     rows = np.random.default_rng(7).permuted(np.tile(np.arange(1, len(origin.vocabulary) + 1), (len(users), 1)), axis=1)
     write_bundle_files(
         folder,
-        model_file=model_file.read_bytes(),
-        items=origin.vocabulary.ids(range(1, len(origin.vocabulary) + 1)),
-        recipe=recipe,
-        card="# A bundle for the Java tests\n",
-        model=model,
-        tensors=origin.manifest.tensors,
-        candidates=(users[: len(users) * 4 // 5], rows[: len(users) * 4 // 5, :25]),
-        cut_off=cut_off,
-        shards=3,
-        archive=folder.with_name(folder.name + ".zip"),
+        BundleContent(
+            model_file=model_file.read_bytes(),
+            items=origin.vocabulary.ids(range(1, len(origin.vocabulary) + 1)),
+            recipe=recipe,
+            card="# A bundle for the Java tests\n",
+            model=model,
+            tensors=origin.manifest.tensors,
+            candidates=(users[: len(users) * 4 // 5], rows[: len(users) * 4 // 5, :25]),
+            cut_off=cut_off,
+            shards=3,
+        ),
+        folder.with_name(folder.name + ".zip"),
     )
     return open_bundle(folder)
 
@@ -134,13 +137,15 @@ def _packed(folder: Path, origin: Bundle) -> None:
     content[40:56] = source(tensors, "a")[8:24]
     write_bundle_files(
         folder,
-        model_file=bytes(content),
-        items=["item"],
-        recipe={},
-        card="# Not a model\n",
-        model=origin.manifest.model,
-        tensors=origin.manifest.tensors,
-        packed=(pack_skeleton(bytes(content), ranges), encode(tensors)),
+        BundleContent(
+            model_file=bytes(content),
+            items=["item"],
+            recipe={},
+            card="# Not a model\n",
+            model=origin.manifest.model,
+            tensors=origin.manifest.tensors,
+            packed=(pack_skeleton(bytes(content), ranges), encode(tensors)),
+        ),
     )
 
 

@@ -35,6 +35,7 @@ def write(items: int, folder: Path) -> None:
     from pocketrec.cloud.config.model import ModelConfig
     from pocketrec.device.contract import names as contract
     from pocketrec.export.build import build_tflite
+    from pocketrec.export.bundle.content import BundleContent
     from pocketrec.export.bundle.write import write_bundle_files
 
     config = ModelConfig(embedding=EMBEDDING, hidden=HIDDEN, layers=2, window=WINDOW)
@@ -46,12 +47,14 @@ def write(items: int, folder: Path) -> None:
     next(spec for spec in tensors["frozen"] if spec["dtype"] == "int8")["shape"] = [items + 1, EMBEDDING]
     write_bundle_files(
         folder,
-        model_file=enlarged(small.content, items),
-        items=[str(2_654_435_761 * row % 2**32) for row in range(1, items + 1)],
-        recipe={},
-        card="",
-        model={**small.model, "items": items, "loss": contract.SAMPLED_SOFTMAX},
-        tensors=tensors,
+        BundleContent(
+            model_file=enlarged(small.content, items),
+            items=[str(2_654_435_761 * row % 2**32) for row in range(1, items + 1)],
+            recipe={},
+            card="",
+            model={**small.model, "items": items, "loss": contract.SAMPLED_SOFTMAX},
+            tensors=tensors,
+        ),
     )
 
 

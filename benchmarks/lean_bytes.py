@@ -35,6 +35,7 @@ def measure(items: int, users: int, categories: int, head: int, most: int) -> di
     from pocketrec.device.contract.shards import shard_name, shards_for
     from pocketrec.device.delivery.bundle import open_bundle
     from pocketrec.export.build import build_tflite
+    from pocketrec.export.bundle.content import BundleContent
     from pocketrec.export.bundle.write import write_bundle_files
     from pocketrec.export.tables.quantise import quantise
 
@@ -56,11 +57,12 @@ def measure(items: int, users: int, categories: int, head: int, most: int) -> di
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "lean"
         manifest = write_bundle_files(
-            bundle, model_file=made.content, items=[*ids, *labels], recipe={}, card="", model=made.model,
+            bundle, BundleContent(
+                model_file=made.content, items=[*ids, *labels], recipe={}, card="", model=made.model,
             tensors=made.tensors, candidates=([f"{number}" for number in range(A_SHARD)], candidates), shards=1,
             packed=(made.skeleton, made.coded), shard_items=[shard],
             lean={"head": head, "buckets": categories + 1, "reserved": len(own), "category": "category"},
-        )  # fmt: skip
+        ))  # fmt: skip
         files = {path.relative_to(bundle).as_posix(): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
         table = json.loads(files["manifest.json"])
         entry = table["files"][shard_name(0)]

@@ -26,6 +26,7 @@ from pocketrec.cloud.metrics.metrics import ranks
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.delivery.bundle import open_bundle
 from pocketrec.device.engine.model import Model
+from pocketrec.device.personal.options import Start
 from pocketrec.device.personal.training import fine_tune, steps_of
 from pocketrec.device.personal.windows import context
 
@@ -44,7 +45,7 @@ def in_parts(model: Model, user: DeviceUser, recipe: Recipe, parts: int, share: 
     known = since
     for end in np.linspace(since, len(user.history), parts + 1).round().astype(int)[1:]:
         rows, replay = user.history[:end], since if known > since else None
-        fine_tune(model, rows, known, recipe, step=step, replay_from=replay)
+        fine_tune(model, rows, known, recipe, Start(step=step, replay_from=replay))
         step += steps_of(model, rows, known, recipe.passes, share, replay)
         known = end
     return step

@@ -146,6 +146,7 @@ def lean(folder: Path, options: argparse.Namespace) -> Figures:
     from pocketrec.device.contract.shards import shards_for
     from pocketrec.device.delivery.bundle import open_bundle
     from pocketrec.export.build import build_tflite
+    from pocketrec.export.bundle.content import BundleContent
     from pocketrec.export.bundle.write import write_bundle_files
     from pocketrec.export.tables.lean import lean_model, lean_shards, lean_table
 
@@ -164,10 +165,11 @@ def lean(folder: Path, options: argparse.Namespace) -> Figures:
     counts = {"head": table.head, "buckets": len(table.labels), "reserved": reserved, "category": "category"}
     bundle = folder / "lean"
     manifest = write_bundle_files(
-        bundle, model_file=made.content, items=[*data.vocabulary.ids[: table.head], *table.labels], recipe={}, card="",
+        bundle, BundleContent(
+            model_file=made.content, items=[*data.vocabulary.ids[: table.head], *table.labels], recipe={}, card="",
         model=made.model, tensors=made.tensors, candidates=(users, rows), cut_off=data.cut_off, shards=shards,
         packed=(made.skeleton, made.coded), lean=counts, shard_items=own,
-    )  # fmt: skip
+    ))  # fmt: skip
     seconds = time.perf_counter() - started
     in_shards = [entry.bytes for name, entry in manifest.files.items() if name.startswith(CANDIDATES_FOLDER)]
     common = sum(entry.bytes for entry in manifest.files.values()) + (bundle / MANIFEST_FILE).stat().st_size

@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.personal.windows import context
 from pocketrec.device.state.answering import recommended
 from pocketrec.device.state.opening import open_session
 from pocketrec.device.state.training import personalised
 from pocketrec.device.store.events import Event, Events, gather
+from pocketrec.device.user_data import UserData
 
 if TYPE_CHECKING:
     from pocketrec.device.base.array import Array
     from pocketrec.device.engine.model import Model
     from pocketrec.device.personal.budget import Budget
+    from pocketrec.device.personal.options import Progress
     from pocketrec.device.personal.report import Report
-    from pocketrec.device.personal.training import Progress
-    from pocketrec.device.state.personal_state import PersonalState
     from pocketrec.device.store.database import EventStore
 
 
-class Recommender:
+class Recommender(UserData):
     """A bundle together with one user's history and personal weights.
 
     Threads may share one, and are served with the weights in use before while `personalise` trains; a process opens its
@@ -61,81 +60,16 @@ class Recommender:
         runtime: str = "auto",
         threads: int = 1,
     ) -> None:
-        self._session = open_session(
+        super().__init__(open_session(
             bundle if isinstance(bundle, Bundle) else open_bundle(bundle), user, state, store, key,
             lambda own: own.load_model(runtime, threads),
-        )  # fmt: skip
-
-    @property
-    def store(self) -> EventStore | None:
-        """The event store that holds the history; None = the state does."""
-        return self._session.store
-
-    @property
-    def bundle(self) -> Bundle:
-        """The bundle, for this user."""
-        return self._session.bundle
-
-    @property
-    def user(self) -> str | None:
-        """User id; None = unnamed."""
-        return self._session.user
-
-    @property
-    def path(self) -> Path | None:
-        """The state file; None = none was named."""
-        return self._session.path
-
-    @property
-    def outdated(self) -> str:
-        """Why the state file's weights were left aside, and what became of its history; "" = they were not."""
-        return self._session.outdated
-
-    @property
-    def _state(self) -> PersonalState:
-        return self._session.state
-
-    def __len__(self) -> int:
-        """Events of the history, without those of the future."""
-        return len(self._session.events[0])
-
-    @property
-    def history(self) -> list[str]:
-        """Item ids of the history, oldest first, without those that the vocabulary lacks and those of the future."""
-        with self._session.lock:
-            return self.bundle.vocabulary.ids(int(row) for row in self._session.events[0])
-
-    @property
-    def report(self) -> dict[str, Any]:
-        """The last personalisation's report, as `Report.to_dict`; empty where there was none."""
-        return self._session.state.report
+        ))  # fmt: skip
 
     @property
     def model(self) -> Model:
         """The model with the present weights, opened at first use; another interpreter during a training."""
         with self._session.lock:
             return self._session.serving.model()
-
-    def add(self, events: Iterable[Event] | Events) -> int:
-        """Append events to the history; they count as context at once, and are trained on by `personalise`.
-
-        An event that has the item and the time of one in the history is the same event and is left out, as often as
-        the history has it: where a log holds an event three times, giving any part of it first and then all of it
-        leaves three. An event without a time counts as the latest. Items that the vocabulary lacks are left out.
-
-        Args:
-            events: item ids, or pairs of item id and time: a number in the log's unit, larger is later, or where that
-                unit is Unix seconds a ``datetime``, ``numpy.datetime64``, ``pandas.Timestamp`` or ISO 8601 text.
-
-        Returns:
-            How many were left out because their item is not in the vocabulary. A store keeps these too, for a later
-            bundle may know them.
-
-        Raises:
-            DataError: an entry is not an event.
-            StorageError, StoreError: the store cannot take them, and has none of them.
-        """
-        return self._session.add(events if isinstance(events, Events) else gather(events))
 
     def personalise(
         self,
@@ -211,94 +145,7 @@ class Recommender:
             model = self._session.serving.model()
             return model.embed(context(self._session.events[0], model.window))
 
-    def save(self, path: str | Path | None = None) -> Path:
-        """Write the state atomically and keep the previous generation; returns where.
-
-        Raises:
-            StorageError: it could not be written, and the old state is still good.
-            StateError: no path was given, here or when this object was made.
-        """
-        with self._session.lock:
-            path = self._session.named(path)
-            self._session.save(path)
-            return path
-
-    def load(self, path: str | Path | None = None) -> None:
-        """Replace history and weights by those of a state file; where there is a store, the history is its events.
-
-        With a store, weights of another model, or from before something was forgotten, are left aside: see
-        `outdated`. The history of a state that was made without a store is handed over to it.
-
-        Raises:
-            StateError: the file is missing, damaged, or of another model or user; nothing was changed.
-        """
-        with self._session.lock:
-            self._session.load(self._session.named(path))
-
-    def clear_history(self) -> None:
-        """Begin the history anew, in memory; the weights stay in use until `personalise` has others."""
-        with self._session.lock:
-            self._session.clear()
-
-    def reset(self) -> None:
-        """Forget weights and history in memory; a store keeps its events, `state.reset_state` deletes the file."""
-        with self._session.lock:
-            self._session.restart()
-            self._session.refresh()
-
-    def forget(self, items: Iterable[str | tuple[str, float]]) -> int:
-        """Delete events, and what was trained on them: nothing of them stays in any file.
-
-        The weights are the global ones until the next `personalise`; the state file's previous generation goes.
-
-        Args:
-            items: item ids, of which all events go, or pairs of item id and time, of which that one goes.
-
-        Returns:
-            How many events went.
-
-        Raises:
-            StorageError, StoreError: a file cannot be written: call again.
-        """
-        with self._session.lock:
-            return self._session.forget(gather(items))
-
-    def export(self, path: str | Path) -> int:
-        """Write all events that are kept of the user to a CSV file, ``item,timestamp``; gives their number.
-
-        Raises:
-            StorageError: it cannot be written.
-        """
-        with self._session.lock:
-            return self._session.history.export(self._session.state, path, self.bundle)
-
-    def wipe(self) -> list[Path]:
-        """Delete everything personal: the state file, its previous generation, the event store; gives what went.
-
-        Raises:
-            StateError, StoreError: a file is not ours; StorageError: a file cannot be deleted.
-        """
-        with self._session.lock:
-            return self._session.wipe()
-
     def is_known(self) -> bool:
         """Whether the bundle has candidates for this user, or there is a history."""
         known = self.user is not None and self.bundle.candidates_of(self.user) is not None
         return known or len(self) > 0
-
-    def close(self) -> None:
-        """Close the model, and the store if it was opened here; a training that runs ends at its next step.
-
-        What was not saved stays in memory; the next call opens both again.
-        """
-        with self._session.lock:
-            self._session.close()
-
-    def __enter__(self) -> Recommender:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __reduce__(self) -> str:
-        raise ConfigError("a Recommender cannot be sent to another process: open one there, with the same paths")

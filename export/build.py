@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.ways.way import apply
+from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.base.files import write_atomic
@@ -74,7 +74,7 @@ class ExportedModel:
         write_atomic(folder / contract.SKELETON_FILE, self.skeleton)
         write_atomic(folder / contract.WEIGHTS_FILE, self.coded)
         write_atomic(folder / ITEM_EMBEDDINGS_FILE, lambda file: np.save(file, self.item_embeddings))
-        write_atomic(folder / FACTS_FILE, (json.dumps(facts, indent=1) + "\n").encode())
+        documents.write(folder / FACTS_FILE, facts)
 
 
 def build_tflite(

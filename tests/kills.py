@@ -36,6 +36,7 @@ from pocketrec.device.personal.guard import finite
 from pocketrec.device.state.file import load_state, previous_of, save_state
 from pocketrec.device.state.personal_state import PersonalState
 from pocketrec.device.store.database import EventStore
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.release import publish
 from pocketrec.export.bundle.write import write_bundle_files
 
@@ -160,11 +161,11 @@ def personalises(folder: Path, bundle: Path, rounds: int, rng: random.Random) ->
         recommender = Recommender(opened, user="u1", **paths)
         assert not recommender.outdated
         assert told <= len(recommender) <= told + 10
-        assert recommender._state.trained <= len(recommender)
-        assert recommender._state.trained >= saved
+        assert recommender.state.trained <= len(recommender)
+        assert recommender.state.trained >= saved
         assert finite(recommender.model.export_weights())
         assert len(recommender.recommend(5)) == 5
-        inside += len(recommender) > recommender._state.trained
+        inside += len(recommender) > recommender.state.trained
         done = len(recommender)
         if done > 300:  # keep the training short
             recommender.wipe()
@@ -192,11 +193,11 @@ def forgets(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
         with EventStore(folder / "e") as store:
             items = store.replay().events.items
         recommender = Recommender(opened, user="u1", **paths)
-        if recommender._state.weights:
+        if recommender.state.weights:
             afresh = Recommender(opened, user="u1", store=paths["store"])
             afresh.personalise()
-            trained = recommender._state.weights
-            assert all(np.array_equal(trained[name], value) for name, value in afresh._state.weights.items())
+            trained = recommender.state.weights
+            assert all(np.array_equal(trained[name], value) for name, value in afresh.state.weights.items())
         inside += any(item.startswith("secret") for item in items) or bool(recommender.outdated)
         content = b"".join(file.read_bytes() for file in folder.iterdir() if file.is_file())
         there = [number for number in range(told + 1) if b"secret %d." % number in content]
@@ -214,10 +215,11 @@ def pulls(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
     model = source.model_path.read_bytes()
     for name in "ab":  # two bundles with nothing large in common
         write_bundle_files(
-            folder / name, model_file=model + name.encode() * 100_000, items=[f"{name}{n}" for n in range(60)],
+            folder / name, BundleContent(
+                model_file=model + name.encode() * 100_000, items=[f"{name}{n}" for n in range(60)],
             recipe={}, card=name, model=source.manifest.model, tensors=source.manifest.tensors,
             candidates=(["u1"], np.ones((1, 5), np.int32)), shards=1,
-        )  # fmt: skip
+        ))  # fmt: skip
     publish(folder / "a", www)
     reading, writing = os.pipe()
     server = os.fork()

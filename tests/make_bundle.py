@@ -10,7 +10,7 @@ FOLDER.reference is a bundle with an untrained model of the reference configurat
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.device.base.files import write_atomic
 from pocketrec.export.build import build_tflite
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.write import write_bundle_files
 from pocketrec.export.tables.lean import lean_model, lean_shards, lean_table
 
@@ -36,8 +37,7 @@ def make_bundle(folder: Path) -> None:
     made = _export(model, config, ExportConfig(batch=BATCH), CANDIDATES)
     rng = np.random.default_rng(1)
     rows = np.stack([rng.permutation(ITEMS)[:25] + 1 for _ in range(USERS)])
-    write = functools.partial(
-        write_bundle_files,
+    content = BundleContent(
         model_file=made.content,
         items=[f"item {row}" for row in range(1, ITEMS)] + ['Ünïcode, "quoted"'],
         recipe={"learning_rate": 0.1, "passes": 4, "minimum_events": 2},
@@ -49,8 +49,9 @@ def make_bundle(folder: Path) -> None:
         shards=3,
         created="2026-11-21T00:00:00Z",
     )
-    write(folder, archive=folder.with_name(folder.name + ".zip"))
-    write(folder.with_name(folder.name + ".packed"), packed=(made.skeleton, made.coded))
+    write_bundle_files(folder, content, folder.with_name(folder.name + ".zip"))
+    packed = dataclasses.replace(content, packed=(made.skeleton, made.coded))
+    write_bundle_files(folder.with_name(folder.name + ".packed"), packed)
     np.save(folder.with_name(folder.name + ".items.npy"), made.item_embeddings)
     sampled = _export(model, config, ExportConfig(batch=BATCH, full_softmax_limit=10, negatives=16), CANDIDATES)
     write_atomic(folder.with_name(folder.name + ".sampled.tflite"), sampled.content)
@@ -60,12 +61,14 @@ def make_bundle(folder: Path) -> None:
     made = _export(build_model(config, 3706, 1), config, ExportConfig(batch=16), 100)
     write_bundle_files(
         folder.with_name(folder.name + ".reference"),
-        model_file=made.content,
-        items=[str(row) for row in range(3706)],
-        recipe={"passes": 10},
-        card="# The reference configuration R, untrained\n",
-        model=made.model,
-        tensors=made.tensors,
+        BundleContent(
+            model_file=made.content,
+            items=[str(row) for row in range(3706)],
+            recipe={"passes": 10},
+            card="# The reference configuration R, untrained\n",
+            model=made.model,
+            tensors=made.tensors,
+        ),
     )
 
 
@@ -81,18 +84,20 @@ def _make_lean(folder: Path, model: Any, config: ModelConfig, rows: Any) -> None
     made = _export(small, config, ExportConfig(batch=BATCH), CANDIDATES)
     write_bundle_files(
         folder,
-        model_file=made.content,
-        items=[*ids[:20], *table.labels],
-        recipe={"learning_rate": 0.1, "passes": 4, "minimum_events": 2},
-        card="# A lean bundle for tests\n",
-        model=made.model,
-        tensors=made.tensors,
-        candidates=(users, places),
-        cut_off=CUT_OFF,
-        shards=3,
-        packed=(made.skeleton, made.coded),
-        lean={"head": 20, "buckets": len(table.labels), "reserved": reserved, "category": "category"},
-        shard_items=own,
+        BundleContent(
+            model_file=made.content,
+            items=[*ids[:20], *table.labels],
+            recipe={"learning_rate": 0.1, "passes": 4, "minimum_events": 2},
+            card="# A lean bundle for tests\n",
+            model=made.model,
+            tensors=made.tensors,
+            candidates=(users, places),
+            cut_off=CUT_OFF,
+            shards=3,
+            packed=(made.skeleton, made.coded),
+            lean={"head": 20, "buckets": len(table.labels), "reserved": reserved, "category": "category"},
+            shard_items=own,
+        ),
     )
 
 

@@ -21,6 +21,7 @@ from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.contract.repeats import Repeats, gaps_at
 from pocketrec.device.engine.model import Model
 from pocketrec.device.personal.guard import Decision
+from pocketrec.device.personal.options import TrainingOptions
 from pocketrec.device.personal.personalise import personalise
 from pocketrec.device.personal.windows import context
 
@@ -97,7 +98,8 @@ class SimulatedDevice:
         marks: list[float] = []
         outcome = personalise(
             self.model, user.history, user.known_before, recipe, self.reference,
-            progress=lambda done, total, note="": marks.append(time.perf_counter()), times=user.history_times,
+            options=TrainingOptions(progress=lambda done, total, note="": marks.append(time.perf_counter())),
+            times=user.history_times,
         )  # fmt: skip
         if len(marks) > 1:
             self.milliseconds["train"].append(float(np.median(np.diff(marks))) * 1e3)

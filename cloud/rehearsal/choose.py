@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from pocketrec.cloud.metrics.metrics import MARGIN, bootstrap_mean, gained_harmed, length_groups
 from pocketrec.device.contract.recipe import GuardRecipe, Line, Prior, Signal
-from pocketrec.device.personal.guard import BLEND, BLEND_SHARE, GLOBAL, PERSONAL, Judgement, Observed, decide
+from pocketrec.device.personal.guard import BLEND, BLEND_SHARE, GLOBAL, PERSONAL, decide
+from pocketrec.device.personal.judgement import Judgement, Observed
 
 Floats = NDArray[np.float64]
 Name = TypeVar("Name")

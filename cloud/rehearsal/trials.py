@@ -13,16 +13,17 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.fleet.device import DeviceUser, Settings, SimulatedDevice, known_positions
 from pocketrec.cloud.metrics.metrics import ranks, reciprocal
-from pocketrec.device.contract.recipe import GuardRecipe, Recipe
+from pocketrec.device.contract.recipe import GuardRecipe, Recipe, Targets
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.personal.guard import BLEND, BLEND_SHARE, PERSONAL, blend, finite, judge, learned_since
+from pocketrec.device.personal.options import Start, TrainingOptions
 from pocketrec.device.personal.training import fine_tune, steps_of
 
 #: Most test positions judged for one user, spread evenly: more tell little and cost time.
@@ -74,7 +75,8 @@ class Trial:
         """As the device follows it."""
         return Recipe(
             way=self.way, optimizer=self.optimizer, learning_rate=self.learning_rate, passes=self.passes,
-            proximal=self.proximal, targets=self.targets, repeats=self.repeats, guard=guard or GuardRecipe(),
+            proximal=self.proximal, targets=cast(Targets, self.targets), repeats=self.repeats,
+            guard=guard or GuardRecipe(),
         )  # fmt: skip
 
 
@@ -105,7 +107,8 @@ class Rehearsing:
             each = steps_of(device.model, rows, first, 1)
             done = 0
             for passes in sorted(read_off):
-                fine_tune(device.model, rows, first, run.recipe(), passes=passes - done, step=done * each)
+                fine_tune(device.model, rows, first, run.recipe(), Start(step=done * each),
+                          TrainingOptions(passes=passes - done))  # fmt: skip
                 done = passes
                 bonuses = [trial.repeats for trial in read_off[passes]]
                 for trial, after in zip(read_off[passes], self._qualities(device, user, bonuses), strict=True):
@@ -120,9 +123,7 @@ class Rehearsing:
             device = self.devices[trial.way, trial.optimizer]
             model, reference = device.model, device.reference
             rows, first = user.history, _first(user, trial)
-            judgement = judge(
-                model, rows, user.known_before, trial.recipe(), reference, reference, times=user.history_times
-            )
+            judgement = judge(model, rows, user.known_before, trial.recipe(), reference, times=user.history_times)
             model.import_weights(reference)
             fine_tune(model, rows, first, trial.recipe())
             personal = model.export_weights()

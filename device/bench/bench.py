@@ -7,7 +7,6 @@ is kept. The result has the form of `pocketrec.device.bench.schema`.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from pocketrec.device.base import memory
+from pocketrec.device.base import documents, memory
 from pocketrec.device.base.files import sha256_file
 from pocketrec.device.base.machine import emulated, machine
 from pocketrec.device.bench.limit import flop, sgemm_gflops
@@ -159,7 +158,7 @@ def _start(bundle: Bundle, runtime: str) -> float | None:
     try:
         for _ in range(1 + _STARTS):
             done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
-            times.append(float(json.loads(done.stdout)))
+            times.append(float(documents.parse(done.stdout)))
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     return round(float(np.median(times[1:])), 2)

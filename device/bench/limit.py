@@ -20,12 +20,13 @@ This module knows nothing about how a model computes.
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
+
+from pocketrec.device.base import documents
 
 #: Size n of the n x n x n product, float32: large enough to run at full rate, small enough for a board.
 SGEMM_SIZE: Final = 512
@@ -99,6 +100,6 @@ def sgemm_gflops(threads: int = 1) -> float | None:
     command = [sys.executable, "-P", "-c", _SGEMM, str(SGEMM_SIZE), str(_REPEATS)]
     try:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=True)
-        return float(json.loads(done.stdout))
+        return float(documents.parse(done.stdout))
     except (OSError, subprocess.SubprocessError, ValueError):
         return None

@@ -8,12 +8,14 @@ measured is null, and never absent. Further tables of a caller's own (``android`
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+
+from pocketrec.device.base import documents
+from pocketrec.device.base.fields import FieldError, take
 
 #: Version of this form.
 FORMAT: Final = 2
@@ -22,55 +24,54 @@ KINDS: Final = ("train", "embed", "infer")
 #: The only value of ``energy`` that was not read from a meter.
 NOT_MEASURED: Final = "not measured"
 
-_NUMBER = (int, float)
-_OR_NULL = (int, float, type(None))
+_OR_NULL = float | None
 
-#: Field -> its types.
-FIELDS: Final[dict[str, tuple[type, ...]]] = {
-    "format": (int,),  # FORMAT
-    "runtime": (str,),  # ai_edge_litert, tflite_runtime, or the Java runner's
-    "runtime_version": (str,),
-    "python": (str,),  # "" where it is not Python
-    "numpy": (str,),  # the same
-    "machine": (dict,),  # MACHINE
-    "emulated": (bool,),  # another processor's instructions were interpreted: times and memory mean nothing
-    "threads": (int,),  # of the runtime's kernels
-    "energy": (str, *_NUMBER),  # joules of a train step from a meter, else NOT_MEASURED
+#: Field -> what it takes, as an annotation that `pocketrec.device.base.fields` knows.
+FIELDS: Final[dict[str, Any]] = {
+    "format": int,  # FORMAT
+    "runtime": str,  # ai_edge_litert, tflite_runtime, or the Java runner's
+    "runtime_version": str,
+    "python": str,  # "" where it is not Python
+    "numpy": str,  # the same
+    "machine": dict,  # MACHINE
+    "emulated": bool,  # another processor's instructions were interpreted: times and memory mean nothing
+    "threads": int,  # of the runtime's kernels
+    "energy": str | float,  # joules of a train step from a meter, else NOT_MEASURED
     "temperature_before_c": _OR_NULL,  # of the hottest thermal zone
     "temperature_after_c": _OR_NULL,
-    "model_id": (str,),  # the bundle's
-    "model_sha256": (str,),  # of the file that was run; the model id, but for lean bundles
-    "model": (dict,),  # the manifest's table `model`
-    "calls": (int,),  # timed calls of each kind
-    "warm_up_calls": (int,),  # calls of each kind before them, after the first
-    "load_ms": _NUMBER,  # opening the model file
+    "model_id": str,  # the bundle's
+    "model_sha256": str,  # of the file that was run; the model id, but for lean bundles
+    "model": dict,  # the manifest's table `model`
+    "calls": int,  # timed calls of each kind
+    "warm_up_calls": int,  # calls of each kind before them, after the first
+    "load_ms": float,  # opening the model file
     "start_ms": _OR_NULL,  # a new process: from the first import to the first recommendation, median
-    "rss_before_mb": _NUMBER,  # resident memory before loading; 0 = the system does not tell, as below
-    "rss_mb": _NUMBER,  # after the last call
-    "rss_delta_mb": _NUMBER,  # rss_mb - rss_before_mb: what the model took
-    "peak_rss_mb": _NUMBER,  # VmHWM of the whole process
+    "rss_before_mb": float,  # resident memory before loading; 0 = the system does not tell, as below
+    "rss_mb": float,  # after the last call
+    "rss_delta_mb": float,  # rss_mb - rss_before_mb: what the model took
+    "peak_rss_mb": float,  # VmHWM of the whole process
     "sgemm_gflops": _OR_NULL,  # 10^9 FLOP a second of a float32 matrix product here, in the same run
-    "raw_ms": (dict,),  # kind -> the series, one number a call
+    "raw_ms": dict,  # kind -> the series, one number a call
 }
 
 #: Fields of each kind, with the kind and "_" before them.
-KIND_FIELDS: Final[dict[str, tuple[type, ...]]] = {
-    "first_ms": _NUMBER,  # the very first call
-    "ms_p50": _NUMBER,
-    "ms_p90": _NUMBER,
-    "ms_p99": _NUMBER,
+KIND_FIELDS: Final[dict[str, Any]] = {
+    "first_ms": float,  # the very first call
+    "ms_p50": float,
+    "ms_p90": float,
+    "ms_p99": float,
     "mflop": _OR_NULL,  # 10^6 FLOP of its matrix products (`pocketrec.device.bench.limit`)
     "limit_ms": _OR_NULL,  # mflop / sgemm_gflops
     "ratio": _OR_NULL,  # ms_p50 / limit_ms
 }
 
 #: Fields of the table ``machine``.
-MACHINE: Final[dict[str, tuple[type, ...]]] = {
-    "system": (str,),
-    "architecture": (str,),
-    "processor": (str,),
-    "cores": (int,),
-    "governor": (str,),  # of the processor's frequency; "" where the system does not tell
+MACHINE: Final[dict[str, Any]] = {
+    "system": str,
+    "architecture": str,
+    "processor": str,
+    "cores": int,
+    "governor": str,  # of the processor's frequency; "" where the system does not tell
 }
 
 
@@ -78,7 +79,7 @@ def problem(result: Any) -> str:
     """What is wrong with a result, in one line; "" where it has the form of this module."""
     if not isinstance(result, Mapping):
         return "a result is a JSON object"
-    fields = {**FIELDS, **{f"{kind}_{name}": types for kind in KINDS for name, types in KIND_FIELDS.items()}}
+    fields = {**FIELDS, **{f"{kind}_{name}": takes for kind in KINDS for name, takes in KIND_FIELDS.items()}}
     if found := _wrong(result, fields, "") or _wrong(result["machine"], MACHINE, "machine."):
         return found
     if result["format"] != FORMAT:
@@ -95,15 +96,14 @@ def problem(result: Any) -> str:
     return ""
 
 
-def _wrong(table: Mapping[str, Any], fields: Mapping[str, tuple[type, ...]], prefix: str) -> str:
-    for name, types in fields.items():
+def _wrong(table: Mapping[str, Any], fields: Mapping[str, Any], prefix: str) -> str:
+    for name, takes in fields.items():
         if name not in table:
             return f"{prefix}{name} is missing"
-        value = table[name]
-        if (isinstance(value, bool) and bool not in types) or not isinstance(value, types):
-            return f"{prefix}{name} must be {' or '.join(kind.__name__ for kind in types)}, not {value!r}"
-        if isinstance(value, float) and not math.isfinite(value):
-            return f"{prefix}{name} is not finite"
+        try:
+            take(takes, table[name], f"{prefix}{name}")
+        except FieldError as error:
+            return str(error)
     return ""
 
 
@@ -115,7 +115,7 @@ def main(arguments: list[str]) -> int:
     """Check the file that is named; see the module."""
     try:
         text = sys.stdin.read() if arguments == ["-"] else Path(*arguments).read_text(encoding="utf-8")
-        found = problem(json.loads(text.strip().splitlines()[-1]))
+        found = problem(documents.parse(text.strip().splitlines()[-1]))
     except (OSError, ValueError, IndexError, TypeError) as error:
         found = f"no result can be read ({error}): name one file whose last line is JSON"
     if found:

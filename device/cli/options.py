@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketrec.device.base import documents
 from pocketrec.device.cli.places import file_name, personal_folder
 
 if TYPE_CHECKING:
@@ -147,4 +147,4 @@ def print_rows(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """The last line of a command's output."""
-    print(json.dumps(value))
+    print(documents.line(value))

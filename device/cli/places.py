@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import sys
 from pathlib import Path
 from typing import Any, Final
 
+from pocketrec.device.base import documents
 from pocketrec.device.base.errors import StateError, StorageError
-from pocketrec.device.base.files import write_atomic
 from pocketrec.device.delivery.versions import folder_of
 
 #: File in a folder of personal files: JSON, names and inodes of its bundle.
@@ -73,7 +72,7 @@ def remember(bundle: str | Path, user: str | None) -> None:
         if not names <= known or inodes != {inode}:  # a later bundle under the same name takes the earlier one's place
             note = {"names": sorted(names | known), "inodes": [inode]}
             with contextlib.suppress(StorageError):
-                write_atomic(folder / NOTE, (json.dumps(note) + "\n").encode(), mode=0o600)
+                documents.note(folder / NOTE, note, mode=0o600)
 
 
 def tidy(folder: Path) -> None:
@@ -99,7 +98,7 @@ def _noted(parent: Path, bundle: str | Path) -> list[Path]:
 
 def _note(folder: Path) -> tuple[set[str], set[Any]]:
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-        note = json.loads((folder / NOTE).read_bytes())
+        note = documents.read(folder / NOTE)
         return {str(name) for name in note["names"]}, {str(inode) for inode in note["inodes"]}
     return set(), set()
 

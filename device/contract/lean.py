@@ -12,7 +12,6 @@ training.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Final
 
 import numpy as np
 
+from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import BundleError
 from pocketrec.device.contract.tensorfile import TensorFile
@@ -55,7 +55,7 @@ class ShardItems:
             BundleError: the file lacks them, or they do not fit.
         """
         try:
-            ids = json.loads(file.metadata[ITEM_IDS])
+            ids = documents.parse(file.metadata[ITEM_IDS])
             upper = file.tensors[SCALES].astype("<u4") << 16
             items = cls(ids, file.tensors[TABLE], upper.astype("<u4").view("<f4").astype(np.float32))
             if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import PurePosixPath
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+from pocketrec.device.base import documents
+from pocketrec.device.base.digest import digest, sha256_of
 from pocketrec.device.base.errors import BundleError
-from pocketrec.device.base.fields import check_plain, whole
+from pocketrec.device.base.fields import AtLeast, AtMost, Finite, Matches, build, take
 from pocketrec.device.contract.layers import LAYERS_KEY, LayerSpec, specs_of
 from pocketrec.device.contract.names import (
     FORMAT_VERSION,
+    INNER_PRODUCT,
     ITEMS_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
@@ -25,15 +23,20 @@ from pocketrec.device.contract.names import (
 )
 
 _REQUIRED: Final = (ITEMS_FILE, RECIPE_FILE)
+#: Keys that are left out where they say nothing, as before there were such bundles, for readers of that time.
+_LATER: Final[dict[str, object]] = {"packed": {}, "lean": {}, "ranker": INNER_PRODUCT}
+
+_Count = Annotated[int, AtLeast(0)]
+_Positive = Annotated[int, AtLeast(1)]
 
 
 @dataclass(frozen=True)
 class FileEntry:
     """One file of a bundle."""
 
-    bytes: int
+    bytes: Annotated[int, AtLeast(0)]
     """Its size."""
-    sha256: str
+    sha256: Annotated[str, Matches("[0-9a-f]{64}", "64 hexadecimal digits")]
     """SHA-256 of its content, 64 lower-case hexadecimal digits."""
 
 
@@ -55,7 +58,7 @@ class Manifest:
     tensors: dict[str, Any]
     """``trainable``, ``slots`` and ``frozen``: lists of name, shape and dtype; and ``layers``: what the model is made
     of (`pocketrec.device.contract.layers`), which bundles from before 28 November 2026 do not have."""
-    cut_off: float | int | None = None
+    cut_off: Annotated[float | int | None, Finite()] = None
     """Time of the log's cut-off: events at or after it are for the device to learn from. None = all are."""
     candidates: dict[str, int] = field(default_factory=lambda: {"shards": 0, "per_user": 0})
     """``shards``: number of files under candidates/; ``per_user``: rows K of one user."""
@@ -70,6 +73,8 @@ class Manifest:
     """Versions of the tools that made the bundle."""
     gate: dict[str, Any] = field(default_factory=dict)
     """What the export gate measured."""
+    ranker: str = INNER_PRODUCT
+    """How an embedding meets item rows, a name in `pocketrec.device.contract.rankers.RANKERS`."""
     format_version: int = FORMAT_VERSION
     """Format of the bundle."""
 
@@ -77,7 +82,7 @@ class Manifest:
     def specs_sha256(self) -> str:
         """SHA-256 of the trainable tensors' and slots' names, shapes and dtypes; a personal state is bound to it."""
         specs = {kind: self.tensors.get(kind, []) for kind in ("trainable", "slots")}
-        return hashlib.sha256(json.dumps(specs, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        return digest(specs)
 
     @property
     def layers(self) -> tuple[LayerSpec, ...]:
@@ -87,10 +92,10 @@ class Manifest:
     def to_bytes(self) -> bytes:
         """The file's content; equal manifests give equal bytes."""
         table = asdict(self)
-        for name in ("packed", "lean"):  # as before there were such bundles, for readers of that time
-            if not table[name]:
+        for name, default in _LATER.items():
+            if table[name] == default:
                 del table[name]
-        return (json.dumps(table, indent=1, sort_keys=True) + "\n").encode()
+        return documents.document(table, ordered=True)
 
     @classmethod
     def from_bytes(cls, content: bytes, place: str) -> Manifest:
@@ -105,52 +110,49 @@ class Manifest:
         """
         again = "fetch or export the bundle again"
         try:
-            table: dict[str, Any] = json.loads(content)
-            version = table.get("format_version")
-        except (ValueError, AttributeError, RecursionError):
+            table = documents.parse_table(content)
+        except documents.DocumentError:
             raise BundleError(f"{place}: {MANIFEST_FILE} is cut short or altered: {again}") from None
-        if version != FORMAT_VERSION:
+        if (version := table.get("format_version")) != FORMAT_VERSION:
             raise BundleError(f"{place} is of bundle format {version} and this version of pocketrec reads "
                               f"{FORMAT_VERSION}: update pocketrec, or use another bundle")  # fmt: skip
         try:
-            files = {name: FileEntry(whole(e["bytes"]), str(e["sha256"])) for name, e in table.pop("files").items()}
-            manifest = cls(**table, files=files)
+            manifest = build(cls, table)
             _check(manifest)
-        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        except KeyError as error:
+            raise BundleError(f"{place}: {MANIFEST_FILE} is wrong ({error} is missing): {again}") from None
+        except ValueError as error:
             raise BundleError(f"{place}: {MANIFEST_FILE} is wrong ({error}): {again}") from None
         return manifest
 
 
 def _check(manifest: Manifest) -> None:
-    check_plain(manifest)
-    tables = ("vocabulary", "model", "tensors", "candidates", "packed", "lean", "versions", "gate")
-    if wrong := [name for name in tables if not isinstance(getattr(manifest, name), dict)]:
-        raise ValueError(f"{wrong[0]} is no table")
     if LAYERS_KEY in manifest.tensors:
         specs_of(manifest.model, manifest.tensors)
-    for name in {"embedding", "candidates"} & manifest.model.keys():
-        whole(manifest.model[name], 1)
-    for name, entry in manifest.files.items():
+    for name in ("embedding", "candidates"):
+        if name in manifest.model:
+            take(_Positive, manifest.model[name], f"model.{name}")
+    for name in manifest.files:
         check_name(name)
-        if not 0 <= entry.bytes < 1 << 53 or not re.fullmatch("[0-9a-f]{64}", entry.sha256):
-            raise ValueError(f"size or hash of {name} is none")
     for name in (*_REQUIRED, *((SKELETON_FILE, WEIGHTS_FILE) if manifest.packed else (MODEL_FILE,))):
         if name not in manifest.files:
             raise ValueError(f"it does not list {name}")
     if manifest.lean:
-        counts = [whole(manifest.lean[name]) for name in ("head", "buckets", "reserved")]
+        counts = [take(_Count, manifest.lean[name], f"lean.{name}") for name in ("head", "buckets", "reserved")]
         if counts[0] + counts[1] != manifest.vocabulary["items"] or not manifest.packed:
             raise ValueError("the counts of the lean table do not fit")
     if manifest.packed:
-        whole(manifest.packed["bytes"], 1, 1 << 31)
+        take(Annotated[int, AtLeast(1), AtMost(1 << 31)], manifest.packed["bytes"], "packed.bytes")
     if not manifest.packed and manifest.files[MODEL_FILE].sha256 != manifest.model_id:
         raise ValueError(f"the model id is not the hash of {MODEL_FILE}")
-    told = (manifest.vocabulary["items"], manifest.candidates["shards"], manifest.candidates["per_user"])
-    if any(type(count) is not int or count < least for count, least in zip(told, (1, 0, 0), strict=True)):
-        raise ValueError("a count is out of range")
-    cut_off: object = manifest.cut_off
-    if not (cut_off is None or (isinstance(cut_off, int | float) and abs(cut_off) < math.inf)):
-        raise ValueError("cut_off is not a number")
+    take(_Positive, manifest.vocabulary["items"], "vocabulary.items")
+    for name in ("shards", "per_user"):
+        take(_Count, manifest.candidates[name], f"candidates.{name}")
+    if manifest.ranker != INNER_PRODUCT:
+        from pocketrec.device.contract.rankers import RANKERS  # only here: few bundles name another
+
+        if manifest.ranker not in RANKERS:
+            raise ValueError(f"its ranker {manifest.ranker!r} is none of {', '.join(RANKERS)}")
 
 
 def check_name(name: str) -> None:
@@ -159,12 +161,11 @@ def check_name(name: str) -> None:
     Raises:
         ValueError: it is, or it does.
     """
-    parts = PurePosixPath(name).parts
-    odd = any(letter in "\\:" or ord(letter) < 32 for letter in name)
-    if not parts or name != "/".join(parts) or odd or any(part.startswith(".") for part in parts) or len(name) > 200:
+    odd = "\\" in name or ":" in name or min(name, default="") < " " or len(name) > 200
+    if odd or any(not part or part.startswith(".") for part in name.split("/")):
         raise ValueError(f"{name!r} is not a name inside a bundle")
 
 
 def entry_of(content: Mapping[str, bytes]) -> dict[str, FileEntry]:
     """Size and hash of each content, by name."""
-    return {name: FileEntry(len(data), hashlib.sha256(data).hexdigest()) for name, data in content.items()}
+    return {name: FileEntry(len(data), sha256_of(data)) for name, data in content.items()}

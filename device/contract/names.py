@@ -53,3 +53,4 @@ CANDIDATES_FOLDER: Final = "candidates"
 # --- names of values in the manifest ----------------------------------------------------------------------------
 FULL_SOFTMAX: Final = "full_softmax"
 SAMPLED_SOFTMAX: Final = "sampled_softmax"
+INNER_PRODUCT: Final = "inner_product"  # the ranker of bundles that name none

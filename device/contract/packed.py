@@ -12,7 +12,6 @@ Both files are zlib streams, which ``java.util.zip.Inflater`` reads too. The wei
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 import zlib
@@ -22,6 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import BundleError
 from pocketrec.device.contract import tensorfile
@@ -78,7 +78,7 @@ def encode(tensors: Mapping[str, Quantised]) -> bytes:
             numbers[f"{name}:numbers"] = flat[flat != 0]
         else:
             numbers[f"{name}:numbers"] = flat
-    whole = tensorfile.dump({**scales, **masks, **numbers}, {"tensors": json.dumps(kinds)})
+    whole = tensorfile.dump({**scales, **masks, **numbers}, {"tensors": documents.line(kinds)})
     return zlib.compress(whole, _LEVEL)
 
 
@@ -90,7 +90,7 @@ def decode(content: bytes, limit: int = _LIMIT) -> dict[str, Quantised]:
     """
     try:
         file = tensorfile.parse(_inflated(content, limit))
-        kinds = json.loads(file.metadata["tensors"])
+        kinds = documents.parse(file.metadata["tensors"])
         return {name: _decoded(file.tensors, name, kind) for name, kind in kinds.items()}
     except (zlib.error, tensorfile.TensorFileError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise BundleError(f"the weights cannot be unpacked ({error}): {_AGAIN}") from None
@@ -143,8 +143,8 @@ def pack_skeleton(content: bytes, ranges: list[Range]) -> bytes:
     blank = bytearray(content)
     for part in ranges:
         blank[part.offset : part.offset + part.length] = bytes(part.length)
-    header = json.dumps({"bytes": len(content), "ranges": [[r.offset, r.length, r.source, r.start] for r in ranges]},
-                        separators=(",", ":")).encode()  # fmt: skip
+    places = [[part.offset, part.length, part.source, part.start] for part in ranges]
+    header = documents.compact({"bytes": len(content), "ranges": places}).encode()
     words = np.frombuffer(bytes(blank) + bytes(-len(blank) % 4), "<u4")
     steps = np.diff(words, prepend=np.uint32(0)).astype("<u4")  # most offsets and indices are a step from the last
     planes = steps.view(np.uint8).reshape(-1, 4).T  # the high bytes, nearly all zero, together
@@ -199,7 +199,7 @@ def unpack_skeleton(skeleton: bytes, limit: int = _LIMIT) -> tuple[bytearray, li
     try:
         plain = _inflated(skeleton, limit)
         (length,) = struct.unpack_from("<I", plain)
-        header = json.loads(plain[4 : 4 + length])
+        header = documents.parse(plain[4 : 4 + length])
         planes = np.frombuffer(plain, np.uint8, offset=4 + length).reshape(4, -1)
         steps = np.ascontiguousarray(planes.T).view("<u4").reshape(-1)
         words = np.cumsum(steps, dtype=np.uint32).astype("<u4")

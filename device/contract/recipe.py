@@ -10,13 +10,16 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pocketrec.device.base.errors import BundleError
-from pocketrec.device.base.fields import check_plain
+from pocketrec.device.base.fields import Above, AtLeast, Below, FieldError, build, check
 from pocketrec.device.contract.repeats import Repeats
 
-FORMAT = 1  # of recipe.json
+FORMAT: Final = 1  # of recipe.json
+
+#: Events trained on: those at or after the manifest's cut-off, or all.
+Targets: TypeAlias = Literal["later", "all"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Signal:
     """Its mean over rehearsed users with n events."""
     weight: float = 0.0
     """Gain in reciprocal rank for each unit of the signal; 0 = not used."""
-    strength: float = 10.0
+    strength: Annotated[float, Above(0)] = 10.0
     """Held-back targets at which half of the signal is believed, above 0."""
 
 
@@ -51,14 +54,14 @@ class Prior:
 
     gain: Line = Line()
     """Mean gain in reciprocal rank on the users' real future."""
-    loglik: Signal = Signal(weight=0.1)
+    loglik: Signal = Signal()
     """Gain in mean log-likelihood of the held-back targets, in nats."""
-    rr: Signal = Signal(weight=0.0)
+    rr: Signal = Signal()
     """Gain in mean reciprocal rank of the held-back targets."""
 
 
 #: Used where no rehearsal was made: nothing is expected, and the sign of the log-likelihood decides.
-NEUTRAL: Final = Prior()
+NEUTRAL: Final = Prior(loglik=Signal(weight=0.1))
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,9 @@ class GuardRecipe:
 
     enabled: bool = True
     """Off: the personal weights are always kept (naive fine-tuning)."""
-    holdback: float = 0.3
+    holdback: Annotated[float, Above(0), Below(1)] = 0.3
     """Share of the events to learn from that is held back, the latest ones, in (0, 1)."""
-    minimum_heldback: int = 2
+    minimum_heldback: Annotated[int, AtLeast(1)] = 2
     """With fewer held-back targets nothing is judged, and the prior's gain alone decides."""
     threshold: float = 0.0
     """Posterior gain in reciprocal rank above which personal (or blended) weights are used."""
@@ -79,20 +82,6 @@ class GuardRecipe:
     def prior_of(self, choice: str) -> Prior:
         """The prior of ``personal`` or ``blend``."""
         return self.prior.get(choice, NEUTRAL)
-
-    @classmethod
-    def from_dict(cls, table: Mapping[str, Any]) -> GuardRecipe:
-        """Read the table of recipe.json.
-
-        Raises:
-            TypeError, ValueError, KeyError: a key is unknown or a value is wrong.
-        """
-        plain = {key: value for key, value in table.items() if key != "prior"}
-        priors = {choice: _prior(entry) for choice, entry in (table.get("prior") or {}).items()}
-        recipe = cls(**plain, prior=priors)
-        if not 0 < float(recipe.holdback) < 1 or int(recipe.minimum_heldback) < 1:
-            raise ValueError("guard: holdback must lie in (0, 1) and minimum_heldback be at least 1")
-        return recipe
 
 
 @dataclass(frozen=True)
@@ -106,17 +95,17 @@ class Recipe:
     (adapters)."""
     optimizer: str = "adagrad"
     """Optimiser of the model file: sgd, adagrad or adam."""
-    learning_rate: float = 0.02
+    learning_rate: Annotated[float, Above(0)] = 0.02
     """Rate of every step, above 0."""
-    passes: int = 10
+    passes: Annotated[int, AtLeast(0)] = 10
     """Passes over the user's windows; 0 = the weights stay global, and `repeats` alone is personal."""
-    proximal: float = 0.0
+    proximal: Annotated[float, AtLeast(0)] = 0.0
     """Strength of the pull to the global weights, at least 0."""
-    targets: str = "later"
+    targets: Targets = "later"
     """Events trained on: later (those at or after the manifest's cut-off) or all."""
-    replay: float = 1.0
+    replay: Annotated[float, AtLeast(0)] = 1.0
     """Where training goes on from personal weights: older windows replayed for each new one, at least 0."""
-    minimum_events: int = 1
+    minimum_events: Annotated[int, AtLeast(0)] = 1
     """With fewer events to learn from, the global model is left alone."""
     repeats: Repeats = field(default_factory=Repeats)
     """How strongly the items of the person's own history are raised."""
@@ -126,11 +115,7 @@ class Recipe:
     """Gain that the rehearsal expects; for reports, the device does not read it."""
 
     def __post_init__(self) -> None:
-        least = min(self.passes, self.proximal, self.replay, self.minimum_events)
-        if not (self.learning_rate > 0 and least >= 0):
-            raise ValueError("learning_rate, passes, proximal, replay or minimum_events is out of range")
-        if self.targets not in ("later", "all"):
-            raise ValueError(f"targets must be later or all, not {self.targets!r}")
+        check(self)
 
     def first_target(self, since: int) -> int:
         """Index of the first event to train on, where `since` is that of the first event at or after the cut-off."""
@@ -151,26 +136,8 @@ class Recipe:
             plain = dict(table)
             if plain.pop("format", FORMAT) != FORMAT:
                 raise ValueError(f"its format is {table['format']!r}")
-            guard = GuardRecipe.from_dict(plain.pop("guard", {}))
-            repeats = Repeats(**plain.pop("repeats", {}))
-            recipe = cls(**plain, repeats=repeats, guard=guard)
-            check_plain(recipe)
-            return recipe
-        except (TypeError, OverflowError, ValueError, KeyError, AttributeError) as error:
+            return build(cls, plain)
+        except (FieldError, TypeError, ValueError) as error:  # TypeError, ValueError: it is no table at all
             raise BundleError(
                 f"cannot follow recipe.json ({error}): use a bundle made for this version of pocketrec"
             ) from None
-
-
-def _prior(entry: Mapping[str, Any]) -> Prior:
-    known = dict(entry)
-    gain = Line(**known.pop("gain", {}))
-    signals = {}
-    for name in ("loglik", "rr"):
-        signal = dict(known.pop(name, {}))
-        signals[name] = Signal(expected=Line(**signal.pop("expected", {})), **signal)
-        if signals[name].strength <= 0:
-            raise ValueError(f"guard: strength of {name} must be above 0")
-    if known:
-        raise ValueError(f"guard: unknown key {next(iter(known))}")
-    return Prior(gain=gain, **signals)

@@ -21,10 +21,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 
 from pocketrec.device.base.array import Array
+from pocketrec.device.base.fields import Above, AtLeast, AtMost, check
 
 _SHARPNESS = 100.0
 _SECONDS = 60.0  # under which two events count as of one time
@@ -35,22 +37,20 @@ _NEGLIGIBLE = 1e-6  # share of the latest event's weight under which older event
 class Repeats:
     """How strongly a history raises its own items; the table ``repeats`` of recipe.json."""
 
-    strength: float = 0.0
+    strength: Annotated[float, AtLeast(0)] = 0.0
     """Bonus for each nat of log(1 + 100 r); 0 = off."""
-    decay: float = 0.8
+    decay: Annotated[float, Above(0), AtMost(1)] = 0.8
     """Weight of an event relative to the next one, in (0, 1]."""
-    power: float = 0.0
+    power: Annotated[float, AtLeast(0)] = 0.0
     """Exponent with which an event's weight falls with its age, at least 0."""
-    follows: float = 0.0
+    follows: Annotated[float, AtLeast(0)] = 0.0
     """Bonus for what came right after earlier events of the latest item, as a share of `strength`, at least 0."""
-    time_power: float = 0.0
+    time_power: Annotated[float, AtLeast(0)] = 0.0
     """Exponent with which an event's weight falls with the seconds since, at least 0; above 0 for logs in Unix seconds
     only. 0 = times are not looked at."""
 
     def __post_init__(self) -> None:
-        least = min(self.strength, self.power, self.follows, self.time_power)
-        if not (least >= 0 and 0 < self.decay <= 1):
-            raise ValueError("repeats: strength, power, follows and time_power must be at least 0, decay in (0, 1]")
+        check(self, "repeats")
 
     def times(self, share: float) -> Repeats:
         """The same with `share` of the strength."""

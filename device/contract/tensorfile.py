@@ -9,7 +9,6 @@ these 64 digits taken as zeros. This module does not know what the arrays mean.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import struct
 from collections.abc import Mapping
@@ -19,6 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from pocketrec.device.base import documents
+from pocketrec.device.base.digest import sha256_of
 from pocketrec.device.base.files import write_atomic
 
 _DTYPES: Final = {
@@ -70,10 +71,10 @@ def dump(tensors: Mapping[str, np.ndarray[Any, Any]], metadata: Mapping[str, str
         header[name] = {"dtype": _NAMES[little], "shape": list(tensor.shape), "data_offsets": [start, end]}
         parts.append(data)
         start = end
-    text = json.dumps(header, separators=(",", ":")).encode()
+    text = documents.compact(header).encode()
     text += b" " * (-len(text) % 8)  # safetensors aligns the data to eight bytes
     whole = struct.pack("<Q", len(text)) + text + b"".join(parts)
-    digest = hashlib.sha256(whole).hexdigest().encode()
+    digest = sha256_of(whole).encode()
     at = 8 + len(MARK)
     return whole[:at] + digest + whole[at + 64 :]
 
@@ -98,7 +99,7 @@ def parse(content: bytes) -> TensorFile:
     if digest.hexdigest().encode() != content[at : at + 64]:
         raise TensorFileError("its checksum does not match: it is cut short or altered")
     try:
-        header: dict[str, Any] = json.loads(content[8 : 8 + length])
+        header: dict[str, Any] = documents.parse(content[8 : 8 + length])
         metadata: dict[str, str] = header.pop("__metadata__")
         del metadata["sha256"]
         tensors = {name: _tensor(memoryview(content)[8 + length :], entry) for name, entry in header.items()}

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pocketrec.device.base import documents
+from pocketrec.device.base.digest import sha256_of
 from pocketrec.device.base.errors import BundleError, StorageError
-from pocketrec.device.base.files import sha256_file, storage_error, write_atomic
+from pocketrec.device.base.files import sha256_file, storage_error
 from pocketrec.device.base.held import Mark, overwritten
 from pocketrec.device.contract import tensorfile
 from pocketrec.device.contract.lean import LeanVocabulary, ShardItems
@@ -98,7 +98,7 @@ class Bundle:
             from pocketrec.device.engine.flatbuffer import walk_once
 
             walk_once(self.model_path, self.manifest.model_id if self.model_path.name == MODEL_FILE else "")
-        model = Model(self.model_path, runtime, threads, items=len(self.vocabulary))
+        model = Model(self.model_path, runtime, threads, len(self.vocabulary), self.manifest.ranker)
         if self.model_path.name == MODEL_FILE:
             self._check_same(MODEL_FILE)
         return model
@@ -138,7 +138,7 @@ class Bundle:
         name = shard_name(shard_of(user, shards))
         shard = self._shard(name)
         try:
-            users = json.loads(shard.metadata[USERS])
+            users = documents.parse(shard.metadata[USERS])
             if not isinstance(users, list):
                 raise ValueError("its users are no list")
             if user not in users or tensor not in shard.tensors:
@@ -217,13 +217,13 @@ def _open(folder: Path, path: str | Path) -> Bundle:
         hint = "name the folder or the .zip of a bundle"
         raise BundleError(f"no bundle at {path} ({MANIFEST_FILE} cannot be read): {hint}") from None
     manifest = Manifest.from_bytes(content, str(path))
-    marks = _verify(folder, manifest, hashlib.sha256(content).hexdigest())
+    marks = _verify(folder, manifest, sha256_of(content))
     with contextlib.suppress(OSError):
         model = installed_model(folder, manifest)
         if MODEL_FILE not in marks:
             marks[MODEL_FILE] = Mark.of(model)
     try:
-        recipe = json.loads((folder / RECIPE_FILE).read_bytes())
+        recipe = documents.read(folder / RECIPE_FILE)
     except (OSError, ValueError):
         raise BundleError(f"{path}: {RECIPE_FILE} is not JSON: {_AGAIN}") from None
     bundle = Bundle(folder, manifest, Recipe.from_dict(recipe), marks)
@@ -248,9 +248,8 @@ def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> dict[str,
             raise BundleError(f"{folder}: {name} is cut short or altered, it has {sizes}: {_AGAIN}")
         seen[name] = [status.st_size, status.st_mtime_ns, status.st_ino]
     marks = {name: Mark(*seen[name]) for name in files}
-    with contextlib.suppress(OSError, ValueError):
-        if json.loads((folder / _MARKER).read_bytes()) == seen:
-            return marks
+    if documents.holds(folder / _MARKER, seen):
+        return marks
     for name, entry in files.items():
         try:
             digest = sha256_file(folder / name)
@@ -259,7 +258,7 @@ def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> dict[str,
         if digest != entry.sha256:
             raise BundleError(f"{folder}: {name} is altered, its SHA-256 does not match: {_AGAIN}")
     with contextlib.suppress(StorageError):  # read-only media: then every opening hashes
-        write_atomic(folder / _MARKER, json.dumps(seen).encode())
+        documents.note(folder / _MARKER, seen)
     return marks
 
 

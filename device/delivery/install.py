@@ -7,11 +7,11 @@ model; one that is there already is used if it is whole. This module knows nothi
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 from pathlib import Path
 
+from pocketrec.device.base import documents
+from pocketrec.device.base.digest import sha256_of
 from pocketrec.device.base.errors import BundleError, StorageError
 from pocketrec.device.base.files import sha256_file, write_atomic
 from pocketrec.device.base.locks import locked
@@ -52,7 +52,7 @@ def _filled(folder: Path, model: Path, manifest: Manifest) -> Path:
         raise BundleError(f"{folder}: {error.filename} cannot be read ({error.strerror}): {_AGAIN}") from None
     except BundleError as error:
         raise BundleError(f"{folder}: {error}") from None
-    if hashlib.sha256(content).hexdigest() != manifest.model_id:
+    if sha256_of(content) != manifest.model_id:
         raise BundleError(f"{folder}: skeleton and weights make another model than the manifest names: {_AGAIN}")
     write_atomic(model, content)
     _mark(model, manifest)
@@ -82,10 +82,10 @@ def shard_model(folder: Path, manifest: Manifest, shard: str, first: int, items:
 
 def _is_noted(model: Path, parts: list[object]) -> bool:
     """Whether the model file is the one that was made of these parts."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError):
         status = os.stat(model)
-        noted: object = json.loads(model.with_name(f".{model.name}").read_bytes())
-        return noted == [*parts, status.st_size, status.st_mtime_ns, status.st_ino]
+        noted = [*parts, status.st_size, status.st_mtime_ns, status.st_ino]
+        return documents.holds(model.with_name(f".{model.name}"), noted)
     return False
 
 
@@ -100,7 +100,7 @@ def _with_items(
     write_atomic(model, fill(skeleton, weights, rows, _limit(manifest)))
     status = os.stat(model)
     note = model.with_name(f".{model.name}")
-    write_atomic(note, json.dumps([*parts, status.st_size, status.st_mtime_ns, status.st_ino]).encode())
+    documents.note(note, [*parts, status.st_size, status.st_mtime_ns, status.st_ino])
     return model
 
 
@@ -116,9 +116,8 @@ def _is_whole(model: Path, manifest: Manifest) -> bool:
         return False
     if status.st_size != manifest.packed["bytes"]:
         return False
-    with contextlib.suppress(OSError, ValueError):
-        if json.loads(model.with_name(_MARKER).read_bytes()) == _note(status, manifest):
-            return True
+    if documents.holds(model.with_name(_MARKER), _note(status, manifest)):
+        return True
     if sha256_file(model) != manifest.model_id:
         return False
     _mark(model, manifest)
@@ -127,7 +126,7 @@ def _is_whole(model: Path, manifest: Manifest) -> bool:
 
 def _mark(model: Path, manifest: Manifest) -> None:
     with contextlib.suppress(StorageError, OSError):  # read-only media: then every opening hashes
-        write_atomic(model.with_name(_MARKER), json.dumps(_note(os.stat(model), manifest)).encode())
+        documents.note(model.with_name(_MARKER), _note(os.stat(model), manifest))
 
 
 def _note(status: os.stat_result, manifest: Manifest) -> list[object]:

@@ -10,11 +10,12 @@ published misses nothing. This module opens neither files nor connections.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pocketrec.device.base import documents
+from pocketrec.device.base.digest import canonical
 from pocketrec.device.base.errors import FetchError
 
 LATEST: Final = "latest.json"
@@ -42,7 +43,7 @@ class Release:
     def statement(self) -> bytes:
         """What is signed; the manifest holds the hash of everything else."""
         facts = {"format": _FORMAT, "serial": self.serial, "manifest": self.manifest, "bytes": self.size}
-        return _DOMAIN + json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()
+        return _DOMAIN + canonical(facts)
 
     def to_bytes(self) -> bytes:
         """The file's content.
@@ -54,7 +55,7 @@ class Release:
             "format": _FORMAT, "serial": self.serial, "manifest": self.manifest, "bytes": self.size,
             "signature": self.signature,
         }  # fmt: skip
-        return (json.dumps(table, indent=1) + "\n" * (1 + self.serial % 8)).encode()
+        return documents.document(table) + b"\n" * (self.serial % 8)
 
     @classmethod
     def from_bytes(cls, content: bytes, place: str) -> Release:
@@ -65,7 +66,7 @@ class Release:
         """
         advice = "name the address of a folder that `pocketrec publish` wrote"
         try:
-            table: dict[str, Any] = json.loads(content)
+            table = documents.parse_table(content)
             version = table.pop("format")
             if version != _FORMAT:
                 raise FetchError(f"{place} is of format {version!r} and this version of pocketrec reads {_FORMAT}: "
@@ -76,7 +77,7 @@ class Release:
                     raise ValueError("a number is out of range")
             if not _SHA256.fullmatch(release.manifest) or not re.fullmatch(r"([0-9a-f]{128})?", release.signature):
                 raise ValueError("a hash or a signature is malformed")
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise FetchError(f"{place} is no {LATEST} ({error}): {advice}") from None
         return release
 

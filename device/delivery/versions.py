@@ -12,7 +12,6 @@ goes on with it. This module opens no connection.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -20,8 +19,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
+from pocketrec.device.base import documents
 from pocketrec.device.base.errors import BundleError, FetchError
-from pocketrec.device.base.files import storage_error, sweep, write_atomic
+from pocketrec.device.base.fields import build
+from pocketrec.device.base.files import storage_error, sweep
 from pocketrec.device.contract.names import MANIFEST_FILE
 
 CURRENT: Final = "current.json"
@@ -61,7 +62,7 @@ class Current:
             StorageError: it cannot be written; the version in use is as it was.
         """
         sweep(folder / CURRENT)
-        write_atomic(folder / CURRENT, (json.dumps(asdict(self), indent=1) + "\n").encode(), mode=0o600)
+        documents.write(folder / CURRENT, asdict(self), mode=0o600)
 
 
 def read_current(folder: Path) -> Current | None:
@@ -76,16 +77,11 @@ def read_current(folder: Path) -> Current | None:
     except OSError:
         return None
     try:
-        current = Current(**json.loads(content))
-        texts = (current.current, current.previous, current.url, current.etag, current.key, current.refused)
-        if type(current.users) is not list or type(current.serial) is not int:
-            raise ValueError("a value is of another type")
-        if not all(isinstance(text, str) for text in (*texts, *current.users)):
-            raise ValueError("a value is of another type")
+        current = build(Current, documents.parse(content))
         for name in (current.current, current.previous):
             if name and (len(name) != _NAME or not name.isalnum()):
                 raise ValueError(f"{name!r} is not the name of a version")
-    except (ValueError, TypeError, RecursionError) as error:
+    except ValueError as error:
         raise BundleError(f"{folder / CURRENT} is damaged ({error}): {advice}") from None
     return current
 
@@ -125,7 +121,7 @@ def held_shards(bundle: Path) -> set[int] | None:
         BundleError: the list is damaged.
     """
     try:
-        return {int(shard) for shard in json.loads((bundle / SHARDS).read_bytes())}
+        return {int(shard) for shard in documents.read(bundle / SHARDS)}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError):

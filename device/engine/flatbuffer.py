@@ -9,7 +9,6 @@ refused by its signature (`pocketrec pull --key`), not here.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import mmap
 import os
@@ -18,9 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pocketrec.device.base import held
+from pocketrec.device.base import documents, held
 from pocketrec.device.base.errors import BundleError, StorageError
-from pocketrec.device.base.files import write_atomic
 
 _BYTES, _INTS, _LONGS = 1, 4, 8  # vectors of scalars, by the size of one
 #: Fields by place: the size of a vector's scalars, a table, or a list of one: a vector of tables. "" = any table.
@@ -56,15 +54,14 @@ def walk_once(path: Path, sha256: str = "") -> None:
     try:
         status = os.stat(path)
         seen = [sha256] if sha256 else [status.st_size, status.st_mtime_ns, status.st_ino]
-        with contextlib.suppress(OSError, ValueError):
-            if json.loads(note.read_bytes()) == seen:
-                return
+        if documents.holds(note, seen):
+            return
         _Walk(held.hold(path)[0]).model()
     except (struct.error, ValueError, IndexError, OSError, RecursionError) as error:
         again = "fetch or export the bundle again"
         raise BundleError(f"{path} is no whole model file ({error}): {again}") from None
     with contextlib.suppress(StorageError):  # read-only media: then every opening walks
-        write_atomic(note, json.dumps(seen).encode())
+        documents.note(note, seen)
 
 
 class _Walk:

@@ -19,6 +19,7 @@ from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import BundleError, ConfigError, StateError
 from pocketrec.device.contract import names as contract
 from pocketrec.device.engine.runtime import load_interpreter
+from pocketrec.device.engine.scores import ranker_of
 
 #: What each signature takes and gives, whatever the model.
 _PROMISED: Final = {
@@ -45,13 +46,18 @@ class Model:
         threads: threads of the runtime's kernels.
         items: number N of items in the vocabulary, against which rows are checked; needed where the loss is the sampled
             softmax, and by `catalogue`. 0 = unknown.
+        ranker: how an embedding meets item rows, as the manifest names it.
 
     Raises:
-        BundleError: the file is missing, unreadable, or lacks a signature.
+        BundleError: the file is missing, unreadable, or lacks a signature, or the ranker is not known.
         RuntimeMissingError: no usable runtime.
     """
 
-    def __init__(self, path: str | Path, runtime: str = "auto", threads: int = 1, items: int = 0) -> None:
+    def __init__(
+        self, path: str | Path, runtime: str = "auto", threads: int = 1, items: int = 0,
+        ranker: str = contract.INNER_PRODUCT,
+    ) -> None:
+        self._ranker = ranker_of(ranker)
         self.items = items
         self._last = items or 2**31 - 1  # the largest row that may be asked for
         self._catalogue: Array | None = None
@@ -185,6 +191,22 @@ class Model:
             parts = [self.lookup(part) for part in rows.reshape(-1, self.candidates)]
             self._catalogue = np.concatenate(parts)[: self.items + 1]
         return self._catalogue
+
+    def scores(self, embedding: Array, rows: Array | None = None) -> Array:
+        """Scores of item rows for a user embedding: the one place on the device where the two meet outside the file.
+
+        Args:
+            embedding: float32 [E], as `embed` gives it.
+            rows: int32 [n]; None = the whole catalogue, of N + 1 rows with row 0 for no item.
+
+        Returns:
+            float32 [n].
+
+        Raises:
+            ValueError: the number of items was not given.
+        """
+        table = self.catalogue()
+        return self._ranker(embedding, table if rows is None else table[rows])
 
     def export_weights(self) -> dict[str, Array]:
         """Copies of all trainable tensors and optimiser slots, by name."""

@@ -21,19 +21,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence, Sized
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from pocketrec.device.contract.recipe import GuardRecipe, Prior
-from pocketrec.device.personal.training import StoppedError, evaluation_calls, fine_tune
+from pocketrec.device.personal.judgement import Compared, Judgement, Observed
+from pocketrec.device.personal.options import Course, Paused, Start, StoppedError, TrainingOptions
+from pocketrec.device.personal.training import evaluation_calls, fine_tune
 
 if TYPE_CHECKING:
     from pocketrec.device.base.array import Array
     from pocketrec.device.contract.recipe import Recipe
     from pocketrec.device.engine.model import Model
-    from pocketrec.device.personal.training import Course, Progress
 
 PERSONAL: Final = "personal"
 BLEND: Final = "blend"
@@ -42,47 +44,13 @@ GLOBAL: Final = "global"
 #: Share of the personal weights in a blend: w = global + BLEND_SHARE * (personal - global).
 BLEND_SHARE: Final = 0.5
 
+_BEGINNING: Final = Start()
+_DEFAULT: Final = TrainingOptions()
 
 #: Most events that are learned from, the latest ones; older ones are context. With 100,000 events a training would
 #: take ten times as long, and the guard's evaluation with a bonus for repeats, which looks at the whole history for
 #: each held-back event, more than that (benchmarks/budget.py); what was done so long ago says little about tomorrow.
 LEARNED: Final = 10_000
-
-
-@dataclass(frozen=True)
-class Observed:
-    """Mean differences against the global weights on the held-back targets; positive = better than global."""
-
-    loglik: float
-    """Nats a target."""
-    rr: float
-    """Reciprocal rank in the full catalogue."""
-
-
-@dataclass
-class Compared:
-    """How far the comparison on the held-back targets has come: global, personal, then blended weights."""
-
-    calls: int = 0
-    """Evaluation calls made with the last of the weights below."""
-    loss: list[float] = field(default_factory=list)
-    """Sum of the targets' losses for each of the weights, in nats."""
-    rr: list[float] = field(default_factory=list)
-    """Sum of the targets' reciprocal ranks for each."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """What the held-back events of one user say."""
-
-    events: int
-    """Events to learn from, n, the held-back ones included."""
-    heldback: int
-    """Held-back targets, m; 0 where there are too few events to judge."""
-    observed: dict[str, Observed] = field(default_factory=dict)
-    """By choice, ``personal`` and ``blend``; empty where heldback = 0 or the training diverged."""
-    diverged: bool = False
-    """Whether the training ended in numbers that are not finite."""
 
 
 @dataclass(frozen=True)
@@ -187,19 +155,10 @@ def judge(
     rows: Array,
     since: int,
     recipe: Recipe,
-    start: Mapping[str, Array],
     reference: Mapping[str, Array],
-    *,
-    progress: Progress | None = None,
-    step: int = 0,
-    events: int | None = None,
-    passes: int | None = None,
-    first_target: int | None = None,
-    replay_from: int | None = None,
-    course: Course | None = None,
-    stop: Callable[[], str] | None = None,
+    start: Start = _BEGINNING,
+    options: TrainingOptions = _DEFAULT,
     times: Array | None = None,
-    compared: Compared | None = None,
 ) -> Judgement:
     """Train on all but the latest events and compare with the global weights on those.
 
@@ -211,48 +170,42 @@ def judge(
         since: index of the first event at or after the cut-off; only such events are held back, for the global model
             was trained on the earlier ones.
         recipe: how to train, and the guard's settings.
-        start: weights and slots to train from (the global ones, or a state's).
         reference: the global weights and slots.
-        progress: called after each step.
-        step: train steps already made from the global weights (seeds the negatives).
-        events: number of events that the prior is asked about; None = those to learn from.
-        passes: passes of the training; None = the recipe's.
-        first_target: index of the first event to train on; None = as the recipe's ``targets`` say.
-        replay_from, stop: see `fine_tune`.
-        course: where an interrupted judgement's training goes on, from the weights `start`.
+        start: where the training begins, or goes on.
+        options: how it is run; `stop` is asked between the calls of the comparison too.
         times: float64 [n], of the events, for a bonus for repeats that looks at them; each held-back event is asked for
             at its own time. None = not known.
-        compared: where an interrupted comparison goes on; it is kept up to date. None = from the beginning.
 
     Raises:
-        StoppedError: `stop` said so; the model then holds the weights of the guard's training.
+        StoppedError: the options' `stop` said so; its `paused` says where to go on.
     """
     since = learned_since(len(rows), since)
     targets = events_to_learn(rows, since)
-    events = targets if events is None else events
+    events = targets if start.events is None else start.events
     heldback = heldback_count(recipe.guard, targets)
     if heldback == 0:
         return Judgement(events, 0)
     split = len(rows) - heldback
-    model.import_weights(start)
-    first_target = recipe.first_target(since) if first_target is None else first_target
+    first_target = recipe.first_target(since) if start.first_target is None else start.first_target
     first_target = learned_since(len(rows), first_target)
-    fine_tune(
-        model, rows[:split], first_target, recipe, progress=progress, step=step, passes=passes,
-        replay_from=replay_from, course=course, stop=stop,
-    )  # fmt: skip
-    personal = model.export_weights()
-    if not finite(personal):
-        return Judgement(events, heldback, diverged=True)
-    compared = Compared() if compared is None else compared
+    course, compared, begin = Course(), Compared(), reference if start.weights is None else start.weights
+    if (paused := start.paused) is not None:
+        course, begin = deepcopy(paused.course), paused.weights
+        compared = Compared() if paused.compared is None else deepcopy(paused.compared)
+    model.import_weights(begin)
+    personal: dict[str, Array] = {}
     try:
+        fine_tune(model, rows[:split], first_target, recipe, start, options, course)
+        personal = model.export_weights()
+        if not finite(personal):
+            return Judgement(events, heldback, diverged=True)
         for place, share in enumerate((0.0, 1.0, BLEND_SHARE)):
             model.import_weights(dict(reference) if share == 0.0 else blend(reference, personal, share))
             repeats = recipe.repeats.times(share) if recipe.repeats.strength else None
-            _sum_up(compared, place, evaluation_calls(model, rows, split, repeats, times), stop)
-    except StoppedError:
-        model.import_weights(personal)
-        raise
+            _sum_up(compared, place, evaluation_calls(model, rows, split, repeats, times), options)
+    except StoppedError as stopped:
+        reached = personal or model.export_weights()
+        raise StoppedError(str(stopped), Paused(course, reached, None, compared if compared.loss else None)) from None
     observed = {
         choice: Observed((compared.loss[0] - loss) / heldback, (rr - compared.rr[0]) / heldback)
         for choice, loss, rr in zip((PERSONAL, BLEND), compared.loss[1:], compared.rr[1:], strict=True)
@@ -265,12 +218,12 @@ def _sum_up(
     compared: Compared,
     place: int,
     calls: Sequence[Callable[[], tuple[Array, Array]]],
-    stop: Callable[[], str] | None,
+    options: TrainingOptions,
 ) -> None:
     """Evaluate one of the three weights, as far as that is not done.
 
     Raises:
-        StoppedError: `stop` said so.
+        StoppedError: the options' `stop` said so.
     """
     if place < len(compared.loss) - 1:
         return
@@ -279,8 +232,7 @@ def _sum_up(
         compared.loss.append(0.0)
         compared.rr.append(0.0)
     for call in calls[compared.calls :]:
-        if stop is not None and (reason := stop()):
-            raise StoppedError(reason)
+        options.check()
         loss, rank = call()
         compared.loss[place] += float(loss.sum())
         compared.rr[place] += float((1 / rank).sum())

@@ -8,13 +8,13 @@ This module knows nothing about bundles, states or the guard.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from pocketrec.device.contract.repeats import gaps_at
+from pocketrec.device.personal.options import Course, Start, TrainingOptions
 from pocketrec.device.personal.windows import context, log_uniform, replay_windows, replayed_count, training_windows
 
 if TYPE_CHECKING:
@@ -23,30 +23,9 @@ if TYPE_CHECKING:
     from pocketrec.device.contract.repeats import Repeats
     from pocketrec.device.engine.model import Model
 
-_SEED = 20210419  # of the negatives; fixed, so that rehearsal and devices draw alike
-
-
-@dataclass
-class Course:
-    """How far a training has come. With this and the model's weights it goes on to the same bits."""
-
-    done: int = 0
-    """Steps made."""
-    total: float = 0.0
-    """Sum of the losses of the present pass."""
-    losses: list[float] = field(default_factory=list)
-    """Mean loss of each finished pass."""
-
-
-class StoppedError(Exception):
-    """The training was asked to stop between two steps; its `Course` says where."""
-
-
-class Progress(Protocol):
-    """Called after each train step."""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        """`done` of `total` steps are made."""
+_SEED: Final = 20210419  # of the negatives; fixed, so that rehearsal and devices draw alike
+_BEGINNING: Final = Start()
+_DEFAULT: Final = TrainingOptions()
 
 
 def fine_tune(
@@ -54,13 +33,9 @@ def fine_tune(
     rows: Array,
     first_target: int,
     recipe: Recipe,
-    *,
-    progress: Progress | None = None,
-    step: int = 0,
-    passes: int | None = None,
-    replay_from: int | None = None,
+    start: Start = _BEGINNING,
+    options: TrainingOptions = _DEFAULT,
     course: Course | None = None,
-    stop: Callable[[], str] | None = None,
 ) -> list[float]:
     """Train the model's present weights on a history.
 
@@ -69,21 +44,18 @@ def fine_tune(
         rows: int32 [n], the history, oldest first, no 0.
         first_target: index of the first event to predict; earlier ones are context.
         recipe: learning rate, passes, proximal strength.
-        progress: called after each step.
-        step: train steps already made from the global weights.
-        passes: passes over the windows; None = the recipe's.
-        replay_from: index of the first of the older events that may be replayed among the new ones, as far as the
-            recipe's ``replay`` says; None = none are.
+        start: `step` and `replay_from` of it; the weights are those that the model has.
+        options: how it is run.
         course: where to go on; it is kept up to date. None = from the beginning.
-        stop: asked before each step; anything but "" stops there.
 
     Returns:
         The mean loss of each pass, in nats a step's target; empty where there is nothing to learn from.
 
     Raises:
-        StoppedError: `stop` said so; its text is the reason.
+        StoppedError: the options' `stop` said so; its text is the reason.
     """
-    passes = recipe.passes if passes is None else passes
+    passes = recipe.passes if options.passes is None else options.passes
+    replay_from = start.replay_from
     course = Course() if course is None else course
     share = 0.0 if replay_from is None else recipe.replay
     steps = steps_of(model, rows, first_target, 1, share, replay_from)
@@ -93,15 +65,14 @@ def fine_tune(
         if made < 0 or (share and made != finished):  # each pass replays other windows
             made = finished
             items, targets = replay_windows(
-                rows, first_target, replay_from, share, model.window, model.batch, (_SEED, step, finished)
+                rows, first_target, replay_from, share, model.window, model.batch, (_SEED, start.step, finished)
             )  # (S, B, T) each
-        if stop is not None and (reason := stop()):
-            raise StoppedError(reason)
-        negatives = _negatives(model, step + course.done)
+        options.check()
+        negatives = _negatives(model, start.step + course.done)
         course.total += model.train(items[at], targets[at], recipe.learning_rate, recipe.proximal, negatives)
         course.done += 1
-        if progress is not None:
-            progress(course.done, passes * steps)
+        if options.progress is not None:
+            options.progress(course.done, passes * steps)
         if at == steps - 1:
             course.losses.append(course.total / steps)
             course.total = 0.0
@@ -168,8 +139,7 @@ def _evaluate_raised(
     model: Model, rows: Array, place: int, repeats: Repeats, times: Array | None
 ) -> tuple[Array, Array]:
     """Loss and rank of the one target at `place`, over the full catalogue, with the bonus for repeated items."""
-    table = model.catalogue()  # (N + 1, E)
-    scores = table @ model.embed(context(rows[:place], model.window))  # (N + 1,)
+    scores = model.scores(model.embed(context(rows[:place], model.window)))  # (N + 1,)
     gaps = None if times is None else gaps_at(times[:place], times[place])
     repeats.add_to_catalogue(scores, rows[:place], gaps)
     own = scores[rows[place]]

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import StateError
-from pocketrec.device.base.fields import check_plain
+from pocketrec.device.base.fields import check
 from pocketrec.device.base.files import storage_error, sweep, sync_folder, write_atomic
 from pocketrec.device.base.locks import locked
 from pocketrec.device.contract import tensorfile
@@ -95,14 +95,14 @@ def save_state(
         "trained": str(state.trained),
         "steps": str(state.steps),
         "generation": str(state.generation),
-        "report": json.dumps(state.report),
+        "report": documents.line(state.report),
     }
     if state.store:
         metadata |= {"store": state.store, "through": str(state.through)}
     if state.forgotten:
         metadata["forgotten"] = str(state.forgotten)
     if state.items and not state.store:
-        metadata["items"] = json.dumps(state.items, ensure_ascii=False)
+        metadata["items"] = documents.line(state.items, ascii_only=False)
     if state.learned:
         metadata["learned"] = state.learned
     count = 0 if state.store else len(state.rows)
@@ -177,14 +177,14 @@ def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | 
             weights={name[len(_WEIGHTS) :]: v for name, v in tensors.items() if name.startswith(_WEIGHTS)},
             trained=int(metadata["trained"]),
             steps=int(metadata["steps"]),
-            report=json.loads(metadata["report"]),
+            report=documents.parse(metadata["report"]),
             generation=int(metadata["generation"]),
             store=metadata.get("store", ""),
             through=int(metadata.get("through", 0)),
             pending=_pending(metadata, tensors),
             learned=metadata.get("learned", ""),
             forgotten=int(metadata.get("forgotten", 0)),
-            items=tuple(json.loads(metadata.get("items", "[]"))),
+            items=tuple(documents.parse(metadata.get("items", "[]"))),
             vocabulary=metadata.get("vocabulary", ""),
         )
         _check(state, None if manifest is None else int(manifest.vocabulary["items"]) + _reserved(manifest))
@@ -212,7 +212,7 @@ def _check(state: PersonalState, items: int | None) -> None:
         raise ValueError("its history names items that the bundle lacks")
     if np.isnan(times).any() or (np.diff(times) < 0).any():
         raise ValueError("its times are none, or not in their order")
-    check_plain(state)
+    check(state)
     if state.items and (not all(isinstance(item, str) for item in state.items)
                         or len(state.items) != len(np.unique(rows))):  # fmt: skip
         raise ValueError("its item ids are not those of its history")

@@ -7,16 +7,15 @@ are for the next training, so that a device with little time a night gets to the
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
-from pocketrec.device.base.fields import check_plain
-from pocketrec.device.personal.guard import Compared, Judgement, Observed
-from pocketrec.device.personal.personalise import Paused
-from pocketrec.device.personal.training import Course
+from pocketrec.device.base.fields import build
+from pocketrec.device.personal.judgement import Compared, Judgement
+from pocketrec.device.personal.options import Course, Paused
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Pending:
         told = None if judgement is None else dataclasses.asdict(judgement)
         if self.paused.compared is not None:
             table["compared"] = dataclasses.asdict(self.paused.compared)
-        return json.dumps({**table, "course": course, "judgement": told})
+        return documents.line({**table, "course": course, "judgement": told})
 
     @classmethod
     def from_json(cls, text: str, weights: Mapping[str, Array]) -> Pending:
@@ -50,23 +49,11 @@ class Pending:
         Raises:
             ValueError, KeyError, TypeError: the text is of another form.
         """
-        table = json.loads(text)
-        told = table.pop("judgement")
-        judgement = None
-        if told is not None:
-            observed = {choice: Observed(**entry) for choice, entry in told.pop("observed").items()}
-            judgement = Judgement(**told, observed=observed)
-        course = Course(**table.pop("course"))
-        if not all(isinstance(loss, int | float) for loss in course.losses):
-            raise ValueError("the losses of its training are none")
-        begun = table.pop("compared", None)
-        compared = None if begun is None else Compared(**begun)
-        if compared is not None and not (0 < len(compared.loss) == len(compared.rr) <= 3):
+        table = documents.parse_table(text)
+        told, begun = table.pop("judgement"), table.pop("compared", None)
+        judgement = None if told is None else build(Judgement, told, "judgement")
+        course = build(Course, table.pop("course"), "course")
+        compared = None if begun is None else build(Compared, begun, "compared")
+        if compared is not None and not 0 < len(compared.loss) == len(compared.rr) <= 3:
             raise ValueError("the sums of its comparison are not three")
-        if compared is not None and not all(isinstance(value, float) for value in compared.loss + compared.rr):
-            raise ValueError("the sums of its comparison are none")
-        for part in (course, judgement, compared):
-            if part is not None:
-                check_plain(part)
-        paused = Paused(course, dict(weights), judgement, compared)
-        return cls(**table, paused=paused)
+        return build(cls, {**table, "paused": Paused(course, dict(weights), judgement, compared)})

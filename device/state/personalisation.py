@@ -7,11 +7,12 @@ This module knows nothing about files, bundles and stores.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from pocketrec.device.personal.guard import GLOBAL, events_to_learn, learned_since
+from pocketrec.device.personal.options import Start
 from pocketrec.device.personal.personalise import UNCHANGED, personalise
 from pocketrec.device.personal.report import Report, report_of
 from pocketrec.device.state.pending import Pending
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pocketrec.device.base.array import Array
     from pocketrec.device.contract.recipe import Recipe
     from pocketrec.device.engine.model import Model
-    from pocketrec.device.personal.training import Progress
+    from pocketrec.device.personal.options import TrainingOptions
     from pocketrec.device.state.personal_state import PersonalState
 
 #: Reason of a report where nothing was to be done.
@@ -60,30 +61,25 @@ class Personalisation:
         return self._with_left_out(Report(choice, NOTHING_NEW, whole, self.unknown, count, steps=self.state.steps))
 
     def run(
-        self,
-        model: Model,
-        reference: Mapping[str, Array],
-        *,
-        progress: Progress | None = None,
-        stop: Callable[[], str] | None = None,
+        self, model: Model, reference: Mapping[str, Array], options: TrainingOptions
     ) -> tuple[PersonalState, Report]:
         """Train, and give the state that follows and its report; the model holds the state's weights afterwards.
 
         Args:
             model: the model; its weights change meanwhile.
             reference: the global weights and slots.
-            progress: called after each train step.
-            stop: asked before each step; anything but "" stops there.
+            options: how the training is run.
         """
         old, recipe = self.state, self.recipe
         plan, pending = self._plan()
         through = self.stored if pending is None else pending.through
-        outcome = personalise(
-            model, old.rows[: plan.length], plan.since, recipe, reference,
-            start=old.weights if plan.resumed else None, step=plan.step, events=plan.events, passes=self.passes,
-            first_target=plan.first_target, replay_from=plan.replay_from, progress=progress, stop=stop,
-            paused=None if pending is None else pending.paused, times=old.times[: plan.length],
+        start = Start(
+            old.weights if plan.resumed else None, plan.step, plan.events, plan.first_target, plan.replay_from,
+            None if pending is None else pending.paused,
         )  # fmt: skip
+        outcome = personalise(
+            model, old.rows[: plan.length], plan.since, recipe, reference, start, options, old.times[: plan.length]
+        )
         if outcome.paused is not None:
             fresh = self.fresh if pending is None else pending.fresh
             halted = Pending(plan.key(old, recipe), plan.length, through, fresh, outcome.paused)

@@ -7,13 +7,12 @@ trains nothing.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from pocketrec.device.base.digest import digest
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.personal.guard import events_to_learn, learned_since
 from pocketrec.device.state.personal_state import PersonalState
@@ -74,10 +73,8 @@ class Plan:
     def key(self, state: PersonalState, recipe: Recipe) -> str:
         """Fingerprint of the plan, the events, the recipe, and the weights that it starts from."""
         about = [dataclasses.asdict(self), recipe.to_dict()]
-        digest = _digest(about, state, self.length, with_times=recipe.repeats.time_power > 0)
-        for name, value in sorted(state.weights.items()) if self.resumed else ():
-            digest.update(name.encode() + np.ascontiguousarray(value, "<f4").tobytes())
-        return digest.hexdigest()
+        events = _events(state, self.length, with_times=recipe.repeats.time_power > 0)
+        return digest(about, [*events, *(_weights(state) if self.resumed else ())], spaced=True)
 
 
 def fingerprint(
@@ -85,13 +82,17 @@ def fingerprint(
 ) -> str:
     """What a personalisation is about: the first `length` events, recipe and arguments, whatever the weights."""
     about = [min(since, length), length, resume, passes, recipe.to_dict()]
-    return _digest(about, state, length, with_times=True).hexdigest()
+    return digest(about, _events(state, length, with_times=True), spaced=True)
 
 
-def _digest(about: list[Any], state: PersonalState, length: int, *, with_times: bool) -> hashlib._Hash:
-    """SHA-256 begun with some plain values and the first `length` events."""
-    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
-    digest.update(np.ascontiguousarray(state.rows[:length], "<i4").tobytes())
+def _events(state: PersonalState, length: int, *, with_times: bool) -> Iterator[bytes]:
+    """The first `length` events, to be digested."""
+    yield np.ascontiguousarray(state.rows[:length], "<i4").tobytes()
     if with_times:
-        digest.update(np.ascontiguousarray(state.times[:length], "<f8").tobytes())
-    return digest
+        yield np.ascontiguousarray(state.times[:length], "<f8").tobytes()
+
+
+def _weights(state: PersonalState) -> Iterator[bytes]:
+    """The weights by name, to be digested."""
+    for name, value in sorted(state.weights.items()):
+        yield name.encode() + np.ascontiguousarray(value, "<f4").tobytes()

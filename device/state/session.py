@@ -230,18 +230,18 @@ class Session:
 
     # --- the file -----------------------------------------------------------------------------------------------
 
-    def named(self, path: str | Path | None) -> Path:
-        """The path that was given, here or when the session was made.
-
-        Raises:
-            StateError: none was.
-        """
+    def _named(self, path: str | Path | None) -> Path:
         if path is None and self.path is None:
             raise StateError("no state file was named: give a path here or as Recommender(..., state=PATH)")
         return Path(path) if path is not None else Path(self.path or "")
 
-    def save(self, path: Path) -> None:
-        """Write the state, together with what others have written there since it was read."""
+    def save(self, path: str | Path | None = None) -> Path:
+        """Write the state, together with what others have written there since it was read; gives the path.
+
+        Raises:
+            StateError: no path was given, here or when the session was made.
+        """
+        path = self._named(path)
         self.check_store()
         with locked(path):
             if path == self.path:
@@ -257,9 +257,11 @@ class Session:
             self.state, self._tainted = state, False
             if path == self.path:
                 self._read(path)
+        return path
 
-    def load(self, path: Path) -> None:
+    def load(self, path: str | Path | None = None) -> None:
         """Replace history and weights by those of a file; see `Recommender.load`."""
+        path = self._named(path)
         mark = states.signature(path)
         try:
             state, outdated = states.load_state(path, self.bundle.manifest, self._seal), ""
@@ -290,6 +292,10 @@ class Session:
         if self.state.trained > past:
             self.state = dataclasses.replace(self.state, trained=past)
 
+    def export(self, path: str | Path) -> int:
+        """Write all events that are kept to a CSV file; gives their number."""
+        return self.history.export(self.state, path, self.bundle)
+
     def wipe(self) -> list[Path]:
         """Delete everything personal; gives the files."""
         deleted = self.history.wipe()
@@ -317,7 +323,7 @@ class Session:
         elif not state.store and not self.outdated:
             state, alone = history.hand_over(state, self.bundle)
             if alone:
-                states.save_state(self.named(None), state, self.bundle.manifest, self._seal)
+                states.save_state(self._named(None), state, self.bundle.manifest, self._seal)
             else:
                 self.outdated = "the event store held other events than the state"
         return empty_state(self.user, state.generation) if self.outdated else without_history(state)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from pocketrec.device.personal.options import TrainingOptions
 from pocketrec.device.state.personalisation import Personalisation
 
 if TYPE_CHECKING:
     from pocketrec.device.personal.budget import Budget
+    from pocketrec.device.personal.options import Progress
     from pocketrec.device.personal.report import Report
-    from pocketrec.device.personal.training import Progress
     from pocketrec.device.state.session import Session
     from pocketrec.device.store.events import Events
 
@@ -29,14 +30,14 @@ def personalised(
         with session.lock:
             rows, times = session.events
             begun = dataclasses.replace(session.state, rows=rows, times=times)
-            work = Personalisation(begun, session.bundle.recipe, session.since, session.history.stored, resume, passes,
-                                   len(given) > 0, unknown, session.future)  # fmt: skip
+            work = Personalisation(begun, session.bundle.recipe, session.since, session.history.stored, resume,
+                                   passes, len(given) > 0, unknown, session.future)  # fmt: skip
             if if_new and (report := work.nothing_new()) is not None:
                 return report
-            stop, epoch = session.stopping(limit), session.epoch
+            options, epoch = TrainingOptions(passes, progress, session.stopping(limit)), session.epoch
             model, reference = session.serving.begin()
         try:
-            state, report = work.run(model, reference, progress=progress, stop=stop)
+            state, report = work.run(model, reference, options)
         except BaseException:
             with session.lock:
                 session.serving.end(session.state.weights)

@@ -8,18 +8,19 @@ random text there, so that it is always new. SQLite has no checksums, hence thes
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any, Final
 
+from pocketrec.device.base import documents
 from pocketrec.device.store.connection import damaged
 from pocketrec.device.store.sealing import Seal, SealError
 
 _PADDING: Final = 32  # the length of a sealed event is a multiple of this, and 28 bytes
 
 
-def encode(seal: Seal | None, item: str, time: float | None, nth: int | str, category: str) -> tuple[bytes, str |
-bytes]:
+def encode(
+    seal: Seal | None, item: str, time: float | None, nth: int | str, category: str
+) -> tuple[bytes, str | bytes]:
     """Mark and value of an event."""
     fields = [item, time, nth]
     marked = text = _text(fields)
@@ -41,9 +42,10 @@ def decode(seal: Seal | None, path: Path, mark: bytes, value: str | bytes) -> tu
     try:
         if seal is not None:
             value = seal.open(bytes(value), mark)  # type: ignore[arg-type]
-        fields = json.loads(value)
+        fields = documents.parse(value)
         (item, time, _), rest = fields[:3], fields[3:]
-        if seal is None and _checksum(_text(fields[:3])) != mark:
+        # Without a category the value is the marked text itself, and need not be written out again.
+        if seal is None and (rest or _checksum(str(value)) != mark) and _checksum(_text(fields[:3])) != mark:
             raise ValueError
         if rest and (len(rest) != 2 or _checksum(_text(fields[:4])).hex() != rest[1]):
             raise ValueError
@@ -53,7 +55,7 @@ def decode(seal: Seal | None, path: Path, mark: bytes, value: str | bytes) -> tu
 
 
 def _text(fields: list[Any]) -> str:
-    return json.dumps(fields, separators=(",", ":"))
+    return documents.compact(fields)
 
 
 def _checksum(text: str) -> bytes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pocketrec.device.base import documents
 from pocketrec.device.contract.layers import BODY, LayerSpec, specs_of, walk
 
 
@@ -83,9 +83,9 @@ def _recipe(recipe: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
     told = {key: value for key, value in recipe.items() if key not in ("forecast", "guard", "format")}
     forecast = recipe.get("forecast") or {}
     expected = {key: value for key, value in forecast.items() if not isinstance(value, list | dict)}
-    lines = [f"The device trains {trained}.", "", f"Recipe: `{json.dumps(told)}`."]
+    lines = [f"The device trains {trained}.", "", f"Recipe: `{documents.line(told)}`."]
     if expected:
-        lines += ["", f"The rehearsal expects (change of MRR@20 a user): `{json.dumps(expected)}`."]
+        lines += ["", f"The rehearsal expects (change of MRR@20 a user): `{documents.line(expected)}`."]
     return "\n".join(lines)
 
 

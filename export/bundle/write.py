@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shutil
 import time
@@ -13,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
+from pocketrec.device.base.digest import sha256_of
 from pocketrec.device.base.errors import ExportError
-from pocketrec.device.base.files import storage_error, sync_folder
+from pocketrec.device.base.files import storage_error, sync_folder, write_atomic
 from pocketrec.device.contract import tensorfile
 from pocketrec.device.contract.lean import ITEM_IDS, ShardItems
 from pocketrec.device.contract.manifest import Manifest, check_name, entry_of
@@ -30,49 +30,16 @@ from pocketrec.device.contract.names import (
 )
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.contract.shards import KNOWN, ROWS, USERS, shard_name, shard_of, shards_for
+from pocketrec.export.bundle.content import BundleContent
 
 
-def write_bundle_files(
-    folder: str | Path,
-    *,
-    model_file: bytes,
-    items: Sequence[str],
-    recipe: Recipe | Mapping[str, Any],
-    card: str,
-    model: Mapping[str, Any],
-    tensors: Mapping[str, Any],
-    candidates: tuple[Sequence[str], Array] | None = None,
-    known: Array | None = None,
-    cut_off: float | int | None = None,
-    mask_seen: bool = False,
-    versions: Mapping[str, Any] | None = None,
-    gate: Mapping[str, Any] | None = None,
-    created: str = "",
-    shards: int | None = None,
-    archive: str | Path | None = None,
-    packed: tuple[bytes, bytes] | None = None,
-    lean: Mapping[str, Any] | None = None,
-    shard_items: Sequence[ShardItems] | None = None,
-) -> Manifest:
+def write_bundle_files(folder: str | Path, content: BundleContent, archive: str | Path | None = None) -> Manifest:
     """Write a whole bundle, in one step: a bundle that was in `folder` stays until the new one is complete.
 
     Args:
         folder: the bundle's folder.
-        model_file: content of model.tflite.
-        items: external ids; `items[0]` is row 1.
-        recipe: recipe.json, checked here.
-        card: content of MODEL_CARD.md.
-        model, tensors: facts about the model, see `Manifest`.
-        candidates: user ids, and their rows [U, K] (0 = padding).
-        known: integers [U], events of each of these users that the global model was trained on; written only where
-            `cut_off` is None, for a device tells them by their times elsewhere.
-        cut_off, mask_seen, versions, gate: see `Manifest`.
-        created: ISO 8601 time; "" = now.
-        shards: candidate files; None = as many as leave 256 users or more in each on average, at most 4096.
+        content: what its files hold.
         archive: a .zip of the same files, if wanted.
-        packed: skeleton and weights of the model file (`pocketrec.device.contract.packed`), to be written in its place.
-        lean: counts of a lean table, see `Manifest`; candidates then name rows of that table, reserved ones included.
-        shard_items: with `lean`, the items of each candidate shard.
 
     Returns:
         The manifest as written.
@@ -82,46 +49,48 @@ def write_bundle_files(
         BundleError: the recipe is wrong.
         StorageError: the disk is full, or the folder cannot be written.
     """
+    items, recipe = content.items, content.recipe
     if len(set(items)) != len(items) or not items or any("\n" in item for item in items):
         raise ExportError("item ids must be there, differ, and hold no line feed: change them in the log")
     checked = recipe if isinstance(recipe, Recipe) else Recipe.from_dict(recipe)
-    model_parts = {MODEL_FILE: model_file}
-    if packed is not None:
-        model_parts = dict(zip((SKELETON_FILE, WEIGHTS_FILE), packed, strict=True))
-    content = {
+    model_parts = {MODEL_FILE: content.model_file}
+    if content.packed is not None:
+        model_parts = dict(zip((SKELETON_FILE, WEIGHTS_FILE), content.packed, strict=True))
+    files = {
         **model_parts,
         ITEMS_FILE: "".join(f"{item}\n" for item in items).encode(),
-        RECIPE_FILE: (json.dumps(checked.to_dict(), indent=1) + "\n").encode(),
-        CARD_FILE: card.encode(),
+        RECIPE_FILE: documents.document(checked.to_dict()),
+        CARD_FILE: content.card.encode(),
     }
-    files: dict[str, bytes] = {}
+    shards: dict[str, bytes] = {}
     per_user = 0
-    if candidates is not None:
-        files, per_user = candidate_files(
-            *candidates, len(items) + (int(lean["reserved"]) if lean else 0), shards,
-            known if cut_off is None else None, shard_items,
-        )  # fmt: skip
-    content.update(files)
-    entries = entry_of(content)
+    if content.candidates is not None:
+        known = content.known if content.cut_off is None else None
+        shards, per_user = candidate_files(
+            *content.candidates, content.rows, content.shards, known, content.shard_items
+        )
+    files.update(shards)
+    entries = entry_of(files)
     manifest = Manifest(
-        model_id=hashlib.sha256(model_file).hexdigest(),
-        created=created or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        model_id=sha256_of(content.model_file),
+        created=content.created or time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         files=entries,
         vocabulary={"items": len(items), "sha256": entries[ITEMS_FILE].sha256},
-        model=dict(model),
-        tensors=dict(tensors),
-        cut_off=cut_off,
-        candidates={"shards": len(files), "per_user": per_user},
-        mask_seen=mask_seen,
-        lean=dict(lean or {}),
-        packed={} if packed is None else {"bytes": len(model_file)},
-        versions=dict(versions or {}),
-        gate=dict(gate or {}),
+        model=dict(content.model),
+        tensors=dict(content.tensors),
+        cut_off=content.cut_off,
+        candidates={"shards": len(shards), "per_user": per_user},
+        mask_seen=content.mask_seen,
+        lean=dict(content.lean),
+        packed={} if content.packed is None else {"bytes": len(content.model_file)},
+        versions=dict(content.versions),
+        gate=dict(content.gate),
+        ranker=content.ranker,
     )
-    content[MANIFEST_FILE] = manifest.to_bytes()
-    _write(Path(folder), content)
+    files[MANIFEST_FILE] = manifest.to_bytes()
+    _write(Path(folder), files)
     if archive is not None:
-        _zip(Path(archive), content)
+        _zip(Path(archive), files)
     return manifest
 
 
@@ -161,8 +130,8 @@ def candidate_files(
     files = {
         shard_name(shard): tensorfile.dump(
             {name: tensor[places] for name, tensor in tensors.items()} | (own[shard].tensors() if own else {}),
-            {USERS: json.dumps([users[place] for place in places])}
-            | ({ITEM_IDS: json.dumps(own[shard].ids)} if own else {}),
+            {USERS: documents.line([users[place] for place in places])}
+            | ({ITEM_IDS: documents.line(own[shard].ids)} if own else {}),
         )
         for shard, places in enumerate(members)
     }
@@ -197,8 +166,6 @@ def _write(folder: Path, content: Mapping[str, bytes]) -> None:
 
 def _zip(archive: Path, content: Mapping[str, bytes]) -> None:
     import zipfile
-
-    from pocketrec.device.base.files import write_atomic
 
     def write(file: Any) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as opened:

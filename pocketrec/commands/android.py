@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pocketrec.device.base import documents
 from pocketrec.device.cli.command import Command
 from pocketrec.device.cli.options import print_json, print_rows, print_table
 
@@ -147,9 +148,7 @@ def _print_facts(facts: dict[str, Any]) -> None:
 
 
 def _line(result: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(result)
+    return documents.line(result)
 
 
 COMMANDS: Final = {"android": Command("measure on an Android phone, and compare machines", add_android, run_android)}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pocketrec.device.base import documents
 from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.cli.command import Command
 
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
         write_page(verdict, options.html)
         document["page"] = str(options.html)
         print(f"\npage    {options.html}")
-    print(json.dumps(document))
+    print(documents.line(document))
     return verdict.status
 
 

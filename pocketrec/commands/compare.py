@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 import tempfile
 from pathlib import Path
@@ -19,11 +18,12 @@ from pocketrec.cloud.base.runs import Pipeline, Run, Stage, read_json, write_jso
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.commands.options import add_run_options, named_resources
 from pocketrec.commands.terminal import LOG_FILE, native_noise_into
+from pocketrec.device.base import documents
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.base.files import write_atomic
 from pocketrec.device.cli.command import Command
 from pocketrec.stages import STAGES
-from pocketrec.stages.bundles import bundle_writer
+from pocketrec.stages.bundles import bundle_content, run_facts
 from pocketrec.stages.models import export_model, variant_of
 from pocketrec.stages.parts import plain, use_threads
 from pocketrec.stages.recipes import has_rehearsal, in_words, rehearsal_parts
@@ -61,7 +61,7 @@ def compare(config: RunConfig, folder: Path, terminal: TextIO | None = None) -> 
 
     ledger = read_json(folder / LEDGER_FILE)
     short = {"compare": str(folder / LEDGER_FILE), "page": str(folder / PAGE_FILE), "rows": ledger["rows"]}
-    return f"{as_text(ledger)}\n\npage    {folder / PAGE_FILE}\n{json.dumps(short)}"
+    return f"{as_text(ledger)}\n\npage    {folder / PAGE_FILE}\n{documents.line(short)}"
 
 
 def contenders(config: RunConfig) -> dict[str, tuple[str, str]]:
@@ -126,11 +126,12 @@ def _costs(run: Run, folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
     from pocketrec.cloud.fleet.bench import device_figures
     from pocketrec.device.state.file import save_state
     from pocketrec.device.state.personal_state import PersonalState
+    from pocketrec.export.bundle.from_export import publish
 
-    manifest = bundle_writer(run, folder, recipe)(folder / "bundle")
-    write = bundle_writer(run, folder, recipe)
+    content, about = bundle_content(run, recipe), run_facts(run)
+    manifest = publish(folder, folder / "bundle", content, about)
     with tempfile.TemporaryDirectory() as temporary:
-        packed = write(Path(temporary) / "packed", packed=True)
+        packed = publish(folder, Path(temporary) / "packed", content, about, packed=True)
         state = Path(temporary) / "state"
         tensors = [*manifest.tensors["trainable"], *manifest.tensors["slots"]]
         weights = {spec["name"]: np.zeros(spec["shape"], np.float32) for spec in tensors}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from pocketrec.cloud.base.runs import METRICS_FILE, read_json
+from pocketrec.device.base import documents
 from pocketrec.device.base.errors import DataError
 
 _MEASURES: Final = ("recall@5", "recall@20", "mrr@20", "ndcg@20")
@@ -58,7 +58,7 @@ def results(folder: Path) -> str:
     )
     lines += ["", f"bundle  {folder / 'bundle'} (and bundle.zip)", f"report  {folder / 'report.html'}"]
     places = {"run": str(folder), "bundle": str(folder / "bundle")}
-    lines.append(json.dumps({**places, "metrics": _short(metrics, systems)}))
+    lines.append(documents.line({**places, "metrics": _short(metrics, systems)}))
     return "\n".join(lines)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -12,6 +11,7 @@ from pocketrec.cloud.base.runs import Pipeline, Run
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.commands.options import add_run_options
 from pocketrec.commands.terminal import LOG_FILE, native_noise_into
+from pocketrec.device.base import documents
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.base.files import write_atomic
 from pocketrec.device.cli.command import Command
@@ -83,7 +83,7 @@ def _table(trials: Sequence[Trial], best: Trial, folder: Path) -> str:
     whole = sum(not trial.ended for trial in trials)
     lines += ["", f"{whole} of {len(trials)} trials ran to their end; the best: {folder / BEST_FILE}"]
     short = {"trial": best.trial, "values": best.values, **{name: best.figures[name] for name in _MEASURES}}
-    lines.append(json.dumps({"search": str(folder), "trials": len(trials), "whole": whole, "best": short}))
+    lines.append(documents.line({"search": str(folder), "trials": len(trials), "whole": whole, "best": short}))
     return "\n".join(lines)
 
 

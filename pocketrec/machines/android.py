@@ -7,7 +7,6 @@ answered by one of two files on the device, bench-ID.json or bench-ID.error.
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 import tempfile
 import time
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pocketrec.device.base import documents
 from pocketrec.device.base.errors import AndroidError, StorageError
 from pocketrec.device.bench.schema import problem
 from pocketrec.machines.adb import Adb, choose_device, find_adb, list_devices
@@ -148,8 +148,7 @@ def _read(device: Adb, remote: str) -> dict[str, Any]:
         local = Path(folder, "bench.json")
         device.pull(remote, local)
         try:
-            result: dict[str, Any] = json.loads(local.read_text(encoding="utf-8"))
-            return result
+            return documents.parse_table(local.read_bytes())
         except ValueError:
             raise AndroidError("the app's result is cut short: see whether the device has space left") from None
 

@@ -9,7 +9,6 @@ This module knows nothing about bundles or runs.
 from __future__ import annotations
 
 import base64
-import json
 import os
 import platform
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketrec import __version__
+from pocketrec.device.base import documents
 
 _RUNTIMES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
 _CLOUD = ("tensorflow", "pandas", "implicit")
@@ -122,7 +122,7 @@ def render(findings: Findings) -> str:
     )
     last = {"usable": findings.usable, "device": findings.device, "cloud": findings.cloud, **findings.facts}
     todo = ["", "What to do:", *advice] if advice else []
-    return "\n".join([*lines, "", verdict, *todo, "", json.dumps(last)])
+    return "\n".join([*lines, "", verdict, *todo, "", documents.line(last)])
 
 
 def _python() -> Finding:
@@ -183,7 +183,7 @@ def _look_at_cloud(packages: dict[str, str | None], entries: list[Finding]) -> t
         else:
             entries.append(Finding(name, "ok", f"{packages[name]} imports"))
             gpus = gpus or state.removeprefix("works")
-    found: list[str] = json.loads(gpus or "[]")
+    found: list[str] = documents.parse(gpus or "[]")
     if works:
         entries.append(_judge_gpus(found))
     return works, found

@@ -8,7 +8,6 @@ deleted, whatever happened. There it takes a POSIX shell, tar, Python 3.11, nump
 from __future__ import annotations
 
 import io
-import json
 import shlex
 import subprocess
 import tarfile
@@ -21,6 +20,7 @@ from typing import IO, Any, Final
 
 import pocketrec
 import pocketrec.device
+from pocketrec.device.base import documents
 from pocketrec.device.base.errors import ConfigError, RemoteError
 from pocketrec.device.bench import schema as bench_schema
 from pocketrec.device.contract.names import CANDIDATES_FOLDER, MANIFEST_FILE
@@ -100,7 +100,7 @@ def bench_there(remote: Remote, bundle: str | Path, options: list[str]) -> dict[
         raise RemoteError(f"{remote.host}: {_reason(remote, done.returncode, done.stderr.decode(errors='replace'))}")
     lines = done.stdout.decode(errors="replace").splitlines()
     try:
-        result = json.loads(lines[-1] if lines else "")
+        result = documents.parse(lines[-1] if lines else "")
     except ValueError:
         raise RemoteError(f"{remote.host}: what came back is no result: try `ssh {remote.host} true`, which must print "
                           "nothing") from None  # fmt: skip

@@ -2,54 +2,57 @@
 
 from __future__ import annotations
 
-import functools
-from pathlib import Path
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.base.runs import Run, versions
 from pocketrec.stages.recipes import recipe_of_run
 
 if TYPE_CHECKING:
-    from pocketrec.device.contract.manifest import Manifest
+    from pocketrec.export.bundle.content import BundleContent
+    from pocketrec.export.bundle.from_export import RunFacts
 
 
 def publish(run: Run, metrics: dict[str, Any] | None) -> int:
     """Write the bundle and its .zip; the bytes of its model."""
-    write = bundle_writer(run, run.folder / "export", recipe_of_run(run), metrics)
-    manifest = write(run.folder / "bundle", archive=run.folder / "bundle.zip")
-    write(run.folder / "packed", archive=run.folder / "packed.zip", packed=True)
+    from pocketrec.export.bundle import from_export
+
+    exported, content, about = run.folder / "export", bundle_content(run, recipe_of_run(run)), run_facts(run, metrics)
+    manifest = from_export.publish(exported, run.folder / "bundle", content, about, archive=run.folder / "bundle.zip")
+    from_export.publish(exported, run.folder / "packed", content, about, archive=run.folder / "packed.zip", packed=True)
     if run.config.lean.enabled:
-        _publish_lean(run, write.keywords)
+        _publish_lean(run, content, about)
     return manifest.files["model.tflite"].bytes
 
 
-def bundle_writer(
-    run: Run, exported: Path, recipe: dict[str, Any], metrics: dict[str, Any] | None = None
-) -> functools.partial[Manifest]:
-    """`pocketrec.export.bundle.from_export.publish` with all that the run knows; what is left to say is where to."""
+def bundle_content(run: Run, recipe: dict[str, Any]) -> BundleContent:
+    """All that the run knows of its bundles, with this recipe; the model is filled in by `publish`."""
     from pocketrec.cloud.candidates import Candidates
-    from pocketrec.cloud.data.prepared import load_cloud, load_summary
-    from pocketrec.export.bundle.from_export import publish
+    from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.export.bundle.content import BundleContent
 
     data = load_cloud(run.folder)
     sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
-    return functools.partial(
-        publish,
-        exported,
+    return BundleContent(
         items=data.vocabulary.ids,
         recipe=recipe,
         candidates=(list(sets.users), sets.rows),
         known=data.before.lengths[data.before.find_all(sets.users)] if data.cut_off is None and data.personal else None,
         cut_off=data.cut_off,
         mask_seen=run.config.evaluate.mask_seen,
-        config=run.config.to_dict(),
-        summary=load_summary(run.folder),
         versions=versions(),
-        metrics=metrics,
     )
 
 
-def _publish_lean(run: Run, common: dict[str, Any]) -> None:
+def run_facts(run: Run, metrics: dict[str, Any] | None = None) -> RunFacts:
+    """What the model card says of the run."""
+    from pocketrec.cloud.data.prepared import load_summary
+    from pocketrec.export.bundle.from_export import RunFacts
+
+    return RunFacts(run.config.to_dict(), load_summary(run.folder), metrics)
+
+
+def _publish_lean(run: Run, content: BundleContent, about: RunFacts) -> None:
     """Write ``RUN/lean``, from the model of ``RUN/export/lean``, which is made where it is not there."""
     from pocketrec.cloud.backbones import item_embeddings, load_model
     from pocketrec.cloud.candidates import Candidates
@@ -82,7 +85,7 @@ def _publish_lean(run: Run, common: dict[str, Any]) -> None:
         made.save(folder, check(made, small, config.seed).to_dict())
     counts = {"head": table.head, "buckets": len(table.labels), "reserved": reserved, "category": config.data.category}
     ids = [*data.vocabulary.ids[: table.head], *table.labels]
-    publish(folder, run.folder / "lean", **{
-        **common, "items": ids, "candidates": (list(sets.users), rows), "packed": True, "lean": counts,
-        "shard_items": own, "shards": shards,
-    })  # fmt: skip
+    lean = dataclasses.replace(
+        content, items=ids, candidates=(list(sets.users), rows), lean=counts, shard_items=own, shards=shards
+    )
+    publish(folder, run.folder / "lean", lean, about, packed=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.base.runs import METRICS_FILE, Run, Stage, read_json
 from pocketrec.cloud.config.run import RunConfig
-from pocketrec.device.base.files import write_atomic
+from pocketrec.device.base import documents
 from pocketrec.stages.bundles import publish
 from pocketrec.stages.parts import plain, use_threads
 from pocketrec.stages.recipes import REHEARSAL, needs_naive, recipe_of, recipe_of_run, repeats_alone
@@ -23,7 +22,7 @@ def fleet(run: Run) -> None:
     from pocketrec.cloud.data.prepared import load_cloud
 
     metrics = _judge_personal(run) if load_cloud(run.folder).personal else _judge_global(run)
-    write_atomic(run.folder / METRICS_FILE, (json.dumps(metrics, indent=1) + "\n").encode("utf-8"))
+    documents.write(run.folder / METRICS_FILE, metrics)
     publish(run, metrics)
 
 

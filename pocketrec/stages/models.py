@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketrec.cloud.base.runs import Run
+from pocketrec.device.base import documents
 from pocketrec.device.base.files import storage_error
 
 if TYPE_CHECKING:
@@ -38,6 +38,6 @@ def variant_of(folder: Path) -> Variant:
     """What `export_model` left in a folder, for the rehearsal."""
     from pocketrec.cloud.rehearsal.trials import Variant
 
-    trainable = json.loads((folder / "facts.json").read_bytes())["tensors"]["trainable"]
+    trainable = documents.parse_table((folder / "facts.json").read_bytes())["tensors"]["trainable"]
     numbers = sum(math.prod(spec["shape"]) for spec in trainable)
     return Variant(folder / "model.tflite", folder / "item_embeddings.npy", numbers)

@@ -14,6 +14,7 @@ from pocketrec.device import Recommender
 from pocketrec.device.base.errors import ExportError
 from pocketrec.device.contract.recipe import GuardRecipe, Recipe
 from pocketrec.device.contract.repeats import Repeats
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.write import candidate_files, write_bundle_files
 
 CUT_OFF = 100
@@ -22,16 +23,18 @@ CUT_OFF = 100
 def bundle(tiny: Path, folder: Path, users: list[DeviceUser], recipe: Recipe, cut_off: float | None) -> Path:
     write_bundle_files(
         folder,
-        model_file=(tiny / "partial.tflite").read_bytes(),
-        items=[f"item {row}" for row in range(1, tiny_device.ITEMS + 1)],
-        recipe=recipe,
-        card="",
-        model={"candidates": tiny_device.CANDIDATES},
-        tensors={},
-        candidates=([user.user for user in users], np.stack([user.candidates for user in users])),
-        known=np.array([user.known_before for user in users]),
-        cut_off=cut_off,
-        shards=2,
+        BundleContent(
+            model_file=(tiny / "partial.tflite").read_bytes(),
+            items=[f"item {row}" for row in range(1, tiny_device.ITEMS + 1)],
+            recipe=recipe,
+            card="",
+            model={"candidates": tiny_device.CANDIDATES},
+            tensors={},
+            candidates=([user.user for user in users], np.stack([user.candidates for user in users])),
+            known=np.array([user.known_before for user in users]),
+            cut_off=cut_off,
+            shards=2,
+        ),
     )
     return folder
 

@@ -22,6 +22,7 @@ from pocketrec.device.personal.guard import PERSONAL, events_to_learn
 from pocketrec.device.personal.served import served_set
 from pocketrec.device.personal.windows import context
 from pocketrec.device.state.file import previous_of
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.write import write_bundle_files
 
 pytestmark = pytest.mark.runtime
@@ -175,10 +176,11 @@ def test_events_to_learn_leave_out_what_is_only_context() -> None:
 
 def test_without_a_cut_off_the_number_of_known_events_tells_what_is_new(bundle: Bundle, tmp_path: Path) -> None:
     write_bundle_files(
-        tmp_path / "by number", model_file=bundle.model_path.read_bytes(),
+        tmp_path / "by number", BundleContent(
+            model_file=bundle.model_path.read_bytes(),
         items=bundle.vocabulary.ids(range(1, 61)), recipe=bundle.recipe, card="", model=bundle.manifest.model,
         tensors=bundle.manifest.tensors, candidates=(["u1"], np.arange(1, 26)[None]), known=np.array([12]),
-    )  # fmt: skip
+    ))  # fmt: skip
     learned = {}
     for user in ("u1", "nobody", None):
         recommender = Recommender(tmp_path / "by number", user=user)

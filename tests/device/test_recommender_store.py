@@ -78,7 +78,7 @@ def test_a_store_gives_the_weights_that_a_state_with_its_own_history_gives(ungua
     assert equal(weights(kept), weights(plain))
     again = Recommender(unguarded, user="u1", state=tmp_path / "b", store=tmp_path / "b.events")
     assert (again.history, again.outdated, again.recommend(5)) == (plain.history, "", plain.recommend(5))
-    assert again._state.trained == plain._state.trained
+    assert again.state.trained == plain.state.trained
     again.personalise(resume=True, passes=2)
     plain.personalise(resume=True, passes=2)
     assert equal(weights(again), weights(plain))
@@ -94,9 +94,9 @@ def test_events_that_another_process_records_are_context_at_once_and_unseen(ungu
     again = Recommender(unguarded, user="u1", **paths)
     assert len(again) == 22
     assert again.history[-1] == "item 9"
-    assert again._state.trained == 21  # up to the last event that training has seen
+    assert again.state.trained == 21  # up to the last event that training has seen
     assert again.personalise(resume=True).events == 1
-    assert again._state.trained == 22
+    assert again.state.trained == 22
 
 
 def test_a_state_with_its_own_history_hands_it_over_once(unguarded: Bundle, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_state_with_its_own_history_hands_it_over_once(unguarded: Bundle, tmp_
     store = EventStore(tmp_path / "e")
     for _ in range(2):
         again = Recommender(unguarded, user="u1", state=tmp_path / "s", store=store)
-        assert (again.history, again.outdated, again._state.trained) == (first.history, "", 20)
+        assert (again.history, again.outdated, again.state.trained) == (first.history, "", 20)
         assert equal(weights(again), weights(first))
         assert len(store) == 25
     with pytest.raises(StateError, match="lies in an event store: name it with --store"):
@@ -140,7 +140,7 @@ def test_forgetting_an_item_leaves_what_never_having_seen_it_would(
     assert "item 50" not in recommender.history
     assert not previous_of(tmp_path / "s").exists()
     again = Recommender(unguarded, user="u1", **paths)
-    assert (len(again), again.report, again._state.weights, again.outdated) == (20, {}, {}, "")
+    assert (len(again), again.report, again.state.weights, again.outdated) == (20, {}, {}, "")
     again.personalise()
     never = Recommender(unguarded, user="u1")
     never.personalise([event for event in with_secret if event[0] != "item 50"])
@@ -180,7 +180,7 @@ def test_a_process_that_goes_on_heeds_what_another_forgot(unguarded: Bundle, tmp
     assert equal(weights(running), untouched)
     assert not previous_of(tmp_path / "s").exists()
     again = Recommender(unguarded, user="u1", **paths)
-    assert (again.outdated, again._state.weights) == ("", {})
+    assert (again.outdated, again.state.weights) == ("", {})
     running.wipe()
     assert (len(running), running.add(events(3)), len(running)) == (0, 0, 3)
 
@@ -192,7 +192,7 @@ def test_a_process_that_goes_on_after_a_wipe_brings_nothing_back(unguarded: Bund
     Recommender(unguarded, user="u1", **paths).wipe()
     running.save()
     again = Recommender(unguarded, user="u1", **paths)
-    assert (len(again), again._state.weights, len(again.store or ())) == (0, {}, 0)
+    assert (len(again), again.state.weights, len(again.store or ())) == (0, {}, 0)
 
 
 def test_forgetting_again_after_a_failure_forgets_in_memory(

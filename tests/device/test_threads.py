@@ -75,12 +75,12 @@ def test_what_is_added_during_a_training_is_in_the_history(unguarded: Bundle, tm
 
     report = during_a_training(recommender, add)
     assert (len(recommender), report.history) == (46, 40)  # type: ignore[attr-defined]
-    assert recommender._state.trained == 41  # the late one stands among those that were seen
+    assert recommender.state.trained == 41  # the late one stands among those that were seen
     recommender.save()
     alone = Recommender(unguarded, user="u1")
     alone.personalise(events(40))
     again = Recommender(unguarded, user="u1", state=tmp_path / "s", store=store)
-    assert (len(again), again._state.trained, again.history) == (46, 41, recommender.history)
+    assert (len(again), again.state.trained, again.history) == (46, 41, recommender.history)
     for one in (recommender, again):
         assert equal(one.model.export_weights(), alone.model.export_weights())
     assert again.personalise(resume=True).events == 5
@@ -213,7 +213,7 @@ def test_processes_that_open_their_own_lose_nothing(folder: Path, tmp_path: Path
     assert [child.exitcode for child in children] == [0, 0, 0]
     again = Recommender(folder, user="u1", state=place / "s", store=place / "e")
     assert len(again) == 23
-    assert again._state.generation >= 3  # each has written, and none has dropped what another wrote
+    assert again.state.generation >= 3  # each has written, and none has dropped what another wrote
     again.recommend()
 
 

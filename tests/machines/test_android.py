@@ -50,6 +50,14 @@ def test_both_builds_say_which_runtime_they_pack(tmp_path: Path) -> None:
     assert "return BuildConfig.RUNTIME;" in (HARNESS / "app/src/main/java/pocketrec/app/TfLiteRuntime.java").read_text()
 
 
+def test_the_fields_of_recipes_in_java_are_those_of_python() -> None:
+    writer = _script("recipe_fields")
+    written = writer.TARGET.read_text(encoding="utf-8")
+    assert written == writer.java(), "run python android_harness/recipe_fields.py"
+    assert 'Field.number("holdback", 0.3).above(0).below(1)' in written
+    assert 'Field.text("targets", "later").oneOf("later", "all")' in written
+
+
 def test_names_in_java_are_those_of_the_contract() -> None:
     writer = _script("contract")
     written = writer.TARGET.read_text(encoding="utf-8")

@@ -20,7 +20,8 @@ from pocketrec.cloud.rehearsal.rehearse import Trial, Variant, grid, in_unix_sec
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.recipe import Line, Recipe
 from pocketrec.device.contract.repeats import Repeats
-from pocketrec.device.personal.guard import GLOBAL, Judgement, Observed, posterior_gain
+from pocketrec.device.personal.guard import GLOBAL, posterior_gain
+from pocketrec.device.personal.judgement import Judgement, Observed
 
 SIZES = {"partial": 900, "head": 72}  # numbers that each way trains
 GRID = RehearseConfig(

@@ -108,10 +108,20 @@ def test_off_without_strength_or_history():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"strength": -1.0}, {"decay": 0.0}, {"decay": 1.1}, {"power": -1.0}, {"follows": -0.1}, {"time_power": -0.1}],
+    [
+        {"strength": -1.0},
+        {"decay": 0.0},
+        {"decay": 1.1},
+        {"power": -1.0},
+        {"follows": -0.1},
+        {"time_power": -0.1},
+        {"power": float("nan")},
+    ],
 )
 def test_out_of_range(wrong):
-    with pytest.raises(ValueError, match="strength, power, follows and time_power must be at least 0"):
+    (name,) = wrong
+    takes = "above 0 and at most 1" if name == "decay" else "at least 0"
+    with pytest.raises(ValueError, match=rf"repeats\.{name} (must be {takes}, not|is out of range)"):
         Repeats(**wrong)
 
 
@@ -129,7 +139,7 @@ def test_guard_sees_that_repeats_help_a_person_of_habit(model: Model):
     reference = model.export_weights()
     rows = np.array([11, 42] * 10, np.int32)
     recipe = Recipe(passes=0, repeats=Repeats(1.0, 0.8))
-    seen = judge(model, rows, 4, recipe, reference, reference).observed
+    seen = judge(model, rows, 4, recipe, reference).observed
     for choice in (PERSONAL, BLEND):
         assert seen[choice].rr > 0.05
         assert seen[choice].loglik > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from pocketrec.device.contract import tensorfile
 from pocketrec.device.contract.shards import shard_name, shard_of
 from pocketrec.device.contract.vocabulary import Vocabulary
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.write import candidate_files, write_bundle_files
 
 NOBODY = 65534  # a user without rights
@@ -181,9 +183,9 @@ def test_read_only_folder_opens(folder: Path) -> None:
             os.seteuid(0)
 
 
-def small(folder: Path, **changes: object) -> None:
-    arguments = {"model_file": b"x", "items": ["a", "b"], "recipe": {}, "card": "", "model": {}, "tensors": {}}
-    write_bundle_files(folder, **{**arguments, **changes})  # type: ignore[arg-type]
+def small(folder: Path, archive: Path | None = None, **changes: object) -> None:
+    content = BundleContent(model_file=b"x", items=["a", "b"], recipe={})
+    write_bundle_files(folder, dataclasses.replace(content, **changes), archive)  # type: ignore[arg-type]
 
 
 def test_writing_replaces_a_bundle_in_one_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

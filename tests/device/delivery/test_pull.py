@@ -29,6 +29,7 @@ from pocketrec.device.delivery.fetch import Patience
 from pocketrec.device.delivery.pull import Limits, Pulled, pull, rollback
 from pocketrec.device.delivery.release import LATEST, Release, name_of
 from pocketrec.device.delivery.versions import read_current
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.release import publish
 from pocketrec.export.bundle.write import write_bundle_files
 
@@ -300,9 +301,10 @@ def test_a_flipped_byte_never_gets_into_use(folder: Path, site: Server, here: Pa
     other = folder.with_name("other")
     bundle = open_bundle(folder)
     write_bundle_files(
-        other, model_file=bytes(data), items=[str(n) for n in range(60)], recipe={}, card="x",
+        other, BundleContent(
+            model_file=bytes(data), items=[str(n) for n in range(60)], recipe={}, card="x",
         model=bundle.manifest.model, tensors=bundle.manifest.tensors,
-    )  # fmt: skip
+    ))  # fmt: skip
     publish(other, site.root)
     site.fault = flipped
     with pytest.raises(FetchError, match="is not the file that its manifest names"):
@@ -487,12 +489,12 @@ def test_absurd_manifests_are_refused_before_they_are_fetched(folder: Path, site
 
     files = table["files"]
     refused("over 4294967296", files={**files, "huge": {"bytes": 1 << 40, "sha256": "0" * 64}})
-    refused("whole number", files={**files, "x": {"bytes": -1, "sha256": "0" * 64}})
-    refused("size or hash", files={**files, "x": {"bytes": 1, "sha256": "../../../etc"}})
+    refused(r"files\.x\.bytes must be at least 0", files={**files, "x": {"bytes": -1, "sha256": "0" * 64}})
+    refused(r"files\.x\.sha256 must be 64 hex", files={**files, "x": {"bytes": 1, "sha256": "../../../etc"}})
     refused("more than 10000", files={**files, **{f"f{n}": {"bytes": 1, "sha256": "0" * 64} for n in range(10_001)}})
-    refused("out of range", candidates={"shards": -1, "per_user": 1})
-    refused("out of range", candidates={"shards": "3", "per_user": 1})
-    refused("lists no candidates", candidates={"shards": 10**30, "per_user": 1})
+    refused(r"candidates\.shards must be at least 0", candidates={"shards": -1, "per_user": 1})
+    refused(r"candidates\.shards must be a whole number", candidates={"shards": "3", "per_user": 1})
+    refused(r"candidates\.shards is out of range", candidates={"shards": 10**30, "per_user": 1})
     deep = b'{"a":' * 100_000
     digest = hashlib.sha256(deep).hexdigest()
     (site.root / name_of(digest)).write_bytes(deep)
@@ -677,9 +679,10 @@ print(json.dumps([first, second, before == open("here/current.json").read()]))
     data = (folder / "model.tflite").read_bytes() + bytes(150_000)
     bundle = open_bundle(folder)
     write_bundle_files(
-        tmp_path / "other", model_file=data, items=[str(n) for n in range(60)], recipe={}, card="x",
+        tmp_path / "other", BundleContent(
+            model_file=data, items=[str(n) for n in range(60)], recipe={}, card="x",
         model=bundle.manifest.model, tensors=bundle.manifest.tensors,
-    )  # fmt: skip
+    ))  # fmt: skip
     publish(tmp_path / "other", site.root / "later")
     (tmp_path / "disk").mkdir()
     unshare = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-rm"]

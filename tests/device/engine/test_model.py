@@ -19,6 +19,7 @@ from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.delivery.bundle import Bundle
 from pocketrec.device.engine import runtime as runtimes
 from pocketrec.device.engine.model import Model
+from pocketrec.device.personal.options import Start, TrainingOptions
 from pocketrec.device.personal.training import evaluate_targets, fine_tune
 from pocketrec.device.personal.windows import context, training_windows
 
@@ -147,8 +148,8 @@ def test_sampled_softmax_trains_and_continues_bit_by_bit(made: Path) -> None:
     assert losses[-1] < losses[0]
     model.import_weights(start)
     steps = len(training_windows(rows, 1, model.window, model.batch)[0])
-    fine_tune(model, rows, 1, recipe, passes=2)
-    fine_tune(model, rows, 1, recipe, passes=2, step=2 * steps)
+    fine_tune(model, rows, 1, recipe, options=TrainingOptions(passes=2))
+    fine_tune(model, rows, 1, recipe, Start(step=2 * steps), TrainingOptions(passes=2))
     for name, value in model.export_weights().items():
         np.testing.assert_array_equal(value, whole[name])
     with pytest.raises(ValueError, match="items=N"):

@@ -20,6 +20,7 @@ from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.engine.model import Model
 from pocketrec.device.personal import budget, guard
 from pocketrec.device.personal.budget import Budget, hottest
+from pocketrec.device.personal.options import Start
 from pocketrec.device.personal.personalise import personalise
 from pocketrec.device.personal.report import Report
 from pocketrec.device.personal.windows import replay_windows, replayed_count, training_windows
@@ -94,12 +95,12 @@ def test_events_that_come_meanwhile_wait_for_the_next_training(bundle: Bundle, t
     recommender.add(events(10, 1100))
     done = recommender.personalise()
     assert (done.paused, done.history) == (0, 50)
-    assert recommender._state.trained == 40
+    assert recommender.state.trained == 40
     first = Recommender(bundle, user="u1")
     first.personalise(events(40))
     assert equal(weights(recommender), weights(first))
     assert recommender.personalise(resume=True).events == 10
-    assert recommender._state.trained == 50
+    assert recommender.state.trained == 50
 
 
 def test_another_wish_or_a_forgotten_event_begins_anew(bundle: Bundle) -> None:
@@ -111,7 +112,7 @@ def test_another_wish_or_a_forgotten_event_begins_anew(bundle: Bundle) -> None:
     assert equal(weights(recommender), weights(other))
     assert recommender.personalise(events(40), budget=Steps(2)).paused
     recommender.forget([recommender.history[0]])
-    assert recommender._state.pending is None
+    assert recommender.state.pending is None
 
 
 def zones(folder: Path, *degrees: float | str) -> Path:
@@ -311,7 +312,7 @@ def test_the_latest_events_are_learned_from(folder: Path, monkeypatch: pytest.Mo
         model = short.load_model()
         rows = short.vocabulary.rows([item for item, _ in events(300)])
         expected.append(personalise(model, rows, 250, dataclasses.replace(short.recipe, targets="later"),
-                                    model.export_weights(), events=50))  # fmt: skip
+                                    model.export_weights(), Start(events=50)))  # fmt: skip
     monkeypatch.setattr(guard, "LEARNED", 50)
     for targets, outcome in zip(("later", "all"), expected, strict=True):
         short.recipe = dataclasses.replace(short.recipe, targets=targets)

@@ -15,14 +15,13 @@ from pocketrec.device.personal.guard import (
     BLEND,
     GLOBAL,
     PERSONAL,
-    Judgement,
-    Observed,
     blend,
     decide,
     heldback_count,
     judge,
     posterior_gain,
 )
+from pocketrec.device.personal.judgement import Judgement, Observed
 from pocketrec.device.personal.personalise import personalise
 
 pytestmark = pytest.mark.runtime
@@ -112,9 +111,9 @@ def test_blend_is_exact_at_both_ends() -> None:
 def test_a_loyal_user_is_seen_to_gain_and_a_changed_one_to_lose(model: Model) -> None:
     start = model.export_weights()
     recipe = Recipe(learning_rate=0.1, passes=8)
-    same = judge(model, loyal(40), 1, recipe, start, start)
+    same = judge(model, loyal(40), 1, recipe, start)
     changed = np.concatenate([loyal(28), loyal(12, items=(30, 31, 32))])
-    other = judge(model, changed, 1, recipe, start, start)
+    other = judge(model, changed, 1, recipe, start)
     assert (same.events, same.heldback) == (39, 12)
     assert same.observed[PERSONAL].loglik > same.observed[BLEND].loglik > 0
     assert same.observed[PERSONAL].rr > 0

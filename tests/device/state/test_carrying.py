@@ -16,6 +16,7 @@ from pocketrec.device import Recommender
 from pocketrec.device.contract.recipe import GuardRecipe
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.state.file import load_state, save_state
+from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.write import write_bundle_files
 
 
@@ -31,10 +32,11 @@ def renewed(bundle: Bundle, folder: Path, gone: str) -> Bundle:
     """A bundle of another model file and vocabulary: the items in reverse order, one of them unknown."""
     ids = ["something new" if item == gone else item for item in reversed(bundle.vocabulary.ids(range(1, 61)))]
     write_bundle_files(
-        folder, model_file=bundle.model_path.read_bytes(), items=ids, recipe=bundle.recipe, card="",
+        folder, BundleContent(
+            model_file=bundle.model_path.read_bytes(), items=ids, recipe=bundle.recipe, card="",
         model=bundle.manifest.model, tensors=bundle.manifest.tensors, candidates=(["u1"], np.arange(1, 26)[None]),
         cut_off=bundle.manifest.cut_off,
-    )  # fmt: skip
+    ))  # fmt: skip
     return open_bundle(folder)
 
 

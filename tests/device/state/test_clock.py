@@ -61,7 +61,7 @@ def test_an_event_of_the_future_waits_for_its_time(
     assert report == dataclasses.replace(other, future=1)
     recommender.save()
     again = Recommender(dated, **options)  # type: ignore[arg-type]
-    assert (again.history, again._state.trained) == (plain.history, 21)
+    assert (again.history, again.state.trained) == (plain.history, 21)
     again.add([("item 5", CUT + 30), ("item 9", IN_2099)])
     assert (len(again), again.personalise(resume=True).events) == (22, 1)
     assert again.export(tmp_path / "all.csv") == 23  # it is kept
@@ -83,7 +83,7 @@ def test_a_state_that_has_learned_from_2099_learns_from_today_again(dated: Bundl
     wrong = dataclasses.replace(state, rows=rows, times=times, trained=21, items=items)
     save_state(tmp_path / "s", wrong, dated.manifest)
     again = Recommender(dated, user="u1", state=tmp_path / "s")
-    assert (len(again), again._state.trained) == (20, 20)
+    assert (len(again), again.state.trained) == (20, 20)
     report = again.personalise(events(5, CUT + 100), resume=True)
     assert (report.events, report.future) == (5, 1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -277,10 +278,9 @@ def test_torn_pages_are_an_error_and_repair_goes_around_them(path: Path, seed: i
     page = 3 + (seed * 7919) % (pages - 3)  # the first pages hold the schema
     content[page * 4096 : page * 4096 + 4096] = b"\xff" * 4096
     path.write_bytes(content)
-    # Closed before the repair, which refuses a file that this process has open: nothing may wait for a garbage collector.
-    with pytest.raises(StoreError, match="is damaged"), EventStore(path) as store:
-        store.append([(f"more {n}", n) for n in range(3000)])
-        store.replay()
+    # Closed before the repair, which refuses a file that this process has open, whenever garbage is collected.
+    with contextlib.closing(EventStore(path)) as store, pytest.raises(StoreError, match="is damaged"):
+        store.append([(f"more {n}", n) for n in range(3000)]) and store.replay()
     repaired = repair_store(path)
     assert 2000 < repaired.saved <= 6000
     with EventStore(path) as store:

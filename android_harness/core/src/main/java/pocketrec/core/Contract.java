@@ -87,6 +87,9 @@ public final class Contract {
 
     public static final String SAMPLED_SOFTMAX = "sampled_softmax";
 
+    /** the ranker of bundles that name none. */
+    public static final String INNER_PRODUCT = "inner_product";
+
     static final String[] SIGNATURES = {
         TRAIN, EVALUATE, EMBED, INFER, LOOKUP, EXPORT_WEIGHTS, IMPORT_WEIGHTS
     };

@@ -19,23 +19,20 @@ public final class GuardRecipe {
 
     private final Map<String, Prior> priors = new HashMap<>();
 
-    private GuardRecipe(Table table) throws JsonException {
-        enabled = table.flag("enabled", true);
-        holdback = table.number("holdback", 0.3);
-        minimumHeldback = table.whole("minimum_heldback", 1, 2);
-        threshold = table.number("threshold", 0.0);
-        Table prior = table.table("prior");
+    private GuardRecipe(Fields fields) throws JsonException {
+        enabled = fields.flag("enabled");
+        holdback = fields.number("holdback");
+        minimumHeldback = fields.whole("minimum_heldback");
+        threshold = fields.number("threshold");
+        Table prior = fields.table("prior");
         for (String choice : prior.names()) {
-            priors.put(choice, Prior.of(prior.table(choice)));
-        }
-        table.end("guard");
-        if (!(holdback > 0 && holdback < 1)) {
-            throw new JsonException("guard: holdback must lie in (0, 1)");
+            String path = fields.at("prior") + "." + choice;
+            priors.put(choice, Prior.of(Fields.of(prior.table(choice), RecipeFields.PRIOR, path)));
         }
     }
 
-    static GuardRecipe of(Table table) throws JsonException {
-        return new GuardRecipe(table);
+    static GuardRecipe of(Fields fields) throws JsonException {
+        return new GuardRecipe(fields);
     }
 
     Prior priorOf(String choice) {

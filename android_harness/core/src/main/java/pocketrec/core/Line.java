@@ -10,10 +10,8 @@ final class Line {
         this.slope = slope;
     }
 
-    static Line of(Table table) throws JsonException {
-        Line line = new Line(table.number("intercept", 0.0), table.number("slope", 0.0));
-        table.end("a line of the guard");
-        return line;
+    static Line of(Fields fields) {
+        return new Line(fields.number("intercept"), fields.number("slope"));
     }
 
     double at(int events) {

@@ -69,6 +69,9 @@ public final class Manifest {
     /** Where the item table is lean: its rows that the user's candidate shard fills; else 0. */
     public final int leanReserved;
 
+    /** How an embedding meets item rows; this version knows {@link Contract#INNER_PRODUCT}. */
+    public final String ranker;
+
     /** Whether items that the user has had are left out of recommendations. */
     public final boolean maskSeen;
 
@@ -109,6 +112,10 @@ public final class Manifest {
         shards = candidates.whole("shards", 0, 0);
         perUser = candidates.whole("per_user", 0, 0);
         maskSeen = table.flag("mask_seen", false);
+        ranker = table.text("ranker", Contract.INNER_PRODUCT);
+        if (!ranker.equals(Contract.INNER_PRODUCT)) {
+            throw new JsonException("its ranker '" + ranker + "' is not " + Contract.INNER_PRODUCT);
+        }
         packedBytes = table.has("packed") ? table.table("packed").wholeLong("bytes", 1) : 0;
         Table lean = table.table("lean");
         boolean isLean = !lean.names().isEmpty();

@@ -202,7 +202,7 @@ public final class Model implements Closeable {
      * All item embeddings, float [N + 1][E], row 0 all zero; made at the first call and kept. Not
      * to be changed.
      */
-    synchronized float[][] catalogue() throws PocketRecException {
+    private synchronized float[][] catalogue() throws PocketRecException {
         if (catalogue == null) {
             float[][] table = new float[items + 1][embedding];
             int[] rows = new int[candidates];
@@ -219,6 +219,14 @@ public final class Model implements Closeable {
             catalogue = table;
         }
         return catalogue;
+    }
+
+    /**
+     * Scores, float [N + 1], of all item rows for a user embedding, float [E]: the one place on the
+     * device where the two meet outside the file.
+     */
+    float[] scores(float[] user) throws PocketRecException {
+        return Scores.innerProducts(catalogue(), user);
     }
 
     /** Copies of all trainable tensors and optimiser slots. */

@@ -30,13 +30,10 @@ final class Prior {
         this.rr = rr;
     }
 
-    static Prior of(Table table) throws JsonException {
-        Prior prior =
-                new Prior(
-                        Line.of(table.table("gain")),
-                        Signal.of(table.table("loglik")),
-                        Signal.of(table.table("rr")));
-        table.end("a prior of the guard");
-        return prior;
+    static Prior of(Fields fields) throws JsonException {
+        return new Prior(
+                Line.of(fields.table("gain", RecipeFields.LINE)),
+                Signal.of(fields.table("loglik", RecipeFields.SIGNAL)),
+                Signal.of(fields.table("rr", RecipeFields.SIGNAL)));
     }
 }

@@ -5,8 +5,6 @@ package pocketrec.core;
  * it.
  */
 public final class Recipe {
-    private static final int FORMAT = 1;
-
     /** Off: the rehearsal found nothing to gain, and every device stays with the global model. */
     public final boolean personalise;
 
@@ -46,29 +44,18 @@ public final class Recipe {
     /** Settings of the guard. */
     public final GuardRecipe guard;
 
-    private Recipe(Table table) throws JsonException {
-        if (table.whole("format", 0, FORMAT) != FORMAT) {
-            throw new JsonException("its format is " + table.map().get("format"));
-        }
-        personalise = table.flag("personalise", true);
-        way = table.text("way", "partial");
-        optimizer = table.text("optimizer", "adagrad");
-        learningRate = (float) table.number("learning_rate", 0.02);
-        passes = table.whole("passes", 0, 10);
-        proximal = (float) table.number("proximal", 0.0);
-        targets = table.text("targets", "later");
-        replay = table.number("replay", 1.0);
-        minimumEvents = table.whole("minimum_events", 0, 1);
-        repeats = Repeats.of(table.table("repeats"));
-        guard = GuardRecipe.of(table.table("guard"));
-        table.table("forecast"); // for reports; the device does not read it
-        table.end("it");
-        if (!(learningRate > 0 && proximal >= 0 && replay >= 0)) {
-            throw new JsonException("learning_rate, proximal or replay is out of range");
-        }
-        if (!targets.equals("later") && !targets.equals("all")) {
-            throw new JsonException("targets must be later or all, not " + targets);
-        }
+    private Recipe(Fields fields) throws JsonException {
+        personalise = fields.flag("personalise");
+        way = fields.text("way");
+        optimizer = fields.text("optimizer");
+        learningRate = (float) fields.number("learning_rate");
+        passes = fields.whole("passes");
+        proximal = (float) fields.number("proximal");
+        targets = fields.text("targets");
+        replay = fields.number("replay");
+        minimumEvents = fields.whole("minimum_events");
+        repeats = Repeats.of(fields.table("repeats", RecipeFields.REPEATS));
+        guard = GuardRecipe.of(fields.table("guard", RecipeFields.GUARD));
     }
 
     /**
@@ -78,7 +65,12 @@ public final class Recipe {
      */
     public static Recipe parse(byte[] content) throws BundleException {
         try {
-            return new Recipe(Table.of(Json.parse(content), Contract.RECIPE_FILE));
+            Table table = Table.of(Json.parse(content), Contract.RECIPE_FILE);
+            Object format = table.map().get("format");
+            if (format != null && !format.equals(RecipeFields.FORMAT)) {
+                throw new JsonException("its format is " + format);
+            }
+            return new Recipe(Fields.of(table, RecipeFields.RECIPE, ""));
         } catch (JsonException error) {
             throw new BundleException(
                     "cannot follow "

@@ -45,25 +45,13 @@ public final class Repeats {
         this.timePower = timePower;
     }
 
-    static Repeats of(Table table) throws JsonException {
-        Repeats repeats =
-                new Repeats(
-                        table.number("strength", 0.0),
-                        table.number("decay", 0.8),
-                        table.number("power", 0.0),
-                        table.number("follows", 0.0),
-                        table.number("time_power", 0.0));
-        table.end("repeats");
-        double least =
-                Math.min(
-                        Math.min(repeats.strength, repeats.power),
-                        Math.min(repeats.follows, repeats.timePower));
-        if (!(least >= 0 && repeats.decay > 0 && repeats.decay <= 1)) {
-            throw new JsonException(
-                    "repeats: strength, power, follows and time_power must be at least 0, decay in"
-                            + " (0, 1]");
-        }
-        return repeats;
+    static Repeats of(Fields fields) {
+        return new Repeats(
+                fields.number("strength"),
+                fields.number("decay"),
+                fields.number("power"),
+                fields.number("follows"),
+                fields.number("time_power"));
     }
 
     /** The same with {@code share} of the strength. */

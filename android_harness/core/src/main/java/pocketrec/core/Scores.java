@@ -6,9 +6,9 @@ final class Scores {
 
     /**
      * Inner products, float [N], of item embeddings, float [N][E], with a user embedding, float
-     * [E].
+     * [E]; called by {@link Model#scores} alone.
      */
-    static float[] of(float[][] table, float[] user) {
+    static float[] innerProducts(float[][] table, float[] user) {
         float[] scores = new float[table.length];
         for (int row = 0; row < table.length; row++) {
             float[] item = table[row];

@@ -17,17 +17,11 @@ final class Signal {
         this.strength = strength;
     }
 
-    static Signal of(Table table) throws JsonException {
-        Signal signal =
-                new Signal(
-                        Line.of(table.table("expected")),
-                        table.number("weight", 0.0),
-                        table.number("strength", 10.0));
-        table.end("a signal of the guard");
-        if (!(signal.strength > 0)) {
-            throw new JsonException("guard: strength of a signal must be above 0");
-        }
-        return signal;
+    static Signal of(Fields fields) throws JsonException {
+        return new Signal(
+                Line.of(fields.table("expected", RecipeFields.LINE)),
+                fields.number("weight"),
+                fields.number("strength"));
     }
 
     /**

@@ -2,7 +2,6 @@ package pocketrec.core;
 
 import java.util.Collections;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -13,7 +12,6 @@ import java.util.Set;
  */
 final class Table {
     private final Map<String, Object> map;
-    private final Set<String> read = new LinkedHashSet<>();
 
     private Table(Map<String, Object> map) {
         this.map = map;
@@ -110,17 +108,7 @@ final class Table {
         return map.containsKey(name);
     }
 
-    /** Refuses names that nobody has asked for. */
-    void end(String what) throws JsonException {
-        for (String name : map.keySet()) {
-            if (!read.contains(name)) {
-                throw new JsonException(what + " has an unknown key " + name);
-            }
-        }
-    }
-
     private Object get(String name) {
-        read.add(name);
         return map.get(name);
     }
 

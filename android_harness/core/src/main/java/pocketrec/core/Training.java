@@ -133,14 +133,13 @@ public final class Training {
             Repeats repeats,
             Cancellation cancellation)
             throws PocketRecException {
-        float[][] table = model.catalogue(); // [N + 1][E]
         int first = Math.max(1, firstTarget);
         Judged judged = new Judged(Math.max(0, rows.length - first));
         for (int place = first; place < rows.length; place++) {
             cancellation.check();
             int[] before = java.util.Arrays.copyOf(rows, place);
-            float[] scores =
-                    Scores.of(table, model.embed(Windows.context(before, model.window))); // [N + 1]
+            float[] user = model.embed(Windows.context(before, model.window));
+            float[] scores = model.scores(user); // [N + 1]
             repeats.addToCatalogue(scores, before, Repeats.gapsAt(times, place, times[place]));
             float own = scores[rows[place]];
             judged.loss[place - first] = Scores.logSumExp(scores, 1) - own;

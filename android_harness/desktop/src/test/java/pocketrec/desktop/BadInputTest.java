@@ -119,6 +119,9 @@ class BadInputTest {
         Reference.copy("plain", bundle.toPath());
         change("manifest.json", "}\n", "\n");
         refused(BundleException.class, "manifest.json is cut short", () -> Bundle.open(bundle));
+        Reference.copy("plain", bundle.toPath());
+        change("manifest.json", "\"mask_seen\"", "\"ranker\": \"other\", \"mask_seen\"");
+        refused(BundleException.class, "'other' is not inner_product", () -> Bundle.open(bundle));
     }
 
     @Test

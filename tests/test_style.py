@@ -1,0 +1,93 @@
+"""How product files are written, read from their source: few parameters, small files, JSON and digests in one place."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PARTS = ("device", "export", "cloud", "pocketrec")
+MOST_PARAMETERS = 8
+MOST_LINES = 400
+
+#: Functions that take more than eight parameters today, by file. The list only shrinks: whoever writes a parameter
+#: object for one takes it out here. (Methods that override those of Keras or of a runtime have no choice; none of
+#: today's has as many.)
+TOO_MANY = {
+    "cloud/candidates/__init__.py": ["build", "build"],  # a protocol and its call
+    "cloud/candidates/als.py": ["build"],
+    "cloud/candidates/popularity.py": ["build"],
+    "cloud/data/split.py": ["assemble"],
+    "cloud/data/synthetic.py": ["simulate"],
+    "cloud/federated/pfedrec/block.py": ["train_block"],
+    "cloud/federated/pfedrec/local.py": ["_train"],
+    "cloud/fleet/fleet.py": ["run_fleet"],
+    "cloud/rehearsal/rehearse.py": ["rehearse"],
+    "cloud/training/trainer.py": ["__init__", "train"],
+    "export/tables/lean.py": ["lean_shards"],
+}
+
+
+def _files(*parts: str) -> Iterator[tuple[str, str]]:
+    """Name and text of each product file below these folders."""
+    for part in parts:
+        for path in sorted((ROOT / part).rglob("*.py")):
+            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Number of parameters, without self or cls."""
+    given = function.args
+    names = [argument.arg for argument in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    own = names[:1] in (["self"], ["cls"])
+    return len(names) - own + (given.vararg is not None) + (given.kwarg is not None)
+
+
+def _crowded(text: str) -> list[str]:
+    """Names of the functions of a file with too many parameters."""
+    functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return sorted(function.name for function in functions if _parameters(function) > MOST_PARAMETERS)
+
+
+def test_what_is_counted() -> None:
+    names = ", ".join(f"p{number}" for number in range(9))
+    assert _crowded(f"def f({names}): ...\nasync def g(*, {names}): ...") == ["f", "g"]
+    assert _crowded("def f(a, b, c, d, e, f, g, *h, **i): ...") == ["f"]
+    assert _crowded("class A:\n    def f(self, a, b, c, d, e, f, g, h): ...") == []
+
+
+def test_no_function_takes_more_than_eight_parameters() -> None:
+    found = {name: crowded for name, text in _files(*PARTS) if (crowded := _crowded(text))}
+    assert found == TOO_MANY
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    lengths = {name: text.count("\n") for name, text in _files(*PARTS)}
+    assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def test_json_and_digests_of_it_are_made_in_one_place() -> None:
+    """Strings apart: scripts that run in processes of their own print JSON themselves."""
+    found = set()
+    for name, text in _files("device", "export", "pocketrec"):
+        tree = ast.parse(text)
+        imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import)]
+        if any(alias.name == "json" for node in imports for alias in node.names):
+            found.add(name)
+    assert found == {"device/base/documents.py", "device/base/digest.py"}
+
+
+def test_an_embedding_meets_item_rows_in_one_place_on_the_device() -> None:
+    """Matrix products of the device: the ranker's, and the benchmark's of the processor."""
+    found = {
+        name
+        for name, text in _files("device")
+        if any(isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult) for node in ast.walk(ast.parse(text)))
+        or re.search(r"\bnp\.(dot|matmul|inner|einsum|tensordot|vdot)\(", text)
+    }
+    assert found == {"device/engine/scores.py", "device/bench/limit.py"}
+    java = ROOT / "android_harness/core/src/main/java/pocketrec/core"
+    callers = {path.name for path in java.glob("*.java") if "innerProducts(" in path.read_text(encoding="utf-8")}
+    assert callers == {"Scores.java", "Model.java"}
