@@ -103,10 +103,10 @@ class LayerSpec:
         texts = [table.get("kind"), table.get("name"), table.get("role", BODY), table.get("patch", "")]
         kind, name, role, patch = (text if isinstance(text, str) else _refuse("kind, name or role") for text in texts)
         options = table.get("options", {})
+        inputs, outputs = (take(_Count, table.get(size), f"layer {name}: {size}") for size in ("inputs", "outputs"))
         return cls(
             kind, name, tuple(_tensor(entry) for entry in _list(table, "tensors")),
-            *(take(_Count, table.get(size), f"layer {name}: {size}") for size in ("inputs", "outputs")),
-            options if isinstance(options, dict) else _refuse("options"),
+            inputs, outputs, options if isinstance(options, dict) else _refuse("options"),
             tuple(cls.from_dict(entry, depth + 1) for entry in _list(table, "inner")), role, patch,
         )  # fmt: skip
 
