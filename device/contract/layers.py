@@ -24,6 +24,8 @@ TRAINED: Final = "trained"
 #: Place of the specs in the manifest's table ``tensors``, which readers of earlier bundles pass over.
 LAYERS_KEY: Final = "layers"
 _DEEPEST: Final = 20  # layers within layers
+_Count = Annotated[int, AtLeast(0)]
+_Size = Annotated[int, AtLeast(1)]
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,10 @@ class LayerSpec:
         texts = [table.get("kind"), table.get("name"), table.get("role", BODY), table.get("patch", "")]
         kind, name, role, patch = (text if isinstance(text, str) else _refuse("kind, name or role") for text in texts)
         options = table.get("options", {})
+        inputs, outputs = (take(_Count, table.get(size), f"layer {name}: {size}") for size in ("inputs", "outputs"))
         return cls(
             kind, name, tuple(_tensor(entry) for entry in _list(table, "tensors")),
-            _whole(table.get("inputs"), "inputs"), _whole(table.get("outputs"), "outputs"),
-            options if isinstance(options, dict) else _refuse("options"),
+            inputs, outputs, options if isinstance(options, dict) else _refuse("options"),
             tuple(cls.from_dict(entry, depth + 1) for entry in _list(table, "inner")), role, patch,
         )  # fmt: skip
 
@@ -153,7 +155,8 @@ def specs_of(model: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[Laye
         return tuple(LayerSpec.from_dict(entry) for entry in _list(tensors, LAYERS_KEY))
     if model.get("backbone") != "gru" or model.get("adapter"):  # the only backbone of then
         return ()
-    embedding, hidden, layers = (_whole(model.get(name), name, 1) for name in ("embedding", "hidden", "layers"))
+    counts = ("embedding", "hidden", "layers")
+    embedding, hidden, layers = (take(_Size, model.get(name), f"model.{name}") for name in counts)
     sizes = [embedding, *[hidden] * (min(layers, 100) - 1)]
     return (
         *(gru_spec(f"gru_{place}", size, hidden) for place, size in enumerate(sizes, 1)),
@@ -198,11 +201,8 @@ def _named(layer: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[TensorSpe
 def _tensor(entry: Any) -> TensorSpec:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise ValueError("a layer's tensor has no name")
-    return TensorSpec(entry["name"], tuple(_whole(size, "shape", 1) for size in _list(entry, "shape")))
-
-
-def _whole(value: Any, name: str, least: int = 0) -> int:
-    return int(take(Annotated[int, AtLeast(least)], value, f"a layer's {name}"))
+    name = entry["name"]
+    return TensorSpec(name, tuple(take(_Size, size, f"{name}: shape") for size in _list(entry, "shape")))
 
 
 def _list(table: Mapping[str, Any], name: str) -> list[Any]:

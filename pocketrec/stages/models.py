@@ -38,6 +38,6 @@ def variant_of(run: Run, folder: Path) -> Variant:
     """What `export_model` left in a folder of the run, for the rehearsal."""
     from pocketrec.cloud.rehearsal.trials import Variant
 
-    trainable = documents.read(folder / "facts.json")["tensors"]["trainable"]
+    trainable = documents.parse_table((folder / "facts.json").read_bytes())["tensors"]["trainable"]
     numbers = sum(math.prod(spec["shape"]) for spec in trainable)
     return Variant(folder / "model.tflite", folder / "item_embeddings.npy", numbers, run.config.ranker)
