@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.cloud.config.load import config_from_dict
+from pocketrec.cloud.config.load import stored_config
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.contract.packed import Quantised, encode
 from pocketrec.export.tables.quantise import quantise, quantise_weights
@@ -143,7 +143,7 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
     from pocketrec.export.build import build_tflite
     from pocketrec.export.graph.weights import weights_of
 
-    config = config_from_dict(json.loads((run / "config.json").read_text(encoding="utf-8")))
+    config = stored_config(json.loads((run / "config.json").read_text(encoding="utf-8")))
     recipe = json.loads((run / "export" / "facts.json").read_text()) if (run / "export" / "facts.json").exists() else {}
     way = recipe.get("model", {}).get("way", config.personalise.way)
     tests = load_tests(run, config, limit)

@@ -144,10 +144,10 @@ def baselines(config: RunConfig, exam: Exam) -> dict[str, dict[str, float]]:
     places = exam.places(1)
     systems = {"popularity": places.by_popularity(), "recent": places.by_recency()}
     if exam.by_user:
-        als = fit_als(config.candidates, exam.train, exam.items, config.seed, config.resources.threads)
+        als = fit_als(config.candidates.als, exam.train, exam.items, config.seed, config.resources.threads)
         systems["als"] = places.by_als(als)
-    if config.knn.neighbours:
-        systems["item_knn"] = places.by_neighbours(fit_neighbours(config.knn, exam.train, exam.items))
+    if config.baselines.knn.neighbours:
+        systems["item_knn"] = places.by_neighbours(fit_neighbours(config.baselines.knn, exam.train, exam.items))
     return {name: exam.figures(places, scores, config) for name, scores in systems.items()}
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from pocketrec.cloud.backbones import build_model, item_embeddings
 from pocketrec.cloud.config.export import ExportConfig
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.device.base.files import write_atomic
 from pocketrec.export.build import build_tflite
 from pocketrec.export.bundle.write import write_bundle_files
@@ -31,7 +31,7 @@ CUT_OFF = 1000
 
 def make_bundle(folder: Path) -> None:
     """Write the bundle `folder` and what lies beside it."""
-    config = ModelConfig(embedding=8, hidden=12, window=WINDOW)
+    config = ModelConfig(embedding=8, window=WINDOW, tables={"gru": GruOptions(hidden=12)})
     model = build_model(config, ITEMS, 1)
     made = _export(model, config, ExportConfig(batch=BATCH), CANDIDATES)
     rng = np.random.default_rng(1)
@@ -56,7 +56,7 @@ def make_bundle(folder: Path) -> None:
     write_atomic(folder.with_name(folder.name + ".sampled.tflite"), sampled.content)
 
     _make_lean(folder.with_name(folder.name + ".lean"), model, config, rows)
-    config = ModelConfig(embedding=64, hidden=96, layers=2, window=20)
+    config = ModelConfig(embedding=64, window=20, tables={"gru": GruOptions(hidden=96, layers=2)})
     made = _export(build_model(config, 3706, 1), config, ExportConfig(batch=16), 100)
     write_bundle_files(
         folder.with_name(folder.name + ".reference"),

@@ -32,10 +32,11 @@ TABLE = {
     "device/cli": "device device/base device/bench device/delivery device/engine device/personal device/state "
     "device/store",
     "cloud": "",
-    "cloud/config": "device/base",
+    "cloud/config": "device/base device/engine",
     "cloud/base": "cloud/config device/base",
     "cloud/metrics": "device/base",
     "cloud/data": "cloud/base cloud/config device/base device/contract",
+    "cloud/data/splits": "cloud/config cloud/data device/base",
     "cloud/backbones": "cloud/config device/base",
     "cloud/baselines": "cloud/config cloud/data",
     "cloud/candidates": _CLOUD_DATA,

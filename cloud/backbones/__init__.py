@@ -1,7 +1,7 @@
 """Backbones: next-item models over one seam, made by name.
 
-A new backbone is one module with a class that follows `Backbone`, one line in `BACKBONES`, its name in
-`config.BACKBONES`, and one subclass of `BackboneContract` in the tests.
+A new backbone is one module with a class that follows `Backbone`, one line in `BACKBONES`
+(`pocketrec.cloud.config.model`) and one subclass of `BackboneContract` in the tests.
 """
 
 from __future__ import annotations
@@ -22,13 +22,9 @@ from pocketrec.cloud.backbones.backbone import (
     is_tied,
     output_table,
 )
-from pocketrec.cloud.backbones.gru import GruBackbone
-from pocketrec.cloud.config.model import ModelConfig
-from pocketrec.device.base.errors import ConfigError, DataError
+from pocketrec.cloud.config.model import BACKBONES, ModelConfig
+from pocketrec.device.base.errors import DataError
 from pocketrec.device.base.files import storage_error, write_atomic
-
-#: Every backbone by its name in ``[model] backbone``.
-BACKBONES: dict[str, Backbone] = {backbone.name: backbone for backbone in (GruBackbone(),)}
 
 __all__ = [
     "BACKBONES",
@@ -56,12 +52,8 @@ def backbone(name: str) -> Backbone:
     Raises:
         ConfigError: there is none.
     """
-    try:
-        return BACKBONES[name]
-    except KeyError:
-        raise ConfigError(
-            f"no backbone {name!r}: set model.backbone to one of {', '.join(sorted(BACKBONES))}"
-        ) from None
+    made: Backbone = BACKBONES.load(name)()
+    return made
 
 
 def build_model(config: ModelConfig, items: int, seed: int) -> keras.Model:

@@ -24,6 +24,7 @@ from typing import IO, Any, TextIO
 
 from pocketrec import __version__
 from pocketrec.cloud.base.progress import Progress, TerminalProgress, no_progress
+from pocketrec.cloud.config.moved import upgraded
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import PocketRecError, StorageError
 from pocketrec.device.base.files import write_atomic
@@ -111,8 +112,10 @@ class Stage:
     does: str = ""
     """The same for ``pocketrec NAME --help``: what is done, and what is left where."""
     outside: Callable[[RunConfig], Any] | None = None
-    """What its outcome depends on outside of the run directory, as plain values. Where that is gone (a
+    """What its outcome depends on outside of the run directory, as plain values; () = nothing. Where that is gone (a
     `PocketRecError`) and the stage is done, what it has left is used."""
+    also_needs: Callable[[RunConfig], tuple[str, ...]] = lambda config: ()
+    """Further stages whose results it reads with this configuration."""
 
 
 class Pipeline:
@@ -203,10 +206,12 @@ class Pipeline:
     def key(self, stage: Stage) -> str:
         """Hash of all that the outcome of a stage depends on."""
         if stage.name not in self._keys:
-            before = [self.key(s) for s in self.stages if s.name in stage.needs and s.applies(self.run.config)]
+            needs = self._needs(stage)
+            before = [self.key(s) for s in self.stages if s.name in needs and s.applies(self.run.config)]
             depends = stage.depends(self.run.config)
             if stage.outside is not None:
-                depends = [*depends, self._outside_of(stage, stage.outside)]
+                found = self._outside_of(stage, stage.outside)
+                depends = depends if found in ((), []) else [*depends, found]
             plain = [stage.name, __version__, depends, before]
             self._keys[stage.name] = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
         return self._keys[stage.name]
@@ -232,11 +237,14 @@ class Pipeline:
         wanted, queue = set(targets), list(targets)
         while queue:
             stage = by_name[queue.pop()]
-            for need in stage.needs if stage.applies(self.run.config) else ():
+            for need in self._needs(stage) if stage.applies(self.run.config) else ():
                 if need not in wanted:
                     wanted.add(need)
                     queue.append(need)
         return wanted
+
+    def _needs(self, stage: Stage) -> tuple[str, ...]:
+        return (*stage.needs, *stage.also_needs(self.run.config))
 
     def _marker(self, stage: Stage) -> Path:
         return self.run.folder / MARKERS_FOLDER / f"{stage.name}.json"
@@ -248,7 +256,7 @@ class Pipeline:
             return
         changes = [
             f"{name} {before!r} -> {after!r}"
-            for name, before, after in _differences(_flat(old), _flat(self.run.config.to_dict()))
+            for name, before, after in _differences(_flat(upgraded(old)), _flat(self.run.config.to_dict()))
             if not name.startswith("resources.")
         ]
         if changes:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final
 
+from pocketrec.device.base.choices import Table
 from pocketrec.device.base.errors import ConfigError
 
 #: Metadata of a field that was added after runs were made without it; its default has to mean what they did.
@@ -21,6 +22,11 @@ def require(holds: bool, table: str, message: str) -> None:
 def one_of(value: str, known: Sequence[str], table: str, name: str) -> None:
     """Raise `ConfigError` where `value` is not one of the known names, which the message lists."""
     require(value in known, table, f"{name} {value!r} is not one of {', '.join(known)}")
+
+
+def known(value: str, table: Table, section: str, name: str) -> None:
+    """Raise `ConfigError` where `value` is no name of the seam's table, whose names the message lists."""
+    require(value in table, section, f"{name} {value!r} is not one of {', '.join(table)}")
 
 
 def at_least(least: int, config: object, table: str, *names: str) -> None:

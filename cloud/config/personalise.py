@@ -5,11 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pocketrec.cloud.config.checks import at_least, one_of, rate, require
+from pocketrec.cloud.config.checks import at_least, known, one_of, rate, require
+from pocketrec.device.base.choices import Choice, Table
 
 #: Names that a configuration may hold; a test compares them with what is there.
 WAYS: Final = ("partial", "head", "whole", "patch", "patch_parallel")
-DEVICE_OPTIMIZERS: Final = ("sgd", "adagrad", "adam")
+DEVICE_OPTIMIZERS: Final = Table(
+    "personalise.optimizer",
+    {
+        "sgd": Choice("pocketrec.export.graph.optimizers:SGD", "w <- w - rate g"),
+        "adagrad": Choice(
+            "pocketrec.export.graph.optimizers:Adagrad", "Duchi et al. 2011, with accumulators that start at zero"
+        ),
+        "adam": Choice("pocketrec.export.graph.optimizers:Adam", "Kingma and Ba 2015"),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -20,7 +30,7 @@ class PersonaliseConfig:
     """Which tensors the device trains: partial (last GRU + FC), head (FC), whole (all but the item table), patch or
     patch_parallel (adapters after, or beside, every frozen layer)."""
     optimizer: str = "adagrad"
-    """sgd, adagrad or adam."""
+    """Rule of a device's update."""
     learning_rate: float = 0.02
     """Rate of every step."""
     passes: int = 10
@@ -32,7 +42,7 @@ class PersonaliseConfig:
 
     def __post_init__(self) -> None:
         one_of(self.way, WAYS, "personalise", "way")
-        one_of(self.optimizer, DEVICE_OPTIMIZERS, "personalise", "optimizer")
+        known(self.optimizer, DEVICE_OPTIMIZERS, "personalise", "optimizer")
         require(rate(self.learning_rate), "personalise", "learning_rate must be above 0 and finite")
         at_least(1, self, "personalise", "passes")
         at_least(0, self, "personalise", "proximal", "minimum_events")

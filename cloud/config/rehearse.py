@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from pocketrec.cloud.config.checks import at_least, one_of, rate, require
+from pocketrec.cloud.config.checks import at_least, known, one_of, rate, require
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
 
 
@@ -50,9 +50,11 @@ class RehearseConfig:
                                           self.proximals, self.targets, self.repeats)), "rehearse",
                  "no list of the grid may be empty")
         at_least(1, self, "rehearse", "users")
-        for name, known in (("ways", WAYS), ("optimizers", DEVICE_OPTIMIZERS), ("targets", ("later", "all"))):
+        for name, names in (("ways", WAYS), ("targets", ("later", "all"))):
             for value in getattr(self, name):
-                one_of(value, known, "rehearse", name)
+                one_of(value, names, "rehearse", name)
+        for value in self.optimizers:
+            known(value, DEVICE_OPTIMIZERS, "rehearse", "optimizers")
         require(all(map(rate, self.learning_rates)), "rehearse", "learning_rates must be above 0 and finite")
         require(all(count >= 1 for count in self.passes), "rehearse", "passes must be at least 1")
         for name in ("proximals", "repeats", "powers", "follows", "time_powers"):

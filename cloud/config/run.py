@@ -8,21 +8,21 @@ most.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from pocketrec.cloud.config.baselines import BaselinesConfig
 from pocketrec.cloud.config.candidates import CandidatesConfig
 from pocketrec.cloud.config.compare import CompareConfig
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.config.export import ExportConfig, LeanConfig
-from pocketrec.cloud.config.knn import KnnConfig
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.personalise import PersonaliseConfig
 from pocketrec.cloud.config.rehearse import RehearseConfig
 from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.config.search import SearchConfig
+from pocketrec.cloud.config.section import to_plain
 from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.config.training import PruneConfig, TrainConfig
 from pocketrec.device.base.errors import ConfigError
@@ -42,7 +42,7 @@ class RunConfig:
     train: TrainConfig = field(default_factory=TrainConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
-    knn: KnnConfig = field(default_factory=KnnConfig)
+    baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     lean: LeanConfig = field(default_factory=LeanConfig)
     personalise: PersonaliseConfig = field(default_factory=PersonaliseConfig)
@@ -58,4 +58,4 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain tables, ready for JSON or TOML."""
-        return dataclasses.asdict(self)
+        return to_plain(self)

@@ -23,7 +23,7 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     model = settings.get("model", {})
     personal = metrics["protocol"]["personal"]
     sizes = metrics.get("bytes", {})
-    shape = f"E {model['embedding']}, H {model['hidden']}, T {model['window']}" if model else ""
+    shape = _shape(model) if model else ""
     ceiling = metrics.get("ceiling")
     k = metrics.get("candidates", {}).get("k")
     events = data.get("events_before"), data.get("events_after")
@@ -62,6 +62,11 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     cut = svg.line(left, middle, _WIDTH, middle, "cut") + svg.text(left, middle - 5, "cut-off", "cutname")
     sides = svg.text(columns[1], 18, "CLOUD", "axis") + svg.text(columns[1], _HEIGHT - 4, "DEVICES", "axis")
     return svg.drawing(_WIDTH, _HEIGHT, cut + "".join(arrows) + "".join(boxes) + sides, "The way of the data")
+
+
+def _shape(model: Mapping[str, Any]) -> str:
+    hidden = model.get(model["backbone"], {}).get("hidden")
+    return ", ".join([f"E {model['embedding']}", *([f"H {hidden}"] if hidden else []), f"T {model['window']}"])
 
 
 def _split(settings: Mapping[str, Any]) -> str:

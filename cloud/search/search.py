@@ -22,6 +22,7 @@ import numpy as np
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.baselines.neighbours import fit_neighbours
 from pocketrec.cloud.candidates import fit_als
+from pocketrec.cloud.config.moved import MOVED, values_of_run
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.prepared import CloudData
 from pocketrec.cloud.data.sequences import Sequences
@@ -119,7 +120,7 @@ def search(
         config: searched around; it is trial 0.
         data: what lies before the cut-off.
         folder: gets search.json, rewritten after every trial.
-        system: global, als or item_knn.
+        system: a name in `pocketrec.cloud.config.search.SECTIONS`.
         trials: in all, trial 0 included.
         seed: of the values drawn.
         say: takes a line for every trial.
@@ -198,9 +199,9 @@ def _try(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial],
     places = judge.places(1)
     if system == "als":
         threads = config.resources.threads
-        scores = places.by_als(fit_als(config.candidates, judge.earlier, judge.items, config.seed, threads))
+        scores = places.by_als(fit_als(config.candidates.als, judge.earlier, judge.items, config.seed, threads))
     else:
-        scores = places.by_neighbours(fit_neighbours(config.knn, judge.earlier, judge.items))
+        scores = places.by_neighbours(fit_neighbours(config.baselines.knn, judge.earlier, judge.items))
     trial.figures = judge.figures(places, scores, config)
     trial.curve = [trial.figures[MEASURE]]
 
@@ -235,8 +236,10 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
 
 
 def _fingerprint(config: RunConfig, before: Sequences, system: str, seed: int, space: Mapping[str, Any]) -> str:
-    tables = {key: value for key, value in config.to_dict().items() if key != "resources"}
-    digest = hashlib.sha256(json.dumps([tables, system, seed, space], sort_keys=True).encode())
+    tables = {key: value for key, value in values_of_run(config).items() if key != "resources"}
+    old = {new: old for old, new in MOVED.items()}
+    keys = {old.get(key, key): entry for key, entry in space.items()}
+    digest = hashlib.sha256(json.dumps([tables, system, seed, keys], sort_keys=True).encode())
     for array in (before.offsets, before.items, before.timestamps):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
@@ -248,7 +251,10 @@ def _load(path: Path, key: str) -> list[Trial]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         if document["key"] == key:
-            return [Trial(**entry) for entry in document["trials"]]
+            trials = [Trial(**entry) for entry in document["trials"]]
+            for trial in trials:
+                trial.values = {MOVED.get(key, key): value for key, value in trial.values.items()}
+            return trials
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"cannot read {path}: delete it, or name another folder with --out") from None
     raise ConfigError(f"{path.parent} holds the search of another configuration, seed or log: name another with --out")

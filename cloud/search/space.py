@@ -8,43 +8,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from pocketrec.cloud.config.load import config_from_dict
 from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.search import SECTIONS
+from pocketrec.cloud.config.section import Section
 from pocketrec.device.base.errors import ConfigError
 
-#: The space of each system where ``[search.space]`` names none.
-SPACES: Final[dict[str, dict[str, Any]]] = {
-    "global": {
-        "model.embedding": [64, 96, 128],
-        "model.hidden": [64, 96, 128],
-        "model.layers": [1, 2],
-        "model.dropout": {"low": 0.1, "high": 0.7},
-        "model.hidden_dropout": [0.0, 0.2, 0.4],
-        "model.embedding_std": [0.0, 0.25, 0.5],
-        "train.learning_rate": {"low": 0.001, "high": 0.01, "log": True},
-        "train.batch": [16, 32, 64, 128],
-        "train.decay": ["linear", "cosine"],
-    },
-    "als": {
-        "candidates.factors": [16, 32, 64, 128],
-        "candidates.regularization": {"low": 0.01, "high": 10.0, "log": True},
-        "candidates.alpha": {"low": 0.5, "high": 50.0, "log": True},
-        "candidates.iterations": [10, 15, 30],
-    },
-    "item_knn": {
-        "knn.neighbours": [20, 50, 100, 200, 500],
-        "knn.shrink": [0.0, 5.0, 10.0, 20.0, 50.0, 100.0],
-        "knn.decay": {"low": 0.4, "high": 1.0},
-    },
-}
 
-
-#: Tables of the configuration that shape each system.
-TABLES: Final = {"global": ("model", "train"), "als": ("candidates",), "item_knn": ("knn",)}
+def spaces(config: RunConfig, system: str) -> dict[str, Any]:
+    """The space that comes with a system: what its sections, and the choices that they name, say of their keys."""
+    found: dict[str, Any] = {}
+    for address in SECTIONS[system]:
+        section: Any = config
+        for name in address.split("."):
+            section = getattr(section, name)
+        parts = {address: section}
+        if isinstance(section, Section):
+            parts |= {f"{address}.{name}": section.tables[name] for name in section.chosen() if name in section.tables}
+        for where, part in parts.items():
+            found |= {f"{where}.{key}": entry for key, entry in getattr(part, "SPACE", {}).items()}
+    return found
 
 
 def space_of(config: RunConfig, system: str) -> dict[str, Any]:
@@ -55,12 +42,14 @@ def space_of(config: RunConfig, system: str) -> dict[str, Any]:
     """
     check_space(config, config.search.space)
     for key in config.search.space:
-        if not any(key.partition(".")[0] in tables for tables in TABLES.values()):
-            raise ConfigError(
-                f"search.space.{key} changes no system: name a key of [model], [train], [candidates] or [knn]"
-            )
-    own = {key: entry for key, entry in config.search.space.items() if key.partition(".")[0] in TABLES[system]}
-    return own or SPACES[system]
+        if not any(_shapes(key, name) for name in SECTIONS):
+            known = ", ".join(f"[{section}]" for sections in SECTIONS.values() for section in sections)
+            raise ConfigError(f"search.space.{key} changes no system: name a key of one of {known}")
+    return {key: entry for key, entry in config.search.space.items() if _shapes(key, system)} or spaces(config, system)
+
+
+def _shapes(key: str, system: str) -> bool:
+    return any(key.startswith(f"{section}.") for section in SECTIONS[system])
 
 
 def check_space(config: RunConfig, space: Mapping[str, Any]) -> None:
@@ -104,10 +93,13 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """
     tables = config.to_dict()
     for key, value in values.items():
-        table, _, name = key.partition(".")
-        if table not in tables or not isinstance(tables[table], dict) or not name:
+        *parents, name = key.split(".")
+        table: Any = tables.get(parents[0]) if parents else None
+        for parent in parents[1:]:
+            table = table.setdefault(parent, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
             raise ConfigError(f"search.space.{key}: write the key as table.key, such as train.batch")
-        tables[table][name] = value
+        table[name] = value
     return config_from_dict(tables)
 
 

@@ -1,7 +1,7 @@
 """Stage `candidates` on Spark: implicit-feedback ALS of `pyspark.ml`, then the top K of every user in blocks.
 
 Spark weighs the L2 penalty of each factor by the number of its observations (ALS-WR; Zhou and others 2008), where
-`CandidatesConfig.regularization` is the same for all, so it is divided by the mean number: see `penalty`. Spark begins
+`AlsOptions.regularization` is the same for all, so it is divided by the mean number: see `penalty`. Spark begins
 with other random factors and sums in another order, too: compare recall, not factors. This module knows nothing about
 later events: it is never given them.
 """
@@ -17,31 +17,35 @@ from pyspark.sql import DataFrame, SparkSession, functions
 
 from pocketrec.cloud.candidates.als import AlsModel
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows
-from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.candidates.source import Past
+from pocketrec.cloud.config.candidates import AlsOptions
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 
 _BLOCK = 4096  # users ranked at a time
 
 
-def als_candidates(
-    spark: SparkSession,
-    config: CandidatesConfig,
-    before: Sequences,
-    items: int,
-    *,
-    seed: int = 1,
-    mask_seen: bool = False,
-) -> tuple[AlsModel, Candidates]:
+class SparkAlsCandidates:
+    """The K items of highest ALS score, fitted and ranked on Spark."""
+
+    model: AlsModel | None = None
+    """The factors of the latest `build`."""
+
+    def build(self, options: AlsOptions, k: int, past: Past) -> Candidates:
+        """See `pocketrec.cloud.candidates.source.CandidateSource.build`; ``past.spark`` is the session."""
+        self.model, sets = als_candidates(past.spark, options, k, past)
+        return sets
+
+
+def als_candidates(spark: SparkSession, config: AlsOptions, k: int, past: Past) -> tuple[AlsModel, Candidates]:
     """Fit ALS and rank, both on Spark.
 
     Args:
         spark: the session.
-        config: k and the weights of ALS.
-        before: events before the cut-off.
-        items: N; rows are ordered by popularity.
-        seed: of the factors at the start.
-        mask_seen: leave out what the user has had.
+        config: the weights of ALS.
+        k: items in a set.
+        past: events before the cut-off, items, seed, and whether seen items are left out.
     """
+    before, items, seed, mask_seen = past.before, past.items, past.seed, past.mask_seen
     pairs = _pairs(spark, before).persist()
     model = ALS(
         rank=config.factors,
@@ -59,17 +63,17 @@ def als_candidates(
     item_factors = _factors(model.itemFactors, items + 1, config.factors)
     user_factors = _factors(model.userFactors, len(before), config.factors)
     ranked = item_factors[: config.head + 1] if config.head else item_factors
-    best = _top(spark, model.userFactors, ranked, pairs if mask_seen else None, config.k)
-    rows = np.zeros((len(before), config.k), np.int32)
+    best = _top(spark, model.userFactors, ranked, pairs if mask_seen else None, k)
+    rows = np.zeros((len(before), k), np.int32)
     rows[best.column("id").to_numpy()] = np.frombuffer(b"".join(best.column("rows").to_pylist()), "<i4").reshape(
-        -1, config.k
+        -1, k
     )
     pairs.unpersist()
-    popular = popular_rows(items, config.k)
+    popular = popular_rows(items, k)
     return AlsModel(before.users, user_factors, item_factors), Candidates(before.users, rows, popular)
 
 
-def penalty(config: CandidatesConfig, pairs: int, users: int, items: int) -> float:
+def penalty(config: AlsOptions, pairs: int, users: int, items: int) -> float:
     """Spark's `regParam`: times the mean number of observations of a factor it is `config.regularization`.
 
     Args:

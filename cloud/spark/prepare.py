@@ -19,9 +19,11 @@ from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.data.categories import Categories, build_categories
 from pocketrec.cloud.data.checks import check_usable
+from pocketrec.cloud.data.cuts import TINY, quantile_place
 from pocketrec.cloud.data.prepared import write_prepared
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
-from pocketrec.cloud.data.split import TINY, Prepared, assemble, check_sides, parse_cut_off, quantile_place
+from pocketrec.cloud.data.split import Prepared, assemble, check_sides
+from pocketrec.cloud.data.splits.time import parse_cut_off
 from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.cloud.spark.rows import read_rows
 from pocketrec.device.base.errors import DataError

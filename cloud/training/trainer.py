@@ -9,7 +9,6 @@ This module knows nothing about the events after the cut-off: it is never given 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import time
@@ -26,16 +25,16 @@ from pocketrec.cloud.backbones import backbone, build_model, save_model
 from pocketrec.cloud.backbones.backbone import ITEM_EMBEDDING
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.model import ModelConfig
-from pocketrec.cloud.config.training import PruneConfig, TrainConfig
+from pocketrec.cloud.config.section import key_values
+from pocketrec.cloud.config.training import BATCHINGS, PruneConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.training.batches import Batch, Batches, WindowBatches, recency_weights
+from pocketrec.cloud.training.batches import Batch, Batches, recency_weights
 from pocketrec.cloud.training.checkpoint import Checkpoint, load_weights, save_weights
 from pocketrec.cloud.training.distributed import ALONE, Workers, lost_is_one_line
 from pocketrec.cloud.training.item_start import similarity_factors
 from pocketrec.cloud.training.objective import Objective
 from pocketrec.cloud.training.optimizers import learning_rate
 from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, sparsity
-from pocketrec.cloud.training.sessions import SessionBatches
 from pocketrec.cloud.training.step import LossError, Step, TrainSteps, resolved
 from pocketrec.cloud.training.validation import Validation, validation_slice
 from pocketrec.device.base.errors import ConfigError, DataError
@@ -306,10 +305,9 @@ class _Trainer:
 def make_batches(model_config: ModelConfig, config: TrainConfig, sequences: Sequences) -> Batches:
     """The batches that the configuration asks for."""
     weights = recency_weights(sequences.timestamps, config.recency_half_life)
-    if config.batching == "sessions":
-        return SessionBatches(sequences, weights, config.batch, config.unroll)
-    packed = resolved(model_config, config).implementation != "keras"
-    return WindowBatches(sequences, weights, model_config.window, config.batch, packed=packed)
+    packed = backbone(model_config.backbone).packs(resolved(model_config, config))
+    made: Batches = BATCHINGS.load(config.batching)(config, sequences, weights, model_config.window, packed)
+    return made
 
 
 def _fingerprint(
@@ -322,7 +320,7 @@ def _fingerprint(
     mask_seen: bool,
 ) -> str:
     """Equal for two calls that must end with the same weights."""
-    configs = [dataclasses.asdict(part) for part in (model_config, config, prune)]
+    configs = [key_values(part) for part in (model_config, config, prune)]
     plain = [*configs, items, seed, mask_seen]
     digest = hashlib.sha256(json.dumps([*plain, keras.__version__, tf.__version__], sort_keys=True).encode())
     for array in (sequences.offsets, sequences.items, sequences.timestamps):

@@ -14,9 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.backbones import FC
+from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract import names as contract
-from pocketrec.export.graph.optimizers import OPTIMIZERS
 from pocketrec.export.graph.weights import GRU_TENSORS, gru_layers, trainable_names
 from pocketrec.export.layers import adapter as adapters
 from pocketrec.export.layers import gru
@@ -101,7 +101,7 @@ class PersonalGraph(tf.Module):
         self.layers = gru_layers(weights)
         self.global_weights = weights
         self.trainable = {name: tf.Variable(weights[name], name=name) for name in trainable_names(way, weights)}
-        self.optimizer = OPTIMIZERS[optimizer](self.trainable)
+        self.optimizer = DEVICE_OPTIMIZERS.load(optimizer)(self.trainable)
         self.state = {**self.trainable, **self.optimizer.slots}
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from pocketrec.cloud.base.runs import Pipeline, Run
 from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.search import SECTIONS
 from pocketrec.commands.options import add_run_options
 from pocketrec.commands.terminal import LOG_FILE, native_noise_into
 from pocketrec.device.base.errors import ConfigError
@@ -33,7 +34,7 @@ def search(
     Args:
         config: searched around.
         folder: also gets the prepared log.
-        system: global, als or item_knn.
+        system: a name in `pocketrec.cloud.config.search.SECTIONS`.
         trials: in all.
         seed: of the values drawn.
         terminal: where lines and progress go; None = nowhere.
@@ -98,7 +99,7 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=20, help="in all, the configuration as it is included")
     parser.add_argument("--seed", type=int, default=1, help="of the values drawn (default: 1)")
     parser.add_argument(
-        "--system", choices=("global", "als", "item_knn"), default="global",
+        "--system", choices=tuple(SECTIONS), default="global",
         help="what is searched: the global model, or a baseline that it is to be compared with",
     )  # fmt: skip
     parser.epilog = "What is tried: [search.space], see docs/configuration.md"

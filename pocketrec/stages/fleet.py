@@ -119,14 +119,15 @@ def neighbours(config: RunConfig, data: CloudData) -> ItemNeighbours | None:
     """The baseline item-kNN, fitted before the cut-off; None where it is switched off."""
     from pocketrec.cloud.baselines.neighbours import fit_neighbours
 
-    return fit_neighbours(config.knn, data.before, len(data.vocabulary)) if config.knn.neighbours else None
+    knn = config.baselines.knn
+    return fit_neighbours(knn, data.before, len(data.vocabulary)) if knn.neighbours else None
 
 
 FLEET = Stage(
     "fleet",
     "evaluate on the later events, through the device code",
     needs=("prepare", "candidates", "export", "train-central"),
-    depends=lambda c: [c.seed, *plain(c.evaluate, c.personalise, c.knn)],
+    depends=lambda c: [c.seed, *plain(c.evaluate, c.personalise, c.baselines.knn)],
     work=fleet,
     leaves=(METRICS_FILE,),
     clears=("fleet",),

@@ -49,7 +49,7 @@ class Workshop:
             Stage("a", "first", (), lambda c: c.seed, work("a"), ("a/result.txt",), ("a",)),
             Stage("b", "second", ("a",), lambda c: c.train.epochs, work("b"), ("b/result.txt",), ("b",),
                   applies=lambda c: c.rehearse.enabled),
-            Stage("c", "third", ("a", "b"), lambda c: c.model.hidden, work("c"), ("c/result.txt",), ("c",)),
+            Stage("c", "third", ("a", "b"), lambda c: c.model.options.hidden, work("c"), ("c/result.txt",), ("c",)),
         )  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def test_a_second_run_does_nothing(shop: Workshop) -> None:
     [
         ({"seed": 2}, ["a", "b", "c"]),
         ({"train": {"epochs": 3}}, ["b", "c"]),
-        ({"model": {"hidden": 7}}, ["c"]),
+        ({"model": {"gru": {"hidden": 7}}}, ["c"]),
         ({"resources": {"threads": 1}}, []),
         ({"split": {"quantile": 0.5}}, []),
     ],
@@ -225,7 +225,7 @@ def test_stages_only_need_earlier_ones() -> None:
         ({"evaluate": {"central": True}}, {"train-central", "fleet", "report"}),
         ({"train": {"epochs": 1}}, {"train-early", "train", "rehearse", "export", "fleet", "report"}),
         ({"rehearse": {"passes": [1]}}, {"rehearse", "export", "fleet", "report"}),
-        ({"candidates": {"factors": 8}}, {"candidates", "export", "fleet", "report"}),
+        ({"candidates": {"als": {"factors": 8}}}, {"candidates", "export", "fleet", "report"}),
         ({"evaluate": {"users": 10}}, {"fleet", "report"}),
         ({"resources": {"processes": 1}}, set()),
     ],
@@ -250,9 +250,9 @@ def test_nothing_later_is_opened_before_the_bundle_exists() -> None:
 def test_every_table_of_the_configuration_but_resources_shapes_some_stage() -> None:
     other = {
         "seed": 2, "data": {"set": "synthetic", "min_item_count": 2}, "split": {"quantile": 0.7},
-        "model": {"hidden": 8}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
+        "model": {"gru": {"hidden": 8}}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
         "prune": {"final": 0.5}, "lean": {"head": 9},
-        "knn": {"shrink": 9}, "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
+        "baselines": {"knn": {"shrink": 9}}, "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
     }  # fmt: skip
     assert set(other) | {"resources", "search", "compare"} == {field.name for field in dataclasses.fields(RunConfig)}
     for name, table in other.items():

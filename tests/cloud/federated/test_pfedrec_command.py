@@ -37,7 +37,7 @@ noise_sweep = [0.5]
 int8_too = true
 central_epochs = 3
 checkpoint = 0.0
-[candidates]
+[candidates.als]
 factors = 4
 iterations = 3
 [evaluate]

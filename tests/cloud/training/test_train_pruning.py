@@ -12,7 +12,7 @@ import tensorflow as tf
 from test_train import CONFIG, ITEMS, MODEL, StoppedError, cycles, same, weights
 
 from pocketrec.cloud.backbones import build_model, load_model
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.config.training import PruneConfig
 from pocketrec.cloud.training import trainer as training
 from pocketrec.cloud.training.pruning import Pruner, PruningCallback, is_due, pruned_tensors, sparsity
@@ -54,7 +54,7 @@ def test_the_smallest_are_pruned_and_stay_so() -> None:
 
 
 def test_tensors_are_chosen_by_name() -> None:
-    model = build_model(ModelConfig(layers=2, embedding=4, hidden=6), ITEMS, 1)
+    model = build_model(ModelConfig(embedding=4, tables={"gru": GruOptions(layers=2, hidden=6)}), ITEMS, 1)
 
     def shapes(*names: str) -> list[tuple[int, ...]]:
         return [tuple(v.shape) for v in pruned_tensors(model, PruneConfig(tensors=list(names)))]

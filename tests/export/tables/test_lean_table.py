@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pocketrec.cloud.backbones import build_model
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.export.tables.lean import lean_model, lean_shards, lean_table
 
 EMBEDDINGS = np.arange(24, dtype=np.float32).reshape(8, 3)
@@ -41,7 +41,7 @@ def test_a_shard_brings_the_most_popular_of_what_its_users_need():
 
 
 def test_lean_model_is_the_full_one_on_the_head():
-    config = ModelConfig(embedding=8, hidden=8, layers=2, window=5)
+    config = ModelConfig(embedding=8, window=5, tables={"gru": GruOptions(hidden=8, layers=2)})
     model = build_model(config, 30, 1)
     embeddings = model.get_layer("item_embedding").get_weights()[0]
     small = lean_model(model, config, lean_table(embeddings, np.ones(31), 10), reserved=4)
