@@ -47,11 +47,11 @@ TABLE = {
     "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation",
     "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/evaluation cloud/metrics "
     "cloud/training",
-    "cloud/report": "cloud/base cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base device/bench",
+    "cloud/report": "cloud/base cloud/config cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base device/bench",
     "cloud/audit": "cloud/base cloud/config cloud/data cloud/metrics cloud/report device/base",
     "cloud/federated": "",
     "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/metrics cloud/report",
-    "cloud/spark": "cloud/candidates cloud/config cloud/data device/base",
+    "cloud/spark": "cloud/candidates cloud/config cloud/data cloud/data/splits device/base",
     "export/layers": "device/base",
     "export/tables": "cloud/backbones cloud/config device/base device/contract",
     "export/graph": "cloud/backbones cloud/config device/base device/contract export/layers export/tables",
@@ -60,7 +60,7 @@ TABLE = {
     "export/tables",
     "export/gate": "cloud/backbones device/base device/contract device/engine device/personal export",
     "export/bundle": "device/base device/contract device/delivery",
-    "pocketrec/machines": "cloud/data device device/base device/bench device/contract device/delivery",
+    "pocketrec/machines": "cloud/data device device/base device/bench device/contract device/delivery device/engine",
     "pocketrec/stages": f"{_CLOUD_DATA} cloud/audit cloud/backbones cloud/baselines cloud/candidates cloud/evaluation "
     "cloud/fleet cloud/rehearsal cloud/report cloud/spark cloud/training device/contract export export/bundle "
     "export/gate export/tables",

@@ -7,7 +7,7 @@ import datetime
 import tomllib
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,10 @@ def read_tables(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
         raise ConfigError(f"no configuration file {path}: name one of configs/*.toml or write your own") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}: correct the TOML and try again") from None
-    refuse_old_keys(tables, f"`pocketrec config upgrade {path}` writes the file with the new keys")
+    refuse_old_keys(tables, lambda *_: f"`pocketrec config upgrade {path}` writes the file with the new keys")
     for override in overrides:
         _apply(tables, override)
-        refuse_old_keys(tables, f"write {override!r} with the new key")
+        refuse_old_keys(tables, _with_value(override.partition("=")[2]))
     return tables
 
 
@@ -76,7 +76,7 @@ def build_config(cls: type[_Config], tables: dict[str, Any]) -> _Config:
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type or range.
     """
-    refuse_old_keys(tables, "write {new}")
+    refuse_old_keys(tables, lambda _, new: f"write {new}")
     return typing.cast(_Config, _build(cls, tables, ""))
 
 
@@ -94,6 +94,10 @@ def _apply(tables: dict[str, Any], override: str) -> None:
         if not isinstance(tables, dict):
             raise ConfigError(f"--set {override}: {parent} is not a table; see docs/configuration.md for the keys")
     tables[name] = value
+
+
+def _with_value(text: str) -> Callable[[str, str], str]:
+    return lambda _, new: f"write --set {new}={text}"
 
 
 def _build(cls: type, tables: dict[str, Any], prefix: str) -> Any:

@@ -38,7 +38,8 @@ GRU_STARTS: Final = Table(
         "random": Choice("pocketrec.cloud.backbones.gru_start:start_at_random", "as Keras draws them"),
         "copy": Choice(
             "pocketrec.cloud.backbones.gru_start:start_by_copying",
-            "the untrained model scores items by how lately the user had them",
+            "the untrained model scores items by how lately the user had them, for logs on which people repeat "
+            "themselves",
         ),
     },
 )
@@ -55,12 +56,11 @@ class GruOptions:
     hidden_dropout: float = 0.0
     """Dropout of each GRU layer's output, in training only."""
     implementation: str = "auto"
-    """How a GRU runs in training: unrolled (hand-written, over packed rows: for processors), keras (`keras.layers.GRU`
-    over one window a row, which cuDNN runs on a GPU) or auto (keras where there is a GPU)."""
+    """How a GRU runs in training."""
     start: str = "random"
-    """Weights of the GRU at the start: random, or copy: the untrained model scores items by how lately the user had
-    them (`pocketrec.cloud.backbones.gru_start`), for logs on which people repeat themselves."""
+    """Weights of the GRU at the start."""
 
+    CHOICES: ClassVar = {"implementation": GRU_IMPLEMENTATIONS, "start": GRU_STARTS}
     SPACE: ClassVar[dict[str, Any]] = {"hidden": [64, 96, 128], "layers": [1, 2], "hidden_dropout": [0.0, 0.2, 0.4]}
     """What `pocketrec search` tries where ``[search.space]`` names nothing."""
 

@@ -8,7 +8,7 @@ elsewhere. `upgraded` is the one function that knows how: for what runs have sto
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from pocketrec.cloud.config.candidates import CandidatesConfig
@@ -46,18 +46,18 @@ def old_keys(tables: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield f"search.space.{key}", f"search.space.{MOVED[key]}"
 
 
-def refuse_old_keys(tables: Mapping[str, Any], advice: str) -> None:
+def refuse_old_keys(tables: Mapping[str, Any], advice: Callable[[str, str], str]) -> None:
     """See that every key stands where it does today.
 
     Args:
         tables: of a configuration, not yet checked.
-        advice: what to do; ``{old}`` and ``{new}`` stand for the two addresses.
+        advice: old and new address -> what to do.
 
     Raises:
         ConfigError: one does not; the message names both addresses.
     """
     for old, new in old_keys(tables):
-        raise ConfigError(f"{old} is now {new}: {advice.format(old=old, new=new)}")
+        raise ConfigError(f"{old} is now {new}: {advice(old, new)}")
 
 
 def upgraded(tables: Mapping[str, Any]) -> dict[str, Any]:

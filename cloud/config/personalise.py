@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from pocketrec.cloud.config.checks import at_least, known, one_of, rate, require
 from pocketrec.device.base.choices import Choice, Table
@@ -39,6 +39,8 @@ class PersonaliseConfig:
     """Strength of the pull to the global weights."""
     minimum_events: int = 1
     """With fewer events to learn from, the global model is left alone."""
+
+    CHOICES: ClassVar = {"optimizer": DEVICE_OPTIMIZERS}
 
     def __post_init__(self) -> None:
         one_of(self.way, WAYS, "personalise", "way")

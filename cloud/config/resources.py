@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from pocketrec.cloud.config.checks import at_least, one_of
 from pocketrec.device.engine.runtimes import AUTO, RUNTIMES
@@ -29,6 +29,8 @@ class ResourceConfig:
     spark-submit, or this machine."""
     runtime: str = AUTO
     """Device runtime of rehearsal and evaluation; auto = the first of them that can be used here."""
+
+    CHOICES: ClassVar = {"runtime": RUNTIMES}
 
     def __post_init__(self) -> None:
         at_least(0, self, "resources", "threads", "processes")

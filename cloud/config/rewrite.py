@@ -179,7 +179,8 @@ def _append(table: _Table, entries: list[_Entry]) -> None:
 def _end_with_blank(table: _Table, after: _Table) -> None:
     """Hand the lines that end a table on to the one that now follows it, and part the two by a blank line."""
     place = max((n + 1 for n, line in enumerate(table.lines) if isinstance(line, _Entry)), default=0)
-    after.lines += table.lines[place:]
+    left = table.lines[place:]
+    after.lines += [line for n, line in enumerate(left) if n == 0 or line != "" or left[n - 1] != ""]
     table.lines[place:] = [""]
 
 
