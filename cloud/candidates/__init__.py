@@ -10,6 +10,7 @@ from pocketrec.cloud.candidates.als import AlsModel, fit_als
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows, recall_ceiling
 from pocketrec.cloud.candidates.source import CandidateSource, Past
 from pocketrec.cloud.config.candidates import CANDIDATES, CandidatesConfig, SourceChoice
+from pocketrec.device.base.choices import Choice
 
 __all__ = [
     "AlsModel",
@@ -17,7 +18,6 @@ __all__ = [
     "Candidates",
     "Past",
     "build",
-    "check",
     "fit_als",
     "popular_rows",
     "recall_ceiling",
@@ -33,22 +33,10 @@ def source(name: str, *, spark: bool = False) -> CandidateSource:
     """
     choice = CANDIDATES[name]
     if spark and isinstance(choice, SourceChoice) and choice.spark:
-        choice = SourceChoice(choice.spark, choice.says)
-        made: CandidateSource = choice.load()()
-        return made
-    made = CANDIDATES.load(name)()
+        on_spark: CandidateSource = Choice(choice.spark, choice.says).load()()
+        return on_spark
+    made: CandidateSource = CANDIDATES.load(name)()
     return made
-
-
-def check(config: CandidatesConfig) -> None:
-    """See that the source can do its work, before anything else is done.
-
-    Raises:
-        PocketRecError: it cannot, such as a file that is not there.
-    """
-    look = getattr(source(config.method), "check", None)
-    if look is not None:
-        look(config.options)
 
 
 def build(config: CandidatesConfig, past: Past) -> Candidates:

@@ -32,8 +32,8 @@ def _config(options: argparse.Namespace) -> None:
     source: Path = options.file
     try:
         raw = source.read_bytes()
-        text = raw.decode("utf-8-sig").replace("\r\n", "\n")
-        new, moves, kept = upgrade_text(text)
+        text = raw.decode("utf-8-sig")
+        new, moves, kept = upgrade_text(text.replace("\r\n", "\n"))
     except FileNotFoundError:
         raise ConfigError(f"no configuration file {source}: name the file to upgrade") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -46,7 +46,7 @@ def _config(options: argparse.Namespace) -> None:
             raise ConfigError(f"{saved} exists: move it away, or name the new file with --out")
         write_atomic(saved, raw)
     if moves or options.out is not None:
-        write_atomic(target, new.encode("utf-8"))
+        write_atomic(target, (new.replace("\n", "\r\n") if "\r\n" in text else new).encode("utf-8"))
     for old, today in moves:
         print(f"{old} -> {today}")
     if not kept:

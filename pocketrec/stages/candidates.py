@@ -23,8 +23,8 @@ def candidates(run: Run) -> None:
     scratch = run.path("candidates", "unfinished.rows")
     past = Past(
         data.before, len(data.vocabulary), data.vocabulary, seed=run.config.seed, threads=run.config.resources.threads,
-        mask_seen=run.config.evaluate.mask_seen, scratch=scratch, model=run.folder / "train" / "model.keras",
-        say=run.detail,
+        mask_seen=run.config.evaluate.mask_seen, scratch=scratch, say=run.detail,
+        model=run.folder / "train" / "model.keras" if "train" in config.needs() else None,
     )  # fmt: skip
     with _spark(run) as spark:
         past = dataclasses.replace(past, spark=spark)

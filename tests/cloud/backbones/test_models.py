@@ -43,7 +43,8 @@ class BackboneContract:
     def config(self, **changes: Any) -> ModelConfig:
         sizes = {"embedding": 5, "window": 8, "dropout": 0.0, **changes}
         tables = {} if self.small is None else {self.name: self.small}
-        return ModelConfig(backbone=self.name, **{"tables": tables, **sizes})
+        config = ModelConfig(backbone=self.name, **{"tables": tables, **sizes})
+        return backbone(self.name).resolved(config, sessions=True)  # one that carries the state on
 
     def model(self, **changes: Any) -> keras.Model:
         return build_model(self.config(**changes), ITEMS, seed=3)

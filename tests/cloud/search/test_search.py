@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import json
 import os
 import tomllib
@@ -13,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.config.load import config_from_dict, load_config
+from pocketrec.cloud.config.moved import values_of_run
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.search import SECTIONS
 from pocketrec.cloud.config.toml import to_toml
-from pocketrec.cloud.data.prepared import DEVICES_FOLDER
+from pocketrec.cloud.data.prepared import DEVICES_FOLDER, load_cloud
 from pocketrec.cloud.search.search import Trial, best_of, is_behind
 from pocketrec.cloud.search.search import search as try_all
 from pocketrec.cloud.search.space import check_space, draw, space_of, spaces, with_values
@@ -171,6 +173,24 @@ def test_the_spaces_that_come_with_it_fit() -> None:
     for system in SECTIONS:
         assert spaces(RunConfig(), system)
         check_space(RunConfig(), spaces(RunConfig(), system))
+
+
+def test_a_search_of_before_keys_moved_is_known_again(found: tuple[Path, str], tmp_path: Path) -> None:
+    """Its key is of the tables, the space and the log as they were then; its trials' values get today's keys."""
+    data = load_cloud(found[0])
+    config = config_from_dict({**SMALL, "search": {"space": {"baselines.knn.decay": [0.4, 0.9]}}})
+    stored = values_of_run(config)
+    assert stored["knn"]["decay"] == 0.9
+    assert stored["model"]["hidden"] == 8
+    tables = {key: value for key, value in stored.items() if key != "resources"}
+    digest = hashlib.sha256(json.dumps([tables, "item_knn", 1, {"knn.decay": [0.4, 0.9]}], sort_keys=True).encode())
+    for array in (data.before.offsets, data.before.items, data.before.timestamps):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    trial = {"trial": 0, "values": {}, "curve": [0.1], "figures": {"mrr@20": 0.1}, "planned": 1}
+    trials = [trial, {**trial, "trial": 1, "values": {"knn.decay": 0.4}}]
+    (tmp_path / "search.json").write_text(json.dumps({"key": digest.hexdigest(), "trials": trials}))
+    done = try_all(config, data, tmp_path, system="item_knn", trials=2)
+    assert [trial.values for trial in done] == [{}, {"baselines.knn.decay": 0.4}]
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
