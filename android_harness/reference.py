@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.cloud.data.synthetic import simulate
+from pocketrec.cloud.data.synthetic import Shape, simulate
 from pocketrec.device.contract import tensorfile
 from pocketrec.device.contract.packed import Quantised, Range, encode, pack_skeleton, source, source_names
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
@@ -81,7 +81,7 @@ def main(made: Path, folder: Path) -> None:
 
 def _histories(items: int) -> tuple[dict[str, list[tuple[str, float]]], float]:
     """Events of each user of a small synthetic log, and its cut-off; the most frequent item is row 1 of the bundle."""
-    log = simulate(seed=3, users=USERS, items=items, events=EVENTS, categories=6).log
+    log = simulate(Shape(seed=3, users=USERS, items=items, events=EVENTS, categories=6)).log
     ranks = np.empty(items, np.int64)
     ranks[np.argsort(-np.bincount(log.items.codes, minlength=items), kind="stable")] = np.arange(1, items + 1)
     histories: dict[str, list[tuple[str, float]]] = {f"u{user}": [] for user in range(USERS)}

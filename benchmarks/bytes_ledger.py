@@ -71,7 +71,7 @@ def load_tests(run: Path, config: RunConfig, limit: int) -> Tests:
         none = [np.zeros(0, np.int32)] * len(items)
         return Tests(items, [1] * len(items), none, none, [], personal=False)
     sets = Candidates.load(run / "candidates" / "candidates.npz")
-    users, _ = device_users(data.before, devices.after, devices.learn, sets, None, limit=limit, seed=config.seed)
+    users, _ = device_users(data.before, devices.after, devices.learn, sets, limit=limit, seed=config.seed)
     known = [np.concatenate([user.before, user.learn, user.test]) for user in users]
     first = [int((np.concatenate([user.before, user.learn]) > 0).sum()) for user in users]
     return Tests([part[part > 0] for part in known], first, [user.candidates for user in users],

@@ -85,15 +85,18 @@ def main() -> None:
         model = timed("als_here", times, lambda: fit_als(weights, data.before, items, 1, options.cores))
         sets = timed("ranking_here", times, lambda: build(als, dataclasses.replace(past, als=model)))
         with spark_session(f"local[{options.cores}]") as spark:
-            from pocketrec.cloud.spark.candidates import als_candidates
+            from pocketrec.cloud.spark.candidates import als_on_spark, als_sets
             from pocketrec.cloud.spark.prepare import prepare
 
             spark.range(1).count()
             timed("prepare_spark", times, lambda: prepare(spark, config, folder / "there"))
             prepare_bytes = shuffled(spark)
-            _, sets_there = timed(
-                "als_and_ranking_spark", times, lambda: als_candidates(spark, weights, als.k, past)
-            )
+            sets_there = timed(
+                "als_and_ranking_spark", times,
+                lambda: als_sets(
+                    spark, weights.head, als.k, data.before, als_on_spark(spark, weights, data.before, items)
+                ),
+            )  # fmt: skip
             als_bytes = shuffled(spark) - prepare_bytes
         result = {
             "events": options.events,

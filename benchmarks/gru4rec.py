@@ -95,21 +95,24 @@ def ours(config: RunConfig, exam: Exam, folder: Path) -> tuple[dict[str, float],
     """Figures, seconds of training, and (seconds, Recall@20) after each epoch."""
     from pocketrec.cloud.backbones import item_embeddings
     from pocketrec.cloud.evaluation.scoring import embed_positions
-    from pocketrec.cloud.training.trainer import train
+    from pocketrec.cloud.rankers import make_ranker
+    from pocketrec.cloud.training.trainer import TrainJob, train
 
-    places = exam.places(config.model.window)
+    places, ranker = exam.places(config.model.window), make_ranker(config.ranker)
     curve: list[tuple[float, float]] = []
     figures: dict[str, float] = {}
 
     def watch(model: Any, entry: dict[str, Any]) -> bool:
-        scores = places.by_embedding(embed_positions(model, places.where), item_embeddings(model))
+        scores = places.by_embedding(embed_positions(model, places.where), item_embeddings(model), ranker)
         figures.update(exam.figures(places, scores, config))
         curve.append(((curve[-1][0] if curve else 0.0) + entry["seconds"], figures["recall@20"]))
         return False
 
-    trained = train(config.model, config.train, exam.train, exam.items, folder, prune=config.prune,
-                    seed=config.seed, mask_seen=config.evaluate.mask_seen, watch=watch)  # fmt: skip
-    scores = places.by_embedding(embed_positions(trained.model, places.where), item_embeddings(trained.model))
+    job = TrainJob(config.model, config.train, exam.train, exam.items, config.prune, config.ranker, config.seed,
+                   config.evaluate.mask_seen)  # fmt: skip
+    trained = train(job, folder, watch=watch)
+    embedded = embed_positions(trained.model, places.where)
+    scores = places.by_embedding(embedded, item_embeddings(trained.model), ranker)
     return exam.figures(places, scores, config), trained.seconds, curve
 
 
@@ -138,16 +141,13 @@ def theirs(config: RunConfig, exam: Exam, folder: Path, options: argparse.Namesp
 
 def baselines(config: RunConfig, exam: Exam) -> dict[str, dict[str, float]]:
     """Figures of what needs no neural network."""
-    from pocketrec.cloud.baselines.neighbours import fit_neighbours
-    from pocketrec.cloud.candidates import fit_als
+    from pocketrec.cloud.baselines.baseline import Past
+    from pocketrec.cloud.baselines.fitting import fit_all, judged
 
     places = exam.places(1)
-    systems = {"popularity": places.by_popularity(), "recent": places.by_recency()}
-    if exam.by_user:
-        als = fit_als(config.candidates.als, exam.train, exam.items, config.seed, config.resources.threads)
-        systems["als"] = places.by_als(als)
-    if config.baselines.knn.neighbours:
-        systems["item_knn"] = places.by_neighbours(fit_neighbours(config.baselines.knn, exam.train, exam.items))
+    past = Past(exam.train, exam.items, config.seed, config.resources.threads)
+    fitted = fit_all(config, past, judged(config, personal=exam.by_user))
+    systems = {name: places.by_baseline(baseline) for name, baseline in fitted.items()}
     return {name: exam.figures(places, scores, config) for name, scores in systems.items()}
 
 

@@ -44,7 +44,7 @@ def ours(config: Any, split: Any, test: Any, rounds: int) -> list[dict[str, floa
 
 def one_client(config: Any, split: Any, test: Any, path: Path) -> None:
     """Train the client of the most events for a round, and write its numbers before and after."""
-    from pocketrec.cloud.federated.pfedrec.block import train_block
+    from pocketrec.cloud.federated.pfedrec.block import Passes, train_block
     from pocketrec.cloud.federated.pfedrec.client import first_model
     from pocketrec.cloud.federated.pfedrec.config import item_rate
     from pocketrec.cloud.federated.pfedrec.sampling import Sampler, forbidden_items
@@ -54,8 +54,8 @@ def one_client(config: Any, split: Any, test: Any, path: Path) -> None:
     client = np.array([int(split.lengths.argmax())])
     table, heads = first_model(np.random.default_rng(config.seed), split.items, values.latent, len(split))
     samples = sampler.draw(np.random.default_rng(2), client)
-    trained = train_block(np.random.default_rng(2), table, heads, client, sampler, batch=values.batch, epochs=1,
-                          rate=values.learning_rate, item_rate=item_rate(values, split.items))  # fmt: skip
+    how = Passes(values.batch, 1, values.learning_rate, item_rate(values, split.items))
+    trained = train_block(np.random.default_rng(2), table, heads, client, sampler, how)
     np.savez(path, table=table, weights=heads.weights[client[0]], bias=heads.bias[client[0]], items=samples.items,
              labels=samples.labels, own=own_table(table, trained.steps), own_weights=trained.heads.weights[0],
              own_bias=trained.heads.bias[0])  # fmt: skip

@@ -110,7 +110,7 @@ def train(folder: Path, options: argparse.Namespace) -> Figures:
     from pocketrec.cloud.config.model import ModelConfig
     from pocketrec.cloud.config.training import TrainConfig
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.training.trainer import train
+    from pocketrec.cloud.training.trainer import TrainJob, train
 
     if options.threads:
         import tensorflow as tf
@@ -124,8 +124,9 @@ def train(folder: Path, options: argparse.Namespace) -> Figures:
                          learning_rate=0.05)  # fmt: skip
     for left in folder.glob("model.*"):
         left.unlink()
+    job = TrainJob(ModelConfig(), config, part, len(data.vocabulary), seed=options.seed)
     with _progress("train") as progress:
-        trained = train(ModelConfig(), config, part, len(data.vocabulary), folder, seed=options.seed, progress=progress)
+        trained = train(job, folder, progress=progress)
     (entry,) = trained.history
     return {
         "events": part.events, "seconds": trained.seconds, "share": options.share, "loss": entry["loss"],

@@ -69,9 +69,10 @@ def _tables(name: str, kind: Any) -> list[str]:
     for key, seam in seams.items():
         lines += [f"| `{name}.{key}` | what it is | options |", "| --- | --- | --- |"]
         for choice, line in seam.own.items():
-            options = f"[{name}.{choice}]"
+            section = getattr(line, "section", "")
+            options = f"[{section or f'{name}.{choice}'}]"
             lines.append(f"| `{choice}` | {_text(line.says)} | {f'`{options}`' if line.options else ''} |")
-            if line.options:
+            if line.options and not section:
                 below[f"{name}.{choice}"] = line.options_class()
         lines += ["", *([_MORE.format(group=seam.group)] if seam.group else [])]
     parts = ["\n".join(lines)]

@@ -203,7 +203,7 @@ def _on_device(found: Command) -> Command:
 
 
 # Subcommand -> the module whose table `COMMANDS` has it. Only the module of the subcommand that is wanted is imported.
-_STAGES = ("prepare", "train", "candidates", "rehearse", "export", "fleet", "report")
+_STAGES = ("prepare", "train", "baselines", "candidates", "rehearse", "export", "fleet", "report")
 _ON_A_DEVICE = {
     "personalise": "device.cli.personal",
     "recommend": "device.cli.personal",

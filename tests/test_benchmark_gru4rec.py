@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from pocketrec.cloud.config.baselines import BASELINES
+
 ROOT = Path(__file__).parents[1]
-SMALL = ["data.synthetic.users=60", "data.synthetic.items=40", "model.embedding=8", "model.gru.hidden=8", "model.gru.layers=1",
+SMALL = ["data.synthetic.users=60", "data.synthetic.items=40", "model.embedding=8", "model.gru.hidden=8",
+         "model.gru.layers=1",
          "train.epochs=2", "train.validation=0"]  # fmt: skip
 
 
@@ -31,7 +34,7 @@ def test_ours_and_the_baselines_are_judged_on_the_same_events() -> None:
     done = compare("--only", "ours", "--set", *SMALL)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
-    assert {row["system"] for row in result["rows"]} == {"popularity", "recent", "als", "item_knn", "ours"}
+    assert {row["system"] for row in result["rows"]} == {*BASELINES, "ours"}
     ours = next(row for row in result["rows"] if row["system"] == "ours")
     assert len(ours["curve"]) == 2
     assert ours["curve"][-1][1] == ours["recall@20"]

@@ -59,8 +59,8 @@ def test_help_lists_every_subcommand(capsys: pytest.CaptureFixture[str]) -> None
         cli.main(["--help"])
     assert stop.value.code == 0
     text = capsys.readouterr().out
-    for name in ("run", "prepare", "train", "candidates", "rehearse", "export", "fleet", "report", "doctor",
-                 "personalise", "recommend", "bench", "state"):  # fmt: skip
+    for name in ("run", "prepare", "train", "baselines", "candidates", "rehearse", "export", "fleet", "report",
+                 "doctor", "personalise", "recommend", "bench", "state"):  # fmt: skip
         assert f"\n  {name} " in text
 
 

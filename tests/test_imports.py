@@ -37,20 +37,22 @@ TABLE = {
     "cloud/metrics": "device/base",
     "cloud/data": "cloud/base cloud/config device/base device/contract",
     "cloud/data/splits": "cloud/config cloud/data device/base",
-    "cloud/backbones": "cloud/config device/base",
-    "cloud/baselines": "cloud/config cloud/data",
+    "cloud/rankers": "cloud/config device/base",
+    "cloud/backbones": "cloud/config cloud/rankers device/base",
     "cloud/candidates": _CLOUD_DATA,
-    "cloud/fleet": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/metrics device/bench device/contract "
-    "device/delivery device/engine device/personal",
+    "cloud/baselines": f"{_CLOUD_DATA} cloud/candidates",
+    "cloud/fleet": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/metrics cloud/rankers device/bench "
+    "device/contract device/delivery device/engine device/personal",
     "cloud/rehearsal": f"{_CLOUD_DATA} cloud/fleet cloud/metrics device/contract device/engine device/personal",
-    "cloud/evaluation": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/fleet cloud/metrics",
-    "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation",
-    "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/evaluation cloud/metrics "
+    "cloud/evaluation": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/fleet cloud/metrics cloud/rankers",
+    "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation cloud/rankers",
+    "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation cloud/metrics cloud/rankers "
     "cloud/training",
-    "cloud/report": "cloud/base cloud/config cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base device/bench",
+    "cloud/report": "cloud/base cloud/config cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base "
+    "device/bench",
     "cloud/audit": "cloud/base cloud/config cloud/data cloud/metrics cloud/report device/base",
     "cloud/federated": "",
-    "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/metrics cloud/report",
+    "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/metrics cloud/report",
     "cloud/spark": "cloud/candidates cloud/config cloud/data cloud/data/splits device/base",
     "export/layers": "device/base",
     "export/tables": "cloud/backbones cloud/config device/base device/contract",

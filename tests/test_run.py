@@ -20,6 +20,7 @@ from pocketrec.cloud.audit.own import parts_of_run
 from pocketrec.cloud.audit.replay import first_difference
 from pocketrec.cloud.audit.table import audit
 from pocketrec.cloud.audit.tables import USUAL
+from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.data.readers import read_log
 
@@ -100,7 +101,7 @@ def test_it_leaves_what_the_readme_says(run: tuple[Path, str]) -> None:
                  "report.html"):  # fmt: skip
         assert (folder / name).stat().st_size, name
     assert str(folder / "bundle") in printed
-    for system in ("global", "personal", "naive", "central", "popularity", "als", "recent"):
+    for system in ("global", "personal", "naive", "central", *BASELINES):
         assert f"\n{system} " in printed
     card = (folder / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "| measure | global | personal | " in card
@@ -108,7 +109,7 @@ def test_it_leaves_what_the_readme_says(run: tuple[Path, str]) -> None:
 
 def test_metrics_keep_their_names(run: tuple[Path, str]) -> None:
     metrics = _metrics(run[0])
-    for system in ("global", "personal", "popularity", "als", "recent"):
+    for system in ("global", "personal", *BASELINES):
         for measure in ("recall", "mrr", "ndcg"):
             for k in (5, 10, 20):
                 assert 0 <= metrics[system][f"{measure}@{k}"] <= 1
@@ -122,7 +123,8 @@ def test_nothing_after_the_cut_off_is_in_what_the_cloud_made(run: tuple[Path, st
     """Feature D1: a planted later event is in the devices' files, and in no other."""
     folder = run[0]
     assert LATER_USER.encode() in (folder / "data" / "devices" / "after.npz").read_bytes()
-    made = [path for part in ("data/cloud", "train", "candidates", "rehearse", "export", "bundle")
+    made = [path for part in ("data/cloud", "train", "baselines", "candidates", "rehearse", "export",
+                                                 "bundle")
             for path in (folder / part).rglob("*") if path.is_file()]  # fmt: skip
     assert len(made) > 12
     for path in made:
@@ -156,7 +158,9 @@ def test_another_future_of_known_items_changes_no_byte_of_what_the_cloud_makes(c
         words = [f"data.path={path}", "data.format=csv", "split.kind=time", f"split.time={cut}", "train.epochs=1"]
         _pocketrec("export", config, "--out", folder, *(part for word in words for part in ("--set", word)))
         made.append(folder)
-    for name in ("data/cloud/before.npz", "candidates/candidates.npz", "candidates/als.npz", "rehearse/recipe.json",
+    for name in ("data/cloud/before.npz", "candidates/candidates.npz", "baselines/als/item_factors.npy",
+                 "baselines/als/user_factors.npy", "baselines/item_knn/similarities.npy",
+                 "baselines/recent_popularity/by_row.npy", "rehearse/recipe.json",
                  "export/model.tflite", "export/item_embeddings.npy"):  # fmt: skip
         assert first_difference(made[0] / name, made[1] / name) is None, name
     weights = [zipfile.ZipFile(folder / "train" / "model.keras").read("model.weights.h5") for folder in made]
@@ -181,7 +185,7 @@ def test_a_second_run_does_nothing_and_shows_the_same(run: tuple[Path, str], con
     folder, printed = run
     before = (folder / "bundle" / "manifest.json").read_bytes()
     again = _pocketrec("run", config, "--out", folder)
-    assert again.stderr.count("up to date") == 9
+    assert again.stderr.count("up to date") == 10
     assert again.stdout == printed
     assert (folder / "bundle" / "manifest.json").read_bytes() == before
 

@@ -12,10 +12,10 @@ import pandas as pd
 from pocketrec.cloud.audit.case import Parts
 from pocketrec.cloud.audit.recount import compared, read_log_anew
 from pocketrec.cloud.base.arrays import unpack_texts
+from pocketrec.cloud.base.runs import write_json
 from pocketrec.cloud.config.load import stored_config
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import DataError, PocketRecError
-from pocketrec.device.base.files import write_atomic
 
 AUDIT_FILE: Final = "audit.json"
 
@@ -69,7 +69,7 @@ def audit_quickly(folder: Path) -> str:
         verdict = audit(parts, quick=True)
     except DataError as error:  # a run may be judged where an audit has nothing to compare
         verdict = Verdict(parts.name, (), {}, (str(error),))
-    write_atomic(folder / AUDIT_FILE, (json.dumps(verdict.to_dict(), indent=1) + "\n").encode("utf-8"))
+    write_json(folder / AUDIT_FILE, verdict.to_dict())
     failed = [row.check for row in verdict.rows if row.finding.verdict == FAIL]
     words = f"failed: {', '.join(failed)}; see `pocketrec audit {folder}`" if failed else "no check failed"
     return f"audit: {words} ({summary_line(verdict.counts())})"
@@ -147,18 +147,26 @@ def _candidates(folder: Path, items: list[str]) -> pd.DataFrame | None:
 
 
 def _known_users(folder: Path) -> list[str] | None:
-    path = folder / "candidates" / "als.npz"
-    if not path.exists():
+    arrays = _factors(folder)
+    if not arrays:
         return None
-    arrays = _npz(path)
     users: list[str] = unpack_texts(arrays["user_bytes"], arrays["user_offsets"]).tolist()
     return users
 
 
+def _factors(folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of the baseline ALS; nothing where there is none."""
+    then = folder / "candidates" / "als.npz"  # where runs had it before the stage `baselines` came
+    home = folder / "baselines" / "als"
+    if home.is_dir():
+        return {path.stem: _array(path) for path in sorted(home.glob("*.npy"))}
+    return _npz(then) if then.exists() else {}
+
+
 def _numbers(folder: Path) -> dict[str, np.ndarray]:
-    """What the model and its baseline consist of."""
-    found = {}
-    for name in ("candidates/als.npz", "export/item_embeddings.npy", "export/weights.npz"):
+    """What the model and its baselines consist of."""
+    found = {f"baselines/als:{key}": values for key, values in _factors(folder).items() if values.dtype.kind == "f"}
+    for name in ("export/item_embeddings.npy", "export/weights.npz"):
         path = folder / name
         if path.suffix == ".npy" and path.exists():
             found[name] = _array(path)

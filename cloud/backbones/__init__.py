@@ -23,6 +23,8 @@ from pocketrec.cloud.backbones.backbone import (
     output_table,
 )
 from pocketrec.cloud.config.model import BACKBONES, ModelConfig
+from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
+from pocketrec.cloud.rankers import make_ranker
 from pocketrec.device.base.errors import DataError
 from pocketrec.device.base.files import storage_error, write_atomic
 
@@ -71,9 +73,9 @@ def input_embeddings(model: keras.Model) -> np.ndarray:
     return np.array(input_table(model), dtype=np.float32)
 
 
-def logits(model: keras.Model, embeddings: np.ndarray) -> np.ndarray:
-    """Scores of all rows, float32 [..., N + 1]: inner products with the item embeddings; -inf in column 0 (padding)."""
-    scores = np.asarray(embeddings, np.float32) @ item_embeddings(model).T
+def logits(model: keras.Model, embeddings: np.ndarray, ranker: RankerConfig = INNER_PRODUCT) -> np.ndarray:
+    """Scores of all rows by a ranker, float32 [..., N + 1]; -inf in column 0 (padding)."""
+    scores = make_ranker(ranker, model).scores(np.asarray(embeddings, np.float32), item_embeddings(model))
     scores[..., 0] = -np.inf
     return scores
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
 import platform
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any, TextIO
 
 from pocketrec import __version__
+from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.progress import Progress, TerminalProgress, no_progress
 from pocketrec.cloud.config.moved import upgraded
 from pocketrec.cloud.config.run import RunConfig
@@ -111,6 +111,10 @@ class Stage:
     """The subcommand that brings it up to date, one line for ``pocketrec --help``; "" = it has none of its own."""
     does: str = ""
     """The same for ``pocketrec NAME --help``: what is done, and what is left where."""
+    keyed: bool = True
+    """False: its key is no part of those of the stages that need it, which name in their own `depends` all that it
+    depends on; and it is done only where one of them is to be done. For a stage that came after runs were made without
+    it, so that these stay up to date."""
     outside: Callable[[RunConfig], Any] | None = None
     """What its outcome depends on outside of the run directory, as plain values; () = nothing. Where that is gone (a
     `PocketRecError`) and the stage is done, what it has left is used."""
@@ -155,18 +159,33 @@ class Pipeline:
                 if not stage.applies(self.run.config):
                     self._forget(stage)
                     continue
-                again = force and targets is not None and stage.name in targets
-                if self._step(stage, again):
+                asked = targets is not None and stage.name in targets
+                forced = set(targets or ()) if force else set()
+                if not stage.keyed and not asked and not self._is_awaited(stage, wanted, forced):
+                    continue
+                if self._step(stage, force and asked):
                     done.append(stage.name)
         return done
+
+    def _is_awaited(self, stage: Stage, wanted: set[str], forced: set[str]) -> bool:
+        """Whether a stage that needs this one is to be done, or this one is done already."""
+        needing = [other for other in self.stages if stage.name in self._needs(other) and other.name in wanted]
+        return self._is_done(stage) or any(
+            other.name in forced or not self._is_done(other) for other in needing if other.applies(self.run.config)
+        )
+
+    def _is_done(self, stage: Stage) -> bool:
+        """Whether a stage is up to date."""
+        marker = read_json(self._marker(stage))
+        whole = all((self.run.folder / path).exists() for path in stage.leaves)
+        return marker.get("key") == self.key(stage) and marker.get("state") == _DONE and whole
 
     def _step(self, stage: Stage, again: bool) -> bool:
         """Do one stage unless it is up to date; whether it was done."""
         run = self.run.for_stage(stage.name)
         key = self.key(stage)
         marker = read_json(self._marker(stage))
-        whole = all((run.folder / path).exists() for path in stage.leaves)
-        if marker.get("key") == key and marker.get("state") == _DONE and whole and not again:
+        if self._is_done(stage) and not again:
             run.say(f"{stage.name:<11} up to date")
             return False
         if stage.name in self._gone:
@@ -207,13 +226,14 @@ class Pipeline:
         """Hash of all that the outcome of a stage depends on."""
         if stage.name not in self._keys:
             needs = self._needs(stage)
-            before = [self.key(s) for s in self.stages if s.name in needs and s.applies(self.run.config)]
+            needed = [s for s in self.stages if s.name in needs and s.keyed and s.applies(self.run.config)]
+            before = [self.key(s) for s in needed]
             depends = stage.depends(self.run.config)
             if stage.outside is not None:
                 found = self._outside_of(stage, stage.outside)
                 depends = depends if found in ((), []) else [*depends, found]
             plain = [stage.name, __version__, depends, before]
-            self._keys[stage.name] = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+            self._keys[stage.name] = fingerprint(plain)
         return self._keys[stage.name]
 
     def _outside_of(self, stage: Stage, outside: Callable[[RunConfig], Any]) -> Any:

@@ -1,1 +1,2 @@
-"""What every evaluation compares with: popularity, recent items, item-kNN."""
+"""What every evaluation compares with (`pocketrec.cloud.config.baselines.BASELINES` names it): the protocol,
+each baseline, and how they are fitted and kept in files."""

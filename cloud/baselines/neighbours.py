@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketrec.cloud.baselines.baselines import Scores, popularity_scores
+from pocketrec.cloud.baselines.baseline import Arrays, Baseline, Past, Scores, popularity_scores
 from pocketrec.cloud.config.knn import KnnConfig
 
 if TYPE_CHECKING:
@@ -28,8 +28,10 @@ _CELLS = 1 << 22  # similarities held at a time, where every item has something 
 
 
 @dataclass(frozen=True)
-class ItemNeighbours:
+class ItemNeighbours(Baseline):
     """The most similar items of every item row, and how a history is read."""
+
+    reads_history = True
 
     offsets: NDArray[np.int64]
     """[N + 2]: row i's neighbours are ``offsets[i]:offsets[i + 1]``; row 0 (unknown) has none."""
@@ -40,15 +42,22 @@ class ItemNeighbours:
     decay: float
     """Weight of an event relative to the next one."""
 
-    def scores(self, history: NDArray[Any]) -> Scores:
-        """Score of every item row; items that are no neighbour of the history follow in the order of popularity.
+    @classmethod
+    def fit(cls, options: KnnConfig, past: Past) -> ItemNeighbours | None:
+        """See `Baseline.fit`."""
+        return fit_neighbours(options, past.before, past.items) if options.neighbours else None
 
-        Args:
-            history: [n] int item rows, oldest first; zeros (unknown items) are passed over.
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """See `Baseline.arrays`."""
+        return {**vars(self), "decay": np.array([self.decay])}
 
-        Returns:
-            [N + 1] float32.
-        """
+    @classmethod
+    def restore(cls, arrays: Arrays) -> ItemNeighbours:
+        """See `Baseline.restore`."""
+        return cls(arrays["offsets"], arrays["items"], arrays["similarities"], float(arrays["decay"][0]))
+
+    def scores(self, history: NDArray[Any], user: str = "") -> Scores:
+        """See `Baseline.scores`; items that are no neighbour of the history follow in the order of popularity."""
         rows = len(self.offsets) - 1
         known = np.asarray(history, dtype=np.int64)
         known = known[known > 0]

@@ -143,6 +143,11 @@ class CandidatesConfig(Section):
         choice = self.choice(self.method)
         return choice.outside_of(self.options) if isinstance(choice, SourceChoice) else ()
 
+    def has_spark(self) -> bool:
+        """Whether the chosen source has a target of its own on Spark."""
+        choice = self.choice(self.method)
+        return isinstance(choice, SourceChoice) and bool(choice.spark)
+
     def needs(self) -> tuple[str, ...]:
         """Stages whose results the chosen source reads, beside prepare."""
         choice = self.choice(self.method)

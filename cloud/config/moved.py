@@ -20,6 +20,7 @@ from pocketrec.device.base.errors import ConfigError
 
 _SECTIONS: Final[tuple[type[Section], ...]] = (ModelConfig, TrainConfig, CandidatesConfig)
 _KNN: Final = "knn"
+_LATER: Final = ("baselines", "ranker")  # sections that runs of before did not have
 
 #: Old address -> today's.
 MOVED: Final[Mapping[str, str]] = {
@@ -94,7 +95,9 @@ def upgraded(tables: Mapping[str, Any]) -> dict[str, Any]:
 
 def values_of_run(config: Any) -> dict[str, Any]:
     """All that shapes a run as plain values for a fingerprint, each key at its old address; see `key_values`."""
-    values = {name: key_values(getattr(config, name)) for name in to_plain(config) if name not in ("seed", "baselines")}
+    values = {name: key_values(getattr(config, name)) for name in to_plain(config) if name not in ("seed", *_LATER)}
+    later = {"baselines": config.baselines.beside_knn, "ranker": config.ranker}
+    values |= {name: key_values(section) for name, section in later.items() if section != type(section)()}
     back = {new: old for old, new in MOVED.items()}
     space = values["search"]["space"]
     values["search"]["space"] = {back.get(key, key): entry for key, entry in space.items()}

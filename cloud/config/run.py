@@ -19,6 +19,7 @@ from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.config.export import ExportConfig, LeanConfig
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.personalise import PersonaliseConfig
+from pocketrec.cloud.config.ranker import RankerConfig
 from pocketrec.cloud.config.rehearse import RehearseConfig
 from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.config.search import SearchConfig
@@ -41,6 +42,7 @@ class RunConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     prune: PruneConfig = field(default_factory=PruneConfig)
+    ranker: RankerConfig = field(default_factory=RankerConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
     export: ExportConfig = field(default_factory=ExportConfig)

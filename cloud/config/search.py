@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pocketrec.cloud.config.checks import at_least, require
 
-#: System that can be searched -> the sections of the configuration that shape it.
+#: System that can be searched -> the sections of the configuration that shape it; other baselines have their own.
 SECTIONS: Final = {"global": ("model", "train"), "als": ("candidates.als",), "item_knn": ("baselines.knn",)}
 
 

@@ -77,9 +77,21 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
     unknown = np.flatnonzero(~early & (rows == 0))
     return assemble(
         vocabulary, counts, before, after, categories, split,
-        cut_off=cut_off, unknown_before=int((early & (rows == 0)).sum()), unknown_after=len(unknown),
-        unknown_items_after=len(np.unique(log.items.codes[unknown])),
+        cut_off=cut_off, unknown=Unknown(int((early & (rows == 0)).sum()), len(unknown),
+                                         len(np.unique(log.items.codes[unknown]))),
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What has no row in the vocabulary, and so is in no sequence."""
+
+    before: int
+    """Events before the cut-off."""
+    after: int
+    """Later events."""
+    items_after: int
+    """Items of the later events."""
 
 
 def assemble(
@@ -91,14 +103,9 @@ def assemble(
     split: SplitConfig,
     *,
     cut_off: int | float | None,
-    unknown_before: int,
-    unknown_after: int,
-    unknown_items_after: int,
+    unknown: Unknown,
 ) -> Prepared:
-    """Put the parts of a split log together and count them; the arguments are those of `Prepared`.
-
-    The three numbers are of events (and items) without a row in the vocabulary, which no sequence has.
-    """
+    """Put the parts of a split log together and count them; the arguments are those of `Prepared`."""
     personal = split.kind != "column"
     learn = share_of(after.lengths, split.learn_share) if personal else np.zeros(len(after), np.int64)
     past = {
@@ -108,7 +115,7 @@ def assemble(
         "events_before": before.events,
         "users_before": len(before),
         "one_event_users_before": int((before.lengths == 1).sum()),
-        "unknown_before": unknown_before,
+        "unknown_before": unknown.before,
     }
     old = before.find_all(after.users) >= 0
     later = {
@@ -119,8 +126,8 @@ def assemble(
         "one_event_users_after": int((after.lengths == 1).sum()),
         "events_learn": int(learn.sum()),
         "events_test": int(after.events - learn.sum()),
-        "unknown_after": unknown_after,
-        "unknown_items_after": unknown_items_after,
+        "unknown_after": unknown.after,
+        "unknown_items_after": unknown.items_after,
     }
     return Prepared(vocabulary, counts, before, after, learn, cut_off, personal, past, later, categories)
 

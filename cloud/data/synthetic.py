@@ -7,7 +7,7 @@ the public logs.
 
 from __future__ import annotations
 
-import inspect
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,22 +40,60 @@ class Simulation:
     """int64 (n,): era of each event."""
 
 
-def simulate(
-    seed: int = 1,
-    users: int = 280,
-    items: int = 400,
-    events: int = 130,
-    categories: int = 20,
-    favourites: int = 4,
-    follow: float = 0.8,
-    repeat: float = 0.12,
-    routine: int = 5,
-    routine_share: float = 0.5,
-    routine_keep: float = 0.82,
-    zipf: float = 1.2,
-    drifts: Sequence[float] = (0.49, 0.7),
-    new_users: float = 0.06,
-) -> Simulation:
+@dataclass(frozen=True)
+class Shape:
+    """What `simulate` draws from; its docstring says what is what."""
+
+    seed: int = 1
+    """Everything follows from it and the sizes."""
+    users: int = 280
+    """Number of users."""
+    items: int = 400
+    """Number of items; some of a large catalogue may get no event."""
+    events: int = 130
+    """Mean number of events of a user that is there from the start; from .7 to 1.3 of it."""
+    categories: int = 20
+    """Number of categories."""
+    favourites: int = 4
+    """Favourite categories of a user."""
+    follow: float = 0.8
+    """In [0, 1]."""
+    repeat: float = 0.12
+    """In [0, 1]."""
+    routine: int = 5
+    """At least 2."""
+    routine_share: float = 0.5
+    """In [0, 1)."""
+    routine_keep: float = 0.82
+    """In [0, 1)."""
+    zipf: float = 1.2
+    """Exponent of popularity, at least 0."""
+    drifts: Sequence[float] = (0.49, 0.7)
+    """Ascending, in (0, 1)."""
+    new_users: float = 0.06
+    """In [0, 1)."""
+
+    def __post_init__(self) -> None:
+        _require(self.users >= 1 and self.events >= 1 and self.categories >= 2,
+                 "users and events at least 1, categories at least 2")  # fmt: skip
+        _require(self.items >= self.categories and 2 <= self.routine <= self.items,
+                 "items >= categories, and routine from 2 to items")  # fmt: skip
+        _require(1 <= self.favourites <= self.categories, "favourites from 1 to categories")
+        _require(0 <= self.follow <= 1 and 0 <= self.repeat <= 1 and self.zipf >= 0,
+                 "follow and repeat in [0, 1], zipf at least 0")  # fmt: skip
+        _require(0 <= self.routine_share < 1 and 0 <= self.routine_keep < 1 and 0 <= self.new_users < 1,
+                 "routine_share, routine_keep and new_users in [0, 1)")  # fmt: skip
+        _require(self.start <= 1, "routine_keep larger for so large a routine_share")
+        moments = np.asarray(self.drifts, np.float64)
+        _require(bool(np.all(np.diff(np.concatenate([[0], moments, [1]])) > 0)), "drifts ascending, in (0, 1)")
+
+    @property
+    def start(self) -> float:
+        """Probability that a routine begins, so that its share holds in the long run."""
+        return (1 - self.routine_keep) * self.routine_share / (1 - self.routine_share)
+
+
+def simulate(shape: Shape | None = None) -> Simulation:
     """Draw a log.
 
     What is in it:
@@ -76,59 +114,35 @@ def simulate(
     - New users: a share `new_users` have events after the last drift only.
 
     Args:
-        seed: everything follows from it and the sizes.
-        users: number of users.
-        items: number of items; some of a large catalogue may get no event.
-        events: mean number of events of a user that is there from the start; from .7 to 1.3 of it.
-        categories: number of categories.
-        favourites: favourite categories of a user.
-        follow: see above, in [0, 1].
-        repeat: see above, in [0, 1].
-        routine: see above, at least 2.
-        routine_share: see above, in [0, 1).
-        routine_keep: see above, in [0, 1).
-        zipf: exponent of popularity, at least 0.
-        drifts: see above, ascending, in (0, 1).
-        new_users: see above, in [0, 1).
-
-    Raises:
-        ConfigError: an argument is out of range.
+        shape: sizes, shares and seed; None = the defaults.
     """
-    _require(users >= 1 and events >= 1 and categories >= 2, "users and events at least 1, categories at least 2")
-    _require(items >= categories and 2 <= routine <= items, "items >= categories, and routine from 2 to items")
-    _require(1 <= favourites <= categories, "favourites from 1 to categories")
-    _require(0 <= follow <= 1 and 0 <= repeat <= 1 and zipf >= 0, "follow and repeat in [0, 1], zipf at least 0")
-    _require(0 <= routine_share < 1 and 0 <= routine_keep < 1 and 0 <= new_users < 1,
-             "routine_share, routine_keep and new_users in [0, 1)")  # fmt: skip
-    start = (1 - routine_keep) * routine_share / (1 - routine_share)  # so that the share holds in the long run
-    _require(start <= 1, "routine_keep larger for so large a routine_share")
-    moments = np.asarray(drifts, np.float64)
-    _require(bool(np.all(np.diff(np.concatenate([[0], moments, [1]])) > 0)), "drifts ascending, in (0, 1)")
-
-    rng = np.random.default_rng(seed)
+    shape = shape or Shape()
+    users, events, categories, routine = shape.users, shape.events, shape.categories, shape.routine
+    moments = np.asarray(shape.drifts, np.float64)
+    rng = np.random.default_rng(shape.seed)
     everyone = np.arange(users)
-    catalogue = _Catalogue(rng, items, categories, zipf)
-    times = _times(rng, users, events, new_users, float(moments[-1]) if len(moments) else 0.0)  # (users, most)
+    catalogue = _Catalogue(rng, shape.items, categories, shape.zipf)
+    times = _times(rng, users, events, shape.new_users, float(moments[-1]) if len(moments) else 0.0)  # (users, most)
     most = times.shape[1]
     eras = np.where(np.isfinite(times), np.searchsorted(moments, times, "right"), -1)
     routines = np.stack([catalogue.draw_routines(rng, users, routine) for _ in range(len(moments) + 1)])
-    tastes = catalogue.draw_favourites(rng, users, favourites)
+    tastes = catalogue.draw_favourites(rng, users, shape.favourites)
     history = np.zeros((users, most), np.int64)
     current = tastes[:, 0].copy()  # (users,) category of the last item
     place = np.full(users, -1)  # (users,) place in the routine, -1 outside
     for step in range(most):
         era = eras[:, step]
         drifted = np.flatnonzero((era > eras[:, step - 1]) & (era >= 0)) if step else everyone[:0]
-        tastes[drifted, rng.integers(0, favourites, len(drifted))] = rng.integers(0, categories, len(drifted))
+        tastes[drifted, rng.integers(0, shape.favourites, len(drifted))] = rng.integers(0, categories, len(drifted))
         place[drifted] = -1
-        inside = rng.random(users) < np.where(place >= 0, routine_keep, start)
+        inside = rng.random(users) < np.where(place >= 0, shape.routine_keep, shape.start)
         place = np.where(inside, (place + 1) % routine, -1)
-        favourite = tastes[everyone, rng.integers(0, favourites, users)]
-        following = rng.random(users) < follow
+        favourite = tastes[everyone, rng.integers(0, shape.favourites, users)]
+        following = rng.random(users) < shape.follow
         chosen = catalogue.draw_items(rng, np.where(following, catalogue.successor[current], favourite))
         if step:
             back = rng.integers(1, min(step, _BACK) + 1, users)
-            chosen = np.where(rng.random(users) < repeat, history[everyone, step - back], chosen)
+            chosen = np.where(rng.random(users) < shape.repeat, history[everyone, step - back], chosen)
         chosen = np.where(inside, routines[era, everyone, place], chosen)
         history[:, step] = chosen
         current = catalogue.category[chosen]
@@ -138,7 +152,7 @@ def simulate(
     order = np.argsort(seconds, kind="stable")
     log = Log(
         Labels(_names("u", users), np.repeat(everyone, real.sum(axis=1))[order]),
-        Labels(_names("i", items), history[real][order]),
+        Labels(_names("i", shape.items), history[real][order]),
         seconds[order],
         None,
         ReadReport("synthetic", len(order), len(order)),
@@ -153,15 +167,15 @@ def generate(**arguments: Any) -> Log:
     Raises:
         ConfigError: an argument is unknown, or has a wrong type or value.
     """
-    known = inspect.signature(simulate).parameters
+    known = {field.name: field.default for field in dataclasses.fields(Shape)}
     for name, value in arguments.items():
         if name not in known:
             raise ConfigError(f"unknown key data.synthetic.{name}: the keys here are {', '.join(known)}")
-        default = known[name].default
+        default = known[name]
         kind = list | tuple if isinstance(default, tuple) else int | float if isinstance(default, float) else int
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ConfigError(f"data.synthetic.{name} must be of the form {default!r}, not {value!r}: mend it")
-    return simulate(**arguments).log
+    return simulate(Shape(**arguments)).log
 
 
 class _Catalogue:

@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 
 from pocketrec.cloud.base.processes import read_lines
 from pocketrec.cloud.config.evaluate import EvaluateConfig
+from pocketrec.cloud.evaluation.systems import in_order
 from pocketrec.cloud.fleet.files import FLEET_FILE, USERS_FILE
 from pocketrec.cloud.metrics import metrics
 from pocketrec.cloud.metrics.sampled import NEGATIVES, sampled_means
 from pocketrec.device.base.errors import DataError
 
-#: Order in which systems are listed; any other follows.
-ORDER: Final = ("global", "personal", "repeats", "naive", "central", "popularity", "als", "item_knn", "recent")
 #: Measures that get intervals and paired differences.
 COMPARED: Final = ("mrr@20", "recall@20", "ndcg@20")
 
@@ -222,7 +221,7 @@ def _quality(ranks: dict[str, Ranks], judge: _Judge, window: int, evaluate: Eval
         "mask_seen": evaluate.mask_seen, "window": window, "margin": metrics.MARGIN, "bootstrap": judge.samples,
         "seed": judge.seed, "positions": sum(len(rank) for rank in ranks["global"])}}  # fmt: skip
     compare: dict[str, Any] = {}
-    for name in sorted(ranks, key=lambda n: (ORDER.index(n) if n in ORDER else len(ORDER), n)):
+    for name in in_order(ranks):
         by_event, by_user = metrics.event_means(np.concatenate(ranks[name])), metrics.user_means(ranks[name])
         entry: dict[str, Any] = dict(by_user if personal else by_event)
         entry["event_mean"], entry["user_mean"] = by_event, by_user

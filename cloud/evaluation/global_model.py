@@ -16,11 +16,15 @@ from numpy.typing import NDArray
 from pocketrec.cloud.backbones import item_embeddings
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.evaluate import EvaluateConfig
+from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.evaluation.ranking import Places
 from pocketrec.cloud.evaluation.scoring import embed_positions
+from pocketrec.cloud.rankers import make_ranker
 
 if TYPE_CHECKING:
-    from pocketrec.cloud.baselines.neighbours import ItemNeighbours
+    from collections.abc import Mapping
+
+    from pocketrec.cloud.baselines.baseline import Baseline
     from pocketrec.cloud.data.sequences import Sequences
 
 
@@ -29,30 +33,27 @@ def sequence_ranks(
     after: Sequences,
     window: int,
     evaluate: EvaluateConfig,
-    neighbours: ItemNeighbours | None = None,
+    baselines: Mapping[str, Baseline] | None = None,
+    ranker: RankerConfig = INNER_PRODUCT,
     progress: Progress = no_progress,
 ) -> dict[str, list[NDArray[np.float64]]]:
-    """Ranks of every test position, by system (``global``, ``popularity``, ``recent``, ``item_knn``) and sequence.
+    """Ranks of every test position, by system (``global`` and each baseline) and sequence.
 
-    Sequences without a position are left out. ALS has no factor for a session, so it would equal popularity and is
-    left out too.
+    Sequences without a position are left out.
 
     Args:
         model: the next-item model.
         after: the test part.
         window: T.
         evaluate: ties and mask.
-        neighbours: None = no baseline ``item_knn``.
+        baselines: fitted ones by name, such as `pocketrec.cloud.baselines.files.load_baselines` gives; None = none.
+        ranker: how the model's embeddings become scores.
         progress: told after every block of the model's positions.
     """
     table = item_embeddings(model)  # (N + 1, E)
     places = Places.of(after, len(table) - 1, window)
-    systems = {
-        "global": places.by_embedding(embed_positions(model, places.where), table),
-        "popularity": places.by_popularity(),
-        "recent": places.by_recency(),
-    }
-    if neighbours:
-        systems["item_knn"] = places.by_neighbours(neighbours)
+    embedded = embed_positions(model, places.where)
+    systems = {"global": places.by_embedding(embedded, table, make_ranker(ranker, model))}
+    systems |= {name: places.by_baseline(baseline) for name, baseline in (baselines or {}).items()}
     watched = {"global": progress}
     return {name: places.ranks(scores, evaluate, watched.get(name, no_progress)) for name, scores in systems.items()}

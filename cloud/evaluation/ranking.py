@@ -14,14 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.base.progress import Progress, no_progress
-from pocketrec.cloud.baselines.baselines import als_scores, popularity_scores, recent_scores
-from pocketrec.cloud.baselines.neighbours import ItemNeighbours
+from pocketrec.cloud.baselines.baseline import Baseline
 from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.evaluation.scoring import Positions, positions, seen_before
 from pocketrec.cloud.metrics.metrics import ranks
+from pocketrec.cloud.rankers.ranker import Ranker
 
 if TYPE_CHECKING:
-    from pocketrec.cloud.candidates import AlsModel
     from pocketrec.cloud.data.sequences import Sequences
 
 _CELLS = 1 << 22  # scores ranked at a time
@@ -81,23 +80,22 @@ class Places:
         starts = np.flatnonzero(np.diff(self.where.user, prepend=-1))  # positions are in the order of the sequences
         return np.split(found, starts[1:]) if count else []
 
-    def by_embedding(self, embedded: NDArray[np.float32], table: NDArray[np.float32]) -> ScoresOf:
-        """Inner products of user embeddings [P, E] and item embeddings [N + 1, E]."""
-        return lambda part: embedded[part] @ table.T
+    def by_embedding(self, embedded: NDArray[np.float32], table: NDArray[np.float32], ranker: Ranker) -> ScoresOf:
+        """A ranker's scores of user embeddings [P, E] and item embeddings [N + 1, E]."""
+        return lambda part: ranker.scores(embedded[part], table)
 
-    def by_popularity(self) -> ScoresOf:
-        """The most popular items."""
-        popular = popularity_scores(self.rows)
-        return lambda part: np.broadcast_to(popular, (part.stop - part.start, self.rows))
+    def by_baseline(self, baseline: Baseline) -> ScoresOf:
+        """A fitted baseline; one that reads the user, user by user."""
 
-    def by_recency(self) -> ScoresOf:
-        """The own items, the latest first."""
-        return lambda part: np.stack([recent_scores(history, self.rows) for history in self.seen[part]])
+        def scores(part: slice) -> NDArray[np.float32]:
+            users, histories = self.users[part], self.seen[part]
+            if not baseline.reads_user:
+                return baseline.many(histories, users.tolist())
+            bounds = [*np.flatnonzero(users[1:] != users[:-1]) + 1, len(users)]
+            found, begin = np.empty((len(users), self.rows), np.float32), 0
+            for end in bounds:
+                found[begin:end] = baseline.many(histories[begin:end], users[begin:end].tolist())
+                begin = end
+            return found
 
-    def by_neighbours(self, neighbours: ItemNeighbours) -> ScoresOf:
-        """Item-kNN."""
-        return lambda part: np.stack([neighbours.scores(history) for history in self.seen[part]])
-
-    def by_als(self, model: AlsModel) -> ScoresOf:
-        """ALS; popularity for users that it does not know."""
-        return lambda part: np.stack([als_scores(model.factor(u), model.item_factors) for u in self.users[part]])
+        return scores

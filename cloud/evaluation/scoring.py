@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.rankers.ranker import Ranker
 
 _ROWS = 256  # rows embedded at a time
 _SCORES = 1 << 22  # scores held at a time
@@ -104,7 +105,8 @@ def embed_positions(model: keras.Model, where: Positions, embed: Embed | None = 
 
 
 def full_ranks(
-    embeddings: np.ndarray, targets: np.ndarray, table: np.ndarray, seen: list[np.ndarray] | None = None
+    embeddings: np.ndarray, targets: np.ndarray, table: np.ndarray, ranker: Ranker,
+    seen: list[np.ndarray] | None = None,
 ) -> np.ndarray:
     """Rank of each target among all items, int64 [P]; 1 = best; ties count against the target.
 
@@ -112,13 +114,14 @@ def full_ranks(
         embeddings: float32 [P, E].
         targets: int32 [P], never 0.
         table: item embeddings, float32 [N + 1, E]; row 0 is left out.
+        ranker: how embeddings become scores.
         seen: rows taken out of each position's ranking (the target itself stays in); None = none.
     """
     result = np.empty(len(targets), np.int64)
     step = max(1, _SCORES // len(table))
     for begin in range(0, len(targets), step):
         part = slice(begin, begin + step)
-        scores = embeddings[part] @ table.T  # (P, N + 1)
+        scores = ranker.scores(embeddings[part], table)  # (P, N + 1)
         own = scores[np.arange(len(scores)), targets[part]].copy()
         scores[:, 0] = -np.inf
         if seen is not None:

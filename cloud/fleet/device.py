@@ -15,8 +15,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketrec.cloud.baselines.neighbours import ItemNeighbours
+from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.metrics.metrics import ranks
+from pocketrec.cloud.rankers import make_ranker
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.contract.repeats import Repeats, gaps_at
 from pocketrec.device.engine.model import Model
@@ -43,8 +44,6 @@ class DeviceUser:
     """Last events, the test."""
     candidates: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     """The user's candidate set."""
-    als: NDArray[np.float32] | None = None
-    """ALS user factor; None for a New user (then ALS falls back to popularity)."""
     times: NDArray[np.float64] | None = None
     """Times of all events, those of `before`, `learn` and `test` in turn; None = not known."""
 
@@ -79,14 +78,15 @@ class Settings:
     ties: str
     mask_seen: bool
     runtime: str
-    als_items: NDArray[np.float32] | None = None
-    neighbours: ItemNeighbours | None = None
 
 
 class SimulatedDevice:
     """One model file, served to user after user; each starts from the global weights."""
 
-    def __init__(self, model: Path, item_embeddings: Path, runtime: str = "auto") -> None:
+    def __init__(
+        self, model: Path, item_embeddings: Path, runtime: str = "auto", ranker: RankerConfig = INNER_PRODUCT
+    ) -> None:
+        self.ranker = make_ranker(ranker)
         self.table: NDArray[np.float32] = np.load(item_embeddings, mmap_mode="r")  # (N + 1, E)
         self.model = Model(model, runtime, items=len(self.table) - 1)
         self.reference = self.model.export_weights()
@@ -127,14 +127,14 @@ class SimulatedDevice:
 
         With `times`, float64 like `rows`, each is asked for at the time of its own event.
         """
-        scores: NDArray[np.float32] = embedded @ self.table.T
+        scores: NDArray[np.float32] = self.ranker.scores(embedded, self.table)
         for index, place in enumerate(places):
             gaps = None if times is None else gaps_at(times[:place], times[place])
             repeats.add_to_catalogue(scores[index], rows[:place], gaps)
         return scores
 
     def infer_difference(self, user: DeviceUser) -> float:
-        """Largest difference between `infer` and embedding times item table, at the user's first test position."""
+        """Largest difference between `infer` and the ranker over the item table, at the user's first test position."""
         rows, places = known_positions(user)
         candidates = np.zeros(self.model.candidates, np.int32)
         chosen = user.candidates[: len(candidates)]
@@ -144,7 +144,7 @@ class SimulatedDevice:
         started = time.perf_counter()
         scores = self.model.infer(window, candidates)
         self.milliseconds["infer"].append((time.perf_counter() - started) * 1e3)
-        difference = scores - self.table[candidates] @ self.model.embed(window)  # (C,)
+        difference = scores - self.ranker.scores(self.model.embed(window), self.table[candidates])  # (C,)
         return float(np.abs(difference[candidates > 0]).max(initial=0.0))
 
 

@@ -11,8 +11,7 @@ This module knows nothing about how models were trained; `pocketrec.cloud.evalua
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.processes import run_jobs
 from pocketrec.cloud.base.progress import Progress, no_progress
-from pocketrec.cloud.baselines.baselines import als_scores, popularity_scores, recent_scores
+from pocketrec.cloud.base.runs import write_json
+from pocketrec.cloud.baselines.baseline import Baseline, popularity_scores
+from pocketrec.cloud.baselines.files import load_baselines
 from pocketrec.cloud.config.evaluate import EvaluateConfig
+from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.fleet.device import (
     DeviceUser,
@@ -36,7 +39,6 @@ from pocketrec.cloud.fleet.device import (
     system_ranks,
 )
 from pocketrec.cloud.fleet.files import FLEET_FILE, USERS_FILE
-from pocketrec.device.base.files import sha256_file, write_atomic
 from pocketrec.device.base.memory import peak_resident_mb
 from pocketrec.device.contract.recipe import GuardRecipe, Recipe
 from pocketrec.device.contract.repeats import Repeats
@@ -44,8 +46,7 @@ from pocketrec.device.engine.runtime import choose_runtime
 from pocketrec.device.personal.guard import GLOBAL, Decision
 
 if TYPE_CHECKING:
-    from pocketrec.cloud.baselines.neighbours import ItemNeighbours
-    from pocketrec.cloud.candidates import AlsModel, Candidates
+    from pocketrec.cloud.candidates import Candidates
     from pocketrec.cloud.data.sequences import Sequences
 
 _LINES: Final = 2  # changes with what a line of users.jsonl holds
@@ -65,11 +66,13 @@ class System:
     """recipe.json as a dict; None: the weights as exported, no training."""
     guard: bool = True
     """False: what was trained is always used (naive fine-tuning)."""
+    ranker: RankerConfig = INNER_PRODUCT
+    """How its embeddings become scores."""
 
 
 def device_users(
-    before: Sequences, after: Sequences, learn: NDArray[np.int64], candidates: Candidates | None = None,
-    als: AlsModel | None = None, *, limit: int = 0, seed: int = 1,
+    before: Sequences, after: Sequences, learn: NDArray[np.int64], candidates: Candidates | None = None, *,
+    limit: int = 0, seed: int = 1,
 ) -> tuple[list[DeviceUser], dict[str, int]]:
     """The users that have events to learn from and a test.
 
@@ -78,7 +81,6 @@ def device_users(
         after: later events.
         learn: int64 (len(after),), how many first events of each user of `after` the device learns from.
         candidates: candidate sets; None = none.
-        als: factors for the baseline; None = popularity for everybody.
         limit: size of a seeded sample of the users; 0 = all.
         seed: of that sample.
 
@@ -100,7 +102,7 @@ def device_users(
         users.append(DeviceUser(
             name, past, events[: learn[place]], events[learn[place]:],
             np.zeros(0, np.int32) if candidates is None else candidates.of(name),
-            None if als is None else als.factor(name), np.concatenate([past_times, times]).astype(np.float64),
+            np.concatenate([past_times, times]).astype(np.float64),
         ))  # fmt: skip
     return users, left_out
 
@@ -111,8 +113,7 @@ def run_fleet(
     folder: Path,
     *,
     evaluate: EvaluateConfig,
-    als_items: NDArray[np.float32] | None = None,
-    neighbours: ItemNeighbours | None = None,
+    baselines: Path | None = None,
     left_out: Mapping[str, int] | None = None,
     resources: ResourceConfig | None = None,
     progress: Progress = no_progress,
@@ -124,8 +125,8 @@ def run_fleet(
         systems: ``global`` first, then ``personal`` and whatever else is compared.
         folder: gets users.jsonl (one line a user) and fleet.json.
         evaluate: ties and mask.
-        als_items: float32 [N + 1, F], ALS item factors; None = no baseline ``als``.
-        neighbours: None = no baseline ``item_knn``.
+        baselines: folder of fitted baselines (`pocketrec.cloud.baselines.files`), each ranked as one more system;
+            None = no baseline.
         left_out: what `device_users` gives, for the record.
         resources: processes and runtime; changes no figure.
         progress: told after every user.
@@ -139,11 +140,12 @@ def run_fleet(
     """
     resources = resources or ResourceConfig()
     runtime = choose_runtime(resources.runtime)
-    settings = Settings(evaluate.ties, evaluate.mask_seen, runtime, als_items, neighbours)
+    settings = Settings(evaluate.ties, evaluate.mask_seen, runtime)
     folder.mkdir(parents=True, exist_ok=True)
+    key = _fingerprint(users, systems, settings, load_baselines(baselines) if baselines else {})
     lines = run_jobs(
-        {user.user: user for user in users}, _work, folder / USERS_FILE, _fingerprint(users, systems, settings),
-        start=_start, arguments=(tuple(systems), settings), processes=resources.processes, progress=progress,
+        {user.user: user for user in users}, _work, folder / USERS_FILE, key,
+        start=_start, arguments=(tuple(systems), settings, baselines), processes=resources.processes, progress=progress,
     )  # fmt: skip
     entries = list(lines.values())
     times = {
@@ -161,12 +163,12 @@ def run_fleet(
                                           for key, value in entry.items()},
                    "peak_rss_mb": max((e["rss_mb"] for e in entries), default=0.0)},
     }  # fmt: skip
-    write_atomic(folder / FLEET_FILE, (json.dumps(result, indent=1) + "\n").encode("utf-8"))
+    write_json(folder / FLEET_FILE, result)
     return result
 
 
 def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[str, SimulatedDevice],
-                  settings: Settings) -> dict[str, Any]:
+                  baselines: Mapping[str, Baseline], settings: Settings) -> dict[str, Any]:
     """Serve one user by every system; the line of users.jsonl."""
     full: dict[str, NDArray[np.float64]] = {}
     within: dict[str, NDArray[np.float64]] = {}
@@ -197,8 +199,8 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
         scores = _system_scores(user, device, embedded, filled, repeats)
         full[system.name], within[system.name] = system_ranks(user, scores, len(device.table), settings)
         difference = max(difference, device.infer_difference(user))
-    for name, scores_of in _baselines(user, len(device.table), settings).items():
-        full[name], within[name] = system_ranks(user, scores_of, len(device.table), settings)
+    for name, baseline in baselines.items():
+        full[name], within[name] = system_ranks(user, _baseline_scores(user, baseline), len(device.table), settings)
     _, places = known_positions(user)
     targets = user.test[user.test > 0]
     timed = devices[_device_key(next((s for s in systems if s.name == "personal"), systems[0]))]
@@ -222,25 +224,27 @@ class _Process:
     systems: tuple[System, ...]
     settings: Settings
     devices: dict[str, SimulatedDevice]
+    baselines: dict[str, Baseline]
+    """With arrays that all processes map from the same files."""
 
 
 _process: _Process | None = None
 
 
-def _start(systems: tuple[System, ...], settings: Settings) -> None:
+def _start(systems: tuple[System, ...], settings: Settings, baselines: Path | None) -> None:
     global _process
     devices: dict[str, SimulatedDevice] = {}
     for system in systems:
         key = _device_key(system)
         if key not in devices:
-            devices[key] = SimulatedDevice(system.model, system.item_embeddings, settings.runtime)
-    _process = _Process(systems, settings, devices)
+            devices[key] = SimulatedDevice(system.model, system.item_embeddings, settings.runtime, system.ranker)
+    _process = _Process(systems, settings, devices, load_baselines(baselines) if baselines else {})
 
 
 def _work(user: DeviceUser) -> dict[str, Any]:
     if _process is None:
         raise RuntimeError("the process was not started by run_fleet")
-    return evaluate_user(user, _process.systems, _process.devices, _process.settings)
+    return evaluate_user(user, _process.systems, _process.devices, _process.baselines, _process.settings)
 
 
 def _device_key(system: System) -> str:
@@ -262,21 +266,9 @@ def _system_scores(
     return scores
 
 
-def _baselines(user: DeviceUser, rows_in_table: int, settings: Settings) -> dict[str, ScoresOf]:
+def _baseline_scores(user: DeviceUser, baseline: Baseline) -> ScoresOf:
     rows, places = known_positions(user)
-
-    def same(scores: NDArray[np.float32]) -> ScoresOf:
-        return lambda part: np.broadcast_to(scores, (len(places[part]), len(scores)))
-
-    def recent(part: slice) -> NDArray[np.float32]:
-        return np.stack([recent_scores(rows[:place], rows_in_table) for place in places[part]])
-
-    found = {"popularity": same(popularity_scores(rows_in_table)), "recent": recent}
-    if settings.als_items is not None:
-        found["als"] = same(als_scores(user.als, settings.als_items))
-    if (neighbours := settings.neighbours) is not None:
-        found["item_knn"] = lambda part: np.stack([neighbours.scores(rows[:place]) for place in places[part]])
-    return found
+    return lambda part: baseline.many([rows[:place] for place in places[part]], [user.user] * len(places[part]))
 
 
 def _without_guard(recipe: Recipe) -> Recipe:
@@ -308,19 +300,20 @@ def _shape(system: System, users: Sequence[DeviceUser]) -> dict[str, int]:
     return {"items": rows - 1, "embedding": size, "candidates": widest}
 
 
-def _fingerprint(users: Sequence[DeviceUser], systems: Sequence[System], settings: Settings) -> str:
+def _fingerprint(
+    users: Sequence[DeviceUser], systems: Sequence[System], settings: Settings, baselines: Mapping[str, Baseline]
+) -> str:
     """Changes with all that a figure depends on."""
-    digest = hashlib.sha256(json.dumps([_LINES, settings.ties, settings.mask_seen, settings.runtime]).encode())
-    for system in systems:
-        digest.update(json.dumps([system.name, sha256_file(system.model), sha256_file(system.item_embeddings),
-                                  system.recipe, system.guard], sort_keys=True).encode())  # fmt: skip
-    for user in users:
-        digest.update(user.user.encode("utf-8") + b"\n")
-        for rows in (user.before, user.learn, user.test, user.candidates, user.als, user.times):
-            digest.update(b"-" if rows is None else np.ascontiguousarray(rows).tobytes() + b"|")
-    if settings.als_items is not None:
-        digest.update(np.ascontiguousarray(settings.als_items).tobytes())
-    if (near := settings.neighbours) is not None:
-        for array in (near.offsets, near.items, near.similarities, np.float64(near.decay)):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    fitted = {name: baseline.arrays() for name, baseline in baselines.items()}
+    plain = {
+        "lines": _LINES, "settings": dataclasses.asdict(settings), "users": [user.user for user in users],
+        "systems": [[system.name, system.recipe, system.guard, dataclasses.asdict(system.ranker)]
+                    for system in systems],
+        "baselines": {name: list(arrays) for name, arrays in fitted.items()},
+    }  # fmt: skip
+    files = itertools.chain.from_iterable((system.model, system.item_embeddings) for system in systems)
+    rows = itertools.chain.from_iterable(
+        (user.before, user.learn, user.test, user.candidates, user.times) for user in users
+    )
+    learned = itertools.chain.from_iterable(arrays.values() for arrays in fitted.values())
+    return fingerprint(plain, itertools.chain(files, rows, learned))

@@ -13,16 +13,17 @@ Nothing at or after the cut-off is seen. This module never imports the exporter:
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.processes import run_jobs
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.evaluate import EvaluateConfig
@@ -33,7 +34,7 @@ from pocketrec.cloud.fleet.fleet import device_users
 from pocketrec.cloud.rehearsal import choose as choosing
 from pocketrec.cloud.rehearsal.trials import Rehearsing, Trial, Variant
 from pocketrec.device.base.errors import ConfigError
-from pocketrec.device.base.files import sha256_file, write_atomic
+from pocketrec.device.base.files import write_atomic
 from pocketrec.device.contract.recipe import GuardRecipe, Recipe
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.engine.runtime import choose_runtime
@@ -41,14 +42,14 @@ from pocketrec.device.engine.runtime import choose_runtime
 if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
 
-__all__ = ["FINALISTS", "Trial", "Variant", "grid", "rehearse"]
+__all__ = ["FINALISTS", "RehearseJob", "Trial", "Variant", "grid", "rehearse"]
 
 RECIPE_FILE: Final = "recipe.json"
 REHEARSAL_FILE: Final = "rehearsal.json"
 #: Recipes that go from the screening into the dress rehearsal.
 FINALISTS: Final = 4
-#: How gentle a way is, the gentlest first.
 _TIMED_POWER: Final = 0.5  # of the events since, where the bonus for repeats looks at times
+#: How gentle a way is, the gentlest first.
 _WAYS: Final = ("head", "patch", "patch_parallel", "partial", "whole")
 
 
@@ -99,33 +100,37 @@ def in_unix_seconds(log: Sequences) -> bool:
     return bool(log.events and log.timestamps.min() >= 1e8 and log.timestamps.max() < 5e9)
 
 
+@dataclass(frozen=True)
+class RehearseJob:
+    """What is rehearsed: all that the outcome depends on."""
+
+    earliest: Sequences
+    """Events before the earlier cut; the early model has seen nothing else."""
+    later: Sequences
+    """Events between the two cuts."""
+    learn: NDArray[np.int64]
+    """(len(later),), how many first events of each user the device learns from (all three from
+    `pocketrec.cloud.data.split.rehearsal_split`)."""
+    variants: Mapping[tuple[str, str], Variant]
+    """(way, optimizer) -> files, one for every pair of ``config.ways`` and ``config.optimizers``."""
+    config: RehearseConfig
+    """The grid and the size of the sample."""
+    evaluate: EvaluateConfig
+    """Ties, mask and bootstrap samples."""
+    trials: Sequence[Trial] | None = None
+    """What is tried, the gentlest first; None = `grid` of the configuration."""
+    seed: int = 1
+    """Of the sample, the folds and the bootstrap."""
+
+
 def rehearse(
-    earliest: Sequences,
-    later: Sequences,
-    learn: NDArray[np.int64],
-    variants: Mapping[tuple[str, str], Variant],
-    folder: Path,
-    *,
-    config: RehearseConfig,
-    evaluate: EvaluateConfig,
-    trials: Sequence[Trial] | None = None,
-    seed: int = 1,
-    resources: ResourceConfig | None = None,
-    progress: Progress = no_progress,
+    job: RehearseJob, folder: Path, *, resources: ResourceConfig | None = None, progress: Progress = no_progress
 ) -> dict[str, Any]:
     """Try the grid, choose, fit the guard's prior, forecast. A run that was killed goes on where it was.
 
     Args:
-        earliest: events before the earlier cut; the early model has seen nothing else.
-        later: events between the two cuts.
-        learn: int64 (len(later),), how many first events of each user the device learns from
-            (all three from `pocketrec.cloud.data.split.rehearsal_split`).
-        variants: (way, optimizer) -> files, one for every pair of ``config.ways`` and ``config.optimizers``.
+        job: what is rehearsed.
         folder: gets recipe.json (for the bundle), rehearsal.json (for the report), screening.jsonl and dress.jsonl.
-        config: the grid and the size of the sample.
-        evaluate: ties, mask and bootstrap samples.
-        trials: what is tried, the gentlest first; None = `grid` of the configuration.
-        seed: of the sample, the folds and the bootstrap.
         resources: processes and runtime; changes no figure.
         progress: told after every user of each of the two rounds.
 
@@ -137,13 +142,15 @@ def rehearse(
         PocketRecError: a model cannot be used, or a process died.
         StorageError: a file cannot be written.
     """
-    trials = grid(config, evaluate.mask_seen, in_unix_seconds(earliest)) if trials is None else trials
+    variants, evaluate, trials = job.variants, job.evaluate, job.trials
+    if trials is None:
+        trials = grid(job.config, evaluate.mask_seen, in_unix_seconds(job.earliest))
     missing = sorted({(t.way, t.optimizer) for t in trials} - set(variants))
     if missing:
         raise ConfigError(f"rehearsal has no model for {missing[0][0]} with {missing[0][1]}: export it first")
     resources = resources or ResourceConfig()
     settings = Settings(evaluate.ties, evaluate.mask_seen, choose_runtime(resources.runtime))
-    users, left_out = device_users(earliest, later, learn, limit=config.users, seed=seed)
+    users, left_out = device_users(job.earliest, job.later, job.learn, limit=job.config.users, seed=job.seed)
     folder.mkdir(parents=True, exist_ok=True)
 
     def play(name: str, chosen: Sequence[Trial], notes: str) -> list[dict[str, Any]]:
@@ -158,7 +165,7 @@ def rehearse(
     screened = play("screening", trials, f"{len(trials)} recipes") if users else []
     finalists = _finalists(trials, screened)
     dressed = play("dress", finalists, f"{len(finalists)} recipes with the guard") if users else []
-    report = _judge(trials, finalists, screened, dressed, seed, evaluate.bootstrap)
+    report = _judge(trials, finalists, screened, dressed, job.seed, evaluate.bootstrap)
     report["skipped"] = left_out
     recipe: dict[str, Any] = report["recipe"]
     for name, content in ((RECIPE_FILE, recipe), (REHEARSAL_FILE, report)):
@@ -260,12 +267,11 @@ def _fingerprint(
     settings: Settings,
 ) -> str:
     """Changes with all that a figure depends on."""
-    plain: list[Any] = [name, settings.ties, settings.mask_seen, settings.runtime]
-    plain += [dataclasses.asdict(trial) for trial in trials]
-    plain += [[*key, sha256_file(v.model), sha256_file(v.item_embeddings)] for key, v in sorted(variants.items())]
-    digest = hashlib.sha256(json.dumps(plain).encode())
-    for user in users:
-        digest.update(user.user.encode("utf-8") + b"\n")
-        for rows in (user.before, user.learn, user.test, *([] if user.times is None else [user.times])):
-            digest.update(np.ascontiguousarray(rows).tobytes() + b"|")
-    return digest.hexdigest()
+    plain = {
+        "name": name, "settings": dataclasses.asdict(settings), "users": [user.user for user in users],
+        "trials": [dataclasses.asdict(trial) for trial in trials],
+        "variants": [[*key, dataclasses.asdict(variant.ranker)] for key, variant in sorted(variants.items())],
+    }  # fmt: skip
+    files = itertools.chain.from_iterable((v.model, v.item_embeddings) for _, v in sorted(variants.items()))
+    rows = itertools.chain.from_iterable((user.before, user.learn, user.test, user.times) for user in users)
+    return fingerprint(plain, itertools.chain(files, rows))

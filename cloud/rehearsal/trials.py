@@ -18,8 +18,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.fleet.device import DeviceUser, Settings, SimulatedDevice, known_positions
 from pocketrec.cloud.metrics.metrics import ranks, reciprocal
+from pocketrec.cloud.rehearsal.words import recipe_in_words
 from pocketrec.device.contract.recipe import GuardRecipe, Recipe
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.personal.guard import BLEND, BLEND_SHARE, PERSONAL, blend, finite, judge, learned_since
@@ -38,6 +40,8 @@ class Variant:
     """The .tflite file of the model that has seen nothing at or after the earlier cut."""
     item_embeddings: Path
     """[N+1, E] float32 .npy: the item table as it is in the file."""
+    ranker: RankerConfig = INNER_PRODUCT
+    """How its embeddings become scores."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,7 @@ class Trial:
     @property
     def name(self) -> str:
         """Unique, and short enough for a chart."""
-        pull = f", pull {self.proximal:g}" if self.proximal else ""
-        every = ", all events" if self.targets == "all" else ""
-        again = f", repeats {_in_short(self.repeats)}" if self.repeats.strength else ""
-        if not self.passes:
-            return f"no training{again}"
-        training = f"{self.way} {self.optimizer} {self.learning_rate:g} \N{MULTIPLICATION SIGN} {self.passes}"
-        return f"{training}{pull}{every}{again}"
+        return recipe_in_words(self.recipe())
 
     @property
     def run(self) -> Trial:
@@ -84,7 +82,7 @@ class Rehearsing:
     ) -> None:
         self.trials, self.settings = trials, settings
         self.devices = {
-            key: SimulatedDevice(variant.model, variant.item_embeddings, settings.runtime)
+            key: SimulatedDevice(variant.model, variant.item_embeddings, settings.runtime, variant.ranker)
             for key, variant in variants.items()
             if key in {(trial.way, trial.optimizer) for trial in trials}
         }
@@ -164,13 +162,6 @@ class Rehearsing:
             total = top + np.log(np.exp(scores[:, 1:] - top[:, None]).sum(axis=1))
             found.append([float(reciprocal(rank, _DEPTH).mean()), float((own - total).mean())])
         return found
-
-
-def _in_short(repeats: Repeats) -> str:
-    decay = f"/{repeats.decay:g}" if repeats.decay < 1 else ""
-    power = f"/age^-{repeats.power:g}" if repeats.power else ""
-    time = f"/seconds^-{repeats.time_power:g}" if repeats.time_power else ""
-    return f"{repeats.strength:g}{decay}{power}{time}" + (f"+follows {repeats.follows:g}" if repeats.follows else "")
 
 
 def spread(count: int, most: int) -> NDArray[np.int64]:

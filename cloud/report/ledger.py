@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
+from pocketrec.cloud.config.baselines import label_of
 from pocketrec.cloud.metrics.metrics import HEADLINE
 from pocketrec.cloud.report import page, svg
 from pocketrec.cloud.report.style import STYLE
@@ -22,6 +23,7 @@ _HEAD: Final = (
     "way", "optimizer", "Recall@20", "MRR@20", "gain (95 %)", "x", "gained:harmed", "parameters", "state", "down", "up",
     "train ms", "embed ms", "infer ms", "RSS MB", "recipe",
 )  # fmt: skip
+_MEASURES: Final = ("recall@20", HEADLINE, "ndcg@20")
 
 
 def ledger(
@@ -43,7 +45,8 @@ def ledger(
         costs: name -> parameters, bytes, latency and memory; a contender that trains nothing has none.
 
     Returns:
-        ``protocol``, ``data``, ``users``, ``global`` (the measures), and ``rows``: for each contender its measures,
+        ``protocol``, ``data``, ``users``, ``global`` and ``baselines`` (the measures), and ``rows``: for each contender
+        its measures,
         ``gain`` (of MRR@20 over global: mean, low, high, ratio, gained, harmed), ``kept`` (devices by what their guard
         chose), ``rehearsed`` (the gain that its rehearsal expected), ``alone`` (its best training in the screening,
         without bonus and without guard) and the costs.
@@ -56,7 +59,7 @@ def ledger(
         kept = Counter(user["decision"].get(name, {}).get("kept", "global") for user in users)
         rows.append({
             "name": name, "way": way, "optimizer": optimizer, "recipe": words[name],
-            **{measure: metrics[name][measure] for measure in ("recall@20", HEADLINE, "ndcg@20")},
+            **{measure: metrics[name][measure] for measure in _MEASURES},
             "gain": metrics["compare"][name][HEADLINE],
             "kept": {choice: kept[choice] for choice in ("personal", "blend", "global")},
             "rehearsed": rehearsal["forecast"]["gain"], "alone": _alone(rehearsal), **costs.get(name, {}),
@@ -64,7 +67,10 @@ def ledger(
     return {
         "format": 1, "protocol": metrics["protocol"], "data": metrics.get("data", {}),
         "users": metrics["users"]["evaluated"], "rehearsed_users": max(r["users"] for r in rehearsals.values()),
-        "global": {measure: metrics["global"][measure] for measure in ("recall@20", HEADLINE, "ndcg@20")},
+        "global": {measure: metrics["global"][measure] for measure in _MEASURES},
+        "baselines": [{"name": name, **{measure: metrics[name][measure] for measure in _MEASURES},
+                       "gain": metrics["compare"][name][HEADLINE]}
+                      for name in metrics["compare"] if name in metrics and name not in contenders],
         "runtime": next((cost["runtime"] for cost in costs.values()), ""), "rows": rows,
     }  # fmt: skip
 
@@ -73,6 +79,7 @@ def as_text(found: Table) -> str:
     """The ledger as a table for a terminal."""
     rows = [_HEAD, ("global", "", *(figure(found["global"][m]) for m in ("recall@20", HEADLINE)), *[""] * 12)]
     rows += [_cells(row) for row in found["rows"]]
+    rows += [_baseline_cells(row) for row in found.get("baselines", [])]  # a ledger of then has none
     widths = [max(len(str(row[place])) for row in rows) for place in range(len(_HEAD))]
     lines = [
         "  ".join(cell.ljust(w) if place in (0, 1, 15) else cell.rjust(w)
@@ -93,7 +100,8 @@ def write_page(found: Table) -> str:
     """compare.html: the ledger with its charts."""
     name = found["data"].get("set") or "a log"
     lead = f"{name}, {count(found['users'])} users, full ranking. Global: MRR@20 {figure(found['global'][HEADLINE])}."
-    cells = [[escape(cell) for cell in _cells(row)] for row in found["rows"]]
+    rows = [*map(_cells, found["rows"]), *map(_baseline_cells, found.get("baselines", []))]
+    cells = [[escape(cell) for cell in row] for row in rows]
     parts = [
         f'<h1>Ways to personalise</h1><p class="lead">{escape(lead)}</p>',
         page.section("What a device gains", "Gain of MRR@20 over the global model with the recipe that each way's own "
@@ -186,6 +194,15 @@ def _cells(row: Table) -> tuple[str, ...]:
         f"{change(gain['mean'])} ({change(gain['low'])} to {change(gain['high'])})", _ratio(gain["ratio"]["mean"]),
         f"{gain['gained']}:{gain['harmed']}", *measured, *shown,
         f"{row['peak_rss_mb']:.0f}" if "peak_rss_mb" in row else "", row["recipe"],
+    )  # fmt: skip
+
+
+def _baseline_cells(row: Table) -> tuple[str, ...]:
+    gain = row["gain"]
+    return (
+        label_of(row["name"]), "", figure(row["recall@20"]), figure(row[HEADLINE]),
+        f"{change(gain['mean'])} ({change(gain['low'])} to {change(gain['high'])})", _ratio(gain["ratio"]["mean"]),
+        f"{gain['gained']}:{gain['harmed']}", *[""] * 9,
     )  # fmt: skip
 
 

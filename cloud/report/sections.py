@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from pocketrec.cloud.evaluation.systems import in_order, kind_of, name_of
 from pocketrec.cloud.report import page, svg
 from pocketrec.cloud.report.words import (
     DASH,
-    SYSTEMS,
     count,
     figure,
     interval,
-    kind_of,
     lengths,
-    name_of,
     percent,
     size,
 )
@@ -83,7 +81,7 @@ def training(history: Sequence[Table]) -> str:
 def quality(metrics: Table) -> str:
     """The table of all systems, the chart with intervals, groups, and ranking within the candidate set."""
     protocol = metrics["protocol"]
-    systems = [name for name in SYSTEMS if name in metrics]
+    systems = in_order(name for name in metrics if isinstance(metrics[name], Mapping) and "mrr@20" in metrics[name])
     rows = []
     for name in systems:
         entry, change = metrics[name], metrics["compare"].get(name, {}).get("mrr@20")

@@ -6,30 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: What a reader calls each system, and its colour.
-SYSTEMS: Final = {
-    "global": ("Global model", "global"),
-    "personal": ("Personal, with rehearsal and guard", "personal"),
-    "naive": ("Naive fine-tuning", "naive"),
-    "repeats": ("Bonus for repeats alone", "other"),
-    "central": ("Retrained in the cloud", "other"),
-    "popularity": ("Popular items", "other"),
-    "als": ("ALS", "other"),
-    "item_knn": ("Item-kNN", "other"),
-    "recent": ("Recently used items", "other"),
-}
-
 DASH: Final = "\N{EN DASH}"
-
-
-def name_of(system: str) -> str:
-    """The name of a system for readers."""
-    return SYSTEMS.get(system, (system, ""))[0]
-
-
-def kind_of(system: str) -> str:
-    """The colour class of a system."""
-    return SYSTEMS.get(system, ("", "other"))[1]
 
 
 def figure(value: float | None, digits: int = 4) -> str:

@@ -9,7 +9,6 @@ baselines are searched by the same code on the same positions, so that a compari
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +18,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.progress import Progress, no_progress
-from pocketrec.cloud.baselines.neighbours import fit_neighbours
-from pocketrec.cloud.candidates import fit_als
+from pocketrec.cloud.base.runs import write_json
+from pocketrec.cloud.baselines.baseline import Past
+from pocketrec.cloud.baselines.fitting import fit, judged
 from pocketrec.cloud.config.moved import MOVED, values_of_run
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.prepared import CloudData
@@ -29,9 +30,9 @@ from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.split import rehearsal_split
 from pocketrec.cloud.evaluation.ranking import Places, ScoresOf
 from pocketrec.cloud.metrics import metrics
+from pocketrec.cloud.rankers import make_ranker
 from pocketrec.cloud.search.space import draw, space_of, with_values
 from pocketrec.device.base.errors import ConfigError, DataError
-from pocketrec.device.base.files import write_atomic
 
 SEARCH_FILE: Final = "search.json"
 MEASURE: Final = metrics.HEADLINE
@@ -119,8 +120,8 @@ def search(
     Args:
         config: searched around; it is trial 0.
         data: what lies before the cut-off.
-        folder: gets search.json, rewritten after every trial.
-        system: a name in `pocketrec.cloud.config.search.SECTIONS`.
+        folder: gets search.json, rewritten after every trial; it also has the figures of the baselines as configured.
+        system: global, or a baseline (`pocketrec.cloud.config.baselines.BASELINES`).
         trials: in all, trial 0 included.
         seed: of the values drawn.
         say: takes a line for every trial.
@@ -135,8 +136,10 @@ def search(
     """
     space = space_of(config, system)
     key = _fingerprint(config, data.before, system, seed, space)
-    done = _load(folder / SEARCH_FILE, key)
+    document = _load(folder / SEARCH_FILE, key)
+    done = [Trial(**entry) for entry in document.get("trials", [])]
     judge = Slice(config, data)
+    compared: dict[str, Figures] = document.get("baselines") or _baselines(config, judge, progress)
     shutil.rmtree(folder / _TRIAL, ignore_errors=True)  # of a search that was killed in the middle of a trial
     for number in range(len(done), trials):
         values = draw(space, seed, number)
@@ -148,8 +151,8 @@ def search(
         shutil.rmtree(folder / _TRIAL, ignore_errors=True)
         done.append(trial)
         document = {"format": 1, "key": key, "system": system, "measure": MEASURE,
-                    "trials": [dataclasses.asdict(t) for t in done]}  # fmt: skip
-        write_atomic(folder / SEARCH_FILE, (json.dumps(document, indent=1) + "\n").encode("utf-8"))
+                    "baselines": compared, "trials": [dataclasses.asdict(t) for t in done]}  # fmt: skip
+        write_json(folder / SEARCH_FILE, document)
         say(in_words(trial))
     return done
 
@@ -196,14 +199,26 @@ def _try(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial],
     if system == "global":
         _train(trial, config, judge, others, folder, progress)
         return
+    figures = _baseline(config, judge, system, progress)
+    if figures is None:
+        raise ConfigError(f"{system} is switched off by its options: change them, or search another system")
+    trial.figures, trial.curve = figures, [figures[MEASURE]]
+
+
+def _baselines(config: RunConfig, judge: Slice, progress: Progress) -> dict[str, Figures]:
+    """Figures of every baseline as it is configured."""
+    found = {name: _baseline(config, judge, name, progress) for name in judged(config, personal=judge.by_user)}
+    return {name: figures for name, figures in found.items() if figures is not None}
+
+
+def _baseline(config: RunConfig, judge: Slice, name: str, progress: Progress) -> Figures | None:
+    """Figures of a baseline; None where its options switch it off."""
+    past = Past(judge.earlier, judge.items, config.seed, config.resources.threads, progress)
+    baseline = fit(config, name, past)
+    if baseline is None:
+        return None
     places = judge.places(1)
-    if system == "als":
-        threads = config.resources.threads
-        scores = places.by_als(fit_als(config.candidates.als, judge.earlier, judge.items, config.seed, threads))
-    else:
-        scores = places.by_neighbours(fit_neighbours(config.baselines.knn, judge.earlier, judge.items))
-    trial.figures = judge.figures(places, scores, config)
-    trial.curve = [trial.figures[MEASURE]]
+    return judge.figures(places, places.by_baseline(baseline), config)
 
 
 def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial], folder: Path,
@@ -212,7 +227,7 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
 
     from pocketrec.cloud.backbones import item_embeddings
     from pocketrec.cloud.evaluation.scoring import Embed, embed_positions, model_runner
-    from pocketrec.cloud.training.trainer import train
+    from pocketrec.cloud.training.trainer import TrainJob, train
 
     fixed = dataclasses.replace(config.train, validation=0.0)
     places = judge.places(config.model.window)
@@ -222,16 +237,18 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
     def watch(model: keras.Model, _entry: dict[str, Any]) -> bool:
         runner.extend([] if runner else [model_runner(model)])
         embedded = embed_positions(model, places.where, runner[0])
-        trial.figures = judge.figures(places, places.by_embedding(embedded, item_embeddings(model)), config)
+        scores = places.by_embedding(embedded, item_embeddings(model), make_ranker(config.ranker, model))
+        trial.figures = judge.figures(places, scores, config)
         trial.curve.append(trial.figures[MEASURE])
         behind = is_behind(trial.curve, trial.planned, others)
         trial.ended = "below the median" if behind else ""
         return behind
 
-    trained = train(
-        config.model, fixed, judge.earlier, judge.items, folder,
-        prune=config.prune, seed=config.seed, mask_seen=config.evaluate.mask_seen, watch=watch, progress=progress,
+    job = TrainJob(
+        config.model, fixed, judge.earlier, judge.items, config.prune, config.ranker, config.seed,
+        config.evaluate.mask_seen,
     )  # fmt: skip
+    trained = train(job, folder, watch=watch, progress=progress)
     trial.seconds = round(trained.seconds, 2)
 
 
@@ -239,22 +256,20 @@ def _fingerprint(config: RunConfig, before: Sequences, system: str, seed: int, s
     tables = {key: value for key, value in values_of_run(config).items() if key != "resources"}
     old = {new: old for old, new in MOVED.items()}
     keys = {old.get(key, key): entry for key, entry in space.items()}
-    digest = hashlib.sha256(json.dumps([tables, system, seed, keys], sort_keys=True).encode())
-    for array in (before.offsets, before.items, before.timestamps):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
+    return fingerprint([tables, system, seed, keys], (before.offsets, before.items, before.timestamps))
 
 
-def _load(path: Path, key: str) -> list[Trial]:
+def _load(path: Path, key: str) -> dict[str, Any]:
+    """search.json; nothing where there is none."""
     if not path.exists():
-        return []
+        return {}
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if document["key"] == key:
-            trials = [Trial(**entry) for entry in document["trials"]]
-            for trial in trials:
-                trial.values = {MOVED.get(key, key): value for key, value in trial.values.items()}
-            return trials
+            for entry in document["trials"]:
+                Trial(**entry)
+                entry["values"] = {MOVED.get(key, key): value for key, value in entry["values"].items()}
+            return document
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"cannot read {path}: delete it, or name another folder with --out") from None
     raise ConfigError(f"{path.parent} holds the search of another configuration, seed or log: name another with --out")

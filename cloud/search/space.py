@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.cloud.config.load import config_from_dict
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.search import SECTIONS
@@ -22,16 +23,22 @@ from pocketrec.device.base.errors import ConfigError
 def spaces(config: RunConfig, system: str) -> dict[str, Any]:
     """The space that comes with a system: what its sections, and the choices that they name, say of their keys."""
     found: dict[str, Any] = {}
-    for address in SECTIONS[system]:
+    for address in sections_of(system):
         section: Any = config
         for name in address.split("."):
-            section = getattr(section, name)
+            section = section.get(name) if isinstance(section, Mapping) else getattr(section, name)
         parts = {address: section}
         if isinstance(section, Section):
             parts |= {f"{address}.{name}": section.tables[name] for name in section.chosen() if name in section.tables}
         for where, part in parts.items():
             found |= {f"{where}.{key}": entry for key, entry in getattr(part, "SPACE", {}).items()}
     return found
+
+
+def sections_of(system: str) -> tuple[str, ...]:
+    """Sections of the configuration that shape a system."""
+    own = "baselines." if system in BASELINES.own else "baselines.options."
+    return SECTIONS.get(system, (f"{own}{system}",))
 
 
 def space_of(config: RunConfig, system: str) -> dict[str, Any]:
@@ -42,14 +49,17 @@ def space_of(config: RunConfig, system: str) -> dict[str, Any]:
     """
     check_space(config, config.search.space)
     for key in config.search.space:
-        if not any(_shapes(key, name) for name in SECTIONS):
-            known = ", ".join(f"[{section}]" for sections in SECTIONS.values() for section in sections)
+        if not any(_shapes(key, name) for name in ("global", *BASELINES)):
+            known = ", ".join(f"[{section}]" for name in ("global", *BASELINES) for section in sections_of(name))
             raise ConfigError(f"search.space.{key} changes no system: name a key of one of {known}")
-    return {key: entry for key, entry in config.search.space.items() if _shapes(key, system)} or spaces(config, system)
+    own = {key: entry for key, entry in config.search.space.items() if _shapes(key, system)} or spaces(config, system)
+    if not own:
+        raise ConfigError(f"there is no space for {system}: name keys of {sections_of(system)[0]} in [search.space]")
+    return own
 
 
 def _shapes(key: str, system: str) -> bool:
-    return any(key.startswith(f"{section}.") for section in SECTIONS[system])
+    return any(key.startswith(f"{table}.") for table in sections_of(system))
 
 
 def check_space(config: RunConfig, space: Mapping[str, Any]) -> None:
@@ -93,11 +103,11 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     """
     tables = config.to_dict()
     for key, value in values.items():
-        *parents, name = key.split(".")
-        table: Any = tables.get(parents[0]) if parents else None
-        for parent in parents[1:]:
-            table = table.setdefault(parent, {}) if isinstance(table, dict) else None
-        if not isinstance(table, dict):
+        *path, name = key.split(".")
+        table: Any = tables if path and path[0] in tables else None
+        for part in path:
+            table = table.setdefault(part, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict) or not name:
             raise ConfigError(f"search.space.{key}: write the key as table.key, such as train.batch")
         table[name] = value
     return config_from_dict(tables)

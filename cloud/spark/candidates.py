@@ -25,27 +25,26 @@ _BLOCK = 4096  # users ranked at a time
 
 
 class SparkAlsCandidates:
-    """The K items of highest ALS score, fitted and ranked on Spark."""
-
-    model: AlsModel | None = None
-    """The factors of the latest `build`."""
+    """The K items of highest ALS score, ranked on Spark; fitted there too, where they are not yet."""
 
     def build(self, options: AlsOptions, k: int, past: Past) -> Candidates:
         """See `pocketrec.cloud.candidates.source.CandidateSource.build`; ``past.spark`` is the session."""
-        self.model, sets = als_candidates(past.spark, options, k, past)
-        return sets
+        als = past.als or als_on_spark(past.spark, options, past.before, past.items, seed=past.seed)
+        return als_sets(past.spark, options.head, k, past.before, als, mask_seen=past.mask_seen)
 
 
-def als_candidates(spark: SparkSession, config: AlsOptions, k: int, past: Past) -> tuple[AlsModel, Candidates]:
-    """Fit ALS and rank, both on Spark.
+def als_on_spark(
+    spark: SparkSession, config: AlsOptions, before: Sequences, items: int, *, seed: int = 1
+) -> AlsModel:
+    """Fit ALS on Spark.
 
     Args:
         spark: the session.
         config: the weights of ALS.
-        k: items in a set.
-        past: events before the cut-off, items, seed, and whether seen items are left out.
+        before: events before the cut-off.
+        items: N; rows are ordered by popularity.
+        seed: of the factors at the start.
     """
-    before, items, seed, mask_seen = past.before, past.items, past.seed, past.mask_seen
     pairs = _pairs(spark, before).persist()
     model = ALS(
         rank=config.factors,
@@ -62,15 +61,35 @@ def als_candidates(spark: SparkSession, config: AlsOptions, k: int, past: Past) 
     ).fit(pairs)
     item_factors = _factors(model.itemFactors, items + 1, config.factors)
     user_factors = _factors(model.userFactors, len(before), config.factors)
-    ranked = item_factors[: config.head + 1] if config.head else item_factors
-    best = _top(spark, model.userFactors, ranked, pairs if mask_seen else None, k)
+    pairs.unpersist()
+    return AlsModel(before.users, user_factors, item_factors)
+
+
+def als_sets(
+    spark: SparkSession, head: int, k: int, before: Sequences, als: AlsModel, *, mask_seen: bool = False
+) -> Candidates:
+    """Rank every user's items on Spark.
+
+    Args:
+        spark: the session.
+        head: rank the most popular items alone; 0 = all.
+        k: items in a set.
+        before: events before the cut-off.
+        als: fitted to them.
+        mask_seen: leave out what the user has had.
+    """
+    ranked = als.item_factors[: head + 1] if head else als.item_factors
+    users, size = als.user_factors.shape
+    ids = pa.array(np.arange(users, dtype=np.int32))
+    ends = pa.array(np.arange(users + 1, dtype=np.int32) * size)
+    lists = pa.ListArray.from_arrays(ends, pa.array(np.ravel(als.user_factors)))
+    table = spark.createDataFrame(pa.table({"id": ids, "features": lists})).repartition(_blocks(spark), "id")
+    best = _top(spark, table, ranked, _pairs(spark, before) if mask_seen else None, k)
     rows = np.zeros((len(before), k), np.int32)
     rows[best.column("id").to_numpy()] = np.frombuffer(b"".join(best.column("rows").to_pylist()), "<i4").reshape(
         -1, k
     )
-    pairs.unpersist()
-    popular = popular_rows(items, k)
-    return AlsModel(before.users, user_factors, item_factors), Candidates(before.users, rows, popular)
+    return Candidates(before.users, rows, popular_rows(len(als.item_factors) - 1, k))
 
 
 def penalty(config: AlsOptions, pairs: int, users: int, items: int) -> float:

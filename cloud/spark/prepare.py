@@ -22,7 +22,7 @@ from pocketrec.cloud.data.checks import check_usable
 from pocketrec.cloud.data.cuts import TINY, quantile_place
 from pocketrec.cloud.data.prepared import write_prepared
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
-from pocketrec.cloud.data.split import Prepared, assemble, check_sides
+from pocketrec.cloud.data.split import Prepared, Unknown, assemble, check_sides
 from pocketrec.cloud.data.splits.time import parse_cut_off
 from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.cloud.spark.rows import read_rows
@@ -83,7 +83,7 @@ def _split(spark: SparkSession, events: DataFrame, config: RunConfig) -> Prepare
     before, after = _sequences(known, facts[2])
     return assemble(
         vocabulary, counts, before, after, categories, config.split, cut_off=cut_off,
-        unknown_before=unknown_counts[0], unknown_after=unknown_counts[1], unknown_items_after=unknown_counts[2],
+        unknown=Unknown(*unknown_counts),
     )  # fmt: skip
 
 

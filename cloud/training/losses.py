@@ -1,7 +1,8 @@
 """Losses of the next-item model.
 
-The full softmax has a fast path of its own. The others compare the target's score with those of some negatives,
-and know nothing about where these come from: the batch, a sampler, or both (`train_objective`).
+The full softmax is the ranker's own (`TrainingRanker.cross_entropy`), which may have a fast path. The others compare
+the target's score with those of some negatives, and know nothing about where these come from: the batch, a sampler, or
+both (`objective`).
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from typing import Any, Final
 import tensorflow as tf
 
 from pocketrec.cloud.config.training import BprMaxOptions
+from pocketrec.cloud.rankers.training import TrainingRanker
 
 #: A loss over negatives: the target's score [..., P], the negatives' [..., P, C], and whether each negative counts,
 #: bool [..., P, C] -> the loss of each position, float32 [..., P]. A position without a negative that counts has none
 #: (cross-entropy: zero, for its own score is the whole sum).
 NegativeLoss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-#: A loss over the whole catalogue, such as `full_softmax`: user embeddings, targets, weights, table -> the sum.
-CatalogueLoss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+#: A loss over the whole catalogue, such as `full_softmax`: ranker, user embeddings, targets, weights, table -> the sum.
+CatalogueLoss = Callable[[TrainingRanker, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,13 @@ class Loss:
 _NEVER: Final = -1e9  # a score with no weight in a softmax
 
 
-def full_softmax(embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
+def full_softmax(
+    ranker: TrainingRanker, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: tf.Tensor
+) -> tf.Tensor:
     """Cross-entropy over the whole catalogue.
 
     Args:
+        ranker: gives the scores.
         embeddings: user embeddings, float32 [P, E].
         targets: int32 [P].
         weights: float32 [P]; 0 where a target does not count.
@@ -52,36 +57,7 @@ def full_softmax(embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, 
     Returns:
         float32 []: sum of weight times cross-entropy.
     """
-    return _weighted_cross_entropy(embeddings, tf.convert_to_tensor(table), targets, weights)
-
-
-@tf.custom_gradient
-def _weighted_cross_entropy(
-    embeddings: tf.Tensor, table: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor
-) -> tuple[tf.Tensor, Callable[[tf.Tensor], tuple[tf.Tensor | None, ...]]]:
-    """Sum of weight times cross-entropy.
-
-    The P x N probabilities are never written down: the exponentials enter the gradients' products as they are, and
-    their sums scale the small operand.
-    """
-    rows = table[1:]  # (N, E)
-    scores = tf.matmul(embeddings, rows, transpose_b=True)  # (P, N)
-    top = tf.reduce_max(scores, 1, keepdims=True)  # (P, 1)
-    powers = tf.exp(scores - top)  # (P, N)
-    total = tf.reduce_sum(powers, 1, keepdims=True)  # (P, 1)
-    own = tf.gather(table, targets)  # (P, E)
-    losses = (tf.math.log(total) + top)[:, 0] - tf.reduce_sum(embeddings * own, 1)
-
-    def backward(gradient: tf.Tensor) -> tuple[tf.Tensor | None, ...]:
-        scale = (weights * gradient)[:, tf.newaxis]  # (P, 1)
-        share = scale / total
-        d_embeddings = tf.matmul(powers, rows) * share - own * scale
-        d_rows = tf.matmul(powers, embeddings * share, transpose_a=True)  # (N, E)
-        d_table = tf.concat([tf.zeros_like(table[:1]), d_rows], 0)
-        d_table = tf.tensor_scatter_nd_sub(d_table, targets[:, tf.newaxis], embeddings * scale)
-        return d_embeddings, d_table, None, None
-
-    return tf.reduce_sum(losses * weights), backward
+    return ranker.cross_entropy(embeddings, targets, weights, table)
 
 
 def cross_entropy(positive: tf.Tensor, negatives: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,10 @@ from typing import Final
 import numpy as np
 import tensorflow as tf
 
+from pocketrec.cloud.config.ranker import RankerConfig
 from pocketrec.cloud.config.training import LOSSES, TrainConfig
+from pocketrec.cloud.rankers import training_ranker
+from pocketrec.cloud.rankers.training import TrainingRanker
 from pocketrec.cloud.training.losses import Loss
 from pocketrec.cloud.training.samplers import make_sampler
 
@@ -27,10 +30,11 @@ class Objective:
     Args:
         config: loss, sampler and negatives.
         counts: int [N + 1], events of each row in the log; row 0 takes no part.
+        ranker: gives the scores; None = the inner product.
     """
 
-    def __init__(self, config: TrainConfig, counts: np.ndarray) -> None:
-        self.config = config
+    def __init__(self, config: TrainConfig, counts: np.ndarray, ranker: TrainingRanker | None = None) -> None:
+        self.config, self.ranker = config, ranker or training_ranker(RankerConfig())
         loss: Loss = LOSSES.load(config.loss)
         self.whole, self.in_batch, self.corrected = loss.whole, loss.in_batch, loss.corrected and config.log_q
         self.sparse = loss.whole is None
@@ -60,17 +64,17 @@ class Objective:
         weights /= tf.maximum(tf.reduce_sum(tf.cast(targets > 0, tf.float32)), 1)
         if self.whole is not None:
             flat = tf.reshape(embeddings, [-1, embeddings.shape[-1]])  # (G * P, E)
-            return self.whole(flat, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]), table)
+            return self.whole(self.ranker, flat, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]), table)
         own = tf.gather(table, targets)  # (G, P, E)
-        positive = tf.reduce_sum(embeddings * own, -1)  # (G, P)
+        positive = self.ranker.pairs(embeddings, own)  # (G, P)
         scores, rows = [], []
         if self.in_batch:
             kept = _kept(targets.shape[1])
-            scores.append(tf.matmul(embeddings, own[:, :kept], transpose_b=True))  # (G, P, K)
+            scores.append(self.ranker.grid(embeddings, own[:, :kept]))  # (G, P, K)
             rows.append(targets[:, :kept])  # (G, K)
         if self.config.negatives:
             drawn = self.sampler.draw(self.config.negatives, seed)  # (S,)
-            scores.append(tf.einsum("gpe,se->gps", embeddings, tf.gather(table, drawn)))  # (G, P, S)
+            scores.append(self.ranker.grid(embeddings, tf.gather(table, drawn)))  # (G, P, S)
             rows.append(tf.repeat(drawn[tf.newaxis], targets.shape[0], 0))  # (G, S)
         negatives, row = tf.concat(scores, -1), tf.concat(rows, -1)[:, tf.newaxis]  # (G, P, C), (G, 1, C)
         if self.corrected:

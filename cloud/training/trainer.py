@@ -9,11 +9,10 @@ This module knows nothing about the events after the cut-off: it is never given 
 
 from __future__ import annotations
 
-import hashlib
-import json
+import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,11 +22,14 @@ import tensorflow as tf
 
 from pocketrec.cloud.backbones import backbone, build_model, save_model
 from pocketrec.cloud.backbones.backbone import ITEM_EMBEDDING
+from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.ranker import RankerConfig
 from pocketrec.cloud.config.section import key_values
 from pocketrec.cloud.config.training import BATCHINGS, PruneConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.rankers import training_ranker
 from pocketrec.cloud.training.batches import Batch, Batches, recency_weights
 from pocketrec.cloud.training.checkpoint import Checkpoint, load_weights, save_weights
 from pocketrec.cloud.training.distributed import ALONE, Workers, lost_is_one_line
@@ -38,9 +40,6 @@ from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, spa
 from pocketrec.cloud.training.step import LossError, Step, TrainSteps, resolved
 from pocketrec.cloud.training.validation import Validation, validation_slice
 from pocketrec.device.base.errors import ConfigError, DataError
-
-#: The default of `train`.
-NO_PRUNING: Final = PruneConfig()
 
 _STEPS: Final = 32  # steps in one call of the graph
 
@@ -64,17 +63,40 @@ class Trained:
     """Wall time of all epochs and graph building, over all runs that it took."""
 
 
+@dataclass(frozen=True)
+class TrainJob:
+    """All that the weights depend on."""
+
+    model: ModelConfig
+    """Shape of the model."""
+    train: TrainConfig
+    """How it is trained."""
+    sequences: Sequences
+    """Events before the cut-off; row 0 is an unknown item."""
+    items: int
+    """N, items in the vocabulary."""
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    """Pruning."""
+    ranker: RankerConfig = field(default_factory=RankerConfig)
+    """How embeddings become scores."""
+    seed: int = 1
+    """Equal seeds give equal weights (one machine, CPU, equal number of threads)."""
+    mask_seen: bool = False
+    """Validation ranks leave out items that the user has had."""
+
+    def fingerprint(self) -> str:
+        """Equal for two jobs that must end with the same weights."""
+        configs = [key_values(part) for part in (self.model, self.train, self.prune)]
+        configs += [] if self.ranker == RankerConfig() else [key_values(self.ranker)]  # trainings of before had none
+        plain = [*configs, self.items, self.seed, self.mask_seen, keras.__version__, tf.__version__]
+        return fingerprint(plain, (self.sequences.offsets, self.sequences.items, self.sequences.timestamps))
+
+
 def train(
-    model_config: ModelConfig,
-    config: TrainConfig,
-    sequences: Sequences,
-    items: int,
+    job: TrainJob,
     folder: Path,
     *,
-    prune: PruneConfig = NO_PRUNING,
-    seed: int = 1,
     name: str = "model",
-    mask_seen: bool = False,
     record: Record | None = None,
     watch: Watch | None = None,
     progress: Progress = no_progress,
@@ -83,15 +105,9 @@ def train(
     """Train a model and write ``folder/name.keras``.
 
     Args:
-        model_config: shape of the model.
-        config: how it is trained.
-        sequences: events before the cut-off; row 0 is an unknown item.
-        items: N, items in the vocabulary.
+        job: the model, the log, and how it is trained.
         folder: where the model and the checkpoint (``name.checkpoint.npz``) lie.
-        prune: pruning; [prune] of a configuration.
-        seed: equal seeds give equal weights (one machine, CPU, equal number of threads).
         name: of the model file.
-        mask_seen: validation ranks leave out items that the user has had.
         record: called after every epoch with its history entry (`Trained.history`), ready for JSON.
         watch: called after every epoch, before anything of it is written, with the model as it is and the history
             entry, to which it may add figures; True ends the phase there. Its time does not count.
@@ -104,10 +120,7 @@ def train(
         StorageError: the folder cannot be written.
     """
     with lost_is_one_line():
-        return _Trainer(
-            model_config, config, prune, sequences, items, folder, seed, name, mask_seen,
-            record or _ignore, watch or _go_on, progress, workers,
-        ).run()  # fmt: skip
+        return _Trainer(job, folder / name, record or _ignore, watch or _go_on, progress, workers).run()
 
 
 def _ignore(_entry: dict[str, Any]) -> None:
@@ -123,33 +136,24 @@ class _Trainer:
     """A training: what it was called with, and the model and graph that all its phases share."""
 
     def __init__(
-        self,
-        model_config: ModelConfig,
-        config: TrainConfig,
-        prune: PruneConfig,
-        sequences: Sequences,
-        items: int,
-        folder: Path,
-        seed: int,
-        name: str,
-        mask_seen: bool,
-        record: Record,
-        watch: Watch,
-        progress: Progress,
-        workers: Workers,
+        self, job: TrainJob, stem: Path, record: Record, watch: Watch, progress: Progress, workers: Workers
     ) -> None:
-        model_config = resolved(model_config, config)
-        self.model_config, self.config, self.sequences, self.items = model_config, config, sequences, items
+        job = dataclasses.replace(job, model=resolved(job.model, job.train))
+        model_config, config, prune, items, seed = job.model, job.train, job.prune, job.items, job.seed
+        self.job, self.model_config, self.config = job, model_config, config
+        self.sequences, self.items = job.sequences, items
         if prune.enabled and config.validation and not config.refit:
             raise ConfigError("pruning wants a known number of epochs: set train.refit = true or train.validation = 0")
-        self.prune, self.seed, self.mask_seen, self.workers = prune, seed, mask_seen, workers
+        self.prune, self.seed, self.workers = prune, seed, workers
         self.record, self.watch, self.progress = record, watch, progress
-        self.path = folder / f"{name}.keras"
-        self.checkpoint_path, self.best_path = folder / f"{name}.checkpoint.npz", folder / f"{name}.best.npz"
-        self.fingerprint = _fingerprint(model_config, config, prune, sequences, items, seed, mask_seen)
+        self.path, self.checkpoint_path, self.best_path = (
+            stem.with_name(f"{stem.name}.{kind}") for kind in ("keras", "checkpoint.npz", "best.npz")
+        )
+        self.fingerprint = job.fingerprint()
         self.started = self.saved = time.perf_counter()
         self.model = build_model(model_config, items, seed)
-        objective = Objective(config, np.bincount(sequences.items, minlength=items + 1))
+        counts = np.bincount(job.sequences.items, minlength=items + 1)
+        objective = Objective(config, counts, training_ranker(job.ranker, self.model))
         if workers.count > 1 and (objective.in_batch or config.batching == "sessions"):
             raise ConfigError("several workers share no negatives of a batch and no sessions: set train.loss to "
                               "full_softmax or sampled_softmax, and train.batching to windows")  # fmt: skip
@@ -206,8 +210,9 @@ class _Trainer:
         sequences, validation = self.sequences, None
         if state.phase == "search":
             sequences, validation = validation_slice(
-                self.model, self.sequences, self.config.validation, self.model_config.window, mask_seen=self.mask_seen
-            )
+                self.model, self.sequences, self.config.validation, self.model_config.window,
+                mask_seen=self.job.mask_seen, ranker=self.job.ranker,
+            )  # fmt: skip
         batches = make_batches(self.model_config, self.config, sequences)
         if not batches.targets:
             raise DataError("no user has two known events before the cut-off: give a longer log or an earlier cut")
@@ -308,24 +313,6 @@ def make_batches(model_config: ModelConfig, config: TrainConfig, sequences: Sequ
     packed = backbone(model_config.backbone).packs(resolved(model_config, config))
     made: Batches = BATCHINGS.load(config.batching)(config, sequences, weights, model_config.window, packed)
     return made
-
-
-def _fingerprint(
-    model_config: ModelConfig,
-    config: TrainConfig,
-    prune: PruneConfig,
-    sequences: Sequences,
-    items: int,
-    seed: int,
-    mask_seen: bool,
-) -> str:
-    """Equal for two calls that must end with the same weights."""
-    configs = [key_values(part) for part in (model_config, config, prune)]
-    plain = [*configs, items, seed, mask_seen]
-    digest = hashlib.sha256(json.dumps([*plain, keras.__version__, tf.__version__], sort_keys=True).encode())
-    for array in (sequences.offsets, sequences.items, sequences.timestamps):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _assign(variables: list[Any], values: list[Any]) -> None:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from pocketrec.cloud.backbones import item_embeddings
+from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.evaluation.scoring import (
     Positions,
@@ -19,6 +20,7 @@ from pocketrec.cloud.evaluation.scoring import (
     positions,
     seen_before,
 )
+from pocketrec.cloud.rankers import make_ranker
 
 
 class Validation:
@@ -28,22 +30,27 @@ class Validation:
         model: the next-item model, with whatever weights it has when `measure` is called.
         where: the targets are the events of the slice; contexts reach back before it.
         seen: rows left out of each ranking; None = none.
+        ranker: how embeddings become scores.
     """
 
-    def __init__(self, model: keras.Model, where: Positions, seen: list[np.ndarray] | None) -> None:
-        self.model, self.where, self.seen = model, where, seen
+    def __init__(
+        self, model: keras.Model, where: Positions, seen: list[np.ndarray] | None, ranker: RankerConfig
+    ) -> None:
+        self.model, self.where, self.seen, self.ranker = model, where, seen, ranker
         self._run = model_runner(model)
 
     def measure(self) -> dict[str, float]:
         """``val_recall@20`` and ``val_mrr@20``, full ranking, over all positions."""
         embeddings = embed_positions(self.model, self.where, self._run)
-        ranks = full_ranks(embeddings, self.where.targets, item_embeddings(self.model), self.seen)
+        ranker, table = make_ranker(self.ranker, self.model), item_embeddings(self.model)
+        ranks = full_ranks(embeddings, self.where.targets, table, ranker, self.seen)
         hit = ranks <= 20
         return {"val_recall@20": float(hit.mean()), "val_mrr@20": float((hit / ranks).mean())}
 
 
 def validation_slice(
-    model: keras.Model, sequences: Sequences, share: float, window: int, *, mask_seen: bool = False
+    model: keras.Model, sequences: Sequences, share: float, window: int, *, mask_seen: bool = False,
+    ranker: RankerConfig = INNER_PRODUCT,
 ) -> tuple[Sequences, Validation | None]:
     """Cut the latest events off.
 
@@ -53,6 +60,7 @@ def validation_slice(
         share: of the events, in (0, 1); events at the time of the cut are in the slice.
         window: T.
         mask_seen: rankings leave out what the user has had.
+        ranker: how embeddings become scores.
 
     Returns:
         The events before the slice, and the slice; all events and None where the slice has nothing to rank or
@@ -67,4 +75,4 @@ def validation_slice(
     before, _ = sequences.cut(cut)
     if not len(where) or not (before.lengths > 1).any():
         return sequences, None
-    return before, Validation(model, where, seen_before(sequences, where) if mask_seen else None)
+    return before, Validation(model, where, seen_before(sequences, where) if mask_seen else None, ranker)

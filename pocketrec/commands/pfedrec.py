@@ -61,6 +61,7 @@ def run(options: argparse.Namespace) -> None:
 def stages() -> tuple[Stage, ...]:
     """The stages in their order, with all that each depends on."""
     from pocketrec.cloud.base.runs import METRICS_FILE, Stage
+    from pocketrec.stages.parts import unusual
     from pocketrec.stages.prepare import log_identity
 
     home = "pfedrec"
@@ -99,7 +100,7 @@ def stages() -> tuple[Stage, ...]:
             "pfedrec-test", "open the test, rank every system on it",
             needs=("pfedrec-split", "pfedrec-train", "pfedrec-sweep", "pfedrec-alone", "pfedrec-mf"),
             depends=lambda c: [c.seed, _shaping(c), key_values(c.candidates), key_values(c.baselines.knn),
-                               c.evaluate.bootstrap],
+                               c.evaluate.bootstrap, *unusual(c.baselines.beside_knn)],
             work=_work("test"), leaves=(METRICS_FILE, f"{home}/ranks.npz"),
         ),
         Stage(

@@ -24,17 +24,19 @@ def results(folder: Path) -> str:
     if not metrics:
         raise DataError(f"no {METRICS_FILE} in {folder}: run `pocketrec fleet` first")
     systems = [name for name in metrics if isinstance(metrics[name], dict) and "mrr@20" in metrics[name]]
-    lines = ["", f"{'full ranking':<12}" + "".join(f"{name:>11}" for name in _MEASURES) + "   MRR@20 against global"]
+    width = max(12, *(len(name) + 1 for name in systems))
+    heads = "".join(f"{name:>11}" for name in _MEASURES)
+    lines = ["", f"{'full ranking':<{width}}{heads}   MRR@20 against global"]
     for name in systems:
         figures = "".join(f"{metrics[name][measure]:>11.4f}" for measure in _MEASURES)
         against = metrics["compare"].get(name, {}).get("mrr@20")
-        lines.append(f"{name:<12}{figures}   {_difference(against) if against else ''}".rstrip())
+        lines.append(f"{name:<{width}}{figures}   {_difference(against) if against else ''}".rstrip())
     sampled = [name for name in systems if "sampled_99" in metrics[name]]
     if sampled:
         lines.append(f"{'among 99 sampled':<16}")
         for name in sampled:
             figures = "".join(f"{metrics[name]['sampled_99'][measure]:>11.4f}" for measure in _MEASURES)
-            lines.append(f"{name:<12}{figures}")
+            lines.append(f"{name:<{width}}{figures}")
     users = metrics["users"]
     lines.append("")
     if "personal" in systems:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Do every stage of a run: prepare, train, candidates, rehearse, export, fleet, report.\n"
+        "Do every stage of a run: prepare, train, baselines, candidates, rehearse,\nexport, fleet, report.\n"
         "Stages that are up to date are skipped; an interrupted run goes on where it was; a changed\n"
         "configuration does the stages again that depend on it."
     )
@@ -51,7 +51,7 @@ def _run_stages(options: argparse.Namespace) -> None:
     from pocketrec.commands.results import results
 
     config = load_config(options.config, [*options.overrides, *named_resources(options)])
-    if not config.model.tied and options.command not in ("prepare", "train", "candidates"):
+    if not config.model.tied and options.command not in ("prepare", "train", "baselines", "candidates"):
         raise ConfigError("a device holds one item table: set model.tied = true (train alone can do without)")
     options.out = options.out or Path("runs", Path(options.config).stem)
     folder = options.out

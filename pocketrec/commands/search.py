@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from pocketrec.cloud.base.runs import Pipeline, Run
+from pocketrec.cloud.base.runs import Pipeline, Run, read_json
+from pocketrec.cloud.config.baselines import BASELINES, label_of
 from pocketrec.cloud.config.run import RunConfig
-from pocketrec.cloud.config.search import SECTIONS
 from pocketrec.commands.options import add_run_options
 from pocketrec.commands.terminal import LOG_FILE, native_noise_into
 from pocketrec.device.base.errors import ConfigError
@@ -34,7 +34,7 @@ def search(
     Args:
         config: searched around.
         folder: also gets the prepared log.
-        system: a name in `pocketrec.cloud.config.search.SECTIONS`.
+        system: global, or the name of a baseline.
         trials: in all.
         seed: of the values drawn.
         terminal: where lines and progress go; None = nowhere.
@@ -55,7 +55,7 @@ def search(
     use_threads(run)
     from pocketrec.cloud.config.toml import to_toml
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.search.search import best_of
+    from pocketrec.cloud.search.search import SEARCH_FILE, best_of
     from pocketrec.cloud.search.search import search as try_all
     from pocketrec.cloud.search.space import with_values
 
@@ -70,10 +70,10 @@ def search(
         f"{best.score:.4f}\n# and Recall@20 {best.figures['recall@20']:.4f} on what follows the first {share}.\n"
     )
     write_atomic(folder / BEST_FILE, (head + to_toml(with_values(config, best.values), ("search",))).encode("utf-8"))
-    return _table(done, best, folder)
+    return _table(done, best, folder, read_json(folder / SEARCH_FILE)["baselines"])
 
 
-def _table(trials: Sequence[Trial], best: Trial, folder: Path) -> str:
+def _table(trials: Sequence[Trial], best: Trial, folder: Path, baselines: Mapping[str, Mapping[str, float]]) -> str:
     lines = ["", f"{'trial':>5}" + "".join(f"{name:>11}" for name in _MEASURES) + "   epochs  seconds  values"]
     for trial in sorted(trials, key=lambda t: (-t.score, t.trial)):
         figures = "".join(f"{trial.figures[name]:>11.4f}" if trial.figures else f"{'':>11}" for name in _MEASURES)
@@ -81,10 +81,14 @@ def _table(trials: Sequence[Trial], best: Trial, folder: Path) -> str:
         values = ", ".join(f"{key} {value}" for key, value in trial.values.items()) or "as it is"
         note = f"  ({trial.ended})" if trial.ended else ""
         lines.append(f"{trial.trial:>5}{figures}   {epochs:>6}  {trial.seconds:>7.1f}  {values}{note}")
+    for name, found in baselines.items():
+        lines.append(f"{'':>5}" + "".join(f"{found[m]:>11.4f}" for m in _MEASURES) + f"   {'':>15}  {label_of(name)}")
     whole = sum(not trial.ended for trial in trials)
     lines += ["", f"{whole} of {len(trials)} trials ran to their end; the best: {folder / BEST_FILE}"]
     short = {"trial": best.trial, "values": best.values, **{name: best.figures[name] for name in _MEASURES}}
-    lines.append(json.dumps({"search": str(folder), "trials": len(trials), "whole": whole, "best": short}))
+    lines.append(json.dumps({"search": str(folder), "trials": len(trials), "whole": whole, "best": short,
+                             "baselines": {name: {m: found[m] for m in _MEASURES}
+                                           for name, found in baselines.items()}}))  # fmt: skip
     return "\n".join(lines)
 
 
@@ -99,7 +103,7 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=20, help="in all, the configuration as it is included")
     parser.add_argument("--seed", type=int, default=1, help="of the values drawn (default: 1)")
     parser.add_argument(
-        "--system", choices=tuple(SECTIONS), default="global",
+        "--system", choices=("global", *BASELINES), default="global",
         help="what is searched: the global model, or a baseline that it is to be compared with",
     )  # fmt: skip
     parser.epilog = "What is tried: [search.space], see docs/configuration.md"

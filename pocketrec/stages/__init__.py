@@ -8,6 +8,7 @@ where it is asked for) and fleet open the later events; of what they make, the b
 from __future__ import annotations
 
 from pocketrec.cloud.base.runs import Stage
+from pocketrec.stages.baselines import BASELINES
 from pocketrec.stages.candidates import CANDIDATES
 from pocketrec.stages.central import TRAIN_CENTRAL
 from pocketrec.stages.export import EXPORT
@@ -18,7 +19,7 @@ from pocketrec.stages.report import REPORT
 from pocketrec.stages.train import TRAIN, TRAIN_EARLY
 
 STAGES: tuple[Stage, ...] = (
-    PREPARE, TRAIN_EARLY, TRAIN, CANDIDATES, REHEARSE, EXPORT, TRAIN_CENTRAL, FLEET, REPORT,
+    PREPARE, TRAIN_EARLY, TRAIN, BASELINES, CANDIDATES, REHEARSE, EXPORT, TRAIN_CENTRAL, FLEET, REPORT,
 )  # fmt: skip
 """In the order of a run."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pocketrec.cloud.base.runs import Run, Stage
 from pocketrec.stages.models import export_model
-from pocketrec.stages.parts import plain
+from pocketrec.stages.parts import plain, unusual
 from pocketrec.stages.train import train_on
 
 
@@ -25,7 +25,8 @@ TRAIN_CENTRAL = Stage(
     "train-central",
     "train on what the devices learn from, too, for comparison only",
     needs=("prepare", "export"),  # after the bundle: nothing later than the cut-off is opened before it exists
-    depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune, c.export, c.personalise), c.evaluate.mask_seen],
+    depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune, c.export, c.personalise), c.evaluate.mask_seen,
+                       *unusual(c.ranker)],
     work=train_central,
     leaves=("central/model.keras", "central/model.tflite"),
     clears=("central",),

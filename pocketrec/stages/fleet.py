@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pocketrec.cloud.base.runs import METRICS_FILE, Run, Stage, read_json
-from pocketrec.cloud.config.run import RunConfig
-from pocketrec.device.base.files import write_atomic
+from pocketrec.cloud.base.runs import METRICS_FILE, Run, Stage, read_json, write_json
+from pocketrec.stages.baselines import FOLDER as FITTED
 from pocketrec.stages.bundles import publish
-from pocketrec.stages.parts import plain, use_threads
+from pocketrec.stages.parts import plain, unusual, use_threads
 from pocketrec.stages.recipes import REHEARSAL, needs_naive, recipe_of, recipe_of_run, repeats_alone
-
-if TYPE_CHECKING:
-    from pocketrec.cloud.baselines.neighbours import ItemNeighbours
-    from pocketrec.cloud.data.prepared import CloudData
 
 
 def fleet(run: Run) -> None:
@@ -23,13 +17,13 @@ def fleet(run: Run) -> None:
     from pocketrec.cloud.data.prepared import load_cloud
 
     metrics = _judge_personal(run) if load_cloud(run.folder).personal else _judge_global(run)
-    write_atomic(run.folder / METRICS_FILE, (json.dumps(metrics, indent=1) + "\n").encode("utf-8"))
+    write_json(run.folder / METRICS_FILE, metrics)
     publish(run, metrics)
 
 
 def _judge_personal(run: Run) -> dict[str, Any]:
     """Every test user's device, in processes."""
-    from pocketrec.cloud.candidates import AlsModel, Candidates
+    from pocketrec.cloud.candidates import Candidates
     from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
     from pocketrec.cloud.evaluation.evaluate import fleet_metrics
     from pocketrec.cloud.fleet.bench import device_figures
@@ -37,30 +31,30 @@ def _judge_personal(run: Run) -> dict[str, Any]:
 
     config, export = run.config, run.folder / "export"
     data, devices = load_cloud(run.folder), load_devices(run.folder)
-    als = AlsModel.load(run.folder / "candidates" / "als.npz")
     sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
     users, left_out = device_users(
-        data.before, devices.after, devices.learn, sets, als, limit=config.evaluate.users, seed=config.seed
+        data.before, devices.after, devices.learn, sets, limit=config.evaluate.users, seed=config.seed
     )
     recipe = recipe_of_run(run)
     files = (export / "model.tflite", export / "item_embeddings.npy")
-    systems = [System("global", *files), System("personal", *files, recipe=recipe)]
+    ranker = config.ranker
+    systems = [System("global", *files, ranker=ranker), System("personal", *files, recipe=recipe, ranker=ranker)]
     bonus = repeats_alone(recipe)
     if bonus is not None:
-        systems.append(System("repeats", *files, recipe=bonus, guard=False))
+        systems.append(System("repeats", *files, recipe=bonus, guard=False, ranker=ranker))
     if config.evaluate.naive:
         folder = export / "naive" if needs_naive(config, recipe) else export
         naive = {**recipe_of(config.personalise), "proximal": 0.0, "minimum_events": 1}
         own = (folder / "model.tflite", folder / "item_embeddings.npy")
-        systems.append(System("naive", *own, recipe=naive, guard=False))
+        systems.append(System("naive", *own, recipe=naive, guard=False, ranker=ranker))
     if config.evaluate.central:
         central = run.folder / "central"
         own = (central / "model.tflite", central / "item_embeddings.npy")
-        systems.append(System("central", *own, recipe=bonus, guard=False))
+        systems.append(System("central", *own, recipe=bonus, guard=False, ranker=ranker))
     with run.progress() as progress:
         run_fleet(
-            users, systems, run.folder / "fleet", evaluate=config.evaluate, als_items=als.item_factors,
-            neighbours=neighbours(config, data), left_out=left_out, resources=config.resources, progress=progress,
+            users, systems, run.folder / "fleet", evaluate=config.evaluate, baselines=run.folder / FITTED,
+            left_out=left_out, resources=config.resources, progress=progress,
         )  # fmt: skip
     return fleet_metrics(
         run.folder / "fleet",
@@ -77,7 +71,8 @@ def _judge_global(run: Run) -> dict[str, Any]:
     """A log without personal training: the Keras model on the test part."""
     use_threads(run)
     from pocketrec.cloud.backbones import load_model
-    from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
+    from pocketrec.cloud.baselines.files import load_baselines
+    from pocketrec.cloud.data.prepared import load_devices, load_summary
     from pocketrec.cloud.evaluation.evaluate import global_metrics
     from pocketrec.cloud.evaluation.global_model import sequence_ranks
 
@@ -86,7 +81,7 @@ def _judge_global(run: Run) -> dict[str, Any]:
     with run.progress() as progress:
         ranks = sequence_ranks(
             model, load_devices(run.folder).after, config.model.window, config.evaluate,
-            neighbours(config, load_cloud(run.folder)), progress,
+            load_baselines(run.folder / FITTED), config.ranker, progress,
         )  # fmt: skip
     return global_metrics(
         ranks,
@@ -115,19 +110,11 @@ def _sizes(run: Run) -> dict[str, float]:
     )
 
 
-def neighbours(config: RunConfig, data: CloudData) -> ItemNeighbours | None:
-    """The baseline item-kNN, fitted before the cut-off; None where it is switched off."""
-    from pocketrec.cloud.baselines.neighbours import fit_neighbours
-
-    knn = config.baselines.knn
-    return fit_neighbours(knn, data.before, len(data.vocabulary)) if knn.neighbours else None
-
-
 FLEET = Stage(
     "fleet",
     "evaluate on the later events, through the device code",
-    needs=("prepare", "candidates", "export", "train-central"),
-    depends=lambda c: [c.seed, *plain(c.evaluate, c.personalise, c.baselines.knn)],
+    needs=("prepare", "baselines", "candidates", "export", "train-central"),
+    depends=lambda c: [c.seed, *plain(c.evaluate, c.personalise, c.baselines.knn), *unusual(c.baselines.beside_knn)],
     work=fleet,
     leaves=(METRICS_FILE,),
     clears=("fleet",),

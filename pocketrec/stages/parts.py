@@ -19,6 +19,11 @@ def plain(*configs: Any) -> list[Any]:
     return [key_values(config) for config in configs]
 
 
+def unusual(*configs: Any) -> list[Any]:
+    """The same for tables that came later: nothing of one that is as it is by default."""
+    return plain(*(config for config in configs if config != type(config)()))
+
+
 def ranking(config: RunConfig) -> list[Any]:
     """How ranks are taken, for a stage's key."""
     return [config.evaluate.mask_seen, config.evaluate.ties, config.evaluate.bootstrap]

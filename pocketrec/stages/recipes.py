@@ -64,17 +64,8 @@ def needs_naive(config: RunConfig, recipe: dict[str, Any]) -> bool:
 
 
 def in_words(recipe: dict[str, Any]) -> str:
-    """A recipe in one line."""
-    if not recipe["personalise"]:
-        return "nothing to gain: devices stay with the global model"
-    parts = ["no training"]
-    if recipe["passes"]:
-        parts = [f"{recipe['way']}, {recipe['optimizer']} {recipe['learning_rate']:g} x {recipe['passes']} passes"]
-        parts += [f"pull {recipe['proximal']:g}"] if recipe["proximal"] else []
-    bonus = recipe["repeats"]
-    if bonus["strength"]:
-        forms = {"decay": bonus["decay"] < 1, "power": bonus["power"] > 0, "follows": bonus["follows"] > 0,
-                 "time_power": bonus.get("time_power", 0.0) > 0}  # fmt: skip
-        form = ", ".join(f"{name} {bonus[name]:g}" for name, shown in forms.items() if shown)
-        parts.append(f"bonus for repeats {bonus['strength']:g} ({form})")
-    return ", ".join(parts)
+    """A recipe of a run in one line (`pocketrec.cloud.rehearsal.words`)."""
+    from pocketrec.cloud.rehearsal.words import recipe_in_words
+    from pocketrec.device.contract.recipe import Recipe
+
+    return recipe_in_words(Recipe.from_dict(recipe))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pocketrec.cloud.base.runs import Run, Stage
 from pocketrec.stages.models import export_model
-from pocketrec.stages.parts import plain, ranking, use_threads
+from pocketrec.stages.parts import plain, ranking, unusual, use_threads
 from pocketrec.stages.recipes import has_rehearsal, in_words, rehearsal_parts
 
 
@@ -12,7 +12,7 @@ def rehearse(run: Run) -> None:
     """Choose the devices' recipe on the earlier cut: ``RUN/rehearse``."""
     use_threads(run)
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.rehearsal.rehearse import Variant, rehearse
+    from pocketrec.cloud.rehearsal.rehearse import RehearseJob, Variant, rehearse
 
     config = run.config.rehearse
     earliest, later, learn = rehearsal_parts(run.config, load_cloud(run.folder).before)
@@ -22,12 +22,12 @@ def rehearse(run: Run) -> None:
             folder = run.path("rehearse", "models", f"{way}-{optimizer}")
             if not (folder / "model.tflite").exists():
                 export_model(run, "train/early", folder, way, optimizer, gate=False)
-            variants[way, optimizer] = Variant(folder / "model.tflite", folder / "item_embeddings.npy")
+            variants[way, optimizer] = Variant(
+                folder / "model.tflite", folder / "item_embeddings.npy", run.config.ranker
+            )
     with run.progress() as progress:
-        recipe = rehearse(
-            earliest, later, learn, variants, run.folder / "rehearse", config=config, evaluate=run.config.evaluate,
-            seed=run.config.seed, resources=run.config.resources, progress=progress,
-        )  # fmt: skip
+        job = RehearseJob(earliest, later, learn, variants, config, run.config.evaluate, seed=run.config.seed)
+        recipe = rehearse(job, run.folder / "rehearse", resources=run.config.resources, progress=progress)
     run.detail(in_words(recipe))
 
 
@@ -35,7 +35,7 @@ REHEARSE = Stage(
     "rehearse",
     "play the future on the past: which recipe should devices follow?",
     needs=("prepare", "train-early"),
-    depends=lambda c: [c.seed, *plain(c.rehearse, c.export), c.candidates.k, *ranking(c)],
+    depends=lambda c: [c.seed, *plain(c.rehearse, c.export), c.candidates.k, *ranking(c), *unusual(c.ranker)],
     work=rehearse,
     leaves=("rehearse/recipe.json", "rehearse/rehearsal.json"),
     clears=("rehearse",),

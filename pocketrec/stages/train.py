@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pocketrec.cloud.base.runs import Run, Stage
-from pocketrec.stages.parts import plain, use_threads
+from pocketrec.stages.parts import plain, unusual, use_threads
 from pocketrec.stages.recipes import has_rehearsal, rehearsal_parts
 
 if TYPE_CHECKING:
@@ -37,15 +37,19 @@ def train_on(run: Run, name: str, sequences: Sequences, items: int, folder: str 
     """Train a model on `sequences` of a catalogue of `items`: ``RUN/FOLDER/NAME.keras``."""
     use_threads(run)
     from pocketrec.cloud.training.distributed import ALONE, announce
-    from pocketrec.cloud.training.trainer import train
+    from pocketrec.cloud.training.trainer import TrainJob, train
 
     workers = run.workers or ALONE
     if workers.chief:
         announce(workers, TRAININGS.index(run.label))
     with run.progress() as progress:
+        config = run.config
+        job = TrainJob(
+            config.model, config.train, sequences, items, config.prune, config.ranker, config.seed,
+            config.evaluate.mask_seen,
+        )  # fmt: skip
         trained = train(
-            run.config.model, run.config.train, sequences, items, run.path(folder),
-            prune=run.config.prune, seed=run.config.seed, name=name, mask_seen=run.config.evaluate.mask_seen,
+            job, run.path(folder), name=name,
             record=lambda entry: run.record([entry]) if workers.chief else None, progress=progress, workers=workers,
         )  # fmt: skip
     if workers.chief:
@@ -57,7 +61,8 @@ TRAIN_EARLY = Stage(
     "train-early",
     "train to an earlier cut, for the rehearsal",
     needs=("prepare",),
-    depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune), c.evaluate.mask_seen, c.rehearse.quantile],
+    depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune), c.evaluate.mask_seen, c.rehearse.quantile,
+                       *unusual(c.ranker)],
     work=train_early,
     leaves=("train/early.keras",),
     clears=("train/early.*",),
@@ -69,7 +74,7 @@ TRAIN = Stage(
     "train",
     "train to the cut-off",
     needs=("prepare",),
-    depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune), c.evaluate.mask_seen],
+    depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune), c.evaluate.mask_seen, *unusual(c.ranker)],
     work=train_final,
     leaves=("train/model.keras",),
     clears=("train/model.*",),

@@ -308,7 +308,7 @@ def test_training_stops_at_the_first_batch_whose_loss_is_no_number(
     from pocketrec.cloud.config.model import GruOptions, ModelConfig
     from pocketrec.cloud.config.training import TrainConfig
     from pocketrec.cloud.training.step import TrainSteps
-    from pocketrec.cloud.training.trainer import train
+    from pocketrec.cloud.training.trainer import TrainJob, train
 
     computed = tf.Variable(0)
     whole = TrainSteps.loss
@@ -324,6 +324,6 @@ def test_training_stops_at_the_first_batch_whose_loss_is_no_number(
     before = split_log(read_log(config), RunConfig().split, config).before
     model = ModelConfig(embedding=4, window=5, tables={"gru": GruOptions(hidden=4, layers=1)})
     with pytest.raises(DataError, match=rf"the loss is nan in batch {batch} of epoch 1: lower train\.learning_rate"):
-        train(model, TrainConfig(epochs=1, batch=4, validation=0.0), before, 7, tmp_path)
+        train(TrainJob(model, TrainConfig(epochs=1, batch=4, validation=0.0), before, 7), tmp_path)
     assert int(computed) == batch, "no batch after it is computed"
     assert not (tmp_path / "model.keras").exists()

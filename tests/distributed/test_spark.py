@@ -121,7 +121,7 @@ def test_the_quantile_time_is_exact(spark: Any) -> None:
 @pytest.mark.parametrize("mask_seen", [False, True])
 def test_als_recall_is_that_of_one_machine(spark: Any, tmp_path: Path, mask_seen: bool) -> None:
     """Within 2 % of implicit's mean over three seeds, which by themselves differ by about 1 %."""
-    from pocketrec.cloud.spark.candidates import als_candidates
+    from pocketrec.cloud.spark.candidates import als_on_spark, als_sets
 
     shape = {"users": 2000, "items": 800, "events": 60, "categories": 40}
     data, split = DataConfig(set="synthetic", synthetic=shape), SplitConfig()
@@ -131,7 +131,8 @@ def test_als_recall_is_that_of_one_machine(spark: Any, tmp_path: Path, mask_seen
     here = [
         recall_ceiling(build(config, dataclasses.replace(past, seed=seed)), log.after)["old"] for seed in (1, 2, 3)
     ]
-    als, sets = als_candidates(spark, config.als, config.k, past)
+    als = als_on_spark(spark, config.als, log.before, past.items, seed=1)
+    sets = als_sets(spark, config.als.head, config.k, log.before, als, mask_seen=mask_seen)
     there = recall_ceiling(sets, log.after)["old"]
     print(f"mask_seen {mask_seen}: implicit {here}, Spark {there}")
     assert abs(there / np.mean(here) - 1) < 0.02

@@ -19,7 +19,7 @@ from pocketrec.cloud.data.split import split_log
 from pocketrec.cloud.data.synthetic import generate
 from pocketrec.cloud.training.distributed import ALONE, connect
 from pocketrec.cloud.training.step import Step, TrainSteps
-from pocketrec.cloud.training.trainer import train
+from pocketrec.cloud.training.trainer import TrainJob, train
 
 MODEL = ModelConfig(embedding=16, window=12, dropout=0.0, tables={"gru": GruOptions(hidden=24)})
 TRAININGS = {
@@ -46,7 +46,7 @@ def main(folder: Path, addresses: str | None = None, index: int | None = None) -
     for name, config in TRAININGS.items():
         losses.clear()
         items = len(log.vocabulary)
-        trained = train(MODEL, config, log.before, items, folder / name, workers=workers)
+        trained = train(TrainJob(MODEL, config, log.before, items), folder / name, workers=workers)
         mine = folder / name / f"worker{workers.index}"
         weights = [np.array(v) for v in trained.model.trainable_variables]
         np.savez(mine.with_suffix(".npz"), *weights)

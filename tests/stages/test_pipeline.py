@@ -14,6 +14,7 @@ import pytest
 
 from pocketrec.cloud.base.runs import Pipeline, Run, Stage, stage_seconds
 from pocketrec.cloud.config.load import config_from_dict
+from pocketrec.cloud.config.ranker import RANKERS
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import DataError, StorageError
 from pocketrec.device.contract.recipe import Recipe
@@ -97,6 +98,33 @@ def test_an_older_result_is_never_mistaken_for_the_new_one(shop: Workshop) -> No
 def test_a_target_brings_along_what_it_needs_and_nothing_else(shop: Workshop) -> None:
     assert shop.pipeline().execute(["b"]) == ["a", "b"]
     assert shop.pipeline().execute(["c"]) == ["c"]
+
+
+def test_a_stage_that_came_later_leaves_finished_runs_as_they_are(shop: Workshop) -> None:
+    """It has no part in the keys of the stages that need it, and is done only where one of them is."""
+    shop.pipeline().execute()
+    a, b, c = shop.stages()
+    made = shop.folder / "new" / "result.txt"
+
+    def work(run: Run) -> None:
+        shop.calls.append("new")
+        run.path("new", "result.txt").write_text("new", encoding="utf-8")
+
+    new = Stage("new", "came later", ("a",), lambda c: c.seed, work, ("new/result.txt",), ("new",), keyed=False)
+    table = (a, b, new, dataclasses.replace(c, needs=("a", "b", "new")))
+
+    def pipeline(**tables: Any) -> Pipeline:
+        return Pipeline(table, shop.pipeline(**tables).run)
+
+    assert pipeline().execute() == []
+    assert not made.exists(), "nobody needs it"
+    assert pipeline(model={"gru": {"hidden": 7}}).execute() == ["new", "c"]
+    assert made.exists()
+    assert pipeline(model={"gru": {"hidden": 7}}).execute() == []
+    assert pipeline(model={"gru": {"hidden": 8}}).execute() == ["c"], "it is up to date"
+    assert pipeline(model={"gru": {"hidden": 8}}).execute(["new"], force=True) == ["new"]
+    made.unlink()
+    assert pipeline(model={"gru": {"hidden": 8}}).execute(["c"], force=True) == ["new", "c"]
 
 
 def test_force_redoes_the_target_only(shop: Workshop) -> None:
@@ -225,7 +253,10 @@ def test_stages_only_need_earlier_ones() -> None:
         ({"evaluate": {"central": True}}, {"train-central", "fleet", "report"}),
         ({"train": {"epochs": 1}}, {"train-early", "train", "rehearse", "export", "fleet", "report"}),
         ({"rehearse": {"passes": [1]}}, {"rehearse", "export", "fleet", "report"}),
-        ({"candidates": {"als": {"factors": 8}}}, {"candidates", "export", "fleet", "report"}),
+        ({"candidates": {"als": {"factors": 8}}}, {"baselines", "candidates", "export", "fleet", "report"}),
+        ({"candidates": {"k": 8}}, {"candidates", "rehearse", "export", "fleet", "report"}),
+        ({"baselines": {"knn": {"decay": 0.5}}}, {"baselines", "fleet", "report"}),
+        ({"baselines": {"judged": ["als"]}}, {"baselines", "fleet", "report"}),
         ({"evaluate": {"users": 10}}, {"fleet", "report"}),
         ({"resources": {"processes": 1}}, set()),
     ],
@@ -247,12 +278,14 @@ def test_nothing_later_is_opened_before_the_bundle_exists() -> None:
     assert names.index("export") < names.index("train-central") < names.index("fleet")
 
 
-def test_every_table_of_the_configuration_but_resources_shapes_some_stage() -> None:
+def test_every_table_of_the_configuration_but_resources_shapes_some_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(RANKERS.own, "other", RANKERS.own["inner_product"])
     other = {
         "seed": 2, "data": {"set": "synthetic", "min_item_count": 2}, "split": {"quantile": 0.7},
         "model": {"gru": {"hidden": 8}}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
         "prune": {"final": 0.5}, "lean": {"head": 9},
-        "baselines": {"knn": {"shrink": 9}}, "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
+        "baselines": {"knn": {"shrink": 9}}, "ranker": {"kind": "other"},
+        "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
     }  # fmt: skip
     assert set(other) | {"resources", "search", "compare"} == {field.name for field in dataclasses.fields(RunConfig)}
     for name, table in other.items():

@@ -15,6 +15,20 @@ _SAMPLES, _CLIENTS = 1 << 15, 128  # of a block: its rows then stay in the proce
 
 
 @dataclass(frozen=True)
+class Passes:
+    """How a client trains in a round."""
+
+    batch: int
+    """Samples of a batch."""
+    epochs: int
+    """Passes over its samples."""
+    rate: float
+    """Of the score step."""
+    item_rate: float
+    """Of the item step."""
+
+
+@dataclass(frozen=True)
 class Trained:
     """What a block of C clients did in a round."""
 
@@ -42,9 +56,8 @@ def blocks(counts: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 
 
 def train_block(
-    rng: np.random.Generator, table: Floats, heads: Heads, clients: NDArray[np.int64], sampler: Sampler, *,
-    batch: int, epochs: int, rate: float, item_rate: float,
-) -> Trained:  # fmt: skip
+    rng: np.random.Generator, table: Floats, heads: Heads, clients: NDArray[np.int64], sampler: Sampler, how: Passes
+) -> Trained:
     """Train some clients for one round.
 
     Args:
@@ -53,10 +66,7 @@ def train_block(
         heads: of all U clients; not changed.
         clients: (C,) those of the block.
         sampler: of training samples.
-        batch: samples of a batch.
-        epochs: passes.
-        rate: of the score step.
-        item_rate: of the item step.
+        how: batches, passes and rates.
     """
     items = len(table)
     samples = sampler.draw(rng, clients)
@@ -68,14 +78,14 @@ def train_block(
     place[slots] = np.arange(len(slots))
     owner, item = np.divmod(slots, items)
     rows, mine, done = table[item], heads.take(clients), []
-    for epoch in range(epochs):
+    for epoch in range(how.epochs):
         if epoch:
             samples = samples.shuffled(rng)
             keys = samples.owners * items + samples.items
-        for active, part in batches(samples, place[keys], batch):
-            slope = train_batch(rows, part, mine, active, rate)
+        for active, part in batches(samples, place[keys], how.batch):
+            slope = train_batch(rows, part, mine, active, how.rate)
             moved = np.flatnonzero(slope)
-            amounts = (item_rate * slope[moved]).astype(np.float32)
+            amounts = (how.item_rate * slope[moved]).astype(np.float32)
             rows[moved] -= amounts[:, None] * mine.weights[owner[moved]]
             counts = np.bincount(owner[moved], minlength=len(clients))[active]
             done.append(Steps(clients[active], mine.weights[active], counts, item[moved].astype(np.int32), amounts))

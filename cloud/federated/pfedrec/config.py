@@ -25,7 +25,7 @@ AVERAGES: Final = ("uniform", "size")
 UPLOADS: Final = ("full", "touched")
 #: Negatives beside the target in sampled ranking (He et al., WWW 2017).
 RANKED_NEGATIVES: Final = 99
-_SECTIONS: Final = ("data", "candidates", "baselines", "evaluate", "resources", "pfedrec")
+_SECTIONS: Final = ("data", "baselines", "candidates", "evaluate", "resources", "pfedrec")
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ class PFedRecConfig:
 class PFedRecRun(RunConfig):
     """A run of ``pocketrec pfedrec``: ``[pfedrec]`` beside those sections of a run that it reads.
 
-    Read are ``seed``, ``[data]``, ``[candidates.als]`` (factors, regularization, alpha, iterations),
-    ``[baselines.knn]``, ``[evaluate]`` (bootstrap) and ``[resources]`` (threads of ALS).
+    Read are ``seed``, ``[data]``, ``[baselines]``, ``[candidates.als]`` (factors, regularization, alpha, iterations),
+    ``[evaluate]`` (bootstrap) and ``[resources]`` (threads of ALS).
     """
 
     pfedrec: PFedRecConfig = field(default_factory=PFedRecConfig)

@@ -51,6 +51,7 @@ def train_alone(
         seed: of everything random.
         progress: called with the rounds done, over all blocks.
     """
+    training = _Training(config, split.items, sampler, seed)
     parts = list(_blocks(len(split), split.items))
     total = len(parts) * config.rounds
     found = []
@@ -66,7 +67,7 @@ def train_alone(
                 )
                 progress(number * config.rounds + round_ + 1, total, "rounds, client by client")
 
-            _train(config, split, sampler, clients, number, config.rounds, seed, judge, every=True)
+            _train(training, clients, number, config.rounds, judge, every=True)
             save_arrays(path, {"ranks": ranks})
         found.append(read_arrays(path)["ranks"])
     curve = hits(np.concatenate(found, axis=1), 10).mean(axis=1)
@@ -79,6 +80,7 @@ def rank_alone(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:  # fmt: skip
     """Sampled and full test ranks, each (U,), after training to the best round; see `evaluation.both_ranks`."""
     sampled, full = np.empty(len(split)), np.empty(len(split))
+    training = _Training(config, split.items, sampler, seed)
     parts = list(_blocks(len(split), split.items))
     for number, clients in enumerate(parts):
 
@@ -88,7 +90,7 @@ def rank_alone(
                 None if masked is None else masked[clients],
             )  # fmt: skip
 
-        _train(config, split, sampler, clients, number, best_round + 1, seed, judge, every=False)
+        _train(training, clients, number, best_round + 1, judge, every=False)
         progress(number + 1, len(parts), "blocks of clients")
     return sampled, full
 
@@ -99,12 +101,22 @@ def _blocks(clients: int, items: int) -> Iterator[NDArray[np.int64]]:
         yield np.arange(first, min(first + size, clients))
 
 
+@dataclass(frozen=True)
+class _Training:
+    """What all blocks of a training share."""
+
+    config: PFedRecConfig
+    items: int
+    sampler: Sampler
+    seed: int
+
+
 def _train(
-    config: PFedRecConfig, split: Split, sampler: Sampler, clients: NDArray[np.int64], block: int, rounds: int,
-    seed: int, judge: Callable[[int, Floats], None], *, every: bool,
+    training: _Training, clients: NDArray[np.int64], block: int, rounds: int, judge: Callable[[int, Floats], None], *,
+    every: bool,
 ) -> None:  # fmt: skip
     """Train a block; `judge` gets the round and the scores (C, N) after every round, or after the last alone."""
-    items = split.items
+    config, items, sampler, seed = training.config, training.items, training.sampler, training.seed
     rng = np.random.default_rng([seed, 0])  # the first model is that of the federated training
     start, heads = first_model(rng, items, config.latent, len(clients))
     tables: Floats = np.tile(start, (len(clients), 1))  # (C x N, E)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketrec.cloud.base.runs import HISTORY_FILE, read_json, stage_seconds
+from pocketrec.cloud.config.baselines import label_of
 from pocketrec.cloud.federated.pfedrec.evaluation import MEASURES
 from pocketrec.cloud.federated.pfedrec.result import METRICS_FILE, OWN_NOTE
 from pocketrec.cloud.report import page, svg
@@ -63,11 +64,11 @@ def _quality(metrics: dict[str, Any]) -> str:
     for name, found in systems.items():
         difference = metrics["compare"].get(name, {}).get("hr@10")
         versus = f"{change(difference['mean'])} <small>({interval(difference)})</small>" if difference else DASH
-        label = f'<i class="{_colour(name)}"></i>{escape(name)}'
+        label = f'<i class="{_colour(name)}"></i>{escape(label_of(name))}'
         rows.append([label, str(found.get("round", DASH)), *(figure(found[measure]) for measure in MEASURES), versus])
         if difference and difference["low"] is not None:
             mean, low, high = (difference[key] for key in ("mean", "low", "high"))
-            estimates.append(svg.Estimate(name, mean, low, high, _colour(name)))
+            estimates.append(svg.Estimate(label_of(name), mean, low, high, _colour(name)))
     head = ["", "round", "HR@10", "NDCG@10", "Recall@20", "MRR@20", "NDCG@20", f"HR@10 - {reference} (95 %)"]
     chart = ""
     if estimates:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.base.runs import METRICS_FILE, read_json
+from pocketrec.cloud.config.baselines import label_of
 from pocketrec.cloud.federated.pfedrec.config import RANKED_NEGATIVES, PFedRecRun, item_rate
 from pocketrec.cloud.federated.pfedrec.data import Split
 from pocketrec.cloud.federated.pfedrec.evaluation import MEASURES, values
@@ -112,14 +113,14 @@ def results(folder: Path) -> str:
     if "systems" not in metrics:
         raise DataError(f"no {METRICS_FILE} of a PFedRec run in {folder}: run `pocketrec pfedrec CONFIG` first")
     systems, protocol = metrics["systems"], metrics["protocol"]
-    width = max(len(name) for name in systems) + 2
+    width = max(len(label_of(name)) for name in systems) + 2
     head = f"{'sampling/table':<{width}}{'round':>6}" + "".join(f"{name:>11}" for name in MEASURES)
     against = f"HR@10 less that of {protocol['reference']}"
     lines = ["", f"{'':<{width + 6}}{'among 99 sampled':>22}{'full ranking':>22}", f"{head}   {against}"]
     for name, found in systems.items():
         figures = "".join(f"{found[measure]:>11.4f}" for measure in MEASURES)
         told = _difference(metrics["compare"].get(name, {}).get("hr@10"))
-        lines.append(f"{name:<{width}}{found.get('round', ''):>6}{figures}   {told}".rstrip())
+        lines.append(f"{label_of(name):<{width}}{found.get('round', ''):>6}{figures}   {told}".rstrip())
     lines += [*_never(systems, width), "", *_words(metrics)]
     lines += ["", f"report  {folder / 'report.html'}"]
     short = {name: {key: found[key] for key in (*MEASURES, "round", "never_sampled", "sampled") if key in found}

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pocketrec.cloud.base.arrays import save_arrays
 from pocketrec.cloud.base.progress import Progress, no_progress
-from pocketrec.cloud.federated.pfedrec.block import blocks, train_block
+from pocketrec.cloud.federated.pfedrec.block import Passes, blocks, train_block
 from pocketrec.cloud.federated.pfedrec.client import Heads, Steps, first_model
 from pocketrec.cloud.federated.pfedrec.config import PFedRecConfig, item_rate
 from pocketrec.cloud.federated.pfedrec.data import Split, read_arrays
@@ -104,11 +104,9 @@ def one_round(config: PFedRecConfig, state: State, sampler: Sampler, seed: int) 
     mean = Mean(state.table, weights, upload=config.upload, bits=config.bits)
     heads = Heads(state.heads.weights.copy(), state.heads.bias.copy())
     steps = [state.steps.without(chosen)]
+    how = Passes(config.batch, config.local_epochs, config.learning_rate, item_rate(config, len(state.table)))
     for places in blocks(sampler.counts(chosen)):
-        trained = train_block(
-            rng, state.table, state.heads, chosen[places], sampler, batch=config.batch, epochs=config.local_epochs,
-            rate=config.learning_rate, item_rate=item_rate(config, len(state.table)),
-        )  # fmt: skip
+        trained = train_block(rng, state.table, state.heads, chosen[places], sampler, how)
         heads.weights[trained.clients], heads.bias[trained.clients] = trained.heads.weights, trained.heads.bias
         steps.append(trained.steps)
         mean.add(trained)

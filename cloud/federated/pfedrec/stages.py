@@ -153,7 +153,7 @@ def test(run: Run) -> None:
         sampler = sampler_of(run.folder, clients, "strict", config.pfedrec.negatives)
         fitted = fit_central(config.pfedrec, clients, sampler, folder_of(run.folder, "central"), seed=config.seed)
         rank("central MF", fitted.scores, fitted.epoch)
-    with run.progress("ALS") as progress:
+    with run.progress("baselines") as progress:
         for name, scores in baselines(config, clients, progress).items():
             rank(name, scores)
     save_arrays(run.folder / RANKS_FILE, {f"{name}/{kind}": values for name, both in ranks.items()

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from pocketrec.cloud.candidates import Candidates
+from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.cloud.config.candidates import CANDIDATES, SourceChoice
 from pocketrec.cloud.config.model import BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS
+from pocketrec.cloud.config.ranker import RANKERS
 from pocketrec.cloud.config.split import SPLITS
 from pocketrec.cloud.config.training import BATCHINGS, DECAYS, LOSSES, OPTIMIZERS, SAMPLERS
 from pocketrec.cloud.data.prepared import load_cloud
@@ -28,7 +30,7 @@ from pocketrec.device.engine.runtimes import RUNTIMES
 ROOT = Path(__file__).resolve().parents[3]
 TABLES = (
     BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS, CANDIDATES, BATCHINGS, OPTIMIZERS, DECAYS, LOSSES, SAMPLERS,
-    DEVICE_OPTIMIZERS, SPLITS, RUNTIMES,
+    DEVICE_OPTIMIZERS, SPLITS, RUNTIMES, BASELINES, RANKERS,
 )  # fmt: skip
 LINES = [pytest.param(table, name, id=f"{table.key}-{name}") for table in TABLES for name in table]
 
@@ -41,6 +43,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "train.decay": ("done",),
     "train.sampler": ("options", "counts"),
     "train.batching": ("config", "sequences", "weights", "window", "packed"),
+    "baselines.judged": ("fit", "scores", "arrays", "restore"),
     "model.gru.start": ("gru_layers", "fc", "config", "seed"),
     "resources.runtime": ("allocate_tensors", "get_signature_runner"),
 }
@@ -81,7 +84,8 @@ def test_a_line_has_a_row_in_the_documentation(table: Table, name: str) -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     rows = page.partition(f"| `{table.key}` | what it is | options |")[2].partition("\n\n")[0]
     choice = table.own[name]
-    options = f"`[{table.key.rpartition('.')[0]}.{name}]`" if choice.options else ""
+    section = getattr(choice, "section", "") or f"{table.key.rpartition('.')[0]}.{name}"
+    options = f"`[{section}]`" if choice.options else ""
     assert f"| `{name}` | {choice.says} | {options} |" in rows
 
 

@@ -19,7 +19,7 @@ from pocketrec.cloud.data.prepared import prepare
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.split import split_log
-from pocketrec.cloud.data.synthetic import BEGIN, SPAN, Simulation, generate, simulate
+from pocketrec.cloud.data.synthetic import BEGIN, SPAN, Shape, Simulation, generate, simulate
 from pocketrec.cloud.data.synthetic_files import BEHAVIORS, write_csv, write_rsc15, write_taobao
 from pocketrec.device.base.errors import ConfigError
 
@@ -51,7 +51,7 @@ def test_size_and_form(simulation: Simulation) -> None:
 
 
 def test_seed() -> None:
-    one, same, other = (simulate(seed=seed, users=20, items=50) for seed in (1, 1, 2))
+    one, same, other = (simulate(Shape(seed=seed, users=20, items=50)) for seed in (1, 1, 2))
     assert np.array_equal(one.log.items.codes, same.log.items.codes)
     assert np.array_equal(one.log.timestamps, same.log.timestamps)
     assert not np.array_equal(one.log.items.codes[:200], other.log.items.codes[:200])
@@ -60,7 +60,7 @@ def test_seed() -> None:
 def test_popularity_is_uneven(simulation: Simulation) -> None:
     counts = np.sort(np.bincount(simulation.log.items.codes, minlength=400))[::-1]
     assert counts[:40].sum() > 0.35 * counts.sum()
-    inside = simulate(users=200, items=20, categories=2, favourites=2, routine_share=0.0, repeat=0.0).log
+    inside = simulate(Shape(users=200, items=20, categories=2, favourites=2, routine_share=0.0, repeat=0.0)).log
     by_rank = np.sort(np.bincount(inside.items.codes, minlength=20).reshape(-1))[::-1]
     share = by_rank[:2].sum() / by_rank.sum()  # the two first ranks: 1 / sum of r ** -1.2 for r to 10
     assert share == pytest.approx(1 / (np.arange(1, 11) ** -1.2).sum(), abs=0.03)
@@ -68,7 +68,7 @@ def test_popularity_is_uneven(simulation: Simulation) -> None:
 
 def test_common_habit() -> None:
     """Without routines and repeats, a category follows its successor's rule in `follow` of the steps, or by taste."""
-    simulation = simulate(routine_share=0.0, repeat=0.0, follow=0.8)
+    simulation = simulate(Shape(routine_share=0.0, repeat=0.0, follow=0.8))
     _, items, following, _ = steps(simulation)
     hit = simulation.category[following] == simulation.successor[simulation.category[items]]
     assert 0.78 < hit.mean() < 0.87
@@ -123,7 +123,7 @@ def test_what_comes_after_the_cut_off_can_be_learnt_from_the_user_alone() -> Non
 
 
 def test_repeats() -> None:
-    with_repeats, without = (simulate(routine_share=0.0, repeat=repeat) for repeat in (0.5, 0.0))
+    with_repeats, without = (simulate(Shape(routine_share=0.0, repeat=repeat)) for repeat in (0.5, 0.0))
 
     def share(simulation: Simulation) -> float:
         log = simulation.log
@@ -153,8 +153,8 @@ def test_new_users(simulation: Simulation) -> None:
 def test_any_size(
     users: int, items: int, events: int, routine: int, share: float, new: float, drifts: tuple[float, ...]
 ) -> None:
-    log = simulate(users=users, items=items, events=events, categories=4, routine=routine, routine_share=share,
-                   routine_keep=0.5, new_users=new, drifts=drifts).log  # fmt: skip
+    log = simulate(Shape(users=users, items=items, events=events, categories=4, routine=routine, routine_share=share,
+                         routine_keep=0.5, new_users=new, drifts=drifts)).log  # fmt: skip
     assert set(log.users.codes) == set(range(users))
     assert (log.items.codes < items).all()
     assert log.report.events == len(log)
@@ -181,7 +181,7 @@ def test_from_a_configuration(tmp_path: Path) -> None:
 
 def test_shapes_of_public_logs_read_back(tmp_path: Path) -> None:
     """D24: the same events come back from each shape."""
-    simulation = simulate(users=12, items=40, events=30, categories=5)
+    simulation = simulate(Shape(users=12, items=40, events=30, categories=5))
     log = simulation.log
     numbers = sorted(zip((log.users.codes + 1).astype(str), (log.items.codes + 1).astype(str), log.timestamps,
                          strict=True))  # fmt: skip

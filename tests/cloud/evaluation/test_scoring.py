@@ -10,6 +10,7 @@ from pocketrec.cloud.backbones import build_model, item_embeddings
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.evaluation.scoring import embed_positions, full_ranks, positions, seen_before
+from pocketrec.cloud.rankers.inner_product import InnerProduct
 
 Histories = list[list[int]]
 
@@ -46,14 +47,15 @@ def test_every_target_once_with_the_items_before_it(histories: Histories, window
 
 def test_ranks_by_hand() -> None:
     table = np.array([[9.0], [1.0], [2.0], [2.0], [3.0]], np.float32)  # row 0 never counts
-    ranks = full_ranks(np.ones((4, 1), np.float32), np.array([4, 3, 2, 1], np.int32), table)
+    ranks = full_ranks(np.ones((4, 1), np.float32), np.array([4, 3, 2, 1], np.int32), table, InnerProduct())
     assert ranks.tolist() == [1, 3, 3, 4]  # the tie of rows 2 and 3 counts against both
 
 
 def test_seen_items_are_left_out_but_not_the_target() -> None:
     table = np.array([[0.0], [1.0], [2.0], [3.0]], np.float32)
     seen = [np.array([3, 3, 1], np.int32), np.array([2, 3], np.int32)]
-    assert full_ranks(np.ones((2, 1), np.float32), np.array([1, 2], np.int32), table, seen).tolist() == [2, 1]
+    ranks = full_ranks(np.ones((2, 1), np.float32), np.array([1, 2], np.int32), table, InnerProduct(), seen)
+    assert ranks.tolist() == [2, 1]
 
 
 def test_seen_before_holds_the_known_items_before_the_target() -> None:
@@ -69,7 +71,7 @@ def test_ranks_of_positions_equal_one_at_a_time(mask: bool) -> None:
     model = build_model(ModelConfig(embedding=4, window=5, tables={"gru": GruOptions(hidden=6, layers=2)}), 7, 1)
     where, table = positions(sequences, 5), item_embeddings(model)
     seen = seen_before(sequences, where) if mask else None
-    ranks = full_ranks(embed_positions(model, where), where.targets, table, seen)
+    ranks = full_ranks(embed_positions(model, where), where.targets, table, InnerProduct(), seen)
     for user, place, target, rank in zip(where.user, where.place, where.targets, ranks, strict=True):
         known = sequences.of(int(user))[0]
         known = known[known > 0]

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from tastes import tastes_log
 
-from pocketrec.cloud.federated.pfedrec.block import blocks, train_block
+from pocketrec.cloud.federated.pfedrec.block import Passes, blocks, train_block
 from pocketrec.cloud.federated.pfedrec.client import Heads, first_model, sigmoid
 from pocketrec.cloud.federated.pfedrec.config import PFedRecConfig, item_rate
 from pocketrec.cloud.federated.pfedrec.data import Split, split_log
@@ -57,8 +57,7 @@ def test_f2_score_step_first_then_the_loss_again_then_the_item_step() -> None:
     table, heads = first_model(np.random.default_rng(5), split.items, 4, len(split))
     client = np.array([7])
     samples = sampler.draw(np.random.default_rng(3), client)
-    trained = train_block(np.random.default_rng(3), table, heads, client, sampler, batch=1000, epochs=1, rate=0.1,
-                          item_rate=50.0)  # fmt: skip
+    trained = train_block(np.random.default_rng(3), table, heads, client, sampler, Passes(1000, 1, 0.1, 50.0))
     given = (table, heads.weights[7], float(heads.bias[7]), samples.items, samples.labels, 0.1, 50.0)
     moved, weights, bias = _by_hand(*given)
     assert trained.heads.weights[0] == pytest.approx(weights, abs=1e-6)
@@ -74,8 +73,7 @@ def test_f2_batches_follow_one_another_and_the_short_last_one_is_kept() -> None:
     table, heads = first_model(np.random.default_rng(5), split.items, 4, len(split))
     every = np.arange(len(split))
     samples = sampler.draw(np.random.default_rng(3), every)
-    trained = train_block(np.random.default_rng(3), table, heads, every, sampler, batch=16, epochs=1, rate=0.1,
-                          item_rate=20.0)  # fmt: skip
+    trained = train_block(np.random.default_rng(3), table, heads, every, sampler, Passes(16, 1, 0.1, 20.0))
     for client in every:
         moved, weights, bias = table, heads.weights[client], float(heads.bias[client])
         first, last = samples.offsets[client : client + 2]
@@ -134,8 +132,7 @@ def test_a_head_of_one_client_is_not_anothers() -> None:
     split, sampler = _clients()
     table, heads = first_model(np.random.default_rng(5), split.items, 4, len(split))
     before = Heads(heads.weights.copy(), heads.bias.copy())
-    trained = train_block(np.random.default_rng(3), table, heads, np.array([2, 9]), sampler, batch=256, epochs=2,
-                          rate=0.1, item_rate=50.0)  # fmt: skip
+    trained = train_block(np.random.default_rng(3), table, heads, np.array([2, 9]), sampler, Passes(256, 2, 0.1, 50.0))
     assert not np.allclose(trained.heads.weights[0], trained.heads.weights[1])
     assert np.array_equal(heads.weights, before.weights)
     assert np.array_equal(heads.bias, before.bias)

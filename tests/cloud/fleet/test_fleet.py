@@ -12,10 +12,14 @@ import pytest
 import tiny_device
 
 from pocketrec.cloud.base.processes import run_jobs
-from pocketrec.cloud.baselines.neighbours import ItemNeighbours, fit_neighbours
+from pocketrec.cloud.baselines.baseline import Past
+from pocketrec.cloud.baselines.files import save_baseline, save_index
+from pocketrec.cloud.baselines.fitting import fit_all
+from pocketrec.cloud.config.baselines import BASELINES
+from pocketrec.cloud.config.candidates import AlsOptions, CandidatesConfig
 from pocketrec.cloud.config.evaluate import EvaluateConfig
-from pocketrec.cloud.config.knn import KnnConfig
 from pocketrec.cloud.config.resources import ResourceConfig
+from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.evaluation import evaluate
 from pocketrec.cloud.fleet import fleet
@@ -38,18 +42,22 @@ def systems(tiny: Path) -> list[fleet.System]:
 @pytest.fixture(scope="session")
 def served(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fleet")
-    als_items = np.zeros((tiny_device.ITEMS + 1, 2), np.float32)
     fleet.run_fleet(tiny_device.loyal_users(6), systems(tiny), folder, evaluate=EvaluateConfig(),
-                    als_items=als_items, neighbours=neighbours(), resources=ResourceConfig(processes=2))  # fmt: skip
+                    baselines=baselines(folder), resources=ResourceConfig(processes=2))  # fmt: skip
     return folder
 
 
-def neighbours() -> ItemNeighbours:
+def baselines(folder: Path) -> Path:
+    """Every baseline, fitted to what the users had before the cut-off: ``folder/baselines``."""
     users = tiny_device.loyal_users(6)
     codes = np.repeat(np.arange(6), [len(user.before) for user in users])
     items = np.concatenate([user.before for user in users])
     log = Sequences.build(np.array([u.user for u in users], dtype=object), codes, items, np.arange(len(items)))
-    return fit_neighbours(KnnConfig(), log, tiny_device.ITEMS)
+    home = folder / "baselines"
+    config = RunConfig(candidates=CandidatesConfig(tables={"als": AlsOptions(factors=2)}))
+    fitted = fit_all(config, Past(log, tiny_device.ITEMS), BASELINES)
+    save_index(home, {name: save_baseline(home, name, one) for name, one in fitted.items()})
+    return home
 
 
 def user(**parts: list[int]) -> DeviceUser:
@@ -97,7 +105,7 @@ def test_every_system_is_ranked_on_the_same_positions(served: Path) -> None:
     users = evaluate.read_users(served)
     assert [entry["user"] for entry in users] == [f"u{i:02}" for i in range(6)]
     for entry in users:
-        assert set(entry["ranks"]) == {"global", "personal", "naive", "popularity", "recent", "als", "item_knn"}
+        assert set(entry["ranks"]) == {"global", "personal", "naive", *BASELINES}
         assert {len(rank) for rank in entry["ranks"].values()} == {6}
         assert {len(rank) for rank in entry["within"].values()} == {6}
 
@@ -134,7 +142,7 @@ def test_a_killed_fleet_goes_on_and_ends_alike(tiny: Path, served: Path, tmp_pat
     (tmp_path / "users.jsonl").write_bytes(b"".join(lines[:3]) + lines[3][:40])  # two users and a torn line
     seen: list[int] = []
     fleet.run_fleet(tiny_device.loyal_users(6), systems(tiny), tmp_path, evaluate=EvaluateConfig(),
-                    als_items=np.zeros((tiny_device.ITEMS + 1, 2), np.float32), neighbours=neighbours(), resources=ONE,
+                    baselines=baselines(tmp_path), resources=ONE,
                     progress=lambda done, total, note="": seen.append(done))  # fmt: skip
     assert seen == [2, 3, 4, 5, 6], "two users were done already"
     again, before = evaluate.read_users(tmp_path), evaluate.read_users(served)

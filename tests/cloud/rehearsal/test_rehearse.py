@@ -16,7 +16,7 @@ from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.fleet.fleet import device_users
 from pocketrec.cloud.rehearsal import choose as choosing
-from pocketrec.cloud.rehearsal.rehearse import Trial, Variant, grid, in_unix_seconds, rehearse
+from pocketrec.cloud.rehearsal.rehearse import RehearseJob, Trial, Variant, grid, in_unix_seconds, rehearse
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.recipe import Line, Recipe
 from pocketrec.device.contract.repeats import Repeats
@@ -52,7 +52,7 @@ def variants(tiny: Path) -> dict[tuple[str, str], Variant]:
 def test_rehearsal_finds_what_helps_goes_on_after_a_kill_and_is_reproducible(
     variants: dict[tuple[str, str], Variant], tmp_path: Path
 ) -> None:
-    first = rehearse(*log(loyal=True), variants, tmp_path / "a", config=GRID, evaluate=EvaluateConfig(), resources=TWO)
+    first = rehearse(RehearseJob(*log(loyal=True), variants, GRID, EvaluateConfig()), tmp_path / "a", resources=TWO)
     recipe = Recipe.from_dict(first)
     assert recipe.personalise
     assert (recipe.learning_rate, recipe.passes) == (0.1, 12), "the users repeat themselves: bold beats gentle"
@@ -65,14 +65,14 @@ def test_rehearsal_finds_what_helps_goes_on_after_a_kill_and_is_reproducible(
     for name in ("screening", "dress"):  # killed after ten users of each round
         lines = (tmp_path / "a" / f"{name}.jsonl").read_bytes().splitlines(keepends=True)
         (tmp_path / "b" / f"{name}.jsonl").write_bytes(b"".join(lines[:11]))
-    again = rehearse(*log(loyal=True), variants, tmp_path / "b", config=GRID, evaluate=EvaluateConfig(), resources=TWO)
+    again = rehearse(RehearseJob(*log(loyal=True), variants, GRID, EvaluateConfig()), tmp_path / "b", resources=TWO)
     assert again == first
 
 
 def test_nothing_to_learn_means_no_personal_training(
     variants: dict[tuple[str, str], Variant], tmp_path: Path
 ) -> None:
-    recipe = rehearse(*log(loyal=False), variants, tmp_path, config=GRID, evaluate=EvaluateConfig(), resources=TWO)
+    recipe = rehearse(RehearseJob(*log(loyal=False), variants, GRID, EvaluateConfig()), tmp_path, resources=TWO)
     assert not recipe["personalise"]
     assert recipe["forecast"]["gain"]["mean"] == 0
 
@@ -80,7 +80,7 @@ def test_nothing_to_learn_means_no_personal_training(
 def test_a_missing_variant_is_named(variants: dict[tuple[str, str], Variant], tmp_path: Path) -> None:
     config = RehearseConfig(ways=["partial"], optimizers=["adam"])
     with pytest.raises(ConfigError, match="partial with adam"):
-        rehearse(*log(loyal=True), variants, tmp_path, config=config, evaluate=EvaluateConfig())
+        rehearse(RehearseJob(*log(loyal=True), variants, config, EvaluateConfig()), tmp_path)
 
 
 def test_the_grid_names_the_gentlest_first_and_each_recipe_once() -> None:
@@ -108,7 +108,7 @@ def test_repeats_win_where_users_return_to_what_the_model_does_not_expect(
     variants: dict[tuple[str, str], Variant], tmp_path: Path
 ) -> None:
     config = dataclasses.replace(GRID, learning_rates=[0.001], passes=[1], repeats=[0.0, 2.0], decays=[0.9], powers=[])
-    recipe = rehearse(*log(loyal=True), variants, tmp_path, config=config, evaluate=EvaluateConfig(), resources=TWO)
+    recipe = rehearse(RehearseJob(*log(loyal=True), variants, config, EvaluateConfig()), tmp_path, resources=TWO)
     assert recipe["personalise"]
     assert recipe["repeats"] == {"strength": 2.0, "decay": 0.9, "power": 0.0, "follows": 0.0, "time_power": 0.0}
 
@@ -145,7 +145,7 @@ def test_rehearsal_and_fleet_know_the_times(variants: dict[tuple[str, str], Vari
     np.testing.assert_array_equal(users[0].known_times, times[: 3 * days])
     config = dataclasses.replace(GRID, learning_rates=[0.001], passes=[1], repeats=[2.0], powers=[1.5], follows=[0.0])
     evaluate = EvaluateConfig(bootstrap=10)
-    rehearse(earliest, later, learn, variants, tmp_path, config=config, evaluate=evaluate, resources=TWO)
+    rehearse(RehearseJob(earliest, later, learn, variants, config, evaluate), tmp_path, resources=TWO)
     trials = json.loads((tmp_path / "rehearsal.json").read_text())["trials"]
     gains = {trial["name"]: trial["unguarded"]["mean"] for trial in trials}
     timed, plain = "no training, repeats 2/age^-0.5/seconds^-0.5", "no training, repeats 2/age^-1.5"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.evaluation import evaluate
@@ -134,6 +135,18 @@ def test_a_log_without_personal_training_has_a_page_too(tmp_path: Path) -> None:
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert read(text).open == []
     assert "Who gains" not in text
+
+
+def test_every_system_is_in_the_table_in_the_order_of_the_baselines_table(tmp_path: Path) -> None:
+    """A report left out a system whose label it did not know."""
+    ranks = [np.array([1.0, 3.0]), np.array([40.0])]
+    systems = dict.fromkeys(("of-a-package", *reversed(tuple(BASELINES)), "global"), ranks)
+    metrics = evaluate.global_metrics(systems, evaluate=EvaluateConfig(bootstrap=20), window=20)
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    words = " ".join(read(write_report(tmp_path).read_text(encoding="utf-8")).words)
+    labels = ["Global model", *(choice.label for choice in BASELINES.own.values()), "of-a-package"]
+    places = [words.index(label) for label in labels]
+    assert places == sorted(places)
 
 
 def test_without_figures_the_error_says_what_to_run(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from pocketrec.cloud.training.batches import Batch, WindowBatches
 from pocketrec.cloud.training.item_start import similarity_factors
 from pocketrec.cloud.training.objective import Objective
 from pocketrec.cloud.training.step import TrainSteps
-from pocketrec.cloud.training.trainer import train
+from pocketrec.cloud.training.trainer import TrainJob, train
 from pocketrec.device.base.errors import ConfigError, DataError
 
 ITEMS = 15
@@ -62,7 +62,7 @@ class StoppedError(Exception):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return train(MODEL, CONFIG, cycles(), ITEMS, tmp_path_factory.mktemp("whole"), seed=5)
+    return train(TrainJob(MODEL, CONFIG, cycles(), ITEMS, seed=5), tmp_path_factory.mktemp("whole"))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_it_learns_what_can_be_known(tmp_path: Path, loss: str, options: dict[st
     config = TrainConfig(epochs=15, batch=8, learning_rate=0.02, validation=0.0, loss=loss, **options)
     model = dataclasses.replace(MODEL, dropout=0.0, embedding=16, **shape).with_options("gru", hidden=16, **gru)
     log = cycles(120)
-    trained = train(model, config, log, ITEMS, tmp_path)
+    trained = train(TrainJob(model, config, log, ITEMS), tmp_path)
     losses = [entry["loss"] for entry in trained.history]
     assert losses[-1] < losses[0] * 0.75
     ranks = sequence_ranks(trained.model, log, MODEL.window, EvaluateConfig())
@@ -110,7 +110,9 @@ def test_items_of_the_same_users_start_alike(tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, validation=0.0, decay="none", epochs=1, learning_rate=1e-9)
     with_factors, without = (
         item_embeddings(
-            train(dataclasses.replace(MODEL, similarity=weight), config, log, ITEMS, tmp_path / str(weight)).model
+            train(
+                TrainJob(dataclasses.replace(MODEL, similarity=weight), config, log, ITEMS), tmp_path / str(weight)
+            ).model
         )
         for weight in (2.0, 0.0)
     )
@@ -127,9 +129,9 @@ def test_who_watches_sees_the_model_of_the_epoch_adds_figures_and_may_end_it(tmp
         entry["mine"] = len(seen)
         return len(seen) == 2
 
-    trained = train(MODEL, config, cycles(), ITEMS, tmp_path, seed=5, watch=watch)
+    trained = train(TrainJob(MODEL, config, cycles(), ITEMS, seed=5), tmp_path, watch=watch)
     assert [entry["mine"] for entry in trained.history] == [1, 2]
-    two = train(MODEL, dataclasses.replace(config, epochs=2), cycles(), ITEMS, tmp_path / "two", seed=5)
+    two = train(TrainJob(MODEL, dataclasses.replace(config, epochs=2), cycles(), ITEMS, seed=5), tmp_path / "two")
     assert same(weights(trained.model), weights(two.model))
     assert same(seen[1], weights(two.model))
 
@@ -161,7 +163,7 @@ def test_keras_layers_cannot_carry_sessions(tmp_path: Path) -> None:
     shape = MODEL.with_options("gru", implementation="keras")
     config = dataclasses.replace(CONFIG, batching="sessions")
     with pytest.raises(ConfigError, match=r"model\.gru\.implementation = \"unrolled\""):
-        train(shape, config, cycles(), ITEMS, tmp_path)
+        train(TrainJob(shape, config, cycles(), ITEMS), tmp_path)
 
 
 def test_history_and_result(whole: Any) -> None:
@@ -177,8 +179,8 @@ def test_history_and_result(whole: Any) -> None:
 
 
 def test_equal_seeds_give_equal_weights(whole: Any, tmp_path: Path) -> None:
-    again = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path / "again", seed=5)
-    other = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path / "other", seed=6)
+    again = train(TrainJob(MODEL, CONFIG, cycles(), ITEMS, seed=5), tmp_path / "again")
+    other = train(TrainJob(MODEL, CONFIG, cycles(), ITEMS, seed=6), tmp_path / "other")
     assert same(weights(again.model), weights(whole.model))
     assert not same(weights(other.model), weights(whole.model))
 
@@ -195,8 +197,8 @@ def test_broken_off_and_resumed_it_ends_with_the_same_weights(whole: Any, tmp_pa
 
     seen: list[dict[str, Any]] = []
     with pytest.raises(StoppedError):
-        train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5, record=seen.append, progress=stop)
-    resumed = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5, record=seen.append)
+        train(TrainJob(MODEL, CONFIG, cycles(), ITEMS, seed=5), tmp_path, record=seen.append, progress=stop)
+    resumed = train(TrainJob(MODEL, CONFIG, cycles(), ITEMS, seed=5), tmp_path, record=seen.append)
     assert same(weights(resumed.model), weights(whole.model))
     assert [e["loss"] for e in seen] == [e["loss"] for e in whole.history] == [e["loss"] for e in resumed.history]
 
@@ -223,12 +225,11 @@ def test_broken_off_within_an_epoch_it_goes_on_from_there(
 
     for _ in range(2):
         with pytest.raises(StoppedError):
-            train(MODEL, config, cycles(), ITEMS, tmp_path / "broken", seed=5, progress=stop)
-    resumed = train(MODEL, config, cycles(), ITEMS, tmp_path / "broken", seed=5, progress=stop)
+            train(TrainJob(MODEL, config, cycles(), ITEMS, seed=5), tmp_path / "broken", progress=stop)
+    resumed = train(TrainJob(MODEL, config, cycles(), ITEMS, seed=5), tmp_path / "broken", progress=stop)
     broken, places = places, []
-    undisturbed = train(
-        MODEL, config, cycles(), ITEMS, tmp_path / "whole", seed=5, progress=lambda done, *_: places.append(done)
-    )
+    job = TrainJob(MODEL, config, cycles(), ITEMS, seed=5)
+    undisturbed = train(job, tmp_path / "whole", progress=lambda done, *_: places.append(done))
     assert same(weights(resumed.model), weights(undisturbed.model))
     assert [e["loss"] for e in resumed.history] == [e["loss"] for e in undisturbed.history]
     assert sorted(set(broken)) == places
@@ -236,27 +237,28 @@ def test_broken_off_within_an_epoch_it_goes_on_from_there(
 
 
 def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:
-    one = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path)
+    one = train(TrainJob(MODEL, CONFIG, cycles(), ITEMS), tmp_path)
     seen: list[dict[str, Any]] = []
-    two = train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, record=seen.append)
+    two = train(TrainJob(MODEL, CONFIG, cycles(), ITEMS), tmp_path, record=seen.append)
     assert seen == []
     assert same(weights(one.model), weights(two.model))
-    train(MODEL, dataclasses.replace(CONFIG, epochs=1), cycles(), ITEMS, tmp_path, record=seen.append)
+    train(TrainJob(MODEL, dataclasses.replace(CONFIG, epochs=1), cycles(), ITEMS), tmp_path, record=seen.append)
     assert len(seen) == 2  # another configuration: one epoch to search, one to refit
 
 
 def test_a_damaged_checkpoint_is_passed_over(whole: Any, tmp_path: Path) -> None:
     (tmp_path / "model.checkpoint.npz").write_bytes(b"PK nonsense")
-    assert same(weights(train(MODEL, CONFIG, cycles(), ITEMS, tmp_path, seed=5).model), weights(whole.model))
+    assert same(weights(train(TrainJob(MODEL, CONFIG, cycles(), ITEMS, seed=5), tmp_path).model), weights(whole.model))
 
 
 def test_early_stopping_keeps_the_best_weights_without_refit(tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, epochs=12, patience=1, refit=False, learning_rate=0.3, decay="none")
-    trained = train(MODEL, config, cycles(), ITEMS, tmp_path)
+    trained = train(TrainJob(MODEL, config, cycles(), ITEMS), tmp_path)
     figures = [entry["val_mrr@20"] for entry in trained.history]
     assert len(figures) < 12
     assert trained.epochs == int(np.argmax(figures)) + 1
-    again = train(MODEL, dataclasses.replace(config, epochs=trained.epochs), cycles(), ITEMS, tmp_path / "short")
+    short = dataclasses.replace(config, epochs=trained.epochs)
+    again = train(TrainJob(MODEL, short, cycles(), ITEMS), tmp_path / "short")
     assert same(weights(again.model), weights(trained.model))
 
 
@@ -267,7 +269,8 @@ def test_the_validation_slice_is_not_trained_on_while_searching(tmp_path: Path) 
     other = dataclasses.replace(log, items=np.where(late, 1, log.items).astype(np.int32))
     config = dataclasses.replace(CONFIG, epochs=1, refit=False)
     one, two = (
-        train(MODEL, config, sequences, ITEMS, tmp_path / str(i)).history[0] for i, sequences in enumerate((log, other))
+        train(TrainJob(MODEL, config, sequences, ITEMS), tmp_path / str(i)).history[0]
+        for i, sequences in enumerate((log, other))
     )
     assert one["loss"] == two["loss"]
     assert one["val_mrr@20"] != two["val_mrr@20"]
@@ -278,14 +281,14 @@ def test_every_optimizer_trains(tmp_path: Path, optimizer: str) -> None:
     rate = {"adadelta": 1.0, "sgd": 0.5, "adagrad": 0.1}.get(optimizer, 0.01)
     config = TrainConfig(epochs=3, batch=8, optimizer=optimizer, learning_rate=rate, validation=0.0, clip_norm=5.0)
     small = dataclasses.replace(MODEL, window=3)
-    losses = [entry["loss"] for entry in train(small, config, cycles(), ITEMS, tmp_path).history]
+    losses = [entry["loss"] for entry in train(TrainJob(small, config, cycles(), ITEMS), tmp_path).history]
     assert losses[-1] < losses[0]
 
 
 def test_a_rate_that_explodes_is_named(tmp_path: Path) -> None:
     config = TrainConfig(epochs=3, batch=8, optimizer="sgd", learning_rate=1e30, validation=0.0)
     with pytest.raises(DataError, match=r"lower train\.learning_rate"):
-        train(MODEL, config, cycles(), ITEMS, tmp_path)
+        train(TrainJob(MODEL, config, cycles(), ITEMS), tmp_path)
 
 
 def test_search_and_final_training_may_have_batches_of_different_shapes(tmp_path: Path) -> None:
@@ -296,14 +299,14 @@ def test_search_and_final_training_may_have_batches_of_different_shapes(tmp_path
     ids = np.array([f"{i:02}" for i in range(40)], object)
     log = Sequences.build(ids, codes, rng.integers(1, ITEMS + 1, 320), times)
     config = dataclasses.replace(CONFIG, epochs=1, batch=16, validation=0.7)
-    phases = [entry["phase"] for entry in train(MODEL, config, log, ITEMS, tmp_path).history]
+    phases = [entry["phase"] for entry in train(TrainJob(MODEL, config, log, ITEMS), tmp_path).history]
     assert phases == ["search", "final"]
 
 
 def test_nothing_to_learn_from(tmp_path: Path) -> None:
     single = Sequences.build(np.array(["a", "b"], dtype=object), np.array([0, 1]), np.array([1, 2]), np.array([0, 1]))
     with pytest.raises(DataError, match="give a longer log or an earlier cut"):
-        train(MODEL, dataclasses.replace(CONFIG, validation=0.0), single, ITEMS, tmp_path)
+        train(TrainJob(MODEL, dataclasses.replace(CONFIG, validation=0.0), single, ITEMS), tmp_path)
 
 
 _KILLER = """

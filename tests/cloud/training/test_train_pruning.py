@@ -16,7 +16,7 @@ from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.config.training import PruneConfig
 from pocketrec.cloud.training import trainer as training
 from pocketrec.cloud.training.pruning import Pruner, PruningCallback, is_due, pruned_tensors, sparsity
-from pocketrec.cloud.training.trainer import train
+from pocketrec.cloud.training.trainer import TrainJob, train
 from pocketrec.device.base.errors import ConfigError
 
 PRUNE = PruneConfig(enabled=True, every=2)
@@ -65,7 +65,7 @@ def test_tensors_are_chosen_by_name() -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return train(MODEL, CONFIG, cycles(), ITEMS, tmp_path_factory.mktemp("pruned"), prune=PRUNE, seed=5)
+    return train(TrainJob(MODEL, CONFIG, cycles(), ITEMS, prune=PRUNE, seed=5), tmp_path_factory.mktemp("pruned"))
 
 
 def test_the_saved_model_has_exact_zeros_in_the_kernels_alone(whole: Any) -> None:
@@ -84,7 +84,7 @@ def test_masks_hold_in_every_epoch_and_grow(tmp_path: Path) -> None:
         return False
 
     config = dataclasses.replace(CONFIG, epochs=6, validation=0.0)
-    train(MODEL, config, cycles(), ITEMS, tmp_path, prune=PRUNE, watch=watch)
+    train(TrainJob(MODEL, config, cycles(), ITEMS, prune=PRUNE), tmp_path, watch=watch)
     shares = [zero.mean() for zero in seen]
     assert 0.05 < shares[0] < shares[2] < shares[-1] == pytest.approx(0.7, abs=0.005)
     for before, after in itertools.pairwise(seen):
@@ -106,7 +106,7 @@ def test_broken_off_and_resumed_it_ends_with_the_same_bits(
 
     for _ in range(30):
         try:
-            train(MODEL, config, cycles(), ITEMS, tmp_path, prune=PRUNE, seed=5, progress=stop)
+            train(TrainJob(MODEL, config, cycles(), ITEMS, prune=PRUNE, seed=5), tmp_path, progress=stop)
             break
         except StoppedError:
             continue
@@ -116,7 +116,7 @@ def test_broken_off_and_resumed_it_ends_with_the_same_bits(
 
 def test_without_a_known_number_of_epochs_it_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"set train\.refit = true"):
-        train(MODEL, dataclasses.replace(CONFIG, refit=False), cycles(), ITEMS, tmp_path, prune=PRUNE)
+        train(TrainJob(MODEL, dataclasses.replace(CONFIG, refit=False), cycles(), ITEMS, prune=PRUNE), tmp_path)
 
 
 def test_callback_prunes_in_fit() -> None:

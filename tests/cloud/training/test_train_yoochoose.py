@@ -11,7 +11,7 @@ from pocketrec.cloud.config.load import load_config
 from pocketrec.cloud.data.location import data_root
 from pocketrec.cloud.data.prepared import load_cloud, load_devices, prepare
 from pocketrec.cloud.evaluation.global_model import sequence_ranks
-from pocketrec.cloud.training.trainer import train
+from pocketrec.cloud.training.trainer import TrainJob, train
 from pocketrec.device.base.errors import DataError
 
 CONFIG = Path(__file__).parents[3] / "configs" / "yoochoose-100k.toml"
@@ -30,7 +30,7 @@ def measured(tmp_path: Path, **options: Any) -> tuple[float, float]:
     prepare(config, tmp_path)
     data, devices = load_cloud(tmp_path), load_devices(tmp_path)
     how = dataclasses.replace(config.train, **options)
-    trained = train(config.model, how, data.before, len(data.vocabulary), tmp_path, seed=config.seed)
+    trained = train(TrainJob(config.model, how, data.before, len(data.vocabulary), seed=config.seed), tmp_path)
     ranks = np.concatenate(
         sequence_ranks(trained.model, devices.after, config.model.window, config.evaluate)["global"]
     )

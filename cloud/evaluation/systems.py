@@ -1,0 +1,33 @@
+"""Every system that is ranked: what readers call it, and in which order tables and reports have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from pocketrec.cloud.config.baselines import BASELINES, label_of
+
+#: Label and colour of each system that is no baseline, in order.
+_OURS: Final = {
+    "global": ("Global model", "global"),
+    "personal": ("Personal, with rehearsal and guard", "personal"),
+    "repeats": ("Bonus for repeats alone", "other"),
+    "naive": ("Naive fine-tuning", "naive"),
+    "central": ("Retrained in the cloud", "other"),
+}
+
+
+def name_of(system: str) -> str:
+    """The name of a system for readers; the name in metrics.json of one that is not known here."""
+    return _OURS[system][0] if system in _OURS else label_of(system)
+
+
+def kind_of(system: str) -> str:
+    """The colour class of a system."""
+    return _OURS.get(system, ("", "other"))[1]
+
+
+def in_order(systems: Iterable[str]) -> list[str]:
+    """Names of systems in the order of tables and reports: ours, the baselines, then any other by its name."""
+    known = {name: place for place, name in enumerate((*_OURS, *BASELINES))}
+    return sorted(systems, key=lambda name: (known.get(name, len(known)), name))

@@ -1,0 +1,38 @@
+"""What a ranker is in numpy: what evaluation, fleet and rehearsal score with. Needs numpy only."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from typing import Self
+
+#: Name of the Keras layer that holds a ranker's own tensors, where it has any: they are trained with the model, and
+#: kept in its file.
+RANKER_LAYER: Final = "ranker"
+
+
+class Ranker(abc.ABC):
+    """Scores of items for users, from their embeddings."""
+
+    @classmethod
+    @abc.abstractmethod
+    def restore(cls, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The ranker with its own tensors, by name; empty for one that has none."""
+
+    @abc.abstractmethod
+    def scores(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The score of every item for every user, larger is better.
+
+        Args:
+            users: user embeddings, float32 [..., E].
+            items: item embeddings, float32 [M, E].
+
+        Returns:
+            float32 [..., M], an array that the caller may write to.
+        """
