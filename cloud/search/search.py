@@ -9,6 +9,7 @@ baselines are searched by the same code on the same positions, so that a compari
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -135,8 +136,8 @@ def search(
         DataError: the past is too short to be cut again.
     """
     space = space_of(config, system)
-    key = _fingerprint(config, data.before, system, seed, space)
-    document = _load(folder / SEARCH_FILE, key)
+    key, key_of_then = _fingerprints(config, data.before, system, seed, space)
+    document = _load(folder / SEARCH_FILE, (key, key_of_then))
     done = [Trial(**entry) for entry in document.get("trials", [])]
     judge = Slice(config, data)
     compared: dict[str, Figures] = document.get("baselines") or _baselines(config, judge, progress)
@@ -252,20 +253,27 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
     trial.seconds = round(trained.seconds, 2)
 
 
-def _fingerprint(config: RunConfig, before: Sequences, system: str, seed: int, space: Mapping[str, Any]) -> str:
+def _fingerprints(
+    config: RunConfig, before: Sequences, system: str, seed: int, space: Mapping[str, Any]
+) -> tuple[str, str]:
+    """What tells another search; and the same as searches of commit 8ba119b have it."""
     tables = {key: value for key, value in values_of_run(config).items() if key != "resources"}
     old = {new: old for old, new in MOVED.items()}
     keys = {old.get(key, key): entry for key, entry in space.items()}
-    return fingerprint([tables, system, seed, keys], (before.offsets, before.items, before.timestamps))
+    plain, arrays = [tables, system, seed, keys], (before.offsets, before.items, before.timestamps)
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return fingerprint(plain, arrays), digest.hexdigest()
 
 
-def _load(path: Path, key: str) -> dict[str, Any]:
+def _load(path: Path, keys: tuple[str, str]) -> dict[str, Any]:
     """search.json; nothing where there is none."""
     if not path.exists():
         return {}
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if document["key"] == key:
+        if document["key"] in keys:
             for entry in document["trials"]:
                 Trial(**entry)
                 entry["values"] = {MOVED.get(key, key): value for key, value in entry["values"].items()}

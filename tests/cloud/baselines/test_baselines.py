@@ -186,7 +186,8 @@ class TestItemKnn(BaselineContract):
     name = "item_knn"
 
     def test_no_neighbours_switch_it_off(self) -> None:
-        assert "item_knn" not in fit_all(RunConfig(knn=KnnConfig(neighbours=0)), past(), ["popularity", "item_knn"])
+        config = RunConfig(baselines=BaselinesConfig(knn=KnnConfig(neighbours=0)))
+        assert "item_knn" not in fit_all(config, past(), ["popularity", "item_knn"])
 
 
 def test_every_baseline_has_a_contract_test_and_says_what_it_is() -> None:
