@@ -17,7 +17,7 @@ import pytest
 from tastes import tastes_log
 
 from pocketrec import cli
-from pocketrec.cloud.config.baselines import BASELINES
+from pocketrec.cloud.config.baselines import BASELINES, label_of
 from pocketrec.cloud.federated.pfedrec import rounds
 from pocketrec.cloud.federated.pfedrec.config import PFedRecConfig, load_pfedrec
 from pocketrec.cloud.federated.pfedrec.data import split_log
@@ -81,7 +81,7 @@ def test_all_systems_stand_in_one_table_with_both_rankings(run: tuple[Path, str]
     assert set(metrics["systems"]) == wanted | {"central MF", *BASELINES}
     for name, found in metrics["systems"].items():
         assert {"hr@10", "ndcg@10", "recall@20", "mrr@20", "ndcg@20"} <= set(found)
-        assert any(line.startswith(name + " ") for line in printed.splitlines())
+        assert any(line.startswith(label_of(name) + " ") for line in printed.splitlines())
     assert "among 99 sampled" in printed
     assert "full ranking" in printed
     assert metrics["protocol"]["sampled_negatives"] == 99
@@ -205,7 +205,7 @@ def test_rounds_go_on_from_a_checkpoint_to_the_same_bits(tmp_path: Path) -> None
     ("override", "message"),
     [
         ("pfedrec.round=3", "unknown key pfedrec.round: the keys here are average, batch, bits"),
-        ("train.epochs=3", "unknown key train: the keys of a PFedRec run are seed, data, candidates"),
+        ("train.epochs=3", "unknown key train: the keys of a PFedRec run are seed, data, baselines, candidates"),
         ("pfedrec.sampling=['loose']", "sampling 'loose' is not one of strict, paper"),
         ("pfedrec.rounds=0", "rounds must be at least 1"),
         ("pfedrec.table=random", "table 'random' is not one of shared, own"),
