@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from pocketrec.cloud.config.load import config_from_dict
+from pocketrec.cloud.config.load import stored_config
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.contract.packed import Quantised, encode
 from pocketrec.export.tables.quantise import quantise, quantise_weights
@@ -143,7 +143,7 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
     from pocketrec.export.build import build_tflite
     from pocketrec.export.graph.weights import weights_of
 
-    config = config_from_dict(json.loads((run / "config.json").read_text(encoding="utf-8")))
+    config = stored_config(json.loads((run / "config.json").read_text(encoding="utf-8")))
     recipe = json.loads((run / "export" / "facts.json").read_text()) if (run / "export" / "facts.json").exists() else {}
     way = recipe.get("model", {}).get("way", config.personalise.way)
     tests = load_tests(run, config, limit)
@@ -197,7 +197,7 @@ def lean_rows(
     from pocketrec.cloud.data.prepared import load_cloud
     from pocketrec.device.contract.shards import shard_of, shards_for
     from pocketrec.export.graph.weights import weights_of
-    from pocketrec.export.tables.lean import lean_shards, lean_table
+    from pocketrec.export.tables.lean import ShardSizes, lean_shards, lean_table
 
     data, sets = load_cloud(run), Candidates.load(run / "candidates" / "candidates.npz")
     categories = None if data.categories is None else (list(data.categories.ids), data.categories.of_row)
@@ -205,7 +205,7 @@ def lean_rows(
     shards, users = shards_for(len(sets.users)), list(sets.users)
     latest = [data.before.of(place)[0][-config.model.window :] for place in data.before.find_all(users)]
     most, ids = config.lean.shard_items, data.vocabulary.ids
-    own, _ = lean_shards(users, sets.rows, latest, table, embeddings, ids, shards, most)
+    own, _ = lean_shards(users, sets.rows, latest, table, embeddings, ids, ShardSizes(shards, most))
     weights = quantise_weights(weights_of(model), 8)
     small = quantise(table.embeddings, 8, axis=1)
     fixed = len(encode({**weights, "rows": small}))

@@ -32,13 +32,13 @@ def write(items: int, folder: Path) -> None:
     """A bundle of an untrained model over `items` items: one of ten, with a larger item table in its place."""
     from pocketrec.cloud.backbones import build_model
     from pocketrec.cloud.config.export import ExportConfig
-    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.cloud.config.model import GruOptions, ModelConfig
     from pocketrec.device.contract import names as contract
     from pocketrec.export.build import build_tflite
     from pocketrec.export.bundle.content import BundleContent
     from pocketrec.export.bundle.write import write_bundle_files
 
-    config = ModelConfig(embedding=EMBEDDING, hidden=HIDDEN, layers=2, window=WINDOW)
+    config = ModelConfig(embedding=EMBEDDING, window=WINDOW, tables={"gru": GruOptions(hidden=HIDDEN, layers=2)})
     small = build_tflite(
         build_model(config, 10, 1), config, ExportConfig(batch=BATCH, full_softmax_limit=0), way="partial",
         optimizer="adagrad", candidates=CANDIDATES,
@@ -82,14 +82,13 @@ def enlarged(content: bytes, items: int) -> bytes:
 
 def measure(bundle: str, runtime: str, even: bool) -> dict[str, Any]:
     """One user's device: memory in MB before and after, `infer` in ms."""
-    import importlib
-
     from pocketrec.device.base.memory import peak_resident_mb, resident_mb
-    from pocketrec.device.engine.runtime import RUNTIMES, choose_runtime
+    from pocketrec.device.engine.runtime import choose_runtime
+    from pocketrec.device.engine.runtimes import RUNTIMES
     from pocketrec.device.personal.windows import context, log_uniform
     from pocketrec.device.recommender import Recommender
 
-    importlib.import_module(RUNTIMES[choose_runtime(runtime)])
+    RUNTIMES.load(choose_runtime(runtime))
     before = resident_mb()
     recommender = Recommender(bundle, runtime=runtime)
     vocabulary = recommender.bundle.vocabulary

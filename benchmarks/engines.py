@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -23,8 +24,8 @@ from typing import Any
 
 from scale_log import write_log
 
-from pocketrec.cloud.candidates import build, fit_als, recall_ceiling
-from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.candidates import Past, build, fit_als, recall_ceiling
+from pocketrec.cloud.config.candidates import AlsOptions, CandidatesConfig
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data import prepared
@@ -75,13 +76,14 @@ def main() -> None:
         folder = Path(place)
         write_log(folder / "log.csv", options.events)
         config = RunConfig(data=DataConfig(path=str(folder / "log.csv"), format="taobao"))
-        als = CandidatesConfig(factors=options.factors, iterations=options.iterations, head=options.head)
+        weights = AlsOptions(factors=options.factors, iterations=options.iterations, head=options.head)
+        als = CandidatesConfig(tables={"als": weights})
         times: dict[str, Any] = {}
         timed("prepare_here", times, lambda: prepared.prepare(config, folder / "here"))
         data, later = prepared.load_cloud(folder / "here"), prepared.load_devices(folder / "here").after
-        items = len(data.vocabulary)
-        model = timed("als_here", times, lambda: fit_als(als, data.before, items, 1, options.cores))
-        sets = timed("ranking_here", times, lambda: build(als, data.before, items, threads=options.cores, als=model))
+        past = Past(data.before, items := len(data.vocabulary), threads=options.cores)
+        model = timed("als_here", times, lambda: fit_als(weights, data.before, items, 1, options.cores))
+        sets = timed("ranking_here", times, lambda: build(als, dataclasses.replace(past, als=model)))
         with spark_session(f"local[{options.cores}]") as spark:
             from pocketrec.cloud.spark.candidates import als_on_spark, als_sets
             from pocketrec.cloud.spark.prepare import prepare
@@ -91,7 +93,9 @@ def main() -> None:
             prepare_bytes = shuffled(spark)
             sets_there = timed(
                 "als_and_ranking_spark", times,
-                lambda: als_sets(spark, als, data.before, als_on_spark(spark, als, data.before, items)),
+                lambda: als_sets(
+                    spark, weights.head, als.k, data.before, als_on_spark(spark, weights, data.before, items)
+                ),
             )  # fmt: skip
             als_bytes = shuffled(spark) - prepare_bytes
         result = {

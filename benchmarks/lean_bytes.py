@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from pocketrec.cloud.config.export import ExportConfig
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 
-CONFIG = ModelConfig(embedding=64, hidden=96, layers=2, window=20)
+CONFIG = ModelConfig(embedding=64, window=20, tables={"gru": GruOptions(hidden=96, layers=2)})
 K, LATEST, A_SHARD = 100, 20, 256
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.backbones import backbone
+from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.fleet.device import DeviceUser, known_positions
 from pocketrec.cloud.metrics.metrics import ranks, reciprocal
@@ -23,7 +24,6 @@ from pocketrec.cloud.ways.way import apply
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.personal.windows import context, training_windows
 from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
-from pocketrec.export.graph.optimizers import OPTIMIZERS
 from pocketrec.export.tables.quantise import quantise_weights
 from pocketrec.export.tables.table import ItemTable
 
@@ -98,7 +98,7 @@ class _Rule:
     """An optimiser of the export with a factor on the rate of each tensor and a pull to any starting point."""
 
     def __init__(self, variables: Mapping[str, tf.Variable], how: Adaptation) -> None:
-        self.how, self.rule = how, OPTIMIZERS[how.optimizer](dict(variables))
+        self.how, self.rule = how, DEVICE_OPTIMIZERS.load(how.optimizer)(dict(variables))
         self.slots = self.rule.slots
         self.start = {name: tf.Variable(variable) for name, variable in variables.items()}
         self.factors = {name: tf.Variable(1.0) for name in variables}

@@ -73,14 +73,14 @@ def als(folder: Path, options: argparse.Namespace) -> Figures:
 
     data, config = load_cloud(folder), _candidates(options)
     with _progress("als") as progress:
-        model = fit_als(config, data.before, len(data.vocabulary), options.seed, options.threads, progress)
+        model = fit_als(config.als, data.before, len(data.vocabulary), options.seed, options.threads, progress)
     model.save(folder / "als.npz")
     return {"events": data.before.events, "factors": options.factors, "iterations": options.iterations}
 
 
 def candidates(folder: Path, options: argparse.Namespace) -> Figures:
     """Candidate sets of all users, and what share of their later events they hold (that is not timed)."""
-    from pocketrec.cloud.candidates import AlsModel, Candidates, build, popular_rows, recall_ceiling
+    from pocketrec.cloud.candidates import AlsModel, Candidates, Past, build, popular_rows, recall_ceiling
     from pocketrec.cloud.data.prepared import load_cloud, load_devices
 
     started = time.perf_counter()
@@ -88,8 +88,8 @@ def candidates(folder: Path, options: argparse.Namespace) -> Figures:
     config, items = _candidates(options), len(data.vocabulary)
     unfinished = folder / "unfinished.rows"
     with _progress("candidates") as progress:
-        sets = build(config, data.before, items, seed=options.seed, threads=options.threads, als=model,
-                     unfinished=unfinished, progress=progress)  # fmt: skip
+        sets = build(config, Past(data.before, items, seed=options.seed, threads=options.threads, als=model,
+                                  scratch=unfinished, progress=progress))  # fmt: skip
     sets.save(folder / "candidates.npz")
     unfinished.unlink()
     seconds = time.perf_counter() - started
@@ -97,8 +97,8 @@ def candidates(folder: Path, options: argparse.Namespace) -> Figures:
     popular = Candidates(sets.users[:0], sets.rows[:0], popular_rows(items, config.k))
     return {
         "seconds": seconds, "events": data.before.events, "users": len(sets.users), "k": config.k,
-        "head": min(config.head or items, items),
-        "head_events": round(float(data.counts[1 : (config.head or items) + 1].sum() / data.counts.sum()), 4),
+        "head": min(config.als.head or items, items),
+        "head_events": round(float(data.counts[1 : (config.als.head or items) + 1].sum() / data.counts.sum()), 4),
         "ceiling": recall_ceiling(sets, after)["old"], "ceiling_popular": recall_ceiling(popular, after)["all"],
     }  # fmt: skip
 
@@ -149,7 +149,7 @@ def lean(folder: Path, options: argparse.Namespace) -> Figures:
     from pocketrec.export.build import build_tflite
     from pocketrec.export.bundle.content import BundleContent
     from pocketrec.export.bundle.write import write_bundle_files
-    from pocketrec.export.tables.lean import lean_model, lean_shards, lean_table
+    from pocketrec.export.tables.lean import ShardSizes, lean_model, lean_shards, lean_table
 
     started, shape = time.perf_counter(), ModelConfig()
     data, sets = load_cloud(folder), Candidates.load(folder / "candidates.npz")
@@ -159,7 +159,7 @@ def lean(folder: Path, options: argparse.Namespace) -> Figures:
     table = lean_table(embeddings, data.counts, options.lean_head, (list(data.categories.ids), data.categories.of_row))
     users, shards = list(sets.users), shards_for(len(sets.users))
     latest = [data.before.of(place)[0][-shape.window :] for place in data.before.find_all(sets.users)]
-    own, rows = lean_shards(users, sets.rows, latest, table, embeddings, data.vocabulary.ids, shards, 40_000)
+    own, rows = lean_shards(users, sets.rows, latest, table, embeddings, data.vocabulary.ids, ShardSizes(shards, 40_000))
     reserved = max(len(items.ids) for items in own)
     made = build_tflite(lean_model(model, shape, table, reserved), shape, ExportConfig(), way="partial",
                         optimizer="adagrad", candidates=sets.k)  # fmt: skip
@@ -192,9 +192,10 @@ STAGES: dict[str, Callable[[Path, argparse.Namespace], Figures]] = {
 
 
 def _candidates(options: argparse.Namespace) -> Any:
-    from pocketrec.cloud.config.candidates import CandidatesConfig
+    from pocketrec.cloud.config.candidates import AlsOptions, CandidatesConfig
 
-    return CandidatesConfig(factors=options.factors, iterations=options.iterations, head=options.head)
+    als = AlsOptions(factors=options.factors, iterations=options.iterations, head=options.head)
+    return CandidatesConfig(tables={"als": als})
 
 
 def _progress(label: str) -> Any:

@@ -50,10 +50,10 @@ def export(items: int, limit: int, path: Path) -> None:
     """Write an untrained model over `items` items; the full softmax where they are at most `limit`."""
     from pocketrec.cloud.backbones import build_model
     from pocketrec.cloud.config.export import ExportConfig
-    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.cloud.config.model import GruOptions, ModelConfig
     from pocketrec.export.build import build_tflite
 
-    config = ModelConfig(embedding=64, hidden=96, layers=2, window=WINDOW)
+    config = ModelConfig(embedding=64, window=WINDOW, tables={"gru": GruOptions(hidden=96, layers=2)})
     made = build_tflite(
         build_model(config, items, 1), config, ExportConfig(batch=BATCH, full_softmax_limit=limit),
         way="partial", optimizer="adagrad", candidates=100,

@@ -32,8 +32,8 @@ def log_of(users: int, length: float, items: int) -> Any:
 
 def measure(items: int, options: argparse.Namespace) -> dict[str, Any]:
     from pocketrec.cloud.backbones import backbone, build_model
-    from pocketrec.cloud.config.model import ModelConfig
-    from pocketrec.cloud.config.training import TrainConfig
+    from pocketrec.cloud.config.model import GruOptions, ModelConfig
+    from pocketrec.cloud.config.training import SessionOptions, TrainConfig
     from pocketrec.cloud.training.batches import Batch
     from pocketrec.cloud.training.objective import Objective
     from pocketrec.cloud.training.step import Step, TrainSteps
@@ -41,13 +41,11 @@ def measure(items: int, options: argparse.Namespace) -> dict[str, Any]:
     from pocketrec.device.base.memory import peak_resident_mb
 
     loss = options.loss or ("full_softmax" if items <= options.full else "sampled_softmax")
-    model_config = ModelConfig(
-        embedding=options.embedding, hidden=options.hidden, layers=options.layers, window=options.window,
-        implementation=options.implementation,
-    )  # fmt: skip
+    gru = GruOptions(hidden=options.hidden, layers=options.layers, implementation=options.implementation)
+    model_config = ModelConfig(embedding=options.embedding, window=options.window, tables={"gru": gru})
     config = TrainConfig(
         batch=options.batch, loss=loss, negatives=options.negatives, optimizer=options.optimizer,
-        batching=options.batching, unroll=options.unroll,
+        batching=options.batching, tables={"sessions": SessionOptions(unroll=options.unroll)},
     )  # fmt: skip
     log = log_of(options.batch * options.steps * (options.calls + 2), options.length, items)
     model = build_model(model_config, items, 1)
@@ -73,7 +71,7 @@ def measure(items: int, options: argparse.Namespace) -> dict[str, Any]:
             first = took
     return {
         "items": items, "loss": loss, "optimizer": options.optimizer, "batching": options.batching,
-        "implementation": run.model_config.implementation,
+        "implementation": run.model_config.options.implementation,
         "targets_per_step": round(events / (len(raw) * options.steps)),
         "step_ms_p50": round(float(np.median(raw)), 3), "first_call_s": round(first, 2),
         "events_per_s": round(events / (sum(raw) * options.steps / 1e3)), "peak_rss_mb": round(peak_resident_mb()),

@@ -12,7 +12,10 @@ import textwrap
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.section import field_names
+from pocketrec.device.base.choices import Table
 
 _HEAD = """\
 # Configuration
@@ -21,7 +24,21 @@ A run is described by one TOML file (`configs/` has some). Every key has a defau
 command line `--set table.key=value` changes one, as often as needed: `--set train.epochs=3 --set data.path=clicks.csv`.
 The resolved configuration is kept in `RUN/config.json`. This page is made from `cloud/config/`.
 
+Where a key names one of several choices (`model.backbone = "gru"`), the options of a choice stand in a table of its
+name (`[model.gru]`; on the command line `--set model.gru.hidden=128`). Options of choices that are not chosen may stay
+in the file; they are checked, too.
+
+Until November 2026 some of these keys stood elsewhere (`model.hidden`). A file that has one is refused with the new
+address, and `pocketrec config upgrade FILE` rewrites it: values, comments and order are kept, a moved key goes with the
+comments right above it to its new table, which follows the one that it was in, and `FILE.old` is the file as it was
+(`--out NEW.toml` writes another file instead). Runs made before need nothing: they are read, and stay up to date.
+
 `seed` (default 1) stands at the top, before the first table: the seed of everything random.
+"""
+
+_MORE = """\
+Installed packages may add lines, by entry points of the group `{group}`:
+see [development.md](development.md#in-a-package-of-your-own).
 """
 
 
@@ -30,22 +47,53 @@ def render() -> str:
     parts = [_HEAD]
     for name, kind in get_type_hints(RunConfig).items():
         if dataclasses.is_dataclass(kind):
-            parts.append(_table(name, kind))
+            parts += _tables(name, kind)
+    parts += ["## Layers", "", "What a backbone may be made of: the kinds of layer that the exporter knows.", "", *_rows(LAYERS)]
     return "\n".join(parts)
 
 
-def _table(name: str, kind: Any) -> str:
-    lines = [f"## [{name}]", "", inspect.cleandoc(kind.__doc__), ""]
-    lines += ["| key | default | meaning |", "| --- | --- | --- |"]
-    texts, inner = _field_texts(kind), []
-    for field in dataclasses.fields(kind):
+def _tables(name: str, kind: Any) -> list[str]:
+    """A section, the choices that its keys name, and the tables below it."""
+    lines = [f"## [{name}]", "", _text(inspect.cleandoc(kind.__doc__)), ""]
+    texts, types = _field_texts(kind), get_type_hints(kind)
+    rows, below = [], {}
+    seams: dict[str, Table] = getattr(kind, "CHOICES", {})
+    for key in field_names(kind):
+        field = kind.__dataclass_fields__[key]
         factory = field.default_factory
         default = factory() if factory is not dataclasses.MISSING else field.default
-        if dataclasses.is_dataclass(default):
-            inner.append(_table(f"{name}.{field.name}", type(default)))
+        if dataclasses.is_dataclass(types[key]):
+            below[f"{name}.{key}"] = types[key]
             continue
-        lines.append(f"| `{field.name}` | `{_toml(default)}` | {texts[field.name]} |")
-    return "\n".join([*lines, "", *inner])
+        text = texts[key] + (f" One of {_names(seams[key])}." if key in seams else "")
+        rows.append(f"| `{key}` | `{_toml(default)}` | {text} |")
+    lines += ["| key | default | meaning |", "| --- | --- | --- |", *rows, ""] if rows else []
+    for key, seam in seams.items():
+        lines += _rows(seam)
+        for choice, line in seam.own.items():
+            if line.options and not getattr(line, "section", ""):
+                below[f"{name}.{choice}"] = line.options_class()
+    parts = ["\n".join(lines)]
+    for address, options in below.items():
+        parts += _tables(address, options)
+    return parts
+
+
+def _rows(seam: Table) -> list[str]:
+    """The table of a seam's choices."""
+    lines = [f"| `{seam.key}` | what it is | options |", "| --- | --- | --- |"]
+    for choice, line in seam.own.items():
+        section = getattr(line, "section", "") or f"{seam.key.rpartition('.')[0]}.{choice}"
+        lines.append(f"| `{choice}` | {_text(line.says)} | {f'`[{section}]`' if line.options else ''} |")
+    return [*lines, "", *([_MORE.format(group=seam.group)] if seam.group else [])]
+
+
+def _names(seam: Table) -> str:
+    return ", ".join(f"`{name}`" for name in seam.own)
+
+
+def _text(text: str) -> str:
+    return text.replace("``", "`").replace("|", "\\|")
 
 
 def _field_texts(kind: Any) -> dict[str, str]:

@@ -215,7 +215,7 @@ _ON_A_DEVICE = {
     "bench": "commands.bench",
     "state": "device.cli.personal",
 }
-_OTHERS = ("search", "compare", "audit", "pfedrec", "publish", "android", "doctor", "events")
+_OTHERS = ("search", "compare", "audit", "pfedrec", "publish", "android", "doctor", "events", "config")
 COMMANDS = {
     **dict.fromkeys(("run", *_STAGES), "commands.run"),
     **{name: f"commands.{name}" for name in _OTHERS},
@@ -224,7 +224,7 @@ COMMANDS = {
 
 _GROUPS = {
     "everything": ("run",),
-    "before a run": ("search",),
+    "before a run": ("search", "config"),
     "beside a run": ("compare", "audit"),
     "federated": ("pfedrec",),
     "one stage of a run": _STAGES,

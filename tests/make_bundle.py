@@ -19,12 +19,12 @@ import numpy as np
 
 from pocketrec.cloud.backbones import build_model, item_embeddings
 from pocketrec.cloud.config.export import ExportConfig
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.device.base.files import write_atomic
 from pocketrec.export.build import build_tflite
 from pocketrec.export.bundle.content import BundleContent
 from pocketrec.export.bundle.write import write_bundle_files
-from pocketrec.export.tables.lean import lean_model, lean_shards, lean_table
+from pocketrec.export.tables.lean import ShardSizes, lean_model, lean_shards, lean_table
 
 ITEMS, USERS, WINDOW, BATCH, CANDIDATES = 60, 20, 6, 4, 10
 CUT_OFF = 1000
@@ -32,7 +32,7 @@ CUT_OFF = 1000
 
 def make_bundle(folder: Path) -> None:
     """Write the bundle `folder` and what lies beside it."""
-    config = ModelConfig(embedding=8, hidden=12, window=WINDOW)
+    config = ModelConfig(embedding=8, window=WINDOW, tables={"gru": GruOptions(hidden=12)})
     model = build_model(config, ITEMS, 1)
     made = _export(model, config, ExportConfig(batch=BATCH), CANDIDATES)
     rng = np.random.default_rng(1)
@@ -57,7 +57,7 @@ def make_bundle(folder: Path) -> None:
     write_atomic(folder.with_name(folder.name + ".sampled.tflite"), sampled.content)
 
     _make_lean(folder.with_name(folder.name + ".lean"), model, config, rows)
-    config = ModelConfig(embedding=64, hidden=96, layers=2, window=20)
+    config = ModelConfig(embedding=64, window=20, tables={"gru": GruOptions(hidden=96, layers=2)})
     made = _export(build_model(config, 3706, 1), config, ExportConfig(batch=16), 100)
     write_bundle_files(
         folder.with_name(folder.name + ".reference"),
@@ -78,7 +78,8 @@ def _make_lean(folder: Path, model: Any, config: ModelConfig, rows: Any) -> None
     of_row = np.arange(ITEMS + 1) % 4 + 1
     of_row[0] = 0
     table = lean_table(embeddings, np.arange(ITEMS + 1)[::-1], 20, (list("abcd"), of_row))
-    own, places = lean_shards(users, rows[:, :10], [row[10:14] for row in rows], table, embeddings, ids, 3, ITEMS)
+    latest = [row[10:14] for row in rows]
+    own, places = lean_shards(users, rows[:, :10], latest, table, embeddings, ids, ShardSizes(3, ITEMS))
     reserved = max(len(items.ids) for items in own)
     small = lean_model(model, config, table, reserved)
     made = _export(small, config, ExportConfig(batch=BATCH), CANDIDATES)

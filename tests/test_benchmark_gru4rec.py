@@ -12,7 +12,8 @@ import pytest
 from pocketrec.cloud.config.baselines import BASELINES
 
 ROOT = Path(__file__).parents[1]
-SMALL = ["data.synthetic.users=60", "data.synthetic.items=40", "model.embedding=8", "model.hidden=8", "model.layers=1",
+SMALL = ["data.synthetic.users=60", "data.synthetic.items=40", "model.embedding=8", "model.gru.hidden=8",
+         "model.gru.layers=1",
          "train.epochs=2", "train.validation=0"]  # fmt: skip
 
 

@@ -15,9 +15,10 @@ from pocketrec import cli
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SMALL = {
-    "data.set": "synthetic", "data.synthetic": "{users = 60, items = 80}", "model.embedding": 8, "model.hidden": 8,
-    "model.layers": 1, "model.window": 6, "train.epochs": 2, "train.batch": 16, "train.validation": 0.0,
-    "candidates.factors": 4, "candidates.iterations": 2, "candidates.k": 10, "export.batch": 2, "resources.threads": 1,
+    "data.set": "synthetic", "data.synthetic": "{users = 60, items = 80}", "model.embedding": 8, "model.gru.hidden": 8,
+    "model.gru.layers": 1, "model.window": 6, "train.epochs": 2, "train.batch": 16, "train.validation": 0.0,
+    "candidates.als.factors": 4, "candidates.als.iterations": 2, "candidates.k": 10, "export.batch": 2,
+    "resources.threads": 1,
 }  # fmt: skip
 
 

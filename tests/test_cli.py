@@ -31,7 +31,7 @@ users = 30
 items = 40
 [model]
 embedding = 8
-hidden = 8
+gru.hidden = 8
 window = 6
 [train]
 epochs = 2

@@ -21,6 +21,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("golden")
     with tarfile.open(GOLDEN / "run.tar.gz") as tar:
         tar.extractall(folder, filter="data")
+    assert main(["run", str(folder / "config.toml"), "--out", str(folder / "run")]) == 2, "its keys are old ones"
+    assert main(["config", "upgrade", str(folder / "config.toml")]) == 0
     return folder
 
 
@@ -58,12 +60,13 @@ def test_the_same_weights_export_to_the_same_file() -> None:
 
     from pocketrec.cloud.backbones import load_model
     from pocketrec.cloud.config.export import ExportConfig
-    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.cloud.config.model import GruOptions, ModelConfig
     from pocketrec.export.build import build_tflite
 
     golden = json.loads((GOLDEN / "exported.json").read_text(encoding="utf-8"))
     assert tf.__version__ == golden["tensorflow"], "a new lock: write down the new sums once both were compared"
-    model, config = load_model(GOLDEN / "model.keras"), ModelConfig(embedding=8, hidden=12, window=6)
+    model = load_model(GOLDEN / "model.keras")
+    config = ModelConfig(embedding=8, window=6, tables={"gru": GruOptions(hidden=12)})
     sampled = ExportConfig(batch=4, full_softmax_limit=10, negatives=16)
     for name, export in (("bundle/model.tflite", ExportConfig(batch=4)), ("bundle.sampled.tflite", sampled)):
         made = build_tflite(model, config, export, way="partial", optimizer="adagrad", candidates=10)

@@ -32,10 +32,11 @@ TABLE = {
     "device/cli": "device device/base device/bench device/delivery device/engine device/personal device/state "
     "device/store",
     "cloud": "",
-    "cloud/config": "device/base device/contract",
+    "cloud/config": "device/base device/contract device/engine",
     "cloud/base": "cloud/config device/base",
     "cloud/metrics": "device/base",
     "cloud/data": "cloud/base cloud/config device/base device/contract",
+    "cloud/data/splits": "cloud/config cloud/data device/base",
     "cloud/rankers": "cloud/config device/base",
     "cloud/backbones": "cloud/config cloud/rankers device/base device/contract",
     "cloud/ways": "cloud/config device/base device/contract",
@@ -53,17 +54,18 @@ TABLE = {
     "cloud/audit": "cloud/base cloud/config cloud/data cloud/metrics cloud/report device/base",
     "cloud/federated": "",
     "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/metrics cloud/report",
-    "cloud/spark": "cloud/candidates cloud/config cloud/data device/base",
+    "cloud/spark": "cloud/candidates cloud/config cloud/data cloud/data/splits device/base",
     "export/layers": "cloud/config device/base device/contract",
     "export/rankers": "device/base export/layers",
     "export/tables": "cloud/backbones cloud/config device/base device/contract",
-    "export/graph": "cloud/backbones device/base device/contract export/layers export/rankers export/tables",
+    "export/graph": "cloud/backbones cloud/config device/base device/contract export/layers export/rankers "
+    "export/tables",
     "export/file": "device/base export/graph",
     "export": "cloud/backbones cloud/config cloud/ways device/base device/contract export/file export/graph "
     "export/tables",
     "export/gate": "cloud/backbones device/base device/contract device/engine device/personal export export/rankers",
     "export/bundle": "device/base device/contract device/delivery",
-    "pocketrec/machines": "cloud/data device device/base device/bench device/contract device/delivery",
+    "pocketrec/machines": "cloud/data device device/base device/bench device/contract device/delivery device/engine",
     "pocketrec/stages": f"{_CLOUD_DATA} cloud/audit cloud/backbones cloud/baselines cloud/candidates cloud/evaluation "
     "cloud/fleet cloud/rehearsal cloud/report cloud/spark cloud/training device/contract export export/bundle "
     "export/gate export/tables",

@@ -35,14 +35,14 @@ path = "{log}"
 quantile = 0.7
 [model]
 embedding = 8
-hidden = 8
+gru.hidden = 8
 window = 6
 [train]
 epochs = 2
 validation = 0.0
 [candidates]
 k = 10
-factors = 8
+als.factors = 8
 [rehearse]
 quantile = 0.7
 users = 10

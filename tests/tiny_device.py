@@ -18,11 +18,11 @@ ITEMS, WINDOW, BATCH, CANDIDATES = 40, 6, 2, 10
 _MAKE = """
 import sys, numpy as np
 from pocketrec.cloud.config.export import ExportConfig
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.backbones import build_model
 from pocketrec.export.build import build_tflite
 items, window, batch, candidates = map(int, sys.argv[2:6])
-config = ModelConfig(embedding=8, hidden=8, window=window)
+config = ModelConfig(embedding=8, window=window, tables={"gru": GruOptions(hidden=8)})
 model = build_model(config, items, 1)
 for way in ("partial", "head"):
     made = build_tflite(model, config, ExportConfig(batch=batch), way=way, optimizer="adagrad", candidates=candidates)

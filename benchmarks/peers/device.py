@@ -35,11 +35,11 @@ def export(negatives: int, path: Path) -> dict[str, Any]:
     """Write the untrained model; FLOP of its calls."""
     from pocketrec.cloud.backbones import build_model
     from pocketrec.cloud.config.export import ExportConfig
-    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.cloud.config.model import GruOptions, ModelConfig
     from pocketrec.device.bench.limit import flop
     from pocketrec.export.build import build_tflite
 
-    config = ModelConfig(embedding=EMBEDDING, hidden=HIDDEN, layers=2, window=WINDOW)
+    config = ModelConfig(embedding=EMBEDDING, window=WINDOW, tables={"gru": GruOptions(hidden=HIDDEN, layers=2)})
     sampled = {"full_softmax_limit": 1, "negatives": negatives} if negatives else {}
     made = build_tflite(
         build_model(config, ITEMS, 1), config, ExportConfig(batch=BATCH, **sampled), way="partial",

@@ -13,7 +13,7 @@ from pocketrec.cloud.audit.case import Parts
 from pocketrec.cloud.audit.recount import compared, read_log_anew
 from pocketrec.cloud.base.arrays import unpack_texts
 from pocketrec.cloud.base.runs import write_json
-from pocketrec.cloud.config.load import config_from_dict
+from pocketrec.cloud.config.load import stored_config
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import DataError, PocketRecError
 
@@ -32,7 +32,7 @@ def parts_of_run(folder: Path, *, recounted: bool = True) -> Parts:
     Raises:
         DataError: ``RUN/data`` or config.json is missing or damaged.
     """
-    config = config_from_dict(_json(folder / "config.json"))
+    config = stored_config(_json(folder / "config.json"))
     items = _lines(folder / _CLOUD / "items.txt")
     counts = _array(folder / _CLOUD / "counts.npy")[1:]
     train, _ = _sequences(folder / _CLOUD / "before.npz", items)

@@ -51,10 +51,10 @@ class Backbone(Protocol):
 
         Args:
             model: from `build`.
-            config: its configuration, `implementation` resolved.
+            config: its configuration, from `resolved`.
             items: int32 [B, T].
-            keep: float32 [B, T]; 0 where a window starts (nothing before it may be seen), else 1. Implementation keras
-                takes one window a row, starts every row afresh, and does not look at it.
+            keep: float32 [B, T]; 0 where a window starts (nothing before it may be seen), else 1. Where the
+                configuration `packs` not, there is one window a row, every row starts afresh, and it is not looked at.
             seed: int32 [2]; equal seeds give equal dropout.
             state: what an earlier call with rows that go on here returned, or zeros; None = every row starts afresh.
 
@@ -66,6 +66,22 @@ class Backbone(Protocol):
 
     def state_shape(self, config: ModelConfig, rows: int) -> tuple[int, ...]:
         """Shape of the state of `rows` rows."""
+        ...
+
+    def resolved(self, config: ModelConfig, *, sessions: bool) -> ModelConfig:
+        """The configuration with all chosen that depends on the machine.
+
+        Args:
+            config: of the model.
+            sessions: whether training carries the state on from step to step (``train.batching = "sessions"``).
+
+        Raises:
+            ConfigError: it cannot carry the state on.
+        """
+        ...
+
+    def packs(self, config: ModelConfig) -> bool:
+        """Whether a row may hold several windows one after the other; the configuration is from `resolved`."""
         ...
 
 

@@ -16,8 +16,8 @@ from pocketrec.cloud.backbones.backbone import (
     output_table,
 )
 from pocketrec.cloud.backbones.gru_layer import gru
-from pocketrec.cloud.backbones.gru_start import start_by_copying
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GRU_IMPLEMENTATIONS, GRU_STARTS, GruOptions, ModelConfig
+from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.layers import HEAD, LayerSpec, dense_spec, gru_spec
 
 
@@ -26,13 +26,15 @@ class GruBackbone:
 
     def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
         """See `Backbone.layers`."""
-        sizes = [config.embedding, *[config.hidden] * (config.layers - 1)]
-        body = [gru_spec(f"gru_{place}", size, config.hidden) for place, size in enumerate(sizes, 1)]
-        return *body, dense_spec(FC, config.hidden, config.embedding, HEAD)
+        options: GruOptions = config.options
+        sizes = [config.embedding, *[options.hidden] * (options.layers - 1)]
+        body = [gru_spec(f"gru_{place}", size, options.hidden) for place, size in enumerate(sizes, 1)]
+        return *body, dense_spec(FC, options.hidden, config.embedding, HEAD)
 
     def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
         """See `Backbone.build`."""
-        seeds = iter(np.random.SeedSequence(seed).generate_state(3 * config.layers + 4).tolist())
+        options: GruOptions = config.options
+        seeds = iter(np.random.SeedSequence(seed).generate_state(3 * options.layers + 4).tolist())
         inputs = keras.Input((None,), dtype="int32", name="items")  # (B, T)
         std = config.embedding_std or config.embedding**-0.5
         x = keras.layers.Embedding(
@@ -44,26 +46,25 @@ class GruBackbone:
         )(inputs)  # (B, T, E)
         if config.dropout:
             x = keras.layers.Dropout(config.dropout, seed=next(seeds), name="item_dropout")(x)
-        for layer in range(1, config.layers + 1):
+        for layer in range(1, options.layers + 1):
             x = keras.layers.GRU(
-                config.hidden,
+                options.hidden,
                 return_sequences=True,
                 reset_after=True,
                 kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
                 recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
                 name=f"gru_{layer}",
             )(x)  # (B, T, H)
-            if config.hidden_dropout:
-                x = keras.layers.Dropout(config.hidden_dropout, seed=next(seeds), name=f"dropout_{layer}")(x)
+            if options.hidden_dropout:
+                x = keras.layers.Dropout(options.hidden_dropout, seed=next(seeds), name=f"dropout_{layer}")(x)
         x = keras.layers.Dense(
             config.embedding, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), name=FC
         )(x)  # (B, T, E)
         if not config.tied:
             x = OutputEmbedding(items + 1, config.embedding, next(seeds), name=OUTPUT_EMBEDDING)(x)
         model = keras.Model(inputs, x, name=MODEL_NAME)
-        if config.start == "copy":
-            layers = [model.get_layer(f"gru_{layer}") for layer in range(1, config.layers + 1)]
-            start_by_copying(layers, model.get_layer(FC), config, seed)
+        layers = [model.get_layer(f"gru_{layer}") for layer in range(1, options.layers + 1)]
+        GRU_STARTS.load(options.start)(layers, model.get_layer(FC), config, seed)
         for table in (input_table(model), output_table(model)):
             table[0].assign(tf.zeros([config.embedding]))  # row 0 is padding
         return model
@@ -78,36 +79,75 @@ class GruBackbone:
         state: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Backbone.train_embeddings`."""
-        if config.implementation == "keras":
-            return self._keras_embeddings(model, config, items, seed)
-        x = tf.gather(input_table(model), tf.transpose(items))  # (T, B, E)
-        carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)
-        x = _dropout(x, config.dropout, seed, 0)
-        after = []
-        for layer in range(1, config.layers + 1):
-            cell = model.get_layer(f"gru_{layer}").cell
-            before = None if state is None else state[layer - 1]
-            x = gru(x, carry, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value, before)  # (T, B, H)
-            after.append(x[-1])
-            x = _dropout(x, config.hidden_dropout, seed, layer)
-        fc = model.get_layer(FC)
-        return tf.transpose(tf.matmul(x, fc.kernel.value) + fc.bias.value, [1, 0, 2]), tf.stack(after)  # (B, T, E)
-
-    def _keras_embeddings(
-        self, model: keras.Model, config: ModelConfig, items: tf.Tensor, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The same with Keras's own layers, without masks: what comes after a window's end is not looked at."""
-        x = _dropout(tf.gather(input_table(model), items), config.dropout, seed, 0)  # (B, T, E)
-        after = []
-        for layer in range(1, config.layers + 1):
-            x = model.get_layer(f"gru_{layer}")(x, training=True)  # (B, T, H)
-            after.append(x[:, -1])
-            x = _dropout(x, config.hidden_dropout, seed, layer)
-        return model.get_layer(FC)(x), tf.stack(after)  # (B, T, E)
+        found: tuple[tf.Tensor, tf.Tensor] = GRU_IMPLEMENTATIONS.load(config.options.implementation)(
+            model, config, items, keep, seed, state
+        )
+        return found
 
     def state_shape(self, config: ModelConfig, rows: int) -> tuple[int, ...]:
         """See `Backbone.state_shape`."""
-        return config.layers, rows, config.hidden
+        return config.options.layers, rows, config.options.hidden
+
+    def resolved(self, config: ModelConfig, *, sessions: bool) -> ModelConfig:
+        """See `Backbone.resolved`."""
+        named = config.options.implementation
+        if named == "keras" and sessions:
+            raise ConfigError('train.batching = "sessions" wants model.gru.implementation = "unrolled" (or "auto")')
+        if named != "auto":
+            return config
+        return config.with_options("gru", implementation=GRU_IMPLEMENTATIONS.load(named)(sessions))
+
+    def packs(self, config: ModelConfig) -> bool:
+        """See `Backbone.packs`."""
+        return bool(config.options.implementation != "keras")
+
+
+def suited(sessions: bool) -> str:
+    """The implementation for this machine: keras where there is a GPU and no state has to be carried on."""
+    return "keras" if not sessions and tf.config.list_logical_devices("GPU") else "unrolled"
+
+
+def unrolled(
+    model: keras.Model,
+    config: ModelConfig,
+    items: tf.Tensor,
+    keep: tf.Tensor,
+    seed: tf.Tensor,
+    state: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`Backbone.train_embeddings` with `gru`, whose backward pass is written by hand."""
+    options: GruOptions = config.options
+    x = tf.gather(input_table(model), tf.transpose(items))  # (T, B, E)
+    carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)
+    x = _dropout(x, config.dropout, seed, 0)
+    after = []
+    for layer in range(1, options.layers + 1):
+        cell = model.get_layer(f"gru_{layer}").cell
+        before = None if state is None else state[layer - 1]
+        x = gru(x, carry, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value, before)  # (T, B, H)
+        after.append(x[-1])
+        x = _dropout(x, options.hidden_dropout, seed, layer)
+    fc = model.get_layer(FC)
+    return tf.transpose(tf.matmul(x, fc.kernel.value) + fc.bias.value, [1, 0, 2]), tf.stack(after)  # (B, T, E)
+
+
+def layered(
+    model: keras.Model,
+    config: ModelConfig,
+    items: tf.Tensor,
+    _keep: tf.Tensor,
+    seed: tf.Tensor,
+    _state: tf.Tensor | None = None,
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same with Keras's own layers, without masks: what comes after a window's end is not looked at."""
+    options: GruOptions = config.options
+    x = _dropout(tf.gather(input_table(model), items), config.dropout, seed, 0)  # (B, T, E)
+    after = []
+    for layer in range(1, options.layers + 1):
+        x = model.get_layer(f"gru_{layer}")(x, training=True)  # (B, T, H)
+        after.append(x[:, -1])
+        x = _dropout(x, options.hidden_dropout, seed, layer)
+    return model.get_layer(FC)(x), tf.stack(after)  # (B, T, E)
 
 
 def _dropout(x: tf.Tensor, rate: float, seed: tf.Tensor, layer: int) -> tf.Tensor:

@@ -21,6 +21,10 @@ _NOISE = 0.3  # of the random start that stays, so that units differ
 _GAIN = 2.0  # of the linear layer
 
 
+def start_at_random(_gru_layers: list[Any], _fc: Any, _config: ModelConfig, _seed: int) -> None:
+    """Leave the random start, from seeds of `pocketrec.cloud.backbones.gru`, as it is."""
+
+
 def start_by_copying(gru_layers: list[Any], fc: Any, config: ModelConfig, seed: int) -> None:
     """Overwrite the random start.
 
@@ -31,7 +35,7 @@ def start_by_copying(gru_layers: list[Any], fc: Any, config: ModelConfig, seed: 
             twice and so on, over time scales of their own.
         seed: of the units' time scales.
     """
-    units = config.hidden
+    units = config.options.hidden
     generator = np.random.default_rng([seed, 1])
     for layer in gru_layers:
         kernel, recurrent, bias = (np.array(weights) for weights in layer.get_weights())

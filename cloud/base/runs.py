@@ -24,6 +24,7 @@ from typing import IO, Any, TextIO
 from pocketrec import __version__
 from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.progress import Progress, TerminalProgress, no_progress
+from pocketrec.cloud.config.moved import upgraded
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import PocketRecError, StorageError
 from pocketrec.device.base.files import write_atomic
@@ -115,8 +116,10 @@ class Stage:
     depends on; and it is done only where one of them is to be done. For a stage that came after runs were made without
     it, so that these stay up to date."""
     outside: Callable[[RunConfig], Any] | None = None
-    """What its outcome depends on outside of the run directory, as plain values. Where that is gone (a
+    """What its outcome depends on outside of the run directory, as plain values; () = nothing. Where that is gone (a
     `PocketRecError`) and the stage is done, what it has left is used."""
+    also_needs: Callable[[RunConfig], tuple[str, ...]] = lambda config: ()
+    """Further stages whose results it reads with this configuration."""
 
 
 class Pipeline:
@@ -166,7 +169,7 @@ class Pipeline:
 
     def _is_awaited(self, stage: Stage, wanted: set[str], forced: set[str]) -> bool:
         """Whether a stage that needs this one is to be done, or this one is done already."""
-        needing = [other for other in self.stages if stage.name in other.needs and other.name in wanted]
+        needing = [other for other in self.stages if stage.name in self._needs(other) and other.name in wanted]
         return self._is_done(stage) or any(
             other.name in forced or not self._is_done(other) for other in needing if other.applies(self.run.config)
         )
@@ -222,11 +225,13 @@ class Pipeline:
     def key(self, stage: Stage) -> str:
         """Hash of all that the outcome of a stage depends on."""
         if stage.name not in self._keys:
-            needed = [s for s in self.stages if s.name in stage.needs and s.keyed and s.applies(self.run.config)]
+            needs = self._needs(stage)
+            needed = [s for s in self.stages if s.name in needs and s.keyed and s.applies(self.run.config)]
             before = [self.key(s) for s in needed]
             depends = stage.depends(self.run.config)
             if stage.outside is not None:
-                depends = [*depends, self._outside_of(stage, stage.outside)]
+                found = self._outside_of(stage, stage.outside)
+                depends = depends if found in ((), []) else [*depends, found]
             plain = [stage.name, __version__, depends, before]
             self._keys[stage.name] = fingerprint(plain)
         return self._keys[stage.name]
@@ -252,11 +257,14 @@ class Pipeline:
         wanted, queue = set(targets), list(targets)
         while queue:
             stage = by_name[queue.pop()]
-            for need in stage.needs if stage.applies(self.run.config) else ():
+            for need in self._needs(stage) if stage.applies(self.run.config) else ():
                 if need not in wanted:
                     wanted.add(need)
                     queue.append(need)
         return wanted
+
+    def _needs(self, stage: Stage) -> tuple[str, ...]:
+        return (*stage.needs, *stage.also_needs(self.run.config))
 
     def _marker(self, stage: Stage) -> Path:
         return self.run.folder / MARKERS_FOLDER / f"{stage.name}.json"
@@ -268,7 +276,7 @@ class Pipeline:
             return
         changes = [
             f"{name} {before!r} -> {after!r}"
-            for name, before, after in _differences(_flat(old), _flat(self.run.config.to_dict()))
+            for name, before, after in _differences(_flat(upgraded(old)), _flat(self.run.config.to_dict()))
             if not name.startswith("resources.")
         ]
         if changes:

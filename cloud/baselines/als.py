@@ -18,7 +18,7 @@ from pocketrec.cloud.baselines.baseline import Arrays, Baseline, Past, Scores, p
 
 if TYPE_CHECKING:
     from pocketrec.cloud.candidates.als import AlsModel
-    from pocketrec.cloud.config.candidates import CandidatesConfig
+    from pocketrec.cloud.config.candidates import AlsOptions
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Als(Baseline):
     """[N + 1, F]; row 0 (padding) is zero."""
 
     @classmethod
-    def fit(cls, options: CandidatesConfig, past: Past) -> Als:
+    def fit(cls, options: AlsOptions, past: Past) -> Als:
         """See `Baseline.fit`."""
         from pocketrec.cloud.candidates.als import fit_als
 

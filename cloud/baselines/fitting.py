@@ -45,4 +45,5 @@ def options_of(config: RunConfig, name: str) -> Any:
     Raises:
         ConfigError: a key is unknown, or a value is not allowed.
     """
-    return {"als": config.candidates, "item_knn": config.knn}.get(name) or baseline_options(config.baselines, name)
+    own = {"als": config.candidates.als, "item_knn": config.baselines.knn}
+    return own.get(name) or baseline_options(config.baselines, name)

@@ -24,7 +24,8 @@ from pocketrec.cloud.candidates.sets import (
     read_arrays,
     unpack_users,
 )
-from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.candidates.source import Past
+from pocketrec.cloud.config.candidates import AlsOptions
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.device.base.files import storage_error
 
@@ -114,7 +115,7 @@ class AlsModel:
 
 
 def fit_als(
-    config: CandidatesConfig,
+    config: AlsOptions,
     before: Sequences,
     items: int,
     seed: int,
@@ -187,25 +188,11 @@ def _append(path: Path, rows: np.ndarray) -> None:
 class AlsCandidates:
     """The K items of highest ALS score."""
 
-    name = "als"
-
-    def build(
-        self,
-        config: CandidatesConfig,
-        before: Sequences,
-        items: int,
-        *,
-        seed: int = 1,
-        threads: int = 1,
-        mask_seen: bool = False,
-        als: AlsModel | None = None,
-        unfinished: Path | None = None,
-        progress: Progress = no_progress,
-    ) -> Candidates:
+    def build(self, options: AlsOptions, k: int, past: Past) -> Candidates:
         """See `CandidateSource.build`."""
-        model = als or fit_als(config, before, items, seed, threads)
+        model: AlsModel = past.als or fit_als(options, past.before, past.items, past.seed, past.threads)
         rows = model.top(
-            config.k, head=config.head, seen=before if mask_seen else None, threads=threads, unfinished=unfinished,
-            progress=progress,
+            k, head=options.head, seen=past.before if past.mask_seen else None, threads=past.threads,
+            unfinished=past.scratch, progress=past.progress,
         )  # fmt: skip
-        return Candidates(model.users, rows, popular_rows(items, config.k))
+        return Candidates(model.users, rows, popular_rows(past.items, k))

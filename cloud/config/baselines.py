@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pocketrec.cloud.config.checks import require
+from pocketrec.cloud.config.knn import KnnConfig
 from pocketrec.device.base.choices import Choice, Table
 from pocketrec.device.base.errors import ConfigError
 
@@ -16,6 +18,8 @@ class BaselineChoice(Choice):
 
     label: str = ""
     """Its name in tables and reports; "" = the name in the configuration."""
+    section: str = ""
+    """Where its options stand; "" = in the table of its name below ``[baselines]``."""
 
 
 _OURS: Final = "pocketrec.cloud.baselines"
@@ -33,11 +37,12 @@ BASELINES: Final = Table(
         ),
         "als": BaselineChoice(
             f"{_OURS}.als:Als", "implicit-feedback ALS; popular items for users that it has not seen",
-            "pocketrec.cloud.config.candidates:CandidatesConfig", label="ALS",
+            "pocketrec.cloud.config.candidates:AlsOptions", label="ALS",
+            section="candidates.als",
         ),
         "item_knn": BaselineChoice(
             f"{_OURS}.neighbours:ItemNeighbours", "items like those of the user's history, by cosine over users",
-            "pocketrec.cloud.config.knn:KnnConfig", label="Item-kNN",
+            "pocketrec.cloud.config.knn:KnnConfig", label="Item-kNN", section="baselines.knn",
         ),
         "recent": BaselineChoice(
             f"{_OURS}.recent:RecentItems", "the user's own items, the latest first", label="Recently used items"
@@ -54,21 +59,27 @@ class RecentPopularityConfig:
     share: float = 0.1
     """Share of the events before the cut-off that are counted, the latest ones; 1 = all, which is `popularity`."""
 
+    SPACE: ClassVar[dict[str, Any]] = {"share": {"low": 0.002, "high": 0.5, "log": True}}
+
     def __post_init__(self) -> None:
         require(0 < self.share <= 1, "baselines.recent_popularity", "share must lie in (0, 1]")
 
 
 @dataclass(frozen=True)
 class BaselinesConfig:
-    """Simple systems that every evaluation compares with (`pocketrec.cloud.baselines`). ALS has the parameters of
-    ``[candidates]``, whose candidate sets come from the same factors, and item-kNN those of ``[knn]``."""
+    """Simple systems that every evaluation compares with (`pocketrec.cloud.baselines`). ALS has the options of
+    ``[candidates.als]``, whose candidate sets come from the same factors."""
 
     judged: list[str] = field(default_factory=list)
     """Names of the baselines that are judged; empty = every one that there is."""
+    knn: KnnConfig = field(default_factory=KnnConfig)
+    """Item-kNN."""
     recent_popularity: RecentPopularityConfig = field(default_factory=RecentPopularityConfig)
     """Recent popularity."""
     options: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Options of baselines that installed packages add, by their name."""
+
+    CHOICES: ClassVar = {"judged": BASELINES}
 
     def __post_init__(self) -> None:
         for name in [*self.judged, *self.options]:
@@ -77,6 +88,11 @@ class BaselinesConfig:
         for name in self.options:
             require(name not in BASELINES.own, "baselines", f"options.{name}: {name} has a table of its own")
             baseline_options(self, name)
+
+    @property
+    def beside_knn(self) -> BaselinesConfig:
+        """All but item-kNN, whose options were a section of their own before there was this one: for keys."""
+        return dataclasses.replace(self, knn=KnnConfig())
 
     def names(self) -> tuple[str, ...]:
         """The baselines that are judged, in the order of the table."""

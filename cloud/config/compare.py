@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pocketrec.cloud.config.checks import known, one_of, rate, require
+from pocketrec.cloud.config.checks import known, rate, require
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
 
 
@@ -27,7 +27,7 @@ class CompareConfig:
         for way in self.ways:
             known(way, WAYS, "compare", "ways")
         for optimizer in self.optimizers:
-            one_of(optimizer, DEVICE_OPTIMIZERS, "compare", "optimizers")
+            known(optimizer, DEVICE_OPTIMIZERS, "compare", "optimizers")
             rates = self.learning_rates.get(optimizer, [])
             require(bool(rates) and all(map(rate, rates)), "compare",
                      f"learning_rates.{optimizer} must be a list of rates above 0")

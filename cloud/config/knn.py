@@ -1,8 +1,9 @@
-"""Table ``[knn]``: the baseline item-kNN."""
+"""Table ``[baselines.knn]``: the baseline item-kNN."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from pocketrec.cloud.config.checks import at_least, require
 
@@ -18,6 +19,12 @@ class KnnConfig:
     decay: float = 0.9
     """Weight of an event of the history relative to the next one; 1 = all alike."""
 
+    SPACE: ClassVar[dict[str, Any]] = {
+        "neighbours": [20, 50, 100, 200, 500],
+        "shrink": [0.0, 5.0, 10.0, 20.0, 50.0, 100.0],
+        "decay": {"low": 0.4, "high": 1.0},
+    }
+
     def __post_init__(self) -> None:
-        at_least(0, self, "knn", "neighbours", "shrink")
-        require(0 < self.decay <= 1, "knn", "decay must lie in (0, 1]")
+        at_least(0, self, "baselines.knn", "neighbours", "shrink")
+        require(0 < self.decay <= 1, "baselines.knn", "decay must lie in (0, 1]")

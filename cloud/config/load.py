@@ -7,13 +7,14 @@ import datetime
 import tomllib
 import types
 import typing
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pocketrec.cloud.config.layers import check_backbone
+from pocketrec.cloud.config.moved import refuse_old_keys, upgraded
 from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.section import Section, field_names, options_class
 from pocketrec.device.base.errors import ConfigError
 
 _Config = typing.TypeVar("_Config")
@@ -32,20 +33,32 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> RunConfig:
     return config_from_dict(read_tables(path, overrides))
 
 
+def stored_config(tables: Mapping[str, Any]) -> RunConfig:
+    """The configuration that a run has stored (``RUN/config.json``), also where its keys had other addresses.
+
+    Raises:
+        ConfigError: a key is unknown, or a value has the wrong type or range.
+    """
+    return config_from_dict(upgraded(tables))
+
+
 def read_tables(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """The tables of a TOML file after the overrides, not yet checked.
 
     Raises:
-        ConfigError: the file is missing or not TOML, or an override is not of the form ``table.key=value``.
+        ConfigError: the file is missing or not TOML, an override is not of the form ``table.key=value``, or a key has
+            another address today.
     """
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(f"no configuration file {path}: name one of configs/*.toml or write your own") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}: mend the TOML and try again") from None
+        raise ConfigError(f"cannot read {path}: {error}: correct the TOML and try again") from None
+    refuse_old_keys(tables, lambda *_: f"`pocketrec config upgrade {path}` writes the file with the new keys")
     for override in overrides:
         _apply(tables, override)
+        refuse_old_keys(tables, _with_value(override.partition("=")[2]))
     return tables
 
 
@@ -66,6 +79,7 @@ def build_config(cls: type[_Config], tables: dict[str, Any]) -> _Config:
     Raises:
         ConfigError: a key is unknown, or a value has the wrong type or range.
     """
+    refuse_old_keys(tables, lambda _, new: f"write {new}")
     return typing.cast(_Config, _build(cls, tables, ""))
 
 
@@ -85,13 +99,30 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     tables[name] = value
 
 
+def _with_value(text: str) -> Callable[[str, str], str]:
+    return lambda _, new: f"write --set {new}={text}"
+
+
 def _build(cls: type, tables: dict[str, Any], prefix: str) -> Any:
     types_of = typing.get_type_hints(cls)
-    known = {f.name for f in fields(cls)}
-    for key in tables:
-        if key not in known:
+    known = field_names(cls)
+    values: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for key, value in tables.items():
+        if key in known:
+            values[key] = _convert(types_of[key], value, prefix + key)
+        elif isinstance(value, dict) and issubclass(cls, Section):
+            options[key] = _options(cls, key, value, prefix + key)
+        else:
             raise ConfigError(f"unknown key {prefix}{key}: the keys here are {', '.join(sorted(known))}")
-    return cls(**{key: _convert(types_of[key], value, prefix + key) for key, value in tables.items()})
+    return cls(**values, **({"tables": options} if options else {}))
+
+
+def _options(section: type[Section], name: str, tables: dict[str, Any], address: str) -> Any:
+    kind = options_class(section.choice(name), address)
+    if kind is None:
+        raise ConfigError(f"[{address}] has no keys: {name} has no options, remove the table")
+    return _build(kind, tables, f"{address}.")
 
 
 def _convert(expected: Any, value: Any, name: str) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, ClassVar, Final
 
-from pocketrec.cloud.config.checks import at_least, known, one_of, require
+from pocketrec.cloud.config.checks import at_least, known, require
+from pocketrec.cloud.config.section import Section
 from pocketrec.device.base.choices import Choice, Table
 
 BACKBONES: Final = Table(
@@ -14,30 +15,74 @@ BACKBONES: Final = Table(
         "gru": Choice(
             "pocketrec.cloud.backbones.gru:GruBackbone",
             "GRU layers, then a linear layer (DeepRec; Han et al., WWW 2021)",
+            "pocketrec.cloud.config.model:GruOptions",
         ),
     },
     "pocketrec.backbones",
 )
+GRU_IMPLEMENTATIONS: Final = Table(
+    "model.gru.implementation",
+    {
+        "auto": Choice("pocketrec.cloud.backbones.gru:suited", "keras where there is a GPU, else unrolled"),
+        "unrolled": Choice(
+            "pocketrec.cloud.backbones.gru:unrolled", "written by hand, over packed rows: for processors"
+        ),
+        "keras": Choice(
+            "pocketrec.cloud.backbones.gru:layered", "`keras.layers.GRU`, one window a row, which cuDNN runs on a GPU"
+        ),
+    },
+)
+GRU_STARTS: Final = Table(
+    "model.gru.start",
+    {
+        "random": Choice("pocketrec.cloud.backbones.gru_start:start_at_random", "as Keras draws them"),
+        "copy": Choice(
+            "pocketrec.cloud.backbones.gru_start:start_by_copying",
+            "the untrained model scores items by how lately the user had them, for logs on which people repeat "
+            "themselves",
+        ),
+    },
+)
 
 
 @dataclass(frozen=True)
-class ModelConfig:
-    """Shape of the next-item model; stored with the model."""
+class GruOptions:
+    """The GRU layers of backbone ``gru``."""
 
-    backbone: str = "gru"
-    """Name in the backbone registry (`pocketrec.cloud.backbones`)."""
-    embedding: int = 64
-    """Size E of item and user embeddings."""
     hidden: int = 96
     """Units H of each GRU layer."""
     layers: int = 2
     """Number of GRU layers, at least 1."""
+    hidden_dropout: float = 0.0
+    """Dropout of each GRU layer's output, in training only."""
+    implementation: str = "auto"
+    """How a GRU runs in training."""
+    start: str = "random"
+    """Weights of the GRU at the start."""
+
+    CHOICES: ClassVar = {"implementation": GRU_IMPLEMENTATIONS, "start": GRU_STARTS}
+    SPACE: ClassVar[dict[str, Any]] = {"hidden": [64, 96, 128], "layers": [1, 2], "hidden_dropout": [0.0, 0.2, 0.4]}
+    """What `pocketrec search` tries where ``[search.space]`` names nothing."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "model.gru", "hidden", "layers")
+        require(0 <= self.hidden_dropout < 1, "model.gru", "hidden_dropout must lie in [0, 1)")
+        known(self.implementation, GRU_IMPLEMENTATIONS, "model.gru", "implementation")
+        known(self.start, GRU_STARTS, "model.gru", "start")
+
+
+@dataclass(frozen=True)
+class ModelConfig(Section):
+    """Shape of the next-item model; stored with the model."""
+
+    backbone: str = "gru"
+    """What lies between item embeddings and user embeddings; its options stand in ``[model.NAME]``."""
+    embedding: int = 64
+    """Size E of item and user embeddings."""
     window: int = 20
     """Number T of events that the model looks back on."""
     dropout: float = 0.25
-    """Dropout of the item embeddings that enter the first GRU, in training only."""
-    hidden_dropout: float = 0.0
-    """Dropout of each GRU layer's output, in training only."""
+    """Dropout of the item embeddings that enter the backbone, in training only."""
     embedding_std: float = 0.0
     """Standard deviation of the item embeddings at the start; 0 = 1 / sqrt(embedding). Larger ones suit logs on which
     people repeat themselves: an item's score for itself grows with its square."""
@@ -47,18 +92,25 @@ class ModelConfig:
     tied: bool = True
     """One item table for inputs and scores; false: scores have a table of their own, ``output_embedding``, and there is
     no export."""
-    implementation: str = "auto"
-    """How a GRU runs in training: unrolled (hand-written, over packed rows: for processors), keras (`keras.layers.GRU`
-    over one window a row, which cuDNN runs on a GPU) or auto (keras where there is a GPU)."""
-    start: str = "random"
-    """Weights of the GRU at the start: random, or copy: the untrained model scores items by how lately the user had
-    them (`pocketrec.cloud.backbones.gru_start`), for logs on which people repeat themselves."""
+
+    SECTION: ClassVar[str] = "model"
+    CHOICES: ClassVar = {"backbone": BACKBONES}
+    MOVED: ClassVar = {
+        name: f"gru.{name}" for name in ("hidden", "layers", "hidden_dropout", "implementation", "start")
+    }
+    SOLE: ClassVar = frozenset({"gru"})
+    SPACE: ClassVar[dict[str, Any]] = {
+        "embedding": [64, 96, 128], "dropout": {"low": 0.1, "high": 0.7}, "embedding_std": [0.0, 0.25, 0.5],
+    }  # fmt: skip
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         known(self.backbone, BACKBONES, "model", "backbone")
-        one_of(self.implementation, ("auto", "unrolled", "keras"), "model", "implementation")
-        at_least(1, self, "model", "embedding", "hidden", "layers", "window")
-        for name in ("dropout", "hidden_dropout"):
-            require(0 <= getattr(self, name) < 1, "model", f"{name} must lie in [0, 1)")
+        at_least(1, self, "model", "embedding", "window")
+        require(0 <= self.dropout < 1, "model", "dropout must lie in [0, 1)")
         at_least(0, self, "model", "embedding_std", "similarity")
-        one_of(self.start, ("random", "copy"), "model", "start")
+
+    @property
+    def options(self) -> Any:
+        """Options of the chosen backbone; None where it has none."""
+        return self.options_of(self.backbone)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
-from pocketrec.cloud.config.checks import at_least, known, one_of, rate, require
+from pocketrec.cloud.config.checks import at_least, known, rate, require
 from pocketrec.device.base.choices import Choice, Table
 
 WAYS: Final = Table(
-    "way",
+    "personalise.way",
     {
         "partial": Choice("pocketrec.cloud.ways.parts:Partial", "last layer of the body, and the head: GRU and FC"),
         "head": Choice("pocketrec.cloud.ways.parts:Head", "the last layer alone, such as FC"),
@@ -19,7 +19,16 @@ WAYS: Final = Table(
     },
     "pocketrec.ways",
 )
-DEVICE_OPTIMIZERS: Final = ("sgd", "adagrad", "adam")
+DEVICE_OPTIMIZERS: Final = Table(
+    "personalise.optimizer",
+    {
+        "sgd": Choice("pocketrec.export.graph.optimizers:SGD", "w <- w - rate g"),
+        "adagrad": Choice(
+            "pocketrec.export.graph.optimizers:Adagrad", "Duchi et al. 2011, with accumulators that start at zero"
+        ),
+        "adam": Choice("pocketrec.export.graph.optimizers:Adam", "Kingma and Ba 2015"),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class PersonaliseConfig:
     """Which tensors the device trains: partial (last GRU + FC), head (FC), whole (all but the item table), patch or
     patch_parallel (adapters after, or beside, every frozen layer)."""
     optimizer: str = "adagrad"
-    """sgd, adagrad or adam."""
+    """Rule of a device's update."""
     learning_rate: float = 0.02
     """Rate of every step."""
     passes: int = 10
@@ -40,9 +49,11 @@ class PersonaliseConfig:
     minimum_events: int = 1
     """With fewer events to learn from, the global model is left alone."""
 
+    CHOICES: ClassVar = {"way": WAYS, "optimizer": DEVICE_OPTIMIZERS}
+
     def __post_init__(self) -> None:
         known(self.way, WAYS, "personalise", "way")
-        one_of(self.optimizer, DEVICE_OPTIMIZERS, "personalise", "optimizer")
+        known(self.optimizer, DEVICE_OPTIMIZERS, "personalise", "optimizer")
         require(rate(self.learning_rate), "personalise", "learning_rate must be above 0 and finite")
         at_least(1, self, "personalise", "passes")
         at_least(0, self, "personalise", "proximal", "minimum_events")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from pocketrec.device.base.choices import Choice, Table
 
@@ -34,7 +34,9 @@ class RankerConfig:
     """How a user embedding and item embeddings become scores (`pocketrec.cloud.rankers`)."""
 
     kind: str = "inner_product"
-    """inner_product: the inner product of user and item embedding. Installed packages may add others."""
+    """What makes a score of the two."""
+
+    CHOICES: ClassVar = {"kind": RANKERS}
 
     def __post_init__(self) -> None:
         RANKERS[self.kind]

@@ -50,11 +50,11 @@ class RehearseConfig:
                                           self.proximals, self.targets, self.repeats)), "rehearse",
                  "no list of the grid may be empty")
         at_least(1, self, "rehearse", "users")
-        for way in self.ways:
-            known(way, WAYS, "rehearse", "ways")
-        for name, names in (("optimizers", DEVICE_OPTIMIZERS), ("targets", ("later", "all"))):
+        for name, table in (("ways", WAYS), ("optimizers", DEVICE_OPTIMIZERS)):
             for value in getattr(self, name):
-                one_of(value, names, "rehearse", name)
+                known(value, table, "rehearse", name)
+        for value in self.targets:
+            one_of(value, ("later", "all"), "rehearse", "targets")
         require(all(map(rate, self.learning_rates)), "rehearse", "learning_rates must be above 0 and finite")
         require(all(count >= 1 for count in self.passes), "rehearse", "passes must be at least 1")
         for name in ("proximals", "repeats", "powers", "follows", "time_powers"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from pocketrec.cloud.config.checks import at_least, one_of
+from pocketrec.device.engine.runtimes import AUTO, RUNTIMES
 
 #: Names that a configuration may hold; a test compares them with what is there.
 ENGINES: Final = ("local", "spark")
-RUNTIMES: Final = ("auto", "ai_edge_litert", "tflite_runtime")
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,12 @@ class ResourceConfig:
     master: str = ""
     """For engine spark: ``local[2]``, ``spark://host:port``, ``yarn`` or ``k8s://...``; empty = that of
     spark-submit, or this machine."""
-    runtime: str = "auto"
-    """Device runtime of rehearsal and evaluation: auto, ai_edge_litert or tflite_runtime."""
+    runtime: str = AUTO
+    """Device runtime of rehearsal and evaluation; auto = the first of them that can be used here."""
+
+    CHOICES: ClassVar = {"runtime": RUNTIMES}
 
     def __post_init__(self) -> None:
         at_least(0, self, "resources", "threads", "processes")
-        one_of(self.runtime, RUNTIMES, "resources", "runtime")
+        one_of(self.runtime, (AUTO, *RUNTIMES), "resources", "runtime")
         one_of(self.engine, ENGINES, "resources", "engine")

@@ -8,7 +8,6 @@ most.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -18,13 +17,13 @@ from pocketrec.cloud.config.compare import CompareConfig
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.config.export import ExportConfig, LeanConfig
-from pocketrec.cloud.config.knn import KnnConfig
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.personalise import PersonaliseConfig
 from pocketrec.cloud.config.ranker import RankerConfig
 from pocketrec.cloud.config.rehearse import RehearseConfig
 from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.config.search import SearchConfig
+from pocketrec.cloud.config.section import to_plain
 from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.config.training import PruneConfig, TrainConfig
 from pocketrec.device.base.errors import ConfigError
@@ -46,7 +45,6 @@ class RunConfig:
     ranker: RankerConfig = field(default_factory=RankerConfig)
     candidates: CandidatesConfig = field(default_factory=CandidatesConfig)
     baselines: BaselinesConfig = field(default_factory=BaselinesConfig)
-    knn: KnnConfig = field(default_factory=KnnConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     lean: LeanConfig = field(default_factory=LeanConfig)
     personalise: PersonaliseConfig = field(default_factory=PersonaliseConfig)
@@ -62,4 +60,4 @@ class RunConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain tables, ready for JSON or TOML."""
-        return dataclasses.asdict(self)
+        return to_plain(self)

@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar, Final
 
-from pocketrec.cloud.config.checks import one_of, require
+from pocketrec.cloud.config.checks import require
+from pocketrec.cloud.config.section import Section
+from pocketrec.device.base.choices import Choice, Table
+
+SPLITS: Final = Table(
+    "split.kind",
+    {
+        "quantile": Choice(
+            "pocketrec.cloud.data.splits.quantile:early", "one time for all, at a quantile of the events"
+        ),
+        "time": Choice("pocketrec.cloud.data.splits.time:early", "one time for all, a given one"),
+        "column": Choice("pocketrec.cloud.data.splits.column:early", "the log's own split, the value of a column"),
+        "per_user": Choice(
+            "pocketrec.cloud.data.splits.per_user:early",
+            "the last share of each user's events; for logs that have only an order",
+        ),
+    },
+)
 
 
 @dataclass(frozen=True)
-class SplitConfig:
+class SplitConfig(Section):
     """Where the past ends: what the cloud may see, what the device learns from, what is tested."""
 
     kind: str = "quantile"
-    """quantile (one time for all, at a quantile of the events), time (a given time), column (the log's own split),
-    or per_user (the last share of each user's events; for logs that have only an order)."""
+    """Which events lie before the cut-off."""
     quantile: float = 0.8
     """Share of the events before the cut-off, for kinds quantile and per_user; in (0, 1)."""
     time: str = ""
@@ -25,8 +42,11 @@ class SplitConfig:
     learn_share: float = 0.5
     """Share of each user's later events that the device learns from; the rest is the test. Ignored for kind column."""
 
+    SECTION: ClassVar[str] = "split"
+    CHOICES: ClassVar = {"kind": SPLITS}
+
     def __post_init__(self) -> None:
-        one_of(self.kind, ("quantile", "time", "column", "per_user"), "split", "kind")
+        super().__post_init__()
         require(0 < self.quantile < 1, "split", "quantile must lie in (0, 1)")
         require(0 < self.learn_share < 1, "split", "learn_share must lie in (0, 1)")
         require(self.kind != "time" or bool(self.time), "split", "kind time needs `time`")

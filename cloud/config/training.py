@@ -3,19 +3,128 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from pocketrec.cloud.config.checks import at_least, one_of, rate, require
+from pocketrec.cloud.config.section import Section
+from pocketrec.device.base.choices import Choice, Table
 
-#: Names that a configuration may hold; a test compares them with what is there.
-OPTIMIZERS: Final = ("adagrad", "rmsprop", "adadelta", "adam", "sgd")
-LOSSES: Final = ("full_softmax", "sampled_softmax", "cross_entropy", "bpr", "top1", "bpr_max")
+_HERE: Final = "pocketrec.cloud.config.training"
+_TRAINING: Final = "pocketrec.cloud.training"
+
+BATCHINGS: Final = Table(
+    "train.batching",
+    {
+        "windows": Choice(f"{_TRAINING}.batches:by_windows", "windows of up to `model.window` events, shuffled"),
+        "sessions": Choice(
+            f"{_TRAINING}.sessions:by_sessions",
+            "session-parallel mini-batches (GRU4Rec): `batch` sessions are read side by side, the model's state goes "
+            "on from step to step and starts afresh with each session",
+            f"{_HERE}:SessionOptions",
+        ),
+    },
+)
+OPTIMIZERS: Final = Table(
+    "train.optimizer",
+    {
+        "adagrad": Choice(f"{_TRAINING}.optimizers:ADAGRAD", "Duchi et al. 2011"),
+        "rmsprop": Choice(f"{_TRAINING}.optimizers:RMSPROP", "Hinton 2012"),
+        "adadelta": Choice(f"{_TRAINING}.optimizers:ADADELTA", "Zeiler 2012"),
+        "adam": Choice(f"{_TRAINING}.optimizers:ADAM", "Kingma and Ba 2015"),
+        "sgd": Choice(f"{_TRAINING}.optimizers:SGD", "w <- w - rate g"),
+    },
+)
+DECAYS: Final = Table(
+    "train.decay",
+    {
+        "none": Choice(f"{_TRAINING}.optimizers:constant", "the rate stays"),
+        "linear": Choice(f"{_TRAINING}.optimizers:linear", "in a straight line to zero"),
+        "cosine": Choice(f"{_TRAINING}.optimizers:cosine", "along half a cosine to zero (Loshchilov and Hutter 2017)"),
+    },
+)
+LOSSES: Final = Table(
+    "train.loss",
+    {
+        "full_softmax": Choice(f"{_TRAINING}.losses:FULL_SOFTMAX", "cross-entropy over the whole catalogue"),
+        "sampled_softmax": Choice(
+            f"{_TRAINING}.losses:SAMPLED_SOFTMAX", "cross-entropy over the target and shared sampled negatives"
+        ),
+        "cross_entropy": Choice(
+            f"{_TRAINING}.losses:CROSS_ENTROPY", "the same with the other targets of the batch among the negatives"
+        ),
+        "bpr": Choice(f"{_TRAINING}.losses:BPR", "Rendle et al. 2009; targets of the batch and sampled negatives"),
+        "top1": Choice(f"{_TRAINING}.losses:TOP1", "Hidasi et al. 2016; targets of the batch and sampled negatives"),
+        "bpr_max": Choice(
+            f"{_TRAINING}.losses:BPR_MAX",
+            "Hidasi and Karatzoglou 2018; targets of the batch and sampled negatives",
+            f"{_HERE}:BprMaxOptions",
+        ),
+    },
+)
+SAMPLERS: Final = Table(
+    "train.sampler",
+    {
+        "log_uniform": Choice(f"{_TRAINING}.samplers:log_uniform", "Zipf's law over popularity ranks"),
+        "uniform": Choice(f"{_TRAINING}.samplers:uniform", "every item alike"),
+        "popularity": Choice(
+            f"{_TRAINING}.samplers:popularity", "by count^alpha (GRU4Rec, word2vec)", f"{_HERE}:PopularityOptions"
+        ),
+        "rank": Choice(
+            f"{_TRAINING}.samplers:rank",
+            "by exp(-(rank + 1) / (rho N)), LambdaFM's static sampler (Yuan et al. 2016)",
+            f"{_HERE}:RankOptions",
+        ),
+    },
+)
 PRUNED: Final = ("kernel", "recurrent_kernel", "fc")
-SAMPLERS: Final = ("log_uniform", "uniform", "popularity", "rank")
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class SessionOptions:
+    """Batching ``sessions``."""
+
+    unroll: int = 8
+    """Events of each session between two updates, over which gradients flow back (1: GRU4Rec)."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "train.sessions", "unroll")
+
+
+@dataclass(frozen=True)
+class BprMaxOptions:
+    """Loss ``bpr_max``."""
+
+    penalty: float = 1.0
+    """Weight of the penalty on the negatives' scores."""
+
+    def __post_init__(self) -> None:
+        at_least(0, self, "train.bpr_max", "penalty")
+
+
+@dataclass(frozen=True)
+class PopularityOptions:
+    """Sampler ``popularity``."""
+
+    alpha: float = 0.5
+    """Power of the counts: 0 = uniform, 1 = as often as in the log."""
+
+    def __post_init__(self) -> None:
+        at_least(0, self, "train.popularity", "alpha")
+
+
+@dataclass(frozen=True)
+class RankOptions:
+    """Sampler ``rank``."""
+
+    rho: float = 0.1
+    """Share of the catalogue that the sampler mostly draws from; smaller draws more popular items."""
+
+    def __post_init__(self) -> None:
+        require(rate(self.rho), "train.rank", "rho must be above 0 and finite")
+
+
+@dataclass(frozen=True)
+class TrainConfig(Section):
     """Training of the global model."""
 
     epochs: int = 30
@@ -23,34 +132,23 @@ class TrainConfig:
     batch: int = 64
     """Windows a step; with batching sessions, the sessions that are read side by side."""
     batching: str = "windows"
-    """windows (of up to ``model.window`` events, shuffled) or sessions (session-parallel mini-batches: `batch` sessions
-    are read side by side, the model's state goes on from step to step and starts afresh with each session)."""
-    unroll: int = 8
-    """Batching sessions: events of each session between two updates, over which gradients flow back (1: GRU4Rec)."""
+    """How rows of a batch are filled."""
     optimizer: str = "adam"
-    """adagrad, rmsprop, adadelta, adam or sgd."""
+    """Rule of an update, that of Keras's optimizer of the same name."""
     learning_rate: float = 0.004
     """Rate at the first step."""
     decay: str = "none"
-    """Learning-rate schedule: none, linear (to zero) or cosine (to zero)."""
+    """How the rate falls over the training."""
     warmup: float = 0.0
     """Share of the training over which the rate rises from zero, in [0, 1)."""
     loss: str = "full_softmax"
-    """full_softmax (cross-entropy over the whole catalogue), sampled_softmax (over shared sampled negatives), or one
-    over the other targets of the batch and the sampled negatives: cross_entropy, bpr, top1 or bpr_max."""
+    """What is minimised."""
     negatives: int = 2048
     """Shared sampled negatives a step; 0 = none, for losses over the targets of the batch."""
     sampler: str = "log_uniform"
-    """What negatives are drawn from: log_uniform (over popularity ranks), uniform, popularity (count^sampler_alpha) or
-    rank (LambdaFM's static sampler, exp(-(rank + 1) / (sampler_rho N)))."""
-    sampler_alpha: float = 0.5
-    """Power of the counts, for sampler popularity: 0 = uniform, 1 = as often as in the log."""
-    sampler_rho: float = 0.1
-    """Share of the catalogue that the rank sampler dwells on; smaller draws more popular items."""
+    """What negatives are drawn from."""
     log_q: bool = True
     """Scores of the sampled softmax and of cross_entropy are corrected by the log of the negatives' expected counts."""
-    score_penalty: float = 1.0
-    """Weight of bpr_max's penalty on the negatives' scores."""
     recency_half_life: float = 0.0
     """Share of the log's time span in which the weight of an event as a target halves, counted back from the latest
     event (0.25: an event a quarter of the span earlier counts half); 0 = all events weigh the same."""
@@ -65,20 +163,29 @@ class TrainConfig:
     refit: bool = True
     """After early stopping, train again on all events before the cut-off for the number of epochs found."""
 
+    SECTION: ClassVar[str] = "train"
+    CHOICES: ClassVar = {
+        "batching": BATCHINGS, "optimizer": OPTIMIZERS, "decay": DECAYS, "loss": LOSSES, "sampler": SAMPLERS,
+    }  # fmt: skip
+    MOVED: ClassVar = {
+        "unroll": "sessions.unroll",
+        "sampler_alpha": "popularity.alpha",
+        "sampler_rho": "rank.rho",
+        "score_penalty": "bpr_max.penalty",
+    }
+    SPACE: ClassVar[dict[str, Any]] = {
+        "learning_rate": {"low": 0.001, "high": 0.01, "log": True}, "batch": [16, 32, 64, 128],
+        "decay": ["linear", "cosine"],
+    }  # fmt: skip
+
     def __post_init__(self) -> None:
-        at_least(1, self, "train", "epochs", "batch", "unroll", "patience")
-        one_of(self.batching, ("windows", "sessions"), "train", "batching")
+        super().__post_init__()
+        at_least(1, self, "train", "epochs", "batch", "patience")
         at_least(int(self.loss == "sampled_softmax"), self, "train", "negatives")
-        one_of(self.optimizer, OPTIMIZERS, "train", "optimizer")
-        one_of(self.loss, LOSSES, "train", "loss")
-        one_of(self.sampler, SAMPLERS, "train", "sampler")
-        require(rate(self.sampler_rho), "train", "sampler_rho must be above 0 and finite")
         require(0 <= self.warmup < 1, "train", "warmup must lie in [0, 1)")
-        one_of(self.decay, ("none", "linear", "cosine"), "train", "decay")
         require(0 <= self.validation < 1, "train", "validation must lie in [0, 1)")
         require(rate(self.learning_rate), "train", "learning_rate must be above 0 and finite")
-        at_least(0, self, "train", "clip_norm", "sampler_alpha", "score_penalty", "recency_half_life",
-                  "checkpoint_minutes")
+        at_least(0, self, "train", "clip_norm", "recency_half_life", "checkpoint_minutes")
 
 
 @dataclass(frozen=True)

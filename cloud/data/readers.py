@@ -20,7 +20,7 @@ from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.data.blocks import BLOCK_BYTES, FINE, Block, Columns, parse_rows, read_blocks
 from pocketrec.cloud.data.duplicates import count_duplicates, find_duplicates
 from pocketrec.cloud.data.findings import reason_in_words
-from pocketrec.cloud.data.formats import sniff
+from pocketrec.cloud.data.formats import Layout, sniff
 from pocketrec.cloud.data.labels import Coder, to_labels, usable
 from pocketrec.cloud.data.location import find_log
 from pocketrec.cloud.data.log import Details, Labels, Log, ReadReport, Reason
@@ -37,8 +37,8 @@ from pocketrec.cloud.data.times import (
 )
 from pocketrec.device.base.errors import ConfigError, DataError
 
-__all__ = ["SHOWN", "SYNTHETIC", "Columns", "count_duplicates", "no_event", "parquet_columns", "parse_rows", "read_log",
-           "refuse_bad", "to_labels", "usable"]  # fmt: skip
+__all__ = ["SHOWN", "SYNTHETIC", "Columns", "count_duplicates", "find_columns", "no_event", "parquet_columns",
+           "parse_rows", "read_log", "refuse_bad", "to_labels", "usable"]  # fmt: skip
 
 SYNTHETIC = "synthetic"
 
@@ -100,11 +100,7 @@ def read_log(
             raise ConfigError(f"the synthetic log has no column {config.category!r}: set data.category to category")
         log = generate(**config.synthetic)
         return log if config.category else replace(log, categories=None)
-    path = find_log(config)
-    layout = sniff(path, config, split_column)
-    if layout.format == "parquet":
-        layout = replace(layout, columns=parquet_columns(path))
-    columns = Columns.find(layout, config, split_column, path)
+    path, layout, columns = find_columns(config, split_column)
     notes = column_notes(layout, columns)
     if layout.format == "parquet":
         found = read_parquet(path, columns, config.time_format, progress)
@@ -114,6 +110,19 @@ def read_log(
                              progress=progress)  # fmt: skip
         read = _join(blocks, columns.texts, config.time_format)
     return _make(path, columns, read, config, notes)
+
+
+def find_columns(config: DataConfig, split_column: str | None = None) -> tuple[Path, Layout, Columns]:
+    """The file that `config` names, how it is cut, and the columns that are read; no row is.
+
+    Raises:
+        DataError: there is no such file, it is unreadable or empty, or a column is missing.
+    """
+    path = find_log(config)
+    layout = sniff(path, config, split_column)
+    if layout.format == "parquet":
+        layout = replace(layout, columns=parquet_columns(path))
+    return path, layout, Columns.find(layout, config, split_column, path)
 
 
 def _make(path: Path, columns: Columns, read: _Read, config: DataConfig, notes: list[str]) -> Log:

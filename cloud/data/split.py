@@ -6,24 +6,19 @@ first share is for the device to learn from and the rest is the test. This modul
 
 from __future__ import annotations
 
-import datetime
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pocketrec.cloud.config.data import DataConfig
-from pocketrec.cloud.config.split import SplitConfig
+from pocketrec.cloud.config.split import SPLITS, SplitConfig
 from pocketrec.cloud.data.categories import Categories, build_categories
+from pocketrec.cloud.data.cuts import heads_of, quantile_time, share_of
 from pocketrec.cloud.data.log import Log
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.data.times import iso_date
 from pocketrec.cloud.data.vocabulary import Vocabulary, build_vocabulary
-from pocketrec.device.base.errors import ConfigError, DataError
-
-TINY = 1e-9  # so that .3 of 10 events is 3 and not 2.9999999999999996
+from pocketrec.device.base.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -65,7 +60,7 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
         ConfigError: `split.time` is neither a number nor a date.
         DataError: one side of the cut-off has no event, or no item is frequent enough for the vocabulary.
     """
-    early, cut_off = _early(log, split)
+    early, cut_off = SPLITS.load(split.kind)(log, split)
     check_sides(int(early.sum()), int((~early).sum()), cut_off, log.timestamps.min(), log.timestamps.max())
     vocabulary, counts, row_of = build_vocabulary(
         log.items.values, log.items.codes[early], log.timestamps[early], data.min_item_count
@@ -112,7 +107,7 @@ def assemble(
 ) -> Prepared:
     """Put the parts of a split log together and count them; the arguments are those of `Prepared`."""
     personal = split.kind != "column"
-    learn = _share(after.lengths, split.learn_share) if personal else np.zeros(len(after), np.int64)
+    learn = share_of(after.lengths, split.learn_share) if personal else np.zeros(len(after), np.int64)
     past = {
         "personal": personal,
         "cut_off": cut_off,
@@ -159,89 +154,17 @@ def rehearsal_split(
         DataError: the past is too short to be cut again.
     """
     if per_user:
-        earliest, later = before.cut_heads(_heads(before.lengths, quantile))
+        earliest, later = before.cut_heads(heads_of(before.lengths, quantile))
     else:
         earliest, later = before.cut(quantile_time(before.timestamps, quantile))
     later = later.keep(np.isin(later.items, earliest.items))
     if not earliest.events or not later.events:
         raise DataError("the events before the cut-off cannot be cut again for rehearsal: set rehearse.enabled=false")
-    return earliest, later, _share(later.lengths, learn_share)
-
-
-def quantile_time(timestamps: np.ndarray, quantile: float) -> int | float:
-    """The time of the event at a quantile of all events, counted from the earliest; the first that lies after."""
-    place = quantile_place(len(timestamps), quantile)
-    value: int | float = np.partition(timestamps, place)[place].item()
-    return value
-
-
-def quantile_place(events: int, quantile: float) -> int:
-    """Place of the cut-off among so many sorted times."""
-    return min(int(events * quantile + TINY), events - 1)
-
-
-def _early(log: Log, split: SplitConfig) -> tuple[np.ndarray, int | float | None]:
-    """bool (n,): which events the cloud sees; and the cut-off, where there is one for all."""
-    if split.kind == "column":
-        if log.labels is None:
-            raise ConfigError("this log has no split column: use split.kind quantile, time or per_user")
-        return ~log.labels.isin(split.test_values), None
-    if split.kind == "per_user":
-        sequences = Sequences.build(log.users.values, log.users.codes, np.arange(len(log)), log.timestamps)
-        early = np.zeros(len(log), bool)
-        heads = _heads(sequences.lengths, split.quantile)
-        early[sequences.items[sequences.positions() < np.repeat(heads, sequences.lengths)]] = True
-        return early, None
-    cut_off = _cut_off(log, split)
-    return log.timestamps < cut_off, cut_off
-
-
-def _cut_off(log: Log, split: SplitConfig) -> int | float:
-    if split.kind == "quantile":
-        return quantile_time(log.timestamps, split.quantile)
-    return parse_cut_off(split.time, lambda: float(np.median(np.abs(log.timestamps))))
+    return earliest, later, share_of(later.lengths, learn_share)
 
 
 def _part(log: Log, rows: np.ndarray, chosen: np.ndarray) -> Sequences:
     return Sequences.build(log.users.values, log.users.codes[chosen], rows[chosen], log.timestamps[chosen])
-
-
-def _share(lengths: np.ndarray, share: float) -> np.ndarray:
-    """int64: the number that is this share of each length, rounded down."""
-    return np.floor(lengths * share + TINY).astype(np.int64)
-
-
-def _heads(lengths: np.ndarray, quantile: float) -> np.ndarray:
-    """int64: events of each user before a cut of its own; at least one."""
-    return np.maximum(1, _share(lengths, quantile))
-
-
-def parse_cut_off(text: str, typical: Callable[[], float]) -> int | float:
-    """`SplitConfig.time` in the unit of the log: a number as it stands, a date in unix time.
-
-    Args:
-        text: the configured value.
-        typical: the median of the log's absolute times, asked for where a date needs a unit.
-
-    Raises:
-        ConfigError: it is neither.
-    """
-    try:
-        number = float(text)
-        if not math.isfinite(number):
-            raise ConfigError(f"split.time {text!r} is not a finite number: give a time of the log")
-        return int(number) if number.is_integer() else number
-    except ValueError:
-        pass
-    try:
-        date = datetime.datetime.fromisoformat(iso_date(text))
-    except ValueError:
-        what = f"split.time {text!r} is neither a number nor an ISO 8601 date"
-        raise ConfigError(f"{what}: write it as 2020-09-13T12:00:00") from None
-    seconds = (date if date.tzinfo else date.replace(tzinfo=datetime.UTC)).timestamp()
-    size = typical()
-    scale = 1 if size < 1e11 else 1e3 if size < 1e14 else 1e6 if size < 1e17 else 1e9  # s, ms, us or ns
-    return int(seconds * scale) if (seconds * scale).is_integer() else seconds * scale
 
 
 def check_sides(before: int, after: int, cut_off: int | float | None, first: int | float, last: int | float) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketrec.cloud.base.runs import stage_seconds
+from pocketrec.cloud.config.moved import upgraded
 from pocketrec.cloud.data.prepared import load_reading
 from pocketrec.cloud.evaluation.evaluate import read_users
 from pocketrec.cloud.fleet.files import USERS_FILE
@@ -39,7 +40,7 @@ def write_report(run: Path) -> Path:
     metrics = _read(run / "metrics.json")
     if not metrics:
         raise DataError(f"no file {run / 'metrics.json'}: run `pocketrec fleet` first")
-    settings, versions = _read(run / "config.json"), _read(run / "versions.json")
+    settings, versions = upgraded(_read(run / "config.json")), _read(run / "versions.json")
     rehearsal = _read(run / "rehearse" / "rehearsal.json") if "rehearsal" in metrics else {}
     users = read_users(run / "fleet") if "personal" in metrics and (run / "fleet" / USERS_FILE).exists() else []
     source = settings.get("data", {})

@@ -9,6 +9,7 @@ baselines are searched by the same code on the same positions, so that a compari
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.base.runs import write_json
 from pocketrec.cloud.baselines.baseline import Past
 from pocketrec.cloud.baselines.fitting import fit, judged
+from pocketrec.cloud.config.moved import MOVED, values_of_run
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.prepared import CloudData
 from pocketrec.cloud.data.sequences import Sequences
@@ -134,8 +136,8 @@ def search(
         DataError: the past is too short to be cut again.
     """
     space = space_of(config, system)
-    key = _fingerprint(config, data.before, system, seed, space)
-    document = _load(folder / SEARCH_FILE, key)
+    key, key_of_then = _fingerprints(config, data.before, system, seed, space)
+    document = _load(folder / SEARCH_FILE, (key, key_of_then))
     done = [Trial(**entry) for entry in document.get("trials", [])]
     judge = Slice(config, data)
     compared: dict[str, Figures] = document.get("baselines") or _baselines(config, judge, progress)
@@ -251,19 +253,30 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
     trial.seconds = round(trained.seconds, 2)
 
 
-def _fingerprint(config: RunConfig, before: Sequences, system: str, seed: int, space: Mapping[str, Any]) -> str:
-    tables = {key: value for key, value in config.to_dict().items() if key != "resources"}
-    return fingerprint([tables, system, seed, space], (before.offsets, before.items, before.timestamps))
+def _fingerprints(
+    config: RunConfig, before: Sequences, system: str, seed: int, space: Mapping[str, Any]
+) -> tuple[str, str]:
+    """What tells another search; and the same as searches of commit 8ba119b have it."""
+    tables = {key: value for key, value in values_of_run(config).items() if key != "resources"}
+    old = {new: old for old, new in MOVED.items()}
+    keys = {old.get(key, key): entry for key, entry in space.items()}
+    plain, arrays = [tables, system, seed, keys], (before.offsets, before.items, before.timestamps)
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return fingerprint(plain, arrays), digest.hexdigest()
 
 
-def _load(path: Path, key: str) -> dict[str, Any]:
+def _load(path: Path, keys: tuple[str, str]) -> dict[str, Any]:
     """search.json; nothing where there is none."""
     if not path.exists():
         return {}
     try:
         document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if document["key"] == key:
-            [Trial(**entry) for entry in document["trials"]]
+        if document["key"] in keys:
+            for entry in document["trials"]:
+                Trial(**entry)
+                entry["values"] = {MOVED.get(key, key): value for key, value in entry["values"].items()}
             return document
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(f"cannot read {path}: delete it, or name another folder with --out") from None

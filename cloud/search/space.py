@@ -8,48 +8,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.cloud.config.load import config_from_dict
 from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.search import SECTIONS
+from pocketrec.cloud.config.section import Section
 from pocketrec.device.base.errors import ConfigError
 
-#: The space of each system where ``[search.space]`` names none.
-SPACES: Final[dict[str, dict[str, Any]]] = {
-    "global": {
-        "model.embedding": [64, 96, 128],
-        "model.hidden": [64, 96, 128],
-        "model.layers": [1, 2],
-        "model.dropout": {"low": 0.1, "high": 0.7},
-        "model.hidden_dropout": [0.0, 0.2, 0.4],
-        "model.embedding_std": [0.0, 0.25, 0.5],
-        "train.learning_rate": {"low": 0.001, "high": 0.01, "log": True},
-        "train.batch": [16, 32, 64, 128],
-        "train.decay": ["linear", "cosine"],
-    },
-    "als": {
-        "candidates.factors": [16, 32, 64, 128],
-        "candidates.regularization": {"low": 0.01, "high": 10.0, "log": True},
-        "candidates.alpha": {"low": 0.5, "high": 50.0, "log": True},
-        "candidates.iterations": [10, 15, 30],
-    },
-    "item_knn": {
-        "knn.neighbours": [20, 50, 100, 200, 500],
-        "knn.shrink": [0.0, 5.0, 10.0, 20.0, 50.0, 100.0],
-        "knn.decay": {"low": 0.4, "high": 1.0},
-    },
-    "recent_popularity": {"baselines.recent_popularity.share": {"low": 0.002, "high": 0.5, "log": True}},
-}
-_TABLES: Final = {"global": ("model", "train"), "als": ("candidates",), "item_knn": ("knn",)}
+
+def spaces(config: RunConfig, system: str) -> dict[str, Any]:
+    """The space that comes with a system: what its sections, and the choices that they name, say of their keys."""
+    found: dict[str, Any] = {}
+    for address in sections_of(system):
+        section: Any = config
+        for name in address.split("."):
+            section = section.get(name) if isinstance(section, Mapping) else getattr(section, name)
+        parts = {address: section}
+        if isinstance(section, Section):
+            parts |= {f"{address}.{name}": section.tables[name] for name in section.chosen() if name in section.tables}
+        for where, part in parts.items():
+            found |= {f"{where}.{key}": entry for key, entry in getattr(part, "SPACE", {}).items()}
+    return found
 
 
-def tables_of(system: str) -> tuple[str, ...]:
-    """Tables of the configuration that shape a system."""
+def sections_of(system: str) -> tuple[str, ...]:
+    """Sections of the configuration that shape a system."""
     own = "baselines." if system in BASELINES.own else "baselines.options."
-    return _TABLES.get(system, (f"{own}{system}",))
+    return SECTIONS.get(system, (f"{own}{system}",))
 
 
 def space_of(config: RunConfig, system: str) -> dict[str, Any]:
@@ -61,18 +50,16 @@ def space_of(config: RunConfig, system: str) -> dict[str, Any]:
     check_space(config, config.search.space)
     for key in config.search.space:
         if not any(_shapes(key, name) for name in ("global", *BASELINES)):
-            raise ConfigError(
-                f"search.space.{key} changes no system: name a key of [model], [train], [candidates], [knn] or "
-                "[baselines.NAME]"
-            )
-    own = {key: entry for key, entry in config.search.space.items() if _shapes(key, system)}
-    if not own and system not in SPACES:
-        raise ConfigError(f"there is no space for {system}: name keys of {tables_of(system)[0]} in [search.space]")
-    return own or SPACES[system]
+            known = ", ".join(f"[{section}]" for name in ("global", *BASELINES) for section in sections_of(name))
+            raise ConfigError(f"search.space.{key} changes no system: name a key of one of {known}")
+    own = {key: entry for key, entry in config.search.space.items() if _shapes(key, system)} or spaces(config, system)
+    if not own:
+        raise ConfigError(f"there is no space for {system}: name keys of {sections_of(system)[0]} in [search.space]")
+    return own
 
 
 def _shapes(key: str, system: str) -> bool:
-    return any(key.startswith(f"{table}.") for table in tables_of(system))
+    return any(key.startswith(f"{table}.") for table in sections_of(system))
 
 
 def check_space(config: RunConfig, space: Mapping[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """Stage `candidates` on Spark: implicit-feedback ALS of `pyspark.ml`, then the top K of every user in blocks.
 
 Spark weighs the L2 penalty of each factor by the number of its observations (ALS-WR; Zhou and others 2008), where
-`CandidatesConfig.regularization` is the same for all, so it is divided by the mean number: see `penalty`. Spark begins
+`AlsOptions.regularization` is the same for all, so it is divided by the mean number: see `penalty`. Spark begins
 with other random factors and sums in another order, too: compare recall, not factors. This module knows nothing about
 later events: it is never given them.
 """
@@ -17,14 +17,24 @@ from pyspark.sql import DataFrame, SparkSession, functions
 
 from pocketrec.cloud.candidates.als import AlsModel
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows
-from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.candidates.source import Past
+from pocketrec.cloud.config.candidates import AlsOptions
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 
 _BLOCK = 4096  # users ranked at a time
 
 
+class SparkAlsCandidates:
+    """The K items of highest ALS score, ranked on Spark; fitted there too, where they are not yet."""
+
+    def build(self, options: AlsOptions, k: int, past: Past) -> Candidates:
+        """See `pocketrec.cloud.candidates.source.CandidateSource.build`; ``past.spark`` is the session."""
+        als = past.als or als_on_spark(past.spark, options, past.before, past.items, seed=past.seed)
+        return als_sets(past.spark, options.head, k, past.before, als, mask_seen=past.mask_seen)
+
+
 def als_on_spark(
-    spark: SparkSession, config: CandidatesConfig, before: Sequences, items: int, *, seed: int = 1
+    spark: SparkSession, config: AlsOptions, before: Sequences, items: int, *, seed: int = 1
 ) -> AlsModel:
     """Fit ALS on Spark.
 
@@ -56,32 +66,33 @@ def als_on_spark(
 
 
 def als_sets(
-    spark: SparkSession, config: CandidatesConfig, before: Sequences, als: AlsModel, *, mask_seen: bool = False
+    spark: SparkSession, head: int, k: int, before: Sequences, als: AlsModel, *, mask_seen: bool = False
 ) -> Candidates:
     """Rank every user's items on Spark.
 
     Args:
         spark: the session.
-        config: k and head.
+        head: rank the most popular items alone; 0 = all.
+        k: items in a set.
         before: events before the cut-off.
         als: fitted to them.
         mask_seen: leave out what the user has had.
     """
-    ranked = als.item_factors[: config.head + 1] if config.head else als.item_factors
+    ranked = als.item_factors[: head + 1] if head else als.item_factors
     users, size = als.user_factors.shape
     ids = pa.array(np.arange(users, dtype=np.int32))
     ends = pa.array(np.arange(users + 1, dtype=np.int32) * size)
     lists = pa.ListArray.from_arrays(ends, pa.array(np.ravel(als.user_factors)))
     table = spark.createDataFrame(pa.table({"id": ids, "features": lists})).repartition(_blocks(spark), "id")
-    best = _top(spark, table, ranked, _pairs(spark, before) if mask_seen else None, config.k)
-    rows = np.zeros((len(before), config.k), np.int32)
+    best = _top(spark, table, ranked, _pairs(spark, before) if mask_seen else None, k)
+    rows = np.zeros((len(before), k), np.int32)
     rows[best.column("id").to_numpy()] = np.frombuffer(b"".join(best.column("rows").to_pylist()), "<i4").reshape(
-        -1, config.k
+        -1, k
     )
-    return Candidates(before.users, rows, popular_rows(len(als.item_factors) - 1, config.k))
+    return Candidates(before.users, rows, popular_rows(len(als.item_factors) - 1, k))
 
 
-def penalty(config: CandidatesConfig, pairs: int, users: int, items: int) -> float:
+def penalty(config: AlsOptions, pairs: int, users: int, items: int) -> float:
     """Spark's `regParam`: times the mean number of observations of a factor it is `config.regularization`.
 
     Args:

@@ -19,12 +19,14 @@ from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.data.categories import Categories, build_categories
 from pocketrec.cloud.data.checks import check_usable
+from pocketrec.cloud.data.cuts import TINY, quantile_place
 from pocketrec.cloud.data.prepared import write_prepared
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
-from pocketrec.cloud.data.split import TINY, Prepared, Unknown, assemble, check_sides, parse_cut_off, quantile_place
+from pocketrec.cloud.data.split import Prepared, Unknown, assemble, check_sides
+from pocketrec.cloud.data.splits.time import parse_cut_off
 from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.cloud.spark.rows import read_rows
-from pocketrec.device.base.errors import DataError
+from pocketrec.device.base.errors import ConfigError, DataError
 
 _SLACK = 1e-3  # share of the events on each side of the cut-off among which it is counted out
 
@@ -99,6 +101,8 @@ def _early(events: DataFrame, split: SplitConfig) -> tuple[DataFrame, int | floa
             functions.floor(functions.count("*").over(mine) * functions.lit(split.quantile) + functions.lit(TINY)),
         )
         return events.withColumn("early", place <= heads), None
+    if split.kind not in ("quantile", "time"):
+        raise ConfigError(f"split.kind {split.kind} does not work on Spark: use resources.engine local")
     cut_off = _quantile_time(events, split.quantile) if split.kind == "quantile" else _given_time(events, split.time)
     return events.withColumn("early", c("time") < functions.lit(cut_off)), cut_off
 

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from pocketrec.cloud.config.training import TrainConfig
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 from pocketrec.cloud.data.windows import training_windows
 
@@ -144,6 +145,13 @@ def _pack(lengths: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray, int]
         if place[1] == width:
             open_rows.remove(place)
     return row, column, used
+
+
+def by_windows(
+    config: TrainConfig, sequences: Sequences, weights: np.ndarray, window: int, packed: bool
+) -> WindowBatches:
+    """Batching ``windows``: windows of up to `window` events; `packed`: several in a row."""
+    return WindowBatches(sequences, weights, window, config.batch, packed=packed)
 
 
 def recency_weights(timestamps: np.ndarray, half_life: float) -> np.ndarray:

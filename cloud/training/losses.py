@@ -8,16 +8,36 @@ both (`objective`).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import tensorflow as tf
 
+from pocketrec.cloud.config.training import BprMaxOptions
 from pocketrec.cloud.rankers.training import TrainingRanker
 
 #: A loss over negatives: the target's score [..., P], the negatives' [..., P, C], and whether each negative counts,
 #: bool [..., P, C] -> the loss of each position, float32 [..., P]. A position without a negative that counts has none
 #: (cross-entropy: zero, for its own score is the whole sum).
 NegativeLoss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+#: A loss over the whole catalogue, such as `full_softmax`: ranker, user embeddings, targets, weights, table -> the sum.
+CatalogueLoss = Callable[[TrainingRanker, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A line's target in the table of losses (`pocketrec.cloud.config.training.LOSSES`)."""
+
+    whole: CatalogueLoss | None = None
+    """Over the whole catalogue; None = over negatives."""
+    over_negatives: Callable[[Any], NegativeLoss] | None = None
+    """Its options (None where it has none) -> the loss over negatives."""
+    in_batch: bool = False
+    """Whether the other targets of the batch are among the negatives."""
+    corrected: bool = False
+    """Whether ``train.log_q`` corrects the negatives' scores: it estimates the full softmax."""
+
 
 _NEVER: Final = -1e9  # a score with no weight in a softmax
 
@@ -56,7 +76,7 @@ def top1(positive: tf.Tensor, negatives: tf.Tensor, counts: tf.Tensor) -> tf.Ten
     return _mean(tf.sigmoid(negatives - positive[..., tf.newaxis]) + tf.sigmoid(negatives * negatives), counts)
 
 
-def bpr_max(penalty: float) -> NegativeLoss:
+def bpr_max(options: BprMaxOptions) -> NegativeLoss:
     """BPR-max: -log sum_j s_j sigmoid(r_i - r_j) + penalty sum_j s_j r_j^2, where s is the softmax of the negatives'
     scores (Hidasi and Karatzoglou 2018, eq. 10)."""
 
@@ -64,7 +84,7 @@ def bpr_max(penalty: float) -> NegativeLoss:
         log_s = tf.nn.log_softmax(tf.where(counts, negatives, _NEVER), -1)  # (..., P, C)
         log_wins = tf.math.log_sigmoid(positive[..., tf.newaxis] - negatives)
         squares = tf.reduce_sum(tf.exp(log_s) * negatives * negatives, -1)
-        losses = penalty * squares - tf.reduce_logsumexp(log_s + log_wins, -1)
+        losses = options.penalty * squares - tf.reduce_logsumexp(log_s + log_wins, -1)
         return tf.where(tf.reduce_any(counts, -1), losses, 0.0)
 
     return loss
@@ -74,3 +94,11 @@ def _mean(values: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
     """Mean over the last axis of the values that count; 0 where there is none."""
     counts = tf.cast(counts, tf.float32)
     return tf.reduce_sum(values * counts, -1) / tf.maximum(tf.reduce_sum(counts, -1), 1)
+
+
+FULL_SOFTMAX: Final = Loss(whole=full_softmax)
+SAMPLED_SOFTMAX: Final = Loss(over_negatives=lambda _: cross_entropy, corrected=True)
+CROSS_ENTROPY: Final = Loss(over_negatives=lambda _: cross_entropy, in_batch=True, corrected=True)
+BPR: Final = Loss(over_negatives=lambda _: bpr, in_batch=True)
+TOP1: Final = Loss(over_negatives=lambda _: top1, in_batch=True)
+BPR_MAX: Final = Loss(over_negatives=bpr_max, in_batch=True)

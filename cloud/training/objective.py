@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.config.ranker import RankerConfig
-from pocketrec.cloud.config.training import TrainConfig
+from pocketrec.cloud.config.training import LOSSES, TrainConfig
 from pocketrec.cloud.rankers import training_ranker
 from pocketrec.cloud.rankers.training import TrainingRanker
-from pocketrec.cloud.training.losses import NegativeLoss, bpr, bpr_max, cross_entropy, full_softmax, top1
+from pocketrec.cloud.training.losses import Loss
 from pocketrec.cloud.training.samplers import make_sampler
 
 _CELLS: Final = 1 << 22  # scores of a group against targets of the batch: 16 MB a matrix
@@ -35,12 +35,13 @@ class Objective:
 
     def __init__(self, config: TrainConfig, counts: np.ndarray, ranker: TrainingRanker | None = None) -> None:
         self.config, self.ranker = config, ranker or training_ranker(RankerConfig())
-        self.sparse = config.loss != "full_softmax"
+        loss: Loss = LOSSES.load(config.loss)
+        self.whole, self.in_batch, self.corrected = loss.whole, loss.in_batch, loss.corrected and config.log_q
+        self.sparse = loss.whole is None
         """Whether the gradient of the item tables has a row only for the items at hand (`tf.IndexedSlices`)."""
-        self.in_batch = config.loss not in ("full_softmax", "sampled_softmax")
-        if self.sparse:
+        if loss.over_negatives is not None:
             self.sampler = make_sampler(config, counts)
-            self.loss = _negative_loss(config)
+            self.loss = loss.over_negatives(config.options_of(config.loss))
         if self.in_batch:
             known = np.maximum(np.asarray(counts, np.float64), 1)
             self.popularity = tf.constant(known / known[1:].sum(), tf.float32)  # (N + 1,)
@@ -61,9 +62,9 @@ class Objective:
             float32 []: sum of weight times loss, over the number of targets that count; 0 where there is none.
         """
         weights /= tf.maximum(tf.reduce_sum(tf.cast(targets > 0, tf.float32)), 1)
-        if not self.sparse:
+        if self.whole is not None:
             flat = tf.reshape(embeddings, [-1, embeddings.shape[-1]])  # (G * P, E)
-            return full_softmax(self.ranker, flat, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]), table)
+            return self.whole(self.ranker, flat, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]), table)
         own = tf.gather(table, targets)  # (G, P, E)
         positive = self.ranker.pairs(embeddings, own)  # (G, P)
         scores, rows = [], []
@@ -76,7 +77,7 @@ class Objective:
             scores.append(self.ranker.grid(embeddings, tf.gather(table, drawn)))  # (G, P, S)
             rows.append(tf.repeat(drawn[tf.newaxis], targets.shape[0], 0))  # (G, S)
         negatives, row = tf.concat(scores, -1), tf.concat(rows, -1)[:, tf.newaxis]  # (G, P, C), (G, 1, C)
-        if self.config.log_q and self.config.loss in ("sampled_softmax", "cross_entropy"):
+        if self.corrected:
             inside = tf.reduce_sum(tf.cast(rows[0] > 0, tf.float32), 1, keepdims=True) if self.in_batch else None
             negatives -= self._log_expected(row[:, 0], inside)[:, tf.newaxis]
         counts = (row > 0) & (row != targets[..., tf.newaxis])
@@ -94,11 +95,6 @@ class Objective:
         if inside is not None:
             expected += tf.gather(self.popularity, rows) * inside
         return tf.math.log(tf.maximum(expected, 1e-30))
-
-
-def _negative_loss(config: TrainConfig) -> NegativeLoss:
-    losses = {"bpr": bpr, "top1": top1, "bpr_max": bpr_max(config.score_penalty)}
-    return losses.get(config.loss, cross_entropy)
 
 
 def _kept(positions: int) -> int:

@@ -8,26 +8,37 @@ knows nothing about losses or batches.
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import keras
 import tensorflow as tf
 
-from pocketrec.cloud.config.training import TrainConfig
+from pocketrec.cloud.config.training import DECAYS, OPTIMIZERS, TrainConfig
+from pocketrec.cloud.training import row_optimizers
 from pocketrec.cloud.training.row_optimizers import RowOptimizer, summed
 
-_OPTIMIZERS: dict[str, type[keras.optimizers.Optimizer]] = {
-    "adagrad": keras.optimizers.Adagrad,
-    "rmsprop": keras.optimizers.RMSprop,
-    "adadelta": keras.optimizers.Adadelta,
-    "adam": keras.optimizers.Adam,
-    "sgd": keras.optimizers.SGD,
-}
+
+@dataclass(frozen=True)
+class Optimizer:
+    """A line's target in the table of optimizers (`pocketrec.cloud.config.training.OPTIMIZERS`)."""
+
+    dense: type[keras.optimizers.Optimizer]
+    """For gradients of whole tensors."""
+    rows: row_optimizers.RowRule
+    """The same rule for gradients of few rows of a table."""
+
+
+ADAGRAD: Final = Optimizer(keras.optimizers.Adagrad, row_optimizers.ADAGRAD)
+RMSPROP: Final = Optimizer(keras.optimizers.RMSprop, row_optimizers.RMSPROP)
+ADADELTA: Final = Optimizer(keras.optimizers.Adadelta, row_optimizers.ADADELTA)
+ADAM: Final = Optimizer(keras.optimizers.Adam, row_optimizers.ADAM)
+SGD: Final = Optimizer(keras.optimizers.SGD, row_optimizers.SGD)
 
 
 def make_optimizer(config: TrainConfig) -> keras.optimizers.Optimizer:
     """The Keras optimizer that the configuration names, without clipping."""
-    return _OPTIMIZERS[config.optimizer](learning_rate=config.learning_rate)
+    return OPTIMIZERS.load(config.optimizer).dense(learning_rate=config.learning_rate)
 
 
 def learning_rate(config: TrainConfig, done: float) -> float:
@@ -38,11 +49,22 @@ def learning_rate(config: TrainConfig, done: float) -> float:
         done: share of the planned epochs that is behind, in [0, 1].
     """
     rate = config.learning_rate * min(1.0, done / config.warmup if config.warmup else 1.0)
-    if config.decay == "linear":
-        return rate * (1 - done)
-    if config.decay == "cosine":
-        return rate * (1 + math.cos(math.pi * done)) / 2
-    return rate
+    return float(rate * DECAYS.load(config.decay)(done))
+
+
+def constant(_done: float) -> float:
+    """Share of the rate at a point of the training: 1."""
+    return 1.0
+
+
+def linear(done: float) -> float:
+    """Share of the rate at a point of the training: to zero in a straight line."""
+    return 1 - done
+
+
+def cosine(done: float) -> float:
+    """Share of the rate at a point of the training: to zero along half a cosine (Loshchilov and Hutter 2017, eq. 5)."""
+    return (1 + math.cos(math.pi * done)) / 2
 
 
 class Updater:
@@ -60,7 +82,7 @@ class Updater:
         self.dense = [v for v in variables if all(v.value is not table for table in tables)]
         self.optimizer = make_optimizer(config)
         self.optimizer.build(self.dense)
-        self.rows = RowOptimizer(config.optimizer, self.tables)
+        self.rows = RowOptimizer(OPTIMIZERS.load(config.optimizer).rows, self.tables)
 
     @property
     def sources(self) -> list[tf.Variable]:

@@ -10,6 +10,8 @@ This module knows nothing about schedules, clipping or losses.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import tensorflow as tf
 
@@ -47,25 +49,31 @@ def _adam(gradient: tf.Tensor, slots: list[tf.Tensor], rate: tf.Tensor, step: tf
     return alpha * mean / (tf.sqrt(square) + _EPSILON), [mean, square]
 
 
-_RULES: dict[str, tuple[Rule, tuple[float, ...]]] = {  # with the value that each slot starts from
-    "sgd": (_sgd, ()),
-    "adagrad": (_adagrad, (0.1,)),
-    "rmsprop": (_rmsprop, (0.0,)),
-    "adadelta": (_adadelta, (0.0, 0.0)),
-    "adam": (_adam, (0.0, 0.0)),
-}
+@dataclass(frozen=True)
+class RowRule:
+    """A rule, and the value that each of its slots starts from."""
+
+    rule: Rule
+    initial: tuple[float, ...] = ()
+
+
+SGD: Final = RowRule(_sgd)
+ADAGRAD: Final = RowRule(_adagrad, (0.1,))
+RMSPROP: Final = RowRule(_rmsprop, (0.0,))
+ADADELTA: Final = RowRule(_adadelta, (0.0, 0.0))
+ADAM: Final = RowRule(_adam, (0.0, 0.0))
 
 
 class RowOptimizer:
     """One rule over some tables.
 
     Args:
-        name: of the rule, as in ``[train] optimizer``.
+        rule: of the optimizer that ``[train] optimizer`` names.
         tables: float32 [rows, E] each.
     """
 
-    def __init__(self, name: str, tables: list[tf.Variable]) -> None:
-        self.rule, self.initial = _RULES[name]
+    def __init__(self, rule: RowRule, tables: list[tf.Variable]) -> None:
+        self.rule, self.initial = rule.rule, rule.initial
         self.tables = tables
         self.slots = [[tf.Variable(tf.fill(t.shape, value)) for value in self.initial] for t in tables]
 

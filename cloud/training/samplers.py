@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.config.training import TrainConfig
+from pocketrec.cloud.config.training import SAMPLERS, PopularityOptions, RankOptions, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,16 @@ def make_sampler(config: TrainConfig, counts: np.ndarray) -> Sampler:
     """The sampler that the configuration names.
 
     Args:
-        config: `sampler`, `sampler_alpha`, `sampler_rho`.
+        config: `sampler` and its options.
         counts: int [N + 1], events of each row; row 0 takes no part.
     """
-    items = len(counts) - 1
-    if config.sampler == "uniform":
-        return uniform(items)
-    if config.sampler == "popularity":
-        return popularity(counts, config.sampler_alpha)
-    if config.sampler == "rank":
-        return rank(items, config.sampler_rho)
-    return log_uniform(items)
+    made: Sampler = SAMPLERS.load(config.sampler)(config.options_of(config.sampler), np.asarray(counts))
+    return made
 
 
-def log_uniform(items: int) -> Sampler:
+def log_uniform(_options: None, counts: np.ndarray) -> Sampler:
     """P(row) = log((row + 1) / row) / log(N + 1): Zipf's law over popularity ranks."""
+    items = len(counts) - 1
     scale = math.log(items + 1)
 
     def log_share(rows: tf.Tensor) -> tf.Tensor:
@@ -61,18 +56,19 @@ def log_uniform(items: int) -> Sampler:
     return Sampler(items, lambda draw: tf.exp(draw * scale), log_share)
 
 
-def uniform(items: int) -> Sampler:
+def uniform(_options: None, counts: np.ndarray) -> Sampler:
     """Every row alike."""
+    items = len(counts) - 1
     return Sampler(items, lambda draw: 1 + draw * items, lambda rows: tf.fill(tf.shape(rows), -math.log(items)))
 
 
-def popularity(counts: np.ndarray, alpha: float) -> Sampler:
+def popularity(options: PopularityOptions, counts: np.ndarray) -> Sampler:
     """P(row) proportional to count^alpha (GRU4Rec; word2vec); a row that never occurs counts as one event.
 
     The distribution function, 8 bytes an item, is searched: at 4 million items 2,048 draws take well under a
     millisecond.
     """
-    powers = np.maximum(np.asarray(counts[1:], np.float64), 1) ** alpha
+    powers = np.maximum(np.asarray(counts[1:], np.float64), 1) ** options.alpha
     ends = np.cumsum(powers)
     logs = tf.constant(np.log(np.concatenate([powers[:1], powers]) / ends[-1]), tf.float32)  # (N + 1,)
     function = tf.constant(ends / ends[-1])  # (N,)
@@ -83,12 +79,13 @@ def popularity(counts: np.ndarray, alpha: float) -> Sampler:
     return Sampler(len(powers), inverse, lambda rows: tf.gather(logs, rows))
 
 
-def rank(items: int, rho: float) -> Sampler:
+def rank(options: RankOptions, counts: np.ndarray) -> Sampler:
     """P(row) proportional to exp(-row / (rho N)): the static sampler of LambdaFM (Yuan et al. 2016), rank = row - 1.
 
     The distribution is geometric over the rows and cut off at N, so its inverse is known in closed form.
     """
-    fall = 1 / (rho * items)  # log of the ratio between the shares of two neighbours
+    items = len(counts) - 1
+    fall = 1 / (options.rho * items)  # log of the ratio between the shares of two neighbours
     mass = -math.expm1(-fall * items)  # (1 - q^N), q = exp(-fall)
     first = math.log(-math.expm1(-fall) / mass)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from pocketrec.cloud.config.training import TrainConfig
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 from pocketrec.cloud.training.batches import BLOCK, Batch, Block
 
@@ -61,3 +62,10 @@ class SessionBatches:
             np.where(inside, self.weights[source + 1], 0).astype(np.float32),
             (~inside | (within > 0)).astype(np.float32),
         )
+
+
+def by_sessions(
+    config: TrainConfig, sequences: Sequences, weights: np.ndarray, _window: int, _packed: bool
+) -> SessionBatches:
+    """Batching ``sessions``, whose rows are as long as its option `unroll` says."""
+    return SessionBatches(sequences, weights, config.batch, config.options_of("sessions").unroll)

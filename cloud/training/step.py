@@ -7,7 +7,6 @@ loops over the dataset instead of its iterator. This module knows nothing about 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones import Backbone, input_table, output_table
+from pocketrec.cloud.backbones import Backbone, backbone, input_table, output_table
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.training import TrainConfig
 from pocketrec.cloud.training.batches import Batch
@@ -24,23 +23,17 @@ from pocketrec.cloud.training.distributed import ALONE, Workers
 from pocketrec.cloud.training.objective import Objective
 from pocketrec.cloud.training.optimizers import Updater
 from pocketrec.cloud.training.pruning import Pruner
-from pocketrec.device.base.errors import ConfigError
 
 _NEGATIVES = 1000  # the dropout layers' seeds lie below
 
 
 def resolved(model_config: ModelConfig, config: TrainConfig) -> ModelConfig:
-    """The configuration with its `implementation` chosen.
+    """The configuration with all chosen that depends on the machine.
 
     Raises:
-        ConfigError: keras cannot carry the state of sessions.
+        ConfigError: the backbone cannot carry the state of sessions.
     """
-    if model_config.implementation == "keras" and config.batching == "sessions":
-        raise ConfigError('train.batching = "sessions" wants model.implementation = "unrolled" (or "auto")')
-    if model_config.implementation != "auto":
-        return model_config
-    gpu = config.batching != "sessions" and bool(tf.config.list_logical_devices("GPU"))
-    return dataclasses.replace(model_config, implementation="keras" if gpu else "unrolled")
+    return backbone(model_config.backbone).resolved(model_config, sessions=config.batching == "sessions")
 
 
 class Step(NamedTuple):

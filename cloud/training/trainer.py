@@ -26,17 +26,17 @@ from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.ranker import RankerConfig
-from pocketrec.cloud.config.training import PruneConfig, TrainConfig
+from pocketrec.cloud.config.section import key_values
+from pocketrec.cloud.config.training import BATCHINGS, PruneConfig, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.rankers import training_ranker
-from pocketrec.cloud.training.batches import Batch, Batches, WindowBatches, recency_weights
+from pocketrec.cloud.training.batches import Batch, Batches, recency_weights
 from pocketrec.cloud.training.checkpoint import Checkpoint, load_weights, save_weights
 from pocketrec.cloud.training.distributed import ALONE, Workers, lost_is_one_line
 from pocketrec.cloud.training.item_start import similarity_factors
 from pocketrec.cloud.training.objective import Objective
 from pocketrec.cloud.training.optimizers import learning_rate
 from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, sparsity
-from pocketrec.cloud.training.sessions import SessionBatches
 from pocketrec.cloud.training.step import LossError, Step, TrainSteps, resolved
 from pocketrec.cloud.training.validation import Validation, validation_slice
 from pocketrec.device.base.errors import ConfigError, DataError
@@ -86,7 +86,8 @@ class TrainJob:
 
     def fingerprint(self) -> str:
         """Equal for two jobs that must end with the same weights."""
-        configs = [dataclasses.asdict(part) for part in (self.model, self.train, self.prune, self.ranker)]
+        configs = [key_values(part) for part in (self.model, self.train, self.prune)]
+        configs += [] if self.ranker == RankerConfig() else [key_values(self.ranker)]  # trainings of before had none
         plain = [*configs, self.items, self.seed, self.mask_seen, keras.__version__, tf.__version__]
         return fingerprint(plain, (self.sequences.offsets, self.sequences.items, self.sequences.timestamps))
 
@@ -311,10 +312,9 @@ class _Trainer:
 def make_batches(model_config: ModelConfig, config: TrainConfig, sequences: Sequences) -> Batches:
     """The batches that the configuration asks for."""
     weights = recency_weights(sequences.timestamps, config.recency_half_life)
-    if config.batching == "sessions":
-        return SessionBatches(sequences, weights, config.batch, config.unroll)
-    packed = resolved(model_config, config).implementation != "keras"
-    return WindowBatches(sequences, weights, model_config.window, config.batch, packed=packed)
+    packed = backbone(model_config.backbone).packs(resolved(model_config, config))
+    made: Batches = BATCHINGS.load(config.batching)(config, sequences, weights, model_config.window, packed)
+    return made
 
 
 def _assign(variables: list[Any], values: list[Any]) -> None:

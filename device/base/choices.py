@@ -80,9 +80,17 @@ class Table:
         """The implementation of this name, imported now.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: there is none, or an installed package's does not load.
         """
-        return self[name].load()
+        if name in self.own:
+            return self.own[name].load()
+        choice = self[name]
+        try:
+            return choice.load()
+        except Exception as error:  # a stranger's module may raise anything
+            raise ConfigError(
+                f"{self.key} {name} does not load ({choice.target}): {error}: repair its package"
+            ) from None
 
 
 def _attribute(address: str) -> Any:

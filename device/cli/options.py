@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketrec.device.base import documents
 from pocketrec.device.cli.places import file_name, personal_folder
+from pocketrec.device.engine.runtimes import AUTO, RUNTIMES
 
 if TYPE_CHECKING:
     import argparse
@@ -125,7 +126,7 @@ def events_options(parser: argparse.ArgumentParser, *, required: bool, purpose: 
 
 def runtime_options(parser: argparse.ArgumentParser) -> None:
     """--runtime and --threads."""
-    parser.add_argument("--runtime", default="auto", choices=["auto", "ai_edge_litert", "tflite_runtime"],
+    parser.add_argument("--runtime", default=AUTO, choices=[AUTO, *RUNTIMES],
                         help="TensorFlow Lite runtime (default: the one in $POCKETREC_RUNTIME, else the first "
                         "found)")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the runtime (default: 1)")

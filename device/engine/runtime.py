@@ -8,7 +8,6 @@ model computes.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import os
 import sys
@@ -20,9 +19,7 @@ import numpy as np
 
 from pocketrec.device.base import held
 from pocketrec.device.base.errors import BundleError, ConfigError, RuntimeMissingError
-
-#: Modules that hold an interpreter, the preferred one first.
-RUNTIMES: Final = {"ai_edge_litert": "ai_edge_litert.interpreter", "tflite_runtime": "tflite_runtime.interpreter"}
+from pocketrec.device.engine.runtimes import AUTO, RUNTIMES
 
 #: Environment variable that names the runtime where the caller says "auto".
 RUNTIME_VARIABLE: Final = "POCKETREC_RUNTIME"
@@ -47,19 +44,19 @@ def find_runtimes() -> list[Runtime]:
     return [_inspect(name) for name in RUNTIMES]
 
 
-def choose_runtime(name: str = "auto") -> str:
+def choose_runtime(name: str = AUTO) -> str:
     """The runtime to use: `name`, else the one that POCKETREC_RUNTIME names, else the first usable one.
 
     Raises:
         ConfigError: the name is unknown.
         RuntimeMissingError: it is not installed or cannot be used here; the message says why.
     """
-    if name == "auto":
-        name = os.environ.get(RUNTIME_VARIABLE, "") or "auto"
+    if name == AUTO:
+        name = os.environ.get(RUNTIME_VARIABLE, "") or AUTO
     found = find_runtimes()
-    if name != "auto":
+    if name != AUTO:
         if name not in RUNTIMES:
-            raise ConfigError(f"unknown runtime {name!r}: use auto, {' or '.join(RUNTIMES)}")
+            raise ConfigError(f"unknown runtime {name!r}: use {AUTO}, {' or '.join(RUNTIMES)}")
         found = [runtime for runtime in found if runtime.name == name]
     for runtime in found:
         if not runtime.problem:
@@ -68,7 +65,7 @@ def choose_runtime(name: str = "auto") -> str:
     raise RuntimeMissingError(problems[0])
 
 
-def load_interpreter(path: str | Path, runtime: str = "auto", threads: int = 1) -> tuple[Any, str]:
+def load_interpreter(path: str | Path, runtime: str = AUTO, threads: int = 1) -> tuple[Any, str]:
     """Open a .tflite file: a small one is read into memory, a large one mapped (`pocketrec.device.base.held`).
 
     Args:
@@ -89,14 +86,14 @@ def load_interpreter(path: str | Path, runtime: str = "auto", threads: int = 1) 
         raise BundleError(f"no model file {path}: name a complete bundle")
     name = choose_runtime(runtime)
     try:
-        module = importlib.import_module(RUNTIMES[name])
-    except (ImportError, OSError) as error:
+        interpreter = RUNTIMES.load(name)
+    except (ImportError, AttributeError, OSError) as error:
         raise RuntimeMissingError(f"{name} does not import ({_line(error)}): {_INSTALL}") from None
     try:
         given: dict[str, object] = {"model_path": os.fsencode(path)}  # bytes: a name need not be UTF-8
         if os.path.getsize(path) <= held.SMALL:
             given = {"model_content": Path(path).read_bytes()}
-        return module.Interpreter(**given, num_threads=threads), name
+        return interpreter(**given, num_threads=threads), name
     except OSError as error:
         raise BundleError(f"cannot read {path} ({error.strerror}): name a complete bundle") from None
     except (ValueError, RuntimeError) as error:

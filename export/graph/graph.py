@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract import names as contract
 from pocketrec.device.contract.layers import LayerSpec
-from pocketrec.export.graph.optimizers import OPTIMIZERS
 from pocketrec.export.graph.softmax import Softmax
 from pocketrec.export.layers.layer import Call, merge
 from pocketrec.export.layers.stack import Stack
@@ -81,7 +81,7 @@ class PersonalGraph(tf.Module):
         self.model, self.shape, self.table = model, shape, table
         self.body = Stack(LayerSpec("stack", "body", inner=model.layers))
         self.trainable = {name: tf.Variable(model.weights[name], name=name) for name in model.trained}
-        self.optimizer = OPTIMIZERS[optimizer](self.trainable)
+        self.optimizer = DEVICE_OPTIMIZERS.load(optimizer)(self.trainable)
         self.state = {**self.trainable, **self.optimizer.slots}
         self.ranker = ranker or InnerProduct()
         self.softmax = Softmax(table, self.ranker, self._value)

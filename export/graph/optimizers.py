@@ -1,7 +1,7 @@
 """Optimisers of the exported `train` signature, each with the update rule of its Keras namesake.
 
 A rule keeps its slots as `tf.Variable`, named ``<tensor>_<slot>``, so that they travel with the personal state.
-A new optimiser is one class and one line in `OPTIMIZERS`.
+A new optimiser is one class and one line in `pocketrec.cloud.config.personalise.DEVICE_OPTIMIZERS`.
 """
 
 from __future__ import annotations
@@ -93,6 +93,3 @@ class Adam:
         m.assign(first)
         v.assign(second)
         return variable - learning_rate * self._correction * first / (tf.sqrt(second) + self._EPSILON)
-
-
-OPTIMIZERS: dict[str, type[SGD] | type[Adagrad] | type[Adam]] = {"sgd": SGD, "adagrad": Adagrad, "adam": Adam}

@@ -74,9 +74,21 @@ def lean_table(
     return LeanTable(table, row_of, head, [*(BUCKET + ids[category - 1] for category in used), BUCKET])
 
 
+@dataclass(frozen=True)
+class ShardSizes:
+    """How many candidate shards there are, and what one may bring."""
+
+    shards: int
+    """Number of shards."""
+    most: int
+    """Items that a shard brings at most; of more, the most popular."""
+    bits: int = 8
+    """Of an entry of an item's embedding."""
+
+
 def lean_shards(
     users: Sequence[str], candidates: Array, latest: Sequence[Array], table: LeanTable, embeddings: Array,
-    ids: Sequence[str], shards: int, most: int, bits: int = 8,
+    ids: Sequence[str], sizes: ShardSizes,
 ) -> tuple[list[ShardItems], Array]:  # fmt: skip
     """What each candidate shard brings, and the candidates as rows of the lean table.
 
@@ -87,22 +99,20 @@ def lean_shards(
         table: from `lean_table`.
         embeddings: float32 (N + 1, E) of the full table.
         ids: external ids, row 1 first.
-        shards: number of shards.
-        most: items that a shard brings at most; of more, the most popular.
-        bits: of an entry.
+        sizes: number and size of the shards.
 
     Returns:
         One `ShardItems` a shard; and int32 (U, K), 0 where a candidate found no room.
     """
-    members: list[list[int]] = [[] for _ in range(shards)]
+    members: list[list[int]] = [[] for _ in range(sizes.shards)]
     for place, user in enumerate(users):
-        members[shard_of(user, shards)].append(place)
+        members[shard_of(user, sizes.shards)].append(place)
     rows = np.zeros(candidates.shape, np.int32)
     found = []
     for places in members:
         wanted = np.unique(np.concatenate([candidates[places].reshape(-1), *(latest[place] for place in places)]))
-        own = wanted[wanted > table.head][:most]
-        quantised = quantise(embeddings[own], bits, axis=1)
+        own = wanted[wanted > table.head][: sizes.most]
+        quantised = quantise(embeddings[own], sizes.bits, axis=1)
         assert quantised.scales is not None
         found.append(ShardItems([ids[row - 1] for row in own], quantised.numbers, quantised.scales[:, 0]))
         of_row = {int(row): table.rows + 1 + number for number, row in enumerate(own)}

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pocketrec.cloud.config.section import key_values
 from pocketrec.device.cli.command import Command
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def stages() -> tuple[Stage, ...]:
     return (
         Stage(
             "pfedrec-split", "read the log, hold the last two events of each user out",
-            needs=(), depends=lambda c: [c.seed, _plain(c.data), log_identity(c)], work=_work("split"),
+            needs=(), depends=lambda c: [c.seed, key_values(c.data), log_identity(c)], work=_work("split"),
             leaves=(f"{home}/data.npz", f"{home}/test.npz"),
         ),
         Stage(
@@ -98,8 +99,8 @@ def stages() -> tuple[Stage, ...]:
         Stage(
             "pfedrec-test", "open the test, rank every system on it",
             needs=("pfedrec-split", "pfedrec-train", "pfedrec-sweep", "pfedrec-alone", "pfedrec-mf"),
-            depends=lambda c: [c.seed, _shaping(c), _plain(c.candidates), _plain(c.knn), c.evaluate.bootstrap,
-                               *unusual(c.baselines)],
+            depends=lambda c: [c.seed, _shaping(c), key_values(c.candidates), key_values(c.baselines.knn),
+                               c.evaluate.bootstrap, *unusual(c.baselines.beside_knn)],
             work=_work("test"), leaves=(METRICS_FILE, f"{home}/ranks.npz"),
         ),
         Stage(
@@ -121,12 +122,6 @@ def _work(name: str) -> Callable[[Run], None]:
     return work
 
 
-def _plain(config: Any) -> dict[str, Any]:
-    import dataclasses
-
-    return dataclasses.asdict(config)
-
-
 def _pfedrec(config: RunConfig) -> Any:
     from pocketrec.cloud.federated.pfedrec.config import PFedRecRun
 
@@ -139,12 +134,12 @@ _BESIDES = ("table", "noise_sweep", "int8_too", "local", "mask_seen", "central_e
 
 def _training(config: RunConfig) -> dict[str, Any]:
     """What shapes a training."""
-    return {name: value for name, value in _plain(_pfedrec(config)).items() if name not in _BESIDES}
+    return {name: value for name, value in key_values(_pfedrec(config)).items() if name not in _BESIDES}
 
 
 def _shaping(config: RunConfig) -> dict[str, Any]:
     """What shapes the result."""
-    return {name: value for name, value in _plain(_pfedrec(config)).items() if name != "checkpoint"}
+    return {name: value for name, value in key_values(_pfedrec(config)).items() if name != "checkpoint"}
 
 
 def _sweep(config: RunConfig) -> list[Any]:

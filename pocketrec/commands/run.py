@@ -55,6 +55,8 @@ def _run_stages(options: argparse.Namespace) -> None:
         raise ConfigError("a device holds one item table: set model.tied = true (train alone can do without)")
     options.out = options.out or Path("runs", Path(options.config).stem)
     folder = options.out
+    if not (folder / "candidates" / "candidates.npz").exists():
+        config.candidates.outside()  # a file that is not there is told now, and not after the training
     targets = None if options.command == "run" else TARGETS[options.command]
     with native_noise_into(folder / LOG_FILE) as terminal:
 

@@ -23,8 +23,9 @@ from typing import Any
 
 from pocketrec import __version__
 from pocketrec.device.base import documents
+from pocketrec.device.engine.runtimes import RUNTIMES
 
-_RUNTIMES = {"ai_edge_litert": "ai-edge-litert", "tflite_runtime": "tflite-runtime"}
+_RUNTIMES = {name: name.replace("_", "-") for name in RUNTIMES}  # with the names of their packages
 _CLOUD = ("tensorflow", "pandas", "implicit")
 # Import names of optional packages, with what each is for and the extra that installs it.
 _OPTIONAL = {"pyarrow": ("to read Parquet and large CSV files", "parquet"),

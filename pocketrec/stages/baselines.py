@@ -65,20 +65,20 @@ def _als_on_spark(run: Run, past: Past) -> Als:
     with spark_session(run.config.resources.master) as spark:
         from pocketrec.cloud.spark.candidates import als_on_spark
 
-        return Als.of(als_on_spark(spark, run.config.candidates, past.before, past.items, seed=past.seed))
+        return Als.of(als_on_spark(spark, run.config.candidates.als, past.before, past.items, seed=past.seed))
 
 
 def _als(config: RunConfig) -> list[Any]:
     """What shapes the factors."""
-    table = config.candidates
-    return [table.factors, table.regularization, table.alpha, table.iterations, table.method, config.resources.engine]
+    als, method = config.candidates.als, config.candidates.method
+    return [als.factors, als.regularization, als.alpha, als.iterations, method, config.resources.engine]
 
 
 BASELINES = Stage(
     "baselines",
     "fit the baselines",
     needs=("prepare",),
-    depends=lambda c: [c.seed, _als(c), *plain(c.knn), *unusual(c.baselines)],
+    depends=lambda c: [c.seed, _als(c), *plain(c.baselines.knn), *unusual(c.baselines.beside_knn)],
     work=baselines,
     leaves=(f"{FOLDER}/baselines.json",),
     clears=(FOLDER,),

@@ -61,7 +61,7 @@ def _publish_lean(run: Run, content: BundleContent, about: RunFacts) -> None:
     from pocketrec.export.build import build_tflite
     from pocketrec.export.bundle.from_export import publish
     from pocketrec.export.gate.gate import check
-    from pocketrec.export.tables.lean import lean_model, lean_shards, lean_table
+    from pocketrec.export.tables.lean import ShardSizes, lean_model, lean_shards, lean_table
 
     config, data = run.config, load_cloud(run.folder)
     sets = Candidates.load(run.folder / "candidates" / "candidates.npz")
@@ -73,8 +73,8 @@ def _publish_lean(run: Run, content: BundleContent, about: RunFacts) -> None:
     places = data.before.find_all(sets.users)
     latest = [data.before.of(place)[0][-window:] for place in places]
     own, rows = lean_shards(
-        list(sets.users), sets.rows, latest, table, embeddings, data.vocabulary.ids, shards, config.lean.shard_items,
-        config.export.item_bits,
+        list(sets.users), sets.rows, latest, table, embeddings, data.vocabulary.ids,
+        ShardSizes(shards, config.lean.shard_items, config.export.item_bits),
     )  # fmt: skip
     reserved = max(len(items.ids) for items in own)
     folder, recipe = run.folder / "export" / "lean", recipe_of_run(run)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
 from pocketrec.cloud.base.runs import Run, Stage
 from pocketrec.stages.baselines import als_of
 from pocketrec.stages.parts import plain
@@ -9,31 +13,34 @@ from pocketrec.stages.parts import plain
 
 def candidates(run: Run) -> None:
     """Make candidate sets, where they come from ALS with the factors of the baseline: ``RUN/candidates``."""
-    from pocketrec.cloud.candidates import build
+    from pocketrec.cloud.candidates import Past, source
     from pocketrec.cloud.data.prepared import load_cloud
 
     config, data = run.config.candidates, load_cloud(run.folder)
-    items, threads = len(data.vocabulary), run.config.resources.threads
-    mask_seen = run.config.evaluate.mask_seen
-    als = als_of(run) if config.method == "als" else None
-    if als is not None and run.config.resources.engine == "spark":
-        from pocketrec.cloud.spark.session import spark_session
-
-        with spark_session(run.config.resources.master) as spark:
-            from pocketrec.cloud.spark.candidates import als_sets
-
-            sets = als_sets(spark, config, data.before, als, mask_seen=mask_seen)
-        sets.save(run.path("candidates", "candidates.npz"))
-    else:
-        unfinished = run.path("candidates", "unfinished.rows")
-        with run.progress() as progress:
-            sets = build(
-                config, data.before, items, seed=run.config.seed, threads=threads, mask_seen=mask_seen, als=als,
-                unfinished=unfinished, progress=progress,
-            )  # fmt: skip
-        sets.save(run.path("candidates", "candidates.npz"))
-        unfinished.unlink(missing_ok=True)
+    scratch = run.path("candidates", "unfinished.rows")
+    with _spark(run) as spark, run.progress() as progress:
+        past = Past(
+            data.before, len(data.vocabulary), data.vocabulary, seed=run.config.seed,
+            threads=run.config.resources.threads, mask_seen=run.config.evaluate.mask_seen, scratch=scratch, spark=spark,
+            model=run.folder / "train" / "model.keras" if "train" in config.needs() else None,
+            als=als_of(run) if config.method == "als" else None, progress=progress, say=run.detail,
+        )  # fmt: skip
+        sets = source(config.method, spark=spark is not None).build(config.options, config.k, past)
+    sets.save(run.path("candidates", "candidates.npz"))
+    scratch.unlink(missing_ok=True)
     run.detail(f"{config.method}: {sets.in_words()}")
+
+
+@contextlib.contextmanager
+def _spark(run: Run) -> Iterator[Any]:
+    """The Spark session, where the run's engine is Spark and the source works there; None elsewhere."""
+    if run.config.resources.engine != "spark" or not run.config.candidates.has_spark():
+        yield None
+        return
+    from pocketrec.cloud.spark.session import spark_session
+
+    with spark_session(run.config.resources.master) as spark:
+        yield spark
 
 
 CANDIDATES = Stage(
@@ -41,6 +48,8 @@ CANDIDATES = Stage(
     "make candidate sets",
     needs=("prepare", "baselines"),
     depends=lambda c: [c.seed, *plain(c.candidates), c.evaluate.mask_seen, c.resources.engine],
+    also_needs=lambda c: c.candidates.needs(),
+    outside=lambda c: c.candidates.outside(),
     work=candidates,
     leaves=("candidates/candidates.npz",),
     clears=("candidates",),

@@ -114,7 +114,7 @@ FLEET = Stage(
     "fleet",
     "evaluate on the later events, through the device code",
     needs=("prepare", "baselines", "candidates", "export", "train-central"),
-    depends=lambda c: [c.seed, *plain(c.evaluate, c.personalise, c.knn), *unusual(c.baselines)],
+    depends=lambda c: [c.seed, *plain(c.evaluate, c.personalise, c.baselines.knn), *unusual(c.baselines.beside_knn)],
     work=fleet,
     leaves=(METRICS_FILE,),
     clears=("fleet",),

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import Any
 
 from pocketrec.cloud.base.runs import Run
-from pocketrec.cloud.config.checks import LATER
 from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.section import key_values
 
 
 def plain(*configs: Any) -> list[Any]:
     """Tables of the configuration as plain values, for a stage's key.
 
-    A field that came later (`pocketrec.cloud.config.checks.LATER`) is left out while it has its default: runs that were
-    made before it stay up to date.
+    Runs that were made before a field came, or before a key got another address, stay up to date
+    (`pocketrec.cloud.config.section.key_values`).
     """
-    return [_plain(config) for config in configs]
+    return [key_values(config) for config in configs]
 
 
 def unusual(*configs: Any) -> list[Any]:
     """The same for tables that came later: nothing of one that is as it is by default."""
     return plain(*(config for config in configs if config != type(config)()))
-
-
-def _plain(config: Any) -> dict[str, Any]:
-    later = [f.name for f in dataclasses.fields(config) if f.metadata == LATER and getattr(config, f.name) == f.default]
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in later}
 
 
 def ranking(config: RunConfig) -> list[Any]:

@@ -20,7 +20,8 @@ from pocketrec.cloud.config.load import config_from_dict, load_config
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.checks import masked_share
 from pocketrec.cloud.data.readers import read_log
-from pocketrec.cloud.data.split import parse_cut_off, split_log
+from pocketrec.cloud.data.split import split_log
+from pocketrec.cloud.data.splits.time import parse_cut_off
 from pocketrec.commands.results import _difference
 from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.stages import STAGES, TARGETS
@@ -304,7 +305,7 @@ def test_training_stops_at_the_first_batch_whose_loss_is_no_number(
 ) -> None:
     import tensorflow as tf
 
-    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.cloud.config.model import GruOptions, ModelConfig
     from pocketrec.cloud.config.training import TrainConfig
     from pocketrec.cloud.training.step import TrainSteps
     from pocketrec.cloud.training.trainer import TrainJob, train
@@ -321,7 +322,7 @@ def test_training_stops_at_the_first_batch_whose_loss_is_no_number(
     (tmp_path / "log.csv").write_text(table(rows(900, 300, 7)))
     config = DataConfig(path=str(tmp_path / "log.csv"))
     before = split_log(read_log(config), RunConfig().split, config).before
-    model = ModelConfig(embedding=4, hidden=4, layers=1, window=5)
+    model = ModelConfig(embedding=4, window=5, tables={"gru": GruOptions(hidden=4, layers=1)})
     with pytest.raises(DataError, match=rf"the loss is nan in batch {batch} of epoch 1: lower train\.learning_rate"):
         train(TrainJob(model, TrainConfig(epochs=1, batch=4, validation=0.0), before, 7), tmp_path)
     assert int(computed) == batch, "no batch after it is computed"

@@ -54,18 +54,18 @@ _SAVES = {
     "checkpoint": "save = lambda: Checkpoint('x', 'final', 1).save(path, [many], [])",
     "plain array": "save = lambda: write_atomic(path, lambda file: np.save(file, many))",
     "model": """
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.backbones import build_model, save_model
-model = build_model(ModelConfig(embedding=8, hidden=8), 2000, 1)
+model = build_model(ModelConfig(embedding=8, tables={"gru": GruOptions(hidden=8)}), 2000, 1)
 save = lambda: save_model(model, path)
 """,
     "conversion": """
 import tempfile
 from pocketrec.cloud.config.export import ExportConfig
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.backbones import build_model
 from pocketrec.export.build import build_tflite
-config = ModelConfig(embedding=8, hidden=8, window=4, layers=1)
+config = ModelConfig(embedding=8, window=4, tables={"gru": GruOptions(hidden=8, layers=1)})
 model = build_model(config, 2000, 1)
 tempfile.tempdir = str(path.parent)
 save = lambda: build_tflite(model, config, ExportConfig(), way="head", optimizer="sgd", candidates=5)

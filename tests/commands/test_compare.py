@@ -19,7 +19,7 @@ set = "synthetic"
 quantile = 0.7
 [model]
 embedding = 8
-hidden = 8
+gru.hidden = 8
 window = 6
 [train]
 epochs = 1

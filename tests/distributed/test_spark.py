@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,16 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from pocketrec.cloud.candidates import Candidates, build, recall_ceiling
-from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.candidates import Candidates, Past, build, recall_ceiling
+from pocketrec.cloud.config.candidates import AlsOptions, CandidatesConfig
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.data import prepared
+from pocketrec.cloud.data.cuts import quantile_time
 from pocketrec.cloud.data.location import data_root
 from pocketrec.cloud.data.readers import read_log
-from pocketrec.cloud.data.split import quantile_time, split_log
+from pocketrec.cloud.data.split import split_log
 from pocketrec.device.base.errors import ConfigError, DataError
 
 PLAIN = logs.text(logs.HEADER, logs.rows(6000, logs.full))
@@ -124,13 +126,13 @@ def test_als_recall_is_that_of_one_machine(spark: Any, tmp_path: Path, mask_seen
     shape = {"users": 2000, "items": 800, "events": 60, "categories": 40}
     data, split = DataConfig(set="synthetic", synthetic=shape), SplitConfig()
     log = split_log(read_log(data), split, data)
-    config, items = CandidatesConfig(factors=32, iterations=10), len(log.vocabulary)
+    config = CandidatesConfig(tables={"als": AlsOptions(factors=32, iterations=10)})
+    past = Past(log.before, len(log.vocabulary), mask_seen=mask_seen)
     here = [
-        recall_ceiling(build(config, log.before, items, seed=seed, mask_seen=mask_seen), log.after)["old"]
-        for seed in (1, 2, 3)
+        recall_ceiling(build(config, dataclasses.replace(past, seed=seed)), log.after)["old"] for seed in (1, 2, 3)
     ]
-    als = als_on_spark(spark, config, log.before, items, seed=1)
-    sets = als_sets(spark, config, log.before, als, mask_seen=mask_seen)
+    als = als_on_spark(spark, config.als, log.before, past.items, seed=1)
+    sets = als_sets(spark, config.als.head, config.k, log.before, als, mask_seen=mask_seen)
     there = recall_ceiling(sets, log.after)["old"]
     print(f"mask_seen {mask_seen}: implicit {here}, Spark {there}")
     assert abs(there / np.mean(here) - 1) < 0.02

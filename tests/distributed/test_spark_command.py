@@ -31,7 +31,7 @@ def pocketrec(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_the_command(free_master: str, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_bytes(PLAIN)
-    config = f"[data]\npath = '{tmp_path / 'log.csv'}'\n[candidates]\nfactors = 8\niterations = 3\n"
+    config = f"[data]\npath = '{tmp_path / 'log.csv'}'\n[candidates.als]\nfactors = 8\niterations = 3\n"
     (tmp_path / "c.toml").write_text(config)
     run = ["candidates", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run"), "--engine", "spark"]
     nobody = pocketrec(*run, "--master", "spark://127.0.0.1:1")

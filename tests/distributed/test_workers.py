@@ -26,7 +26,7 @@ set = "synthetic"
 synthetic = {users = 60, events = 40, items = 150}
 [model]
 embedding = 16
-hidden = 16
+gru.hidden = 16
 window = 10
 dropout = 0.0
 [train]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketrec.cloud.config.data import DataConfig
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.config.training import TrainConfig
 from pocketrec.cloud.data.split import split_log
@@ -21,7 +21,7 @@ from pocketrec.cloud.training.distributed import ALONE, connect
 from pocketrec.cloud.training.step import Step, TrainSteps
 from pocketrec.cloud.training.trainer import TrainJob, train
 
-MODEL = ModelConfig(embedding=16, hidden=24, window=12, dropout=0.0)
+MODEL = ModelConfig(embedding=16, window=12, dropout=0.0, tables={"gru": GruOptions(hidden=24)})
 TRAININGS = {
     "full": TrainConfig(epochs=2, batch=10, validation=0.0, clip_norm=1.0),
     "sampled": TrainConfig(epochs=2, batch=10, loss="sampled_softmax", negatives=64, refit=False),

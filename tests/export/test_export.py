@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from pocketrec.cloud.backbones import backbone, build_model, item_embeddings
 from pocketrec.cloud.config.export import ExportConfig
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
 from pocketrec.device.base.errors import ExportError
 from pocketrec.device.bench.limit import flop
@@ -28,7 +28,7 @@ from pocketrec.export.layers import gru
 from pocketrec.export.tables.table import ItemTable
 
 ITEMS = 60
-CONFIG = ModelConfig(embedding=8, hidden=12, layers=2, window=6, dropout=0.0)
+CONFIG = ModelConfig(embedding=8, window=6, dropout=0.0, tables={"gru": GruOptions(hidden=12, layers=2)})
 
 
 def _model(config: ModelConfig = CONFIG, seed: int = 3) -> keras.Model:
@@ -65,7 +65,7 @@ CASES = [
 )
 def test_gate_passes_on_every_runtime(layers, way, optimizer, options):
     """Scores, losses and 20 train steps equal Keras layers under a gradient tape; frozen tensors stay bit-identical."""
-    config = dataclasses.replace(CONFIG, layers=layers)
+    config = CONFIG.with_options("gru", layers=layers)
     model = _model(config)
     exported = _export(model, config, way=way, optimizer=optimizer, **options)
     report = gate.check(exported, model, seed=1)
@@ -94,7 +94,7 @@ OTHER_PAIRS = [
 @pytest.mark.parametrize(("way", "optimizer"), OTHER_PAIRS)
 def test_gate_passes_for_all_other_pairs_of_way_and_optimizer(way, optimizer):
     """The pairs that are not above, on a model of one layer."""
-    config = dataclasses.replace(CONFIG, embedding=4, hidden=4, layers=1, window=2)
+    config = dataclasses.replace(CONFIG, embedding=4, window=2).with_options("gru", hidden=4, layers=1)
     model = _model(config)
     report = gate.check(_export(model, config, way=way, optimizer=optimizer, adapter=2), model, seed=1)
     for found in report.runtimes.values():
@@ -193,7 +193,7 @@ def test_item_table_error_is_at_most_half_a_step():
 
 def test_int8_table_stays_int8_in_the_file():
     """The converter must not fold the table into a float constant: the file would be four times as large."""
-    config = dataclasses.replace(CONFIG, embedding=64, hidden=4)
+    config = dataclasses.replace(CONFIG, embedding=64).with_options("gru", hidden=4)
     big = build_model(config, 4000, 1)
     sizes = {
         kind: len(build_tflite(big, config, ExportConfig(item_table=kind, batch=2), way="head", optimizer="sgd",

@@ -50,7 +50,7 @@ class Workshop:
             Stage("a", "first", (), lambda c: c.seed, work("a"), ("a/result.txt",), ("a",)),
             Stage("b", "second", ("a",), lambda c: c.train.epochs, work("b"), ("b/result.txt",), ("b",),
                   applies=lambda c: c.rehearse.enabled),
-            Stage("c", "third", ("a", "b"), lambda c: c.model.hidden, work("c"), ("c/result.txt",), ("c",)),
+            Stage("c", "third", ("a", "b"), lambda c: c.model.options.hidden, work("c"), ("c/result.txt",), ("c",)),
         )  # fmt: skip
 
 
@@ -70,7 +70,7 @@ def test_a_second_run_does_nothing(shop: Workshop) -> None:
     [
         ({"seed": 2}, ["a", "b", "c"]),
         ({"train": {"epochs": 3}}, ["b", "c"]),
-        ({"model": {"hidden": 7}}, ["c"]),
+        ({"model": {"gru": {"hidden": 7}}}, ["c"]),
         ({"resources": {"threads": 1}}, []),
         ({"split": {"quantile": 0.5}}, []),
     ],
@@ -118,13 +118,13 @@ def test_a_stage_that_came_later_leaves_finished_runs_as_they_are(shop: Workshop
 
     assert pipeline().execute() == []
     assert not made.exists(), "nobody needs it"
-    assert pipeline(model={"hidden": 7}).execute() == ["new", "c"]
+    assert pipeline(model={"gru": {"hidden": 7}}).execute() == ["new", "c"]
     assert made.exists()
-    assert pipeline(model={"hidden": 7}).execute() == []
-    assert pipeline(model={"hidden": 8}).execute() == ["c"], "it is up to date"
-    assert pipeline(model={"hidden": 8}).execute(["new"], force=True) == ["new"]
+    assert pipeline(model={"gru": {"hidden": 7}}).execute() == []
+    assert pipeline(model={"gru": {"hidden": 8}}).execute() == ["c"], "it is up to date"
+    assert pipeline(model={"gru": {"hidden": 8}}).execute(["new"], force=True) == ["new"]
     made.unlink()
-    assert pipeline(model={"hidden": 8}).execute(["c"], force=True) == ["new", "c"]
+    assert pipeline(model={"gru": {"hidden": 8}}).execute(["c"], force=True) == ["new", "c"]
 
 
 def test_force_redoes_the_target_only(shop: Workshop) -> None:
@@ -253,9 +253,9 @@ def test_stages_only_need_earlier_ones() -> None:
         ({"evaluate": {"central": True}}, {"train-central", "fleet", "report"}),
         ({"train": {"epochs": 1}}, {"train-early", "train", "rehearse", "export", "fleet", "report"}),
         ({"rehearse": {"passes": [1]}}, {"rehearse", "export", "fleet", "report"}),
-        ({"candidates": {"factors": 8}}, {"baselines", "candidates", "export", "fleet", "report"}),
+        ({"candidates": {"als": {"factors": 8}}}, {"baselines", "candidates", "export", "fleet", "report"}),
         ({"candidates": {"k": 8}}, {"candidates", "rehearse", "export", "fleet", "report"}),
-        ({"knn": {"decay": 0.5}}, {"baselines", "fleet", "report"}),
+        ({"baselines": {"knn": {"decay": 0.5}}}, {"baselines", "fleet", "report"}),
         ({"baselines": {"judged": ["als"]}}, {"baselines", "fleet", "report"}),
         ({"evaluate": {"users": 10}}, {"fleet", "report"}),
         ({"resources": {"processes": 1}}, set()),
@@ -282,9 +282,9 @@ def test_every_table_of_the_configuration_but_resources_shapes_some_stage(monkey
     monkeypatch.setitem(RANKERS.own, "other", RANKERS.own["inner_product"])
     other = {
         "seed": 2, "data": {"set": "synthetic", "min_item_count": 2}, "split": {"quantile": 0.7},
-        "model": {"hidden": 8}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
+        "model": {"gru": {"hidden": 8}}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},
         "prune": {"final": 0.5}, "lean": {"head": 9},
-        "knn": {"shrink": 9}, "baselines": {"recent_popularity": {"share": 0.2}}, "ranker": {"kind": "other"},
+        "baselines": {"knn": {"shrink": 9}}, "ranker": {"kind": "other"},
         "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
     }  # fmt: skip
     assert set(other) | {"resources", "search", "compare"} == {field.name for field in dataclasses.fields(RunConfig)}

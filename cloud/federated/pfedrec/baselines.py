@@ -17,7 +17,7 @@ def baselines(config: PFedRecRun, split: Split, progress: Progress = no_progress
     """Fit every baseline that is judged, by name.
 
     Args:
-        config: [baselines], [candidates] for ALS, [knn] for item-kNN.
+        config: [baselines], [candidates.als] for ALS.
         split: the clients.
         progress: called with the alternations of ALS.
     """

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from pocketrec.cloud.config.load import build_config, read_tables
 from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.section import to_plain
 from pocketrec.device.base.errors import ConfigError
 
 #: Who may be a training negative: every item but the training items (strict), or every item that the user never
@@ -24,7 +25,7 @@ AVERAGES: Final = ("uniform", "size")
 UPLOADS: Final = ("full", "touched")
 #: Negatives beside the target in sampled ranking (He et al., WWW 2017).
 RANKED_NEGATIVES: Final = 99
-_SECTIONS: Final = ("data", "baselines", "candidates", "knn", "evaluate", "resources", "pfedrec")
+_SECTIONS: Final = ("data", "baselines", "candidates", "evaluate", "resources", "pfedrec")
 
 
 @dataclass(frozen=True)
@@ -105,8 +106,7 @@ class PFedRecConfig:
 class PFedRecRun(RunConfig):
     """A run of ``pocketrec pfedrec``: ``[pfedrec]`` beside those sections of a run that it reads.
 
-    Read are ``seed``, ``[data]``, ``[baselines]``, ``[candidates]`` (factors, regularization, alpha,
-    iterations of ALS), ``[knn]``,
+    Read are ``seed``, ``[data]``, ``[baselines]``, ``[candidates.als]`` (factors, regularization, alpha, iterations),
     ``[evaluate]`` (bootstrap) and ``[resources]`` (threads of ALS).
     """
 
@@ -114,7 +114,7 @@ class PFedRecRun(RunConfig):
 
     def to_dict(self) -> dict[str, Any]:
         """The sections that count, as plain tables."""
-        tables = asdict(self)
+        tables = to_plain(self)
         return {"seed": self.seed, **{name: tables[name] for name in _SECTIONS}}
 
 

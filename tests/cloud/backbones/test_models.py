@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,7 +27,7 @@ from pocketrec.cloud.backbones import (
 )
 from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.config.layers import check_layers
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.contract.layers import HEAD, tensors_of
 
@@ -39,11 +40,16 @@ class BackboneContract:
 
     name: str
 
-    def config(self, **changes: float) -> ModelConfig:
-        sizes = {"embedding": 5, "hidden": 7, "layers": 2, "window": 8, "dropout": 0.0, **changes}
-        return ModelConfig(backbone=self.name, **sizes)  # type: ignore[arg-type]
+    small: Any = None
+    """Its options, of a small model with all that it may have; None where it has none."""
 
-    def model(self, **changes: float) -> keras.Model:
+    def config(self, **changes: Any) -> ModelConfig:
+        sizes = {"embedding": 5, "window": 8, "dropout": 0.0, **changes}
+        tables = {} if self.small is None else {self.name: self.small}
+        config = ModelConfig(backbone=self.name, **{"tables": tables, **sizes})
+        return backbone(self.name).resolved(config, sessions=True)  # one that carries the state on
+
+    def model(self, **changes: Any) -> keras.Model:
         return build_model(self.config(**changes), ITEMS, seed=3)
 
     def test_maps_items_to_user_embeddings(self) -> None:
@@ -118,7 +124,7 @@ class BackboneContract:
             np.testing.assert_allclose(tf.convert_to_tensor(a), tf.convert_to_tensor(b), atol=2e-5, rtol=1e-4)
 
     def test_dropout_follows_from_the_seed(self) -> None:
-        config = self.config(dropout=0.5, hidden_dropout=0.3)
+        config = self.config(dropout=0.5)
         model = build_model(config, ITEMS, 3)
         items, keep = tf.constant([[1, 2, 3]]), tf.constant([[0.0, 1, 1]])
         run = backbone(self.name).train_embeddings
@@ -177,9 +183,19 @@ class BackboneContract:
 
 class TestGru(BackboneContract):
     name = "gru"
+    small = GruOptions(hidden=7, layers=2)
+
+    def test_dropout_between_layers_follows_from_the_seed(self) -> None:
+        config = self.config().with_options("gru", hidden_dropout=0.3)
+        model = build_model(config, ITEMS, 3)
+        items, keep = tf.constant([[1, 2, 3]]), tf.constant([[0.0, 1, 1]])
+        run = backbone(self.name).train_embeddings
+        one, _ = run(model, config, items, keep, SEED)
+        np.testing.assert_array_equal(one, run(model, config, items, keep, SEED)[0])
+        assert not np.allclose(one, run(model, config, items, keep, SEED + 1)[0])
 
     def test_layer_names_are_those_of_the_contract(self) -> None:
-        names = {layer.name for layer in self.model(layers=3).layers}
+        names = {layer.name for layer in self.model(tables={"gru": GruOptions(hidden=7, layers=3)}).layers}
         assert {"item_embedding", "gru_1", "gru_2", "gru_3", "fc"} <= names
 
     def test_state_is_reset_once_a_session_and_never_within_one(self) -> None:
@@ -262,12 +278,13 @@ def test_gru_layer_gradients_with_cuts_equal_automatic_ones() -> None:
 
 @pytest.mark.parametrize("hidden", [128, 300])
 def test_a_start_by_copying_says_what_the_user_had_lately(hidden: int) -> None:
-    sizes = {"embedding": 128, "hidden": hidden, "layers": 1, "window": 6, "embedding_std": 0.35}
-    model = build_model(ModelConfig(**sizes, start="copy"), 300, seed=3)  # type: ignore[arg-type]
+    options = GruOptions(hidden=hidden, layers=1, start="copy")
+    config = ModelConfig(embedding=128, window=6, embedding_std=0.35, tables={"gru": options})
+    model = build_model(config, 300, seed=3)
     scores = logits(model, np.asarray(model(np.array([[40, 7, 40, 9, 120]], np.int32))))[0, -1]
     best = np.argsort(-scores).tolist()
     assert best[0] == 120, "of 300 items, untrained"
     assert {120, 9, 40} <= set(best[:6])
     assert scores[40] > scores[7], "had later, and twice"
-    plain = build_model(ModelConfig(**sizes), 300, seed=3)  # type: ignore[arg-type]
+    plain = build_model(config.with_options("gru", start="random"), 300, seed=3)
     np.testing.assert_array_equal(item_embeddings(plain), item_embeddings(model))

@@ -16,7 +16,7 @@ from pocketrec.cloud.baselines.baseline import Baseline, Past, popularity_scores
 from pocketrec.cloud.baselines.files import load_baseline, load_baselines, load_class, save_baseline, save_index
 from pocketrec.cloud.baselines.fitting import fit, fit_all, judged, options_of
 from pocketrec.cloud.config.baselines import BASELINES, BaselinesConfig, label_of
-from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.config.candidates import AlsOptions, CandidatesConfig
 from pocketrec.cloud.config.knn import KnnConfig
 from pocketrec.cloud.config.load import config_from_dict
 from pocketrec.cloud.config.run import RunConfig
@@ -26,7 +26,7 @@ from pocketrec.cloud.metrics import metrics
 from pocketrec.device.base.errors import ConfigError, DataError
 
 ITEMS = 20
-CONFIG = RunConfig(candidates=CandidatesConfig(factors=4))
+CONFIG = RunConfig(candidates=CandidatesConfig(tables={"als": AlsOptions(factors=4)}))
 
 
 def log_of(histories: dict[str, list[int]]) -> Sequences:
@@ -186,7 +186,8 @@ class TestItemKnn(BaselineContract):
     name = "item_knn"
 
     def test_no_neighbours_switch_it_off(self) -> None:
-        assert "item_knn" not in fit_all(RunConfig(knn=KnnConfig(neighbours=0)), past(), ["popularity", "item_knn"])
+        config = RunConfig(baselines=BaselinesConfig(knn=KnnConfig(neighbours=0)))
+        assert "item_knn" not in fit_all(config, past(), ["popularity", "item_knn"])
 
 
 def test_every_baseline_has_a_contract_test_and_says_what_it_is() -> None:

@@ -3,13 +3,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pocketrec.cloud.candidates import SOURCES, AlsModel, Candidates, build, fit_als, popular_rows, recall_ceiling
-from pocketrec.cloud.config.candidates import CANDIDATE_METHODS, CandidatesConfig
+from pocketrec.cloud.candidates import AlsModel, Candidates, Past, build, fit_als, popular_rows, recall_ceiling
+from pocketrec.cloud.config.candidates import CANDIDATES, AlsOptions, CandidatesConfig, FileOptions
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.device.base.errors import ConfigError, DataError
 
 ITEMS = 20
@@ -34,28 +36,41 @@ class CandidateContract:
     """What holds for every source of candidates; a subclass names one."""
 
     name: str
+    options: Any = None
+    """Small ones; None where the source has none."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, tmp_path: Path) -> None:
+        self.folder = tmp_path
 
     def config(self, k: int = 5) -> CandidatesConfig:
-        return CandidatesConfig(method=self.name, k=k, factors=4, regularization=0.01, alpha=5.0)
+        tables = {} if self.options is None else {self.name: self.options}
+        return CandidatesConfig(method=self.name, k=k, tables=tables)
+
+    def past(self, before: Sequences, **more: Any) -> Past:
+        return Past(before, ITEMS, Vocabulary([f"i{row}" for row in range(1, ITEMS + 1)]), **more)
+
+    def sets(self, before: Sequences, k: int = 5, **more: Any) -> Candidates:
+        return build(self.config(k), self.past(before, **more))
 
     def test_one_set_of_k_different_items_a_user(self) -> None:
         before = two_tastes()
-        sets = build(self.config(), before, ITEMS)
+        sets = self.sets(before)
         assert sets.users.tolist() == before.users.tolist()
         assert sets.rows.shape == (40, 5)
         assert sets.rows.dtype == np.int32
         assert all(len(set(row)) == 5 and min(row) >= 1 and max(row) <= ITEMS for row in sets.rows.tolist())
 
     def test_new_users_get_popular_items(self) -> None:
-        assert build(self.config(), two_tastes(), ITEMS).of("nobody").tolist() == [1, 2, 3, 4, 5]
+        assert self.sets(two_tastes()).of("nobody").tolist() == [1, 2, 3, 4, 5]
 
     def test_equal_seeds_give_equal_sets_on_any_number_of_threads(self) -> None:
-        one, two = (build(self.config(), two_tastes(), ITEMS, seed=3, threads=threads) for threads in (1, 2))
+        one, two = (self.sets(two_tastes(), seed=3, threads=threads) for threads in (1, 2))
         np.testing.assert_array_equal(one.rows, two.rows)
 
     def test_seen_items_are_left_out_when_asked(self) -> None:
         before = two_tastes()
-        sets = build(self.config(k=ITEMS), before, ITEMS, mask_seen=True)
+        sets = self.sets(before, ITEMS, mask_seen=True)
         for user, row in zip(before.users, sets.rows, strict=True):
             seen = set(before.of(before.find(user))[0].tolist())
             left = row[row > 0].tolist()
@@ -63,13 +78,13 @@ class CandidateContract:
             assert (row[len(left) :] == 0).all()
 
     def test_a_catalogue_smaller_than_k_is_padded(self) -> None:
-        sets = build(self.config(k=30), two_tastes(), ITEMS)
+        sets = self.sets(two_tastes(), 30)
         assert sorted(sets.rows[0].tolist()) == [0] * 10 + list(range(1, ITEMS + 1))
         assert (sets.rows[0][ITEMS:] == 0).all()
         assert sets.of("nobody").tolist() == list(range(1, ITEMS + 1)) + [0] * 10
 
     def test_saved_and_loaded_it_is_the_same(self, tmp_path: Path) -> None:
-        sets = build(self.config(), two_tastes(), ITEMS)
+        sets = self.sets(two_tastes())
         sets.save(tmp_path / "sets.npz")
         again = Candidates.load(tmp_path / "sets.npz")
         assert again.users.tolist() == sets.users.tolist()
@@ -79,24 +94,25 @@ class CandidateContract:
 
 class TestAls(CandidateContract):
     name = "als"
+    options = AlsOptions(factors=4, regularization=0.01, alpha=5.0)
 
     def test_it_finds_the_taste(self) -> None:
         before = two_tastes()
-        sets = build(self.config(k=10), before, ITEMS)
+        sets = self.sets(before, 10)
         right = [(row % 2 == (2 - i % 2) % 2).mean() for i, row in enumerate(sets.rows)]
         assert np.mean(right) > 0.95
 
     def test_sets_are_the_best_by_score(self) -> None:
         before = two_tastes()
-        model = fit_als(self.config(), before, ITEMS, seed=1)
-        sets = build(self.config(), before, ITEMS, als=model)
+        model = fit_als(self.options, before, ITEMS, seed=1)
+        sets = self.sets(before, als=model)
         scores = model.user_factors @ model.item_factors.T
         scores[:, 0] = -np.inf
         np.testing.assert_array_equal(sets.rows, np.argsort(-scores, 1, kind="stable")[:, :5])
 
     def test_ranking_goes_on_where_it_was_interrupted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("pocketrec.cloud.candidates.als._BLOCK", 8)
-        model = fit_als(self.config(), two_tastes(), ITEMS, seed=1)
+        model = fit_als(self.options, two_tastes(), ITEMS, seed=1)
         whole, file = model.top(5), tmp_path / "unfinished"
 
         def stop(done: int, total: int, note: str = "") -> None:
@@ -114,11 +130,10 @@ class TestAls(CandidateContract):
         np.testing.assert_array_equal(model.top(5, unfinished=file), whole)  # all of it is there
 
     def test_sets_come_from_the_popular_head(self) -> None:
-        config = dataclasses.replace(self.config(), head=7)
-        sets = build(config, two_tastes(), ITEMS, mask_seen=True)
-        assert sets.rows.max() <= 7
-        whole = fit_als(config, two_tastes(), ITEMS, seed=1).top(ITEMS)
-        ranked = build(dataclasses.replace(config, k=7), two_tastes(), ITEMS).rows
+        self.options = dataclasses.replace(self.options, head=7)
+        assert self.sets(two_tastes(), mask_seen=True).rows.max() <= 7
+        whole = fit_als(self.options, two_tastes(), ITEMS, seed=1).top(ITEMS)
+        ranked = self.sets(two_tastes(), 7).rows
         assert all(row.tolist() == full[full <= 7].tolist() for row, full in zip(ranked, whole, strict=True))
 
     def test_equal_scores_are_in_the_order_of_popularity(self) -> None:
@@ -128,7 +143,7 @@ class TestAls(CandidateContract):
         assert model.top(4)[1].tolist() == [1, 2, 3, 4]
 
     def test_factors_saved_and_loaded_are_the_same(self, tmp_path: Path) -> None:
-        model = fit_als(self.config(), two_tastes(), ITEMS, seed=1)
+        model = fit_als(self.options, two_tastes(), ITEMS, seed=1)
         model.save(tmp_path / "als.npz")
         again = AlsModel.load(tmp_path / "als.npz")
         np.testing.assert_array_equal(again.item_factors, model.item_factors)
@@ -139,7 +154,7 @@ class TestAls(CandidateContract):
 
     def test_counts_weigh(self) -> None:
         histories = {"a": [1] * 30 + [2], "b": [1] * 30 + [3], "c": [2, 3, 4], "d": [4, 2]}
-        model = fit_als(self.config(), sequences_of(histories), 4, seed=1)
+        model = fit_als(self.options, sequences_of(histories), 4, seed=1)
         scores = model.user_factors @ model.item_factors.T
         assert scores[0, 1] > scores[0, 2]
 
@@ -148,18 +163,89 @@ class TestPopularity(CandidateContract):
     name = "popularity"
 
     def test_everybody_gets_the_same(self) -> None:
-        rows = build(self.config(), two_tastes(), ITEMS).rows
-        assert (rows == [1, 2, 3, 4, 5]).all()
+        assert (self.sets(two_tastes()).rows == [1, 2, 3, 4, 5]).all()
+
+
+class TestFile(CandidateContract):
+    name = "file"
+
+    def config(self, k: int = 5) -> CandidatesConfig:
+        """Of every user, a score for every item: better the nearer to the user's number."""
+        rows = [f"u{user:02},i{item},{-abs(item - user % ITEMS - 1) / 7}" for user in range(40)
+                for item in range(1, ITEMS + 1)]  # fmt: skip
+        return self.of(["user,item,score", *rows], k)
+
+    def of(self, lines: list[str], k: int = 5, name: str = "sets.csv") -> CandidatesConfig:
+        (self.folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        options = FileOptions(path=str(self.folder / name))
+        return CandidatesConfig(method="file", k=k, tables={"file": options})
+
+    def test_the_k_of_highest_score_are_taken_best_first(self) -> None:
+        assert self.sets(two_tastes(), 3).rows[9].tolist() == [10, 9, 11], "of equal scores the more popular one first"
+
+    def test_unknown_ids_are_counted_and_users_without_a_row_get_popular_items(self) -> None:
+        lines = ["u00,i3,1e-3", "u00,i5,2", "u00,i5,.5", "u00,new,9", "who,i1,1", "who,i2,1", "u01,,4"]
+        told: list[str] = []
+        sets = build(self.of(["user,item,score", *lines], 3), self.past(two_tastes(), say=told.append))
+        assert sets.rows[0].tolist() == [5, 3, 0], "a pair that stands there twice counts once"
+        assert sets.rows[1].tolist() == [1, 2, 3]
+        assert [line.partition(": ")[2] for line in told] == [
+            "rows left out: 1 that cannot be read",
+            "rows left out: 2 of users that the log does not have before the cut-off (number of users: 1)",
+            "rows left out: 1 of items that the log does not have before the cut-off (number of items: 1)",
+            "39 of 40 users have no row and get popular items",
+        ]
+
+    @pytest.mark.parametrize("name", ["sets.tsv", "sets.parquet", "sets.csv.gz"])
+    def test_other_formats_give_the_same(self, name: str) -> None:
+        pandas = pytest.importorskip("pandas")
+        config = self.config()
+        table = pandas.read_csv(self.folder / "sets.csv")
+        if name.endswith("parquet"):
+            pytest.importorskip("pyarrow")
+            table.to_parquet(self.folder / name)
+        else:
+            table.to_csv(self.folder / name, sep="\t" if "tsv" in name else ",", index=False)
+        other = config.with_options("file", path=str(self.folder / name))
+        past = self.past(two_tastes())
+        np.testing.assert_array_equal(build(other, past).rows, build(config, past).rows)
+
+    @pytest.mark.parametrize(
+        ("lines", "message"),
+        [
+            (["user,item", "u00,i1"], r"has no column 'score' \(it has user, item\): set candidates.file.score"),
+            (["who,item,score", "u00,i1,3"], r"has no column 'user' .*: set candidates.file.user to"),
+            (["user,item,score"], "no row with a user, an item and a score: name another file"),
+            (["user,item,score", "x,y,1"], "none of its 1 rows names a user and an item that the log has"),
+            ([""], "is empty"),
+        ],
+    )
+    def test_a_file_that_cannot_be_used_is_one_line(self, lines: list[str], message: str) -> None:
+        with pytest.raises(DataError, match=message) as caught:
+            build(self.of(lines), self.past(two_tastes()))
+        assert "\n" not in str(caught.value)
+        assert "data." not in str(caught.value)
+
+    def test_a_missing_file_or_column_is_told_early_and_another_file_is_another_key(self) -> None:
+        config = self.config()
+        before = config.outside()
+        self.of(["user,item,score", "u00,i1,3"])
+        assert config.outside() != before
+        with pytest.raises(DataError, match=r"no file .*: correct candidates\.file\.path"):
+            config.with_options("file", path=str(self.folder / "none.csv")).outside()
+        with pytest.raises(DataError, match=r"set candidates\.file\.score"):
+            config.with_options("file", score="weight").outside()
+        with pytest.raises(ConfigError, match="method file needs `path`"):
+            CandidatesConfig(method="file")
 
 
 def test_every_source_has_a_contract_test() -> None:
-    assert {cls.name for cls in CandidateContract.__subclasses__()} == set(SOURCES)
+    assert {cls.name for cls in CandidateContract.__subclasses__()} == set(CANDIDATES)
 
 
 def test_unknown_method() -> None:
-    with pytest.raises(ConfigError, match="is not one of als, popularity"):
+    with pytest.raises(ConfigError, match="is not one of als, popularity, file"):
         CandidatesConfig(method="oracle")
-    assert set(SOURCES) == set(CANDIDATE_METHODS)
 
 
 def test_recall_ceiling_by_hand() -> None:

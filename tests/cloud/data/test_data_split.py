@@ -21,10 +21,11 @@ from pocketrec.cloud.base.runs import write_json
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.split import SplitConfig
+from pocketrec.cloud.data.cuts import quantile_time
 from pocketrec.cloud.data.log import Labels, Log
 from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary, prepare
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.data.split import Prepared, quantile_time, rehearsal_split, split_log
+from pocketrec.cloud.data.split import Prepared, rehearsal_split, split_log
 from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.device.base.errors import ConfigError, DataError, StorageError
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.backbones import build_model, item_embeddings
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.evaluation.scoring import embed_positions, full_ranks, positions, seen_before
 from pocketrec.cloud.rankers.inner_product import InnerProduct
@@ -68,7 +68,7 @@ def test_seen_before_holds_the_known_items_before_the_target() -> None:
 def test_ranks_of_positions_equal_one_at_a_time(mask: bool) -> None:
     rng = np.random.default_rng(0)
     sequences = sequences_of([rng.integers(0, 8, length).tolist() for length in (1, 2, 5, 9, 12)])
-    model = build_model(ModelConfig(embedding=4, hidden=6, layers=2, window=5), 7, 1)
+    model = build_model(ModelConfig(embedding=4, window=5, tables={"gru": GruOptions(hidden=6, layers=2)}), 7, 1)
     where, table = positions(sequences, 5), item_embeddings(model)
     seen = seen_before(sequences, where) if mask else None
     ranks = full_ranks(embed_positions(model, where), where.targets, table, InnerProduct(), seen)
@@ -83,6 +83,6 @@ def test_ranks_of_positions_equal_one_at_a_time(mask: bool) -> None:
 
 
 def test_nothing_to_rank() -> None:
-    model = build_model(ModelConfig(embedding=4, hidden=6, layers=1, window=5), 7, 1)
+    model = build_model(ModelConfig(embedding=4, window=5, tables={"gru": GruOptions(hidden=6, layers=1)}), 7, 1)
     where = positions(sequences_of([[3], [0, 0, 2]]), 5)
     assert len(where) == len(embed_positions(model, where)) == 0

@@ -38,7 +38,7 @@ noise_sweep = [0.5]
 int8_too = true
 central_epochs = 3
 checkpoint = 0.0
-[candidates]
+[candidates.als]
 factors = 4
 iterations = 3
 [evaluate]
@@ -276,4 +276,4 @@ def test_the_keys_in_the_docs_are_those_of_the_code() -> None:
     assert spec.loader is not None
     page = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(page)
-    assert page._table("pfedrec", PFedRecConfig).strip() in (docs / "pfedrec.md").read_text(encoding="utf-8")
+    assert page._tables("pfedrec", PFedRecConfig)[0].strip() in (docs / "pfedrec.md").read_text(encoding="utf-8")

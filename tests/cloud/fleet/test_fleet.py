@@ -16,7 +16,7 @@ from pocketrec.cloud.baselines.baseline import Past
 from pocketrec.cloud.baselines.files import save_baseline, save_index
 from pocketrec.cloud.baselines.fitting import fit_all
 from pocketrec.cloud.config.baselines import BASELINES
-from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.config.candidates import AlsOptions, CandidatesConfig
 from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.config.run import RunConfig
@@ -54,7 +54,8 @@ def baselines(folder: Path) -> Path:
     items = np.concatenate([user.before for user in users])
     log = Sequences.build(np.array([u.user for u in users], dtype=object), codes, items, np.arange(len(items)))
     home = folder / "baselines"
-    fitted = fit_all(RunConfig(candidates=CandidatesConfig(factors=2)), Past(log, tiny_device.ITEMS), BASELINES)
+    config = RunConfig(candidates=CandidatesConfig(tables={"als": AlsOptions(factors=2)}))
+    fitted = fit_all(config, Past(log, tiny_device.ITEMS), BASELINES)
     save_index(home, {name: save_baseline(home, name, one) for name, one in fitted.items()})
     return home
 

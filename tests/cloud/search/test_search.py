@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import json
 import os
 import tomllib
@@ -13,18 +14,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.config.load import config_from_dict, load_config
+from pocketrec.cloud.config.moved import values_of_run
 from pocketrec.cloud.config.run import RunConfig
+from pocketrec.cloud.config.search import SECTIONS
 from pocketrec.cloud.config.toml import to_toml
-from pocketrec.cloud.data.prepared import DEVICES_FOLDER
+from pocketrec.cloud.data.prepared import DEVICES_FOLDER, load_cloud
 from pocketrec.cloud.search.search import Trial, best_of, is_behind
 from pocketrec.cloud.search.search import search as try_all
-from pocketrec.cloud.search.space import SPACES, check_space, draw, space_of, with_values
+from pocketrec.cloud.search.space import check_space, draw, space_of, spaces, with_values
 from pocketrec.commands.search import search
 from pocketrec.device.base.errors import ConfigError, DataError
 
 SMALL: dict[str, Any] = {
     "data": {"set": "synthetic", "synthetic": {"users": 60, "items": 40}},
-    "model": {"embedding": 8, "hidden": 8, "layers": 1, "window": 10},
+    "model": {"embedding": 8, "window": 10, "gru": {"hidden": 8, "layers": 1}},
     "train": {"epochs": 2, "batch": 16, "learning_rate": 0.02},
     "search": {"space": {"model.dropout": {"low": 0.0, "high": 0.5}, "train.batch": [8, 16]}},
     "resources": {"threads": 1},
@@ -158,17 +161,36 @@ def test_a_wrong_space_is_refused(space: dict[str, Any]) -> None:
 
 
 def test_each_system_has_the_keys_that_shape_it() -> None:
-    config = config_from_dict({"search": {"space": {"knn.decay": [0.5], "train.batch": [4, 8]}}})
-    assert space_of(config, "item_knn") == {"knn.decay": [0.5]}
+    config = config_from_dict({"search": {"space": {"baselines.knn.decay": [0.5], "train.batch": [4, 8]}}})
+    assert space_of(config, "item_knn") == {"baselines.knn.decay": [0.5]}
     assert space_of(config, "global") == {"train.batch": [4, 8]}
-    assert space_of(config, "als") == SPACES["als"]
+    assert space_of(config, "als") == spaces(config, "als") != {}
     with pytest.raises(ConfigError, match="no system"):
         space_of(config_from_dict({"search": {"space": {"evaluate.ties": ["best"]}}}), "global")
 
 
 def test_the_spaces_that_come_with_it_fit() -> None:
-    for space in SPACES.values():
-        check_space(RunConfig(), space)
+    for system in SECTIONS:
+        assert spaces(RunConfig(), system)
+        check_space(RunConfig(), spaces(RunConfig(), system))
+
+
+def test_a_search_of_before_keys_moved_is_known_again(found: tuple[Path, str], tmp_path: Path) -> None:
+    """Its key is of the tables, the space and the log as they were then; its trials' values get today's keys."""
+    data = load_cloud(found[0])
+    config = config_from_dict({**SMALL, "search": {"space": {"baselines.knn.decay": [0.4, 0.9]}}})
+    stored = values_of_run(config)
+    assert stored["knn"]["decay"] == 0.9
+    assert stored["model"]["hidden"] == 8
+    tables = {key: value for key, value in stored.items() if key != "resources"}
+    digest = hashlib.sha256(json.dumps([tables, "item_knn", 1, {"knn.decay": [0.4, 0.9]}], sort_keys=True).encode())
+    for array in (data.before.offsets, data.before.items, data.before.timestamps):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    trial = {"trial": 0, "values": {}, "curve": [0.1], "figures": {"mrr@20": 0.1}, "planned": 1}
+    trials = [trial, {**trial, "trial": 1, "values": {"knn.decay": 0.4}}]
+    (tmp_path / "search.json").write_text(json.dumps({"key": digest.hexdigest(), "trials": trials}))
+    done = try_all(config, data, tmp_path, system="item_knn", trials=2)
+    assert [trial.values for trial in done] == [{}, {"baselines.knn.decay": 0.4}]
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

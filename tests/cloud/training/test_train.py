@@ -17,8 +17,8 @@ from pocketrec.cloud.baselines.neighbours import fit_neighbours
 from pocketrec.cloud.baselines.popularity import Popularity
 from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.config.knn import KnnConfig
-from pocketrec.cloud.config.model import ModelConfig
-from pocketrec.cloud.config.training import TrainConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
+from pocketrec.cloud.config.training import SessionOptions, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.evaluation.global_model import sequence_ranks
 from pocketrec.cloud.training import batches as train_batches
@@ -32,7 +32,8 @@ from pocketrec.cloud.training.trainer import TrainJob, train
 from pocketrec.device.base.errors import ConfigError, DataError
 
 ITEMS = 15
-MODEL = ModelConfig(embedding=8, hidden=12, layers=1, window=5, dropout=0.2, hidden_dropout=0.1)
+GRU = GruOptions(hidden=12, layers=1, hidden_dropout=0.1)
+MODEL = ModelConfig(embedding=8, window=5, dropout=0.2, tables={"gru": GRU})
 CONFIG = TrainConfig(epochs=3, batch=8, learning_rate=0.02, validation=0.2, patience=2, decay="linear")
 
 
@@ -69,11 +70,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     ("loss", "options"),
     [
         ("full_softmax", {}),
-        ("full_softmax", {"batching": "sessions", "unroll": 3}),
+        ("full_softmax", {"batching": "sessions", "tables": {"sessions": SessionOptions(unroll=3)}}),
         ("full_softmax", {"recency_half_life": 0.5, "warmup": 0.1, "tied": False}),
         ("sampled_softmax", {"negatives": 10}),
         ("cross_entropy", {"negatives": 0, "tied": False}),
-        ("cross_entropy", {"negatives": 4, "batching": "sessions", "unroll": 1, "sampler": "popularity"}),
+        ("cross_entropy", {"negatives": 4, "batching": "sessions", "sampler": "popularity",
+                           "tables": {"sessions": SessionOptions(unroll=1)}}),
         ("full_softmax", {"implementation": "keras"}),
         ("bpr", {"negatives": 4, "sampler": "rank"}),
         ("top1", {"negatives": 4, "sampler": "uniform"}),
@@ -82,9 +84,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
 )
 def test_it_learns_what_can_be_known(tmp_path: Path, loss: str, options: dict[str, Any]) -> None:
     """D3: the loss falls and the model beats popularity on a log whose next item is certain."""
-    shape = {key: options.pop(key) for key in ("tied", "implementation") if key in options}
+    gru = {key: options.pop(key) for key in ("implementation",) if key in options}
+    shape = {key: options.pop(key) for key in ("tied",) if key in options}
     config = TrainConfig(epochs=15, batch=8, learning_rate=0.02, validation=0.0, loss=loss, **options)
-    model, log = dataclasses.replace(MODEL, dropout=0.0, embedding=16, hidden=16, **shape), cycles(120)
+    model = dataclasses.replace(MODEL, dropout=0.0, embedding=16, **shape).with_options("gru", hidden=16, **gru)
+    log = cycles(120)
     trained = train(TrainJob(model, config, log, ITEMS), tmp_path)
     losses = [entry["loss"] for entry in trained.history]
     assert losses[-1] < losses[0] * 0.75
@@ -140,7 +144,9 @@ def test_both_implementations_have_the_same_loss_and_gradients() -> None:
     config, log = TrainConfig(batch=8), cycles(8)
     found = []
     for implementation in ("unrolled", "keras"):
-        shape = dataclasses.replace(MODEL, layers=2, dropout=0.0, hidden_dropout=0.0, implementation=implementation)
+        shape = dataclasses.replace(MODEL, dropout=0.0).with_options(
+            "gru", layers=2, hidden_dropout=0.0, implementation=implementation
+        )
         model = build_model(shape, ITEMS, 1)
         objective = Objective(config, np.bincount(log.items, minlength=ITEMS + 1))
         steps = TrainSteps(backbone("gru"), model, shape, config, objective, 1)
@@ -157,8 +163,9 @@ def test_both_implementations_have_the_same_loss_and_gradients() -> None:
 
 
 def test_keras_layers_cannot_carry_sessions(tmp_path: Path) -> None:
-    shape, config = dataclasses.replace(MODEL, implementation="keras"), dataclasses.replace(CONFIG, batching="sessions")
-    with pytest.raises(ConfigError, match=r"model\.implementation = \"unrolled\""):
+    shape = MODEL.with_options("gru", implementation="keras")
+    config = dataclasses.replace(CONFIG, batching="sessions")
+    with pytest.raises(ConfigError, match=r"model\.gru\.implementation = \"unrolled\""):
         train(TrainJob(shape, config, cycles(), ITEMS), tmp_path)
 
 
@@ -200,7 +207,9 @@ def test_broken_off_and_resumed_it_ends_with_the_same_weights(whole: Any, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"batching": "sessions", "unroll": 2, "loss": "cross_entropy", "negatives": 3}]
+    "options",
+    [{}, {"batching": "sessions", "loss": "cross_entropy", "negatives": 3,
+          "tables": {"sessions": SessionOptions(unroll=2)}}],
 )
 def test_broken_off_within_an_epoch_it_goes_on_from_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
@@ -308,15 +317,16 @@ import os, random, signal, sys, time
 from pathlib import Path
 import numpy as np
 from pocketrec.cloud.training import trainer as training, batches as train_batches, sessions as train_sessions
-from pocketrec.cloud.config.model import ModelConfig
-from pocketrec.cloud.config.training import PruneConfig, TrainConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
+from pocketrec.cloud.config.training import PruneConfig, SessionOptions, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
 
 folder, batching, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 training._STEPS, train_batches.BLOCK, train_sessions.BLOCK = 3, 60, 60
-model = ModelConfig(embedding=8, hidden=12, layers=1, window=6, dropout=0.2)
+model = ModelConfig(embedding=8, window=6, dropout=0.2, tables={"gru": GruOptions(hidden=12, layers=1)})
 config = TrainConfig(
-    epochs=8, batch=4, unroll=6, validation=0.2, patience=8, batching=batching, checkpoint_minutes=1e-9
+    epochs=8, batch=4, validation=0.2, patience=8, batching=batching, checkpoint_minutes=1e-9,
+    tables={"sessions": SessionOptions(unroll=6)},
 )
 log = Sequences.load(folder / "log.npz")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pocketrec.cloud.config.training import TrainConfig
+from pocketrec.cloud.config.training import BprMaxOptions, RankOptions, TrainConfig
 from pocketrec.cloud.training import objective as train_objective
 from pocketrec.cloud.training.objective import Objective
 
@@ -66,7 +66,8 @@ def reference(
 def test_in_batch_losses_equal_numpy(name: str, shape: tuple[int, int], negatives: int, log_q: bool) -> None:
     """D4, P8: B x B scores with duplicates of the target and padding masked; one group and several."""
     table, users, targets, weights = case(*shape)
-    config = TrainConfig(loss=name, negatives=negatives, sampler="popularity", log_q=log_q, score_penalty=0.3)
+    tables = {"bpr_max": BprMaxOptions(penalty=0.3)}
+    config = TrainConfig(loss=name, negatives=negatives, sampler="popularity", log_q=log_q, tables=tables)
     objective = Objective(config, COUNTS)
     drawn = objective.sampler.draw(negatives, SEED).numpy() if negatives else np.zeros(0, int)
     powers = np.sqrt(np.maximum(COUNTS[1:], 1))
@@ -101,7 +102,8 @@ def test_many_negatives_approach_the_full_softmax(sampler: str) -> None:
     weights = tf.ones([1, 20])
 
     def loss(name: str, **options: Any) -> float:
-        config = TrainConfig(loss=name, negatives=200_000, sampler=sampler, sampler_rho=0.5, **options)
+        tables = {"rank": RankOptions(rho=0.5)}
+        config = TrainConfig(loss=name, negatives=200_000, sampler=sampler, tables=tables, **options)
         return float(Objective(config, counts)(users, targets, weights, table, SEED))
 
     exact = loss("full_softmax")

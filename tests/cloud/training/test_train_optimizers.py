@@ -13,7 +13,7 @@ from pocketrec.cloud.training.optimizers import Updater, learning_rate, make_opt
 from pocketrec.cloud.training.row_optimizers import RowOptimizer, summed
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", tuple(config.OPTIMIZERS))
 def test_optimizers_by_name(name: str) -> None:
     """D5: the configuration chooses."""
     optimizer = make_optimizer(TrainConfig(optimizer=name, learning_rate=0.25))
@@ -26,11 +26,11 @@ def slices(rows: list[int], values: np.ndarray, size: int = 5) -> tf.IndexedSlic
     return tf.IndexedSlices(tf.constant(values, tf.float32), tf.constant(rows), tf.constant([size, values.shape[1]]))
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", tuple(config.OPTIMIZERS))
 def test_rows_that_are_always_there_move_as_in_keras(name: str) -> None:
     start = np.random.default_rng(1).normal(size=(5, 3)).astype(np.float32)
     table, dense = tf.Variable(start), keras.Variable(start)
-    rows, whole = RowOptimizer(name, [table]), make_optimizer(TrainConfig(optimizer=name))
+    rows, whole = RowOptimizer(config.OPTIMIZERS.load(name).rows, [table]), make_optimizer(TrainConfig(optimizer=name))
     whole.build([dense])
     whole.learning_rate.assign(0.1)
     for step in range(1, 6):
@@ -39,15 +39,15 @@ def test_rows_that_are_always_there_move_as_in_keras(name: str) -> None:
         whole.apply([tf.constant(gradient)], [dense])
     np.testing.assert_allclose(table.numpy(), np.array(dense), rtol=2e-5, atol=1e-6)
     rows.reset()
-    fresh = RowOptimizer(name, [table])
+    fresh = RowOptimizer(config.OPTIMIZERS.load(name).rows, [table])
     assert all(np.array_equal(a, b) for a, b in zip(rows.variables, fresh.variables, strict=True))
 
 
-@pytest.mark.parametrize("name", config.OPTIMIZERS)
+@pytest.mark.parametrize("name", tuple(config.OPTIMIZERS))
 def test_other_rows_and_their_slots_are_left_alone(name: str) -> None:
     """Lazy Adam: a row that has no gradient does not move, though its moments are not zero."""
     table = tf.Variable(tf.ones([5, 2]))
-    rows = RowOptimizer(name, [table])
+    rows = RowOptimizer(config.OPTIMIZERS.load(name).rows, [table])
     rows.apply([slices([1, 3], np.ones((2, 2)))], tf.constant(0.1), tf.constant(1.0))
     before = [np.array(part) for part in (table, *rows.variables)]
     assert (before[0][[1, 3]] < 1).all()

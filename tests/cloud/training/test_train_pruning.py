@@ -12,7 +12,7 @@ import tensorflow as tf
 from test_train import CONFIG, ITEMS, MODEL, StoppedError, cycles, same, weights
 
 from pocketrec.cloud.backbones import backbone, build_model, load_model
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.config.training import PruneConfig
 from pocketrec.cloud.training import trainer as training
 from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, sparsity
@@ -54,7 +54,7 @@ def test_the_smallest_are_pruned_and_stay_so() -> None:
 
 
 def test_tensors_are_chosen_by_name() -> None:
-    config = ModelConfig(layers=2, embedding=4, hidden=6)
+    config = ModelConfig(embedding=4, tables={"gru": GruOptions(layers=2, hidden=6)})
     model, layers = build_model(config, ITEMS, 1), backbone("gru").layers(config)
 
     def shapes(*names: str) -> list[tuple[int, ...]]:

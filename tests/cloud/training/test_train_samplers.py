@@ -1,19 +1,21 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pocketrec.cloud.config import training as config
-from pocketrec.cloud.config.training import TrainConfig
+from pocketrec.cloud.config.training import PopularityOptions, RankOptions, TrainConfig
 from pocketrec.cloud.training.samplers import Sampler, make_sampler
 
 COUNTS = np.array([0, 40, 20, 9, 5, 2, 1, 1, 0])
 SEED = tf.constant([4, 5])
 
 
-def sampler(name: str, **options: float) -> Sampler:
-    return make_sampler(TrainConfig(sampler=name, **options), COUNTS)  # type: ignore[arg-type]
+def sampler(name: str, **options: Any) -> Sampler:
+    return make_sampler(TrainConfig(sampler=name, tables=options), COUNTS)
 
 
 def expected(name: str) -> np.ndarray:
@@ -28,10 +30,10 @@ def expected(name: str) -> np.ndarray:
     return weights / weights.sum()
 
 
-@pytest.mark.parametrize("name", config.SAMPLERS)
+@pytest.mark.parametrize("name", tuple(config.SAMPLERS))
 def test_shares_and_draws_follow_the_distribution(name: str) -> None:
     """P9: the empirical frequencies are those of the definition."""
-    made = sampler(name, sampler_alpha=0.75, sampler_rho=0.3)
+    made = sampler(name, popularity=PopularityOptions(0.75), rank=RankOptions(0.3))
     shares = np.exp(made.log_share(tf.range(1, 9)))
     np.testing.assert_allclose(shares, expected(name), rtol=1e-5)
     rows = made.draw(400_000, SEED).numpy()
@@ -41,7 +43,7 @@ def test_shares_and_draws_follow_the_distribution(name: str) -> None:
     np.testing.assert_allclose(np.bincount(rows, minlength=9)[1:] / len(rows), expected(name), atol=0.003)
 
 
-@pytest.mark.parametrize("name", config.SAMPLERS)
+@pytest.mark.parametrize("name", tuple(config.SAMPLERS))
 def test_draws_follow_from_the_seed_and_padding_has_a_finite_share(name: str) -> None:
     made = sampler(name)
     np.testing.assert_array_equal(made.draw(50, SEED), made.draw(50, SEED))
@@ -49,12 +51,12 @@ def test_draws_follow_from_the_seed_and_padding_has_a_finite_share(name: str) ->
     assert np.isfinite(made.log_share(tf.constant([[0, 8]]))).all()
 
 
-@pytest.mark.parametrize("name", config.SAMPLERS)
+@pytest.mark.parametrize("name", tuple(config.SAMPLERS))
 def test_the_tail_of_a_large_catalogue_is_reached(name: str) -> None:
     """In float32 the inverse of a distribution function gives every seventh row of the tail only."""
     items = 4_000_000
     counts = np.concatenate([[0], np.linspace(1000, 1, items).astype(np.int64)])
-    made = make_sampler(TrainConfig(sampler=name, sampler_rho=10.0), counts)
+    made = make_sampler(TrainConfig(sampler=name, tables={"rank": RankOptions(rho=10.0)}), counts)
     rows = made.draw(3_000_000, SEED).numpy()
     tail = np.unique(rows[rows > items // 2])
     share = np.exp(made.log_share(tf.constant(tail))).mean()

@@ -9,14 +9,14 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from pocketrec.cloud.backbones import build_model
 from pocketrec.cloud.config.export import ExportConfig
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.device.contract import names as contract
 from pocketrec.export.build import build_tflite
 from pocketrec.export.file import convert
 from pocketrec.export.file.shrink import shrink
 
 ITEMS, WINDOW = 50, 8
-CONFIG = ModelConfig(embedding=8, hidden=12, layers=2, window=WINDOW)
+CONFIG = ModelConfig(embedding=8, window=WINDOW, tables={"gru": GruOptions(hidden=12, layers=2)})
 
 
 @pytest.fixture(scope="module", params=["partial", "head"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pocketrec.cloud.backbones import build_model
-from pocketrec.cloud.config.model import ModelConfig
-from pocketrec.export.tables.lean import lean_model, lean_shards, lean_table
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
+from pocketrec.export.tables.lean import ShardSizes, lean_model, lean_shards, lean_table
 
 EMBEDDINGS = np.arange(24, dtype=np.float32).reshape(8, 3)
 COUNTS = np.array([0, 9, 8, 4, 3, 2, 2, 1])
@@ -35,13 +35,13 @@ def test_a_shard_brings_the_most_popular_of_what_its_users_need():
     table = lean_table(EMBEDDINGS, COUNTS, 2)
     candidates = np.array([[7, 1], [5, 0]])
     items, rows = lean_shards(["a", "b"], candidates, [np.array([6]), np.array([2])], table, EMBEDDINGS,
-                              [f"i{row}" for row in range(1, 8)], 1, most=2)  # fmt: skip
+                              [f"i{row}" for row in range(1, 8)], ShardSizes(1, most=2))  # fmt: skip
     assert items[0].ids == ["i5", "i6"], "i7 is the least popular and there is room for two"
     np.testing.assert_array_equal(rows, [[0, 1], [table.rows + 1, 0]])
 
 
 def test_lean_model_is_the_full_one_on_the_head():
-    config = ModelConfig(embedding=8, hidden=8, layers=2, window=5)
+    config = ModelConfig(embedding=8, window=5, tables={"gru": GruOptions(hidden=8, layers=2)})
     model = build_model(config, 30, 1)
     embeddings = model.get_layer("item_embedding").get_weights()[0]
     small = lean_model(model, config, lean_table(embeddings, np.ones(31), 10), reserved=4)

@@ -7,7 +7,7 @@ import pytest
 
 from pocketrec.cloud.backbones import build_model
 from pocketrec.cloud.config.export import ExportConfig
-from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.device.contract import packed
 from pocketrec.device.engine.model import Model
 from pocketrec.export.build import build_tflite
@@ -15,7 +15,7 @@ from pocketrec.export.gate import gate
 from pocketrec.export.tables.quantise import quantise
 
 ITEMS = 300
-CONFIG = ModelConfig(embedding=24, hidden=32, layers=2, window=6, dropout=0.0)
+CONFIG = ModelConfig(embedding=24, window=6, dropout=0.0, tables={"gru": GruOptions(hidden=32, layers=2)})
 
 
 def _model(seed: int):
