@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pocketrec.cloud.config.training import BprMaxOptions
+from pocketrec.cloud.rankers.inner_product_training import InnerProductTraining
 from pocketrec.cloud.training.losses import NegativeLoss, bpr, bpr_max, cross_entropy, full_softmax, top1
+
+RANKER = InnerProductTraining()
 
 
 def case(seed: int = 0) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -22,7 +26,7 @@ def by_definition(embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor,
 
 def test_full_softmax_by_hand() -> None:
     table = tf.constant([[9.0], [1.0], [2.0]])  # row 0 would win if it took part
-    loss = full_softmax(tf.constant([[1.0], [0.5]]), tf.constant([2, 0]), tf.constant([0.25, 0]), table)
+    loss = full_softmax(RANKER, tf.constant([[1.0], [0.5]]), tf.constant([2, 0]), tf.constant([0.25, 0]), table)
     assert float(loss) == pytest.approx((np.log(np.exp(1) + np.exp(2)) - 2) / 4, rel=1e-6)
 
 
@@ -34,7 +38,7 @@ def test_full_softmax_and_its_gradients_equal_the_definition(scale: float) -> No
     table = tf.concat([tf.zeros_like(table[:1]), table[1:]], 0)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch([embeddings, table])
-        fast = 3 * full_softmax(embeddings, targets, weights, table)
+        fast = 3 * full_softmax(RANKER, embeddings, targets, weights, table)
         slow = 3 * by_definition(embeddings, targets, weights, table)
     assert float(fast) == pytest.approx(float(slow), rel=1e-5)
     for source in (embeddings, table):
@@ -51,7 +55,7 @@ BY_HAND = {
     "bpr": (bpr, -(np.log(sigmoid(1)) + np.log(sigmoid(-1))) / 2),
     "top1": (top1, (sigmoid(-1) + sigmoid(0) + sigmoid(1) + sigmoid(4)) / 2),
     "bpr_max": (
-        bpr_max(0.5),
+        bpr_max(BprMaxOptions(0.5)),
         -np.log((sigmoid(1) + np.exp(2) * sigmoid(-1)) / (1 + np.exp(2))) + 0.5 * 4 * np.exp(2) / (1 + np.exp(2)),
     ),
 }
@@ -65,7 +69,7 @@ def test_losses_over_negatives_by_hand(name: str) -> None:
     assert float(got[0]) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", [cross_entropy, bpr, top1, bpr_max(1.0)])
+@pytest.mark.parametrize("loss", [cross_entropy, bpr, top1, bpr_max(BprMaxOptions(1.0))])
 def test_without_a_negative_there_is_nothing_to_learn(loss: NegativeLoss) -> None:
     positive = tf.constant([1.5])
     with tf.GradientTape() as tape:
@@ -75,7 +79,7 @@ def test_without_a_negative_there_is_nothing_to_learn(loss: NegativeLoss) -> Non
     assert float(tape.gradient(value, positive)[0]) == 0
 
 
-@pytest.mark.parametrize("loss", [cross_entropy, bpr, top1, bpr_max(1.0)])
+@pytest.mark.parametrize("loss", [cross_entropy, bpr, top1, bpr_max(BprMaxOptions(1.0))])
 def test_extreme_scores_stay_finite(loss: NegativeLoss) -> None:
     positive, negatives = tf.constant([-500.0, 500.0]), tf.constant([[500.0, 499.0], [-500.0, -499.0]])
     with tf.GradientTape() as tape:

@@ -15,7 +15,7 @@ from pocketrec.export.gate import gate
 from pocketrec.export.tables.quantise import quantise
 
 ITEMS = 300
-CONFIG = ModelConfig(embedding=24, window=6, dropout=0.0, tables={"gru": GruOptions(hidden=32, layers=2)})
+CONFIG = ModelConfig(embedding=24, window=3, dropout=0.0, tables={"gru": GruOptions(hidden=32, layers=2)})
 
 
 def _model(seed: int):
@@ -72,7 +72,7 @@ def test_pruned_zeros_stay_zero_in_device_training_or_are_filled(tmp_path, keep,
     rng = np.random.default_rng(0)
     for _ in range(3):
         model.import_weights(model.export_weights())
-        model.train(*(rng.integers(1, ITEMS + 1, (2, 6), dtype=np.int32) for _ in range(2)), 0.05, 0.1)
+        model.train(*(rng.integers(1, ITEMS + 1, (2, CONFIG.window), dtype=np.int32) for _ in range(2)), 0.05, 0.1)
     before, after = exported.weights, model.export_weights()
     for name in ("gru_2_kernel", "gru_2_recurrent_kernel"):
         zero = before[name] == 0
