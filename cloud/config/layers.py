@@ -37,8 +37,11 @@ def check_backbone(config: RunConfig) -> None:
         ConfigError: the backbone has a layer of a kind that the exporter does not know.
     """
     name = config.model.backbone
-    if config.model.tied and name not in BACKBONES.own:  # there is no export with two item tables
-        check_layers(BACKBONES.load(name)().layers(config.model), name)
+    if name in BACKBONES.own:
+        return
+    made = BACKBONES.load(name)()  # in any case: a Keras file is read only where the classes of its layers are known
+    if config.model.tied:  # there is no export with two item tables
+        check_layers(made.layers(config.model), name)
 
 
 def check_layers(layers: Iterable[LayerSpec], backbone: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pocketrec.cloud.config.layers import check_backbone
 from pocketrec.cloud.config.moved import refuse_old_keys, upgraded
+from pocketrec.cloud.config.ranker import check_ranker
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.section import Section, field_names, options_class
 from pocketrec.device.base.errors import ConfigError
@@ -70,6 +71,7 @@ def config_from_dict(tables: dict[str, Any]) -> RunConfig:
     """
     config = build_config(RunConfig, tables)
     check_backbone(config)
+    check_ranker(config)
     return config
 
 
