@@ -48,7 +48,8 @@ def render() -> str:
     for name, kind in get_type_hints(RunConfig).items():
         if dataclasses.is_dataclass(kind):
             parts += _tables(name, kind)
-    parts += ["## Layers", "", "What a backbone may be made of: the kinds of layer that the exporter knows.", "", *_rows(LAYERS)]
+    about = "What a backbone may be made of: the kinds of layer that the exporter knows."
+    parts += ["## Layers", "", about, "", *_rows(LAYERS)]
     return "\n".join(parts)
 
 
@@ -68,7 +69,7 @@ def _tables(name: str, kind: Any) -> list[str]:
         text = texts[key] + (f" One of {_names(seams[key])}." if key in seams else "")
         rows.append(f"| `{key}` | `{_toml(default)}` | {text} |")
     lines += ["| key | default | meaning |", "| --- | --- | --- |", *rows, ""] if rows else []
-    for key, seam in seams.items():
+    for seam in seams.values():
         lines += _rows(seam)
         for choice, line in seam.own.items():
             if line.options and not getattr(line, "section", ""):

@@ -86,5 +86,7 @@ def make_ranker(kind: str) -> GraphRanker:
     try:
         made: GraphRanker = Choice(graph, choice.says).load()()
     except Exception as error:  # a stranger's module may raise anything
-        raise ConfigError(f"ranker.kind {kind} has no side in the graph ({graph}): {error}: repair its package") from None
+        raise ConfigError(
+            f"ranker.kind {kind} has no side in the graph ({graph}): {error}: repair its package"
+        ) from None
     return made

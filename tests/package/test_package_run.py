@@ -19,7 +19,7 @@ COMMAND = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsy
 CONFIG = """
 [data]
 set = "synthetic"
-synthetic = {users = 40, items = 40, events = 30}
+synthetic = {users = 40, items = 40, events = 60}
 [split]
 quantile = 0.7
 [model]
@@ -40,11 +40,11 @@ judged = ["popularity", "recent", "fresh"]
 options.fresh.first = false
 [rehearse]
 quantile = 0.7
-users = 10
+users = 40
 ways = ["biases"]
 optimizers = ["adagrad"]
-learning_rates = [0.05]
-passes = [2]
+learning_rates = [0.3]
+passes = [10]
 proximals = [0.0]
 targets = ["later"]
 repeats = [0.0]
@@ -112,35 +112,45 @@ def test_the_bundle_names_it(run: Path) -> None:
 
 @pytest.mark.slow
 def test_it_is_rehearsed_and_judged(run: Path) -> None:
-    tried = table(run / "rehearse" / "rehearsal.json")
-    assert "biases" in json.dumps(tried)
+    rehearsal = table(run / "rehearse" / "rehearsal.json")
+    assert rehearsal["chosen"] .startswith("biases adagrad 0.3")
+    assert rehearsal["trials"][-1]["unguarded"]["mean"] > 0
     metrics = table(run / "metrics.json")
     for system in ("fresh", "global", "personal", "central"):
         assert 0 <= metrics[system]["mrr@20"] <= 1
-    assert metrics["rehearsal"]["recipe"]["way"] == "biases"
+    assert metrics["rehearsal"]["chosen"] == rehearsal["chosen"]
+    assert metrics["users"]["kept_personal"] > 0
+    assert metrics["candidates"]["k"] == 10
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "Fresh items" in page
-    assert "biases" in page
+    assert rehearsal["chosen"] in page
     assert "mean, E 8, T 4" in page
 
 
 @pytest.mark.slow
 def test_a_device_becomes_personal_with_the_bundle(run: Path, site: Path, tmp_path: Path) -> None:
     items = (run / "bundle" / "items.txt").read_text(encoding="utf-8").split()
+    after = float(table(run / "bundle" / "manifest.json")["cut_off"])
     events = tmp_path / "events.csv"
-    events.write_text("item,timestamp\n" + "".join(f"{items[n % 7]},{n + 1}\n" for n in range(30)), encoding="utf-8")
-    state = tmp_path / "u.state"
-    words = (run / "bundle", "--events", events, "--state", state)
+    lines = [f"{items[place % 7]},{after + 60 * place}" for place in range(30)]
+    events.write_text("\n".join(["item,timestamp", *lines]) + "\n", encoding="utf-8")
+    words = ("--bundle", run / "bundle", "--user", "u", "--events", events, "--state", tmp_path / "u.state")
     done = pocketrec("personalise", *words, site=site)
     assert done.returncode == 0, done.stderr
-    assert state.exists()
-    done = pocketrec("recommend", *words, "--count", 5, site=site)
+    learned = json.loads(done.stdout.splitlines()[-1])
+    assert learned["events"] > 0
+    assert learned["losses"][-1] < learned["losses"][0]
+    done = pocketrec("recommend", *words[:4], *words[6:], "-k", 5, site=site)
     assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout.splitlines()[-1])
+    assert shown["weights"] == learned["choice"]
+    assert len(shown["items"]) == 5
+    assert all(abs(score) <= 10 for score in shown["scores"]), "a cosine times ten"
 
 
 @pytest.mark.slow
 def test_without_the_package_a_device_and_a_run_refuse_in_one_line(run: Path, config: Path, tmp_path: Path) -> None:
-    done = pocketrec("recommend", run / "bundle")
+    done = pocketrec("recommend", "--bundle", run / "bundle")
     assert done.returncode == 2
     assert "its ranker 'cosine' is none of those known here (inner_product): install the package" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -6,8 +6,8 @@ With n = sqrt(<u, u> + tiny) and v = u / n the gradient of <v, c> by u is (c - <
 from typing import Any
 
 import tensorflow as tf
-from ours.cosine import SCALE, TINY
 
+from ours.cosine import SCALE, TINY
 from pocketrec.export.layers.products import transposed
 from pocketrec.export.rankers.ranker import Gradients, Value
 

@@ -1,8 +1,8 @@
 """The ranker cosine in training."""
 
 import tensorflow as tf
-from ours.cosine import SCALE, TINY
 
+from ours.cosine import SCALE, TINY
 from pocketrec.cloud.rankers.training import TrainingRanker
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from ours.lines import FreshOptions
 
+from ours.lines import FreshOptions
 from pocketrec.cloud.baselines.baseline import Arrays, Baseline, Past, Scores
 
 

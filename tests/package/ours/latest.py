@@ -1,8 +1,8 @@
 """The candidate source latest: the items that the user had last, then popular ones."""
 
 import numpy as np
-from ours.lines import LatestOptions
 
+from ours.lines import LatestOptions
 from pocketrec.cloud.candidates import Candidates, Past, popular_rows
 
 
