@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pocketrec.cloud.config.layers import check_backbone
+from pocketrec.cloud.config.layers import check_backbone, check_ranker
 from pocketrec.cloud.config.moved import refuse_old_keys, upgraded
-from pocketrec.cloud.config.ranker import check_ranker
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.section import Section, field_names, options_class
 from pocketrec.device.base.errors import ConfigError

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import ClassVar, Final
 
 from pocketrec.device.base.choices import Choice, Table
-from pocketrec.device.base.errors import ConfigError
-from pocketrec.device.contract.rankers import RANKERS as DEVICE_RANKERS
-
-if TYPE_CHECKING:
-    from pocketrec.cloud.config.run import RunConfig
 
 
 @dataclass(frozen=True)
@@ -53,25 +48,3 @@ class RankerConfig:
 
 #: The default.
 INNER_PRODUCT: Final = RankerConfig()
-
-
-def check_ranker(config: RunConfig) -> None:
-    """Refuse a ranker that could be trained and not exported, or not be used on a device, before anything is trained.
-
-    Raises:
-        ConfigError: a side of the ranker is missing.
-    """
-    kind, choice = config.ranker.kind, RANKERS[config.ranker.kind]
-    if not config.model.tied:  # there is no export with two item tables
-        return
-    if not (isinstance(choice, RankerChoice) and choice.training and choice.graph):
-        missing = "graph" if getattr(choice, "training", "") else "training"
-        raise ConfigError(
-            f"[ranker] kind {kind!r} has no side {missing!r}: its line must be a RankerChoice that names one; correct "
-            "its package, or choose another ranker"
-        )
-    if kind not in DEVICE_RANKERS:
-        raise ConfigError(
-            f"[ranker] kind {kind!r} has no function for devices: its package adds one by an entry point of the group "
-            f"{DEVICE_RANKERS.group}; correct the package, or choose another ranker"
-        )
