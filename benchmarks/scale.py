@@ -159,8 +159,7 @@ def lean(folder: Path, options: argparse.Namespace) -> Figures:
     table = lean_table(embeddings, data.counts, options.lean_head, (list(data.categories.ids), data.categories.of_row))
     users, shards = list(sets.users), shards_for(len(sets.users))
     latest = [data.before.of(place)[0][-shape.window :] for place in data.before.find_all(sets.users)]
-    sizes = ShardSizes(shards, 40_000)
-    own, rows = lean_shards(users, sets.rows, latest, table, embeddings, data.vocabulary.ids, sizes)
+    own, rows = lean_shards(users, sets.rows, latest, table, embeddings, data.vocabulary.ids, ShardSizes(shards, 40_000))
     reserved = max(len(items.ids) for items in own)
     made = build_tflite(lean_model(model, shape, table, reserved), shape, ExportConfig(), way="partial",
                         optimizer="adagrad", candidates=sets.k)  # fmt: skip

@@ -48,8 +48,7 @@ def render() -> str:
     for name, kind in get_type_hints(RunConfig).items():
         if dataclasses.is_dataclass(kind):
             parts += _tables(name, kind)
-    about = "What a backbone may be made of: the kinds of layer that the exporter knows."
-    parts += ["## Layers", "", about, "", *_rows(LAYERS)]
+    parts += ["## Layers", "", "What a backbone may be made of: the kinds of layer that the exporter knows.", "", *_rows(LAYERS)]
     return "\n".join(parts)
 
 
@@ -69,7 +68,7 @@ def _tables(name: str, kind: Any) -> list[str]:
         text = texts[key] + (f" One of {_names(seams[key])}." if key in seams else "")
         rows.append(f"| `{key}` | `{_toml(default)}` | {text} |")
     lines += ["| key | default | meaning |", "| --- | --- | --- |", *rows, ""] if rows else []
-    for seam in seams.values():
+    for key, seam in seams.items():
         lines += _rows(seam)
         for choice, line in seam.own.items():
             if line.options and not getattr(line, "section", ""):
