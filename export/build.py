@@ -24,6 +24,7 @@ from pocketrec.device.contract.layers import LAYERS_KEY, LayerSpec, walk
 from pocketrec.export.file.convert import convert
 from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
 from pocketrec.export.graph.weights import pruned_names, weights_for, weights_of
+from pocketrec.export.rankers.ranker import make_ranker
 from pocketrec.export.tables.quantise import pack, quantise_weights
 from pocketrec.export.tables.table import ItemTable
 
@@ -46,6 +47,7 @@ class ExportedModel:
         item_embeddings: float32 (N + 1, E), the item table as the file holds it (dequantised).
         weights: float32, the layers' tensors as the file holds them (dequantised), by name.
         skeleton, coded: the transport form of `content` (`pocketrec.device.contract.packed`).
+        ranker: how an embedding meets item rows, a name in `pocketrec.cloud.config.ranker.RANKERS`.
     """
 
     content: bytes
@@ -56,6 +58,7 @@ class ExportedModel:
     weights: dict[str, Array]
     skeleton: bytes
     coded: bytes
+    ranker: str = contract.INNER_PRODUCT
 
     def save(self, folder: Path, gate: Mapping[str, Any]) -> None:
         """Write model.tflite, its transport form (model.skeleton, model.weights), item_embeddings.npy (for evaluation;
@@ -69,7 +72,7 @@ class ExportedModel:
             StorageError: a file could not be written.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        facts = {"model": self.model, "tensors": self.tensors, "gate": dict(gate)}
+        facts = {"model": self.model, "tensors": self.tensors, "gate": dict(gate), "ranker": self.ranker}
         write_atomic(folder / contract.MODEL_FILE, self.content)
         write_atomic(folder / contract.SKELETON_FILE, self.skeleton)
         write_atomic(folder / contract.WEIGHTS_FILE, self.coded)
@@ -85,6 +88,7 @@ def build_tflite(
     way: str,
     optimizer: str,
     candidates: int,
+    ranker: str = contract.INNER_PRODUCT,
 ) -> ExportedModel:
     """Re-state a model made by `pocketrec.cloud.backbones` as a builtins-only graph and convert it.
 
@@ -95,9 +99,11 @@ def build_tflite(
         way: which tensors the device trains (`pocketrec.cloud.ways`).
         optimizer: sgd, adagrad or adam.
         candidates: items C that one ``infer`` call scores.
+        ranker: how an embedding meets item rows, a name in `pocketrec.cloud.config.ranker.RANKERS`.
 
     Raises:
-        ConfigError: `way` is unknown, a layer of the backbone is, or scores have an item table of their own.
+        ConfigError: `way` or `ranker` is unknown, a layer of the backbone is, or scores have an item table of their
+            own.
         ExportError: the backbone's layers do not fit the model.
     """
     if not is_tied(model):
@@ -113,7 +119,7 @@ def build_tflite(
     sampled = table.items > export_config.full_softmax_limit
     shape = GraphShape(export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0)
     held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned))
-    graph = PersonalGraph(held, table, optimizer, shape)
+    graph = PersonalGraph(held, table, optimizer, shape, make_ranker(ranker))
     facts = {
         "backbone": model_config.backbone,
         "way": way,
@@ -141,7 +147,7 @@ def build_tflite(
     }
     content = convert(graph)
     packed = pack(content, {**quantised, ITEM_EMBEDDING: table.quantised()})
-    return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed)
+    return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed, ranker)
 
 
 def _specs(arrays: dict[str, Array]) -> list[dict[str, Any]]:

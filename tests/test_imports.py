@@ -56,13 +56,13 @@ TABLE = {
     "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/metrics cloud/report",
     "cloud/spark": "cloud/candidates cloud/config cloud/data cloud/data/splits device/base",
     "export/layers": "cloud/config device/base device/contract",
-    "export/rankers": "device/base export/layers",
+    "export/rankers": "cloud/config device/base export/layers",
     "export/tables": "cloud/backbones cloud/config device/base device/contract",
     "export/graph": "cloud/backbones cloud/config device/base device/contract export/layers export/rankers "
     "export/tables",
     "export/file": "device/base export/graph",
     "export": "cloud/backbones cloud/config cloud/ways device/base device/contract export/file export/graph "
-    "export/tables",
+    "export/rankers export/tables",
     "export/gate": "cloud/backbones device/base device/contract device/engine device/personal export export/rankers",
     "export/bundle": "device/base device/contract device/delivery",
     "pocketrec/machines": "cloud/data device device/base device/bench device/contract device/delivery device/engine",

@@ -106,6 +106,6 @@ def load_model(path: Path) -> keras.Model:
     """
     try:
         return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:  # the last: a class of layers that is not known
         first = (str(error).splitlines() or ["unreadable"])[0]
         raise DataError(f"cannot load the model {path}: {first}: run `pocketrec train` again") from None

@@ -1,4 +1,5 @@
-"""The layers that the exporter can re-state for a device, and the check that a configuration asks for no other."""
+"""The layers that the exporter can re-state for a device, and the checks that a configuration asks for no other layer,
+and for no ranker that lacks a side."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from pocketrec.cloud.config.model import BACKBONES
+from pocketrec.cloud.config.ranker import RANKERS, RankerChoice
 from pocketrec.device.base.choices import Choice, Table
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.layers import LayerSpec, walk
@@ -37,8 +39,11 @@ def check_backbone(config: RunConfig) -> None:
         ConfigError: the backbone has a layer of a kind that the exporter does not know.
     """
     name = config.model.backbone
-    if config.model.tied and name not in BACKBONES.own:  # there is no export with two item tables
-        check_layers(BACKBONES.load(name)().layers(config.model), name)
+    if name in BACKBONES.own:
+        return
+    made = BACKBONES.load(name)()  # in any case: a Keras file is read only where the classes of its layers are known
+    if config.model.tied:  # there is no export with two item tables
+        check_layers(made.layers(config.model), name)
 
 
 def check_layers(layers: Iterable[LayerSpec], backbone: str) -> None:
@@ -54,3 +59,27 @@ def check_layers(layers: Iterable[LayerSpec], backbone: str) -> None:
                 f"does not know: the known kinds are {', '.join(LAYERS)}; a package adds one by an entry point of the "
                 f"group {LAYERS.group}"
             )
+
+
+def check_ranker(config: RunConfig) -> None:
+    """Refuse a ranker that could be trained and not exported, or not be used on a device, before anything is trained.
+
+    Raises:
+        ConfigError: a side of the ranker is missing.
+    """
+    from pocketrec.device.contract.rankers import RANKERS as DEVICE_RANKERS
+
+    kind, choice = config.ranker.kind, RANKERS[config.ranker.kind]
+    if not config.model.tied:  # there is no export with two item tables
+        return
+    if not (isinstance(choice, RankerChoice) and choice.training and choice.graph):
+        missing = "graph" if getattr(choice, "training", "") else "training"
+        raise ConfigError(
+            f"[ranker] kind {kind!r} has no side {missing!r}: its line must be a RankerChoice that names one; correct "
+            "its package, or choose another ranker"
+        )
+    if kind not in DEVICE_RANKERS:
+        raise ConfigError(
+            f"[ranker] kind {kind!r} has no function for devices: its package adds one by an entry point of the group "
+            f"{DEVICE_RANKERS.group}; correct the package, or choose another ranker"
+        )

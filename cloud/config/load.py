@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pocketrec.cloud.config.layers import check_backbone
+from pocketrec.cloud.config.layers import check_backbone, check_ranker
 from pocketrec.cloud.config.moved import refuse_old_keys, upgraded
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.section import Section, field_names, options_class
@@ -70,6 +70,7 @@ def config_from_dict(tables: dict[str, Any]) -> RunConfig:
     """
     config = build_config(RunConfig, tables)
     check_backbone(config)
+    check_ranker(config)
     return config
 
 

@@ -14,6 +14,9 @@ class RankerChoice(Choice):
 
     training: str = ""
     """``package.module:attribute`` of its other side, a `pocketrec.cloud.rankers.training.TrainingRanker`."""
+    graph: str = ""
+    """The same of its side in the exported graph, a `pocketrec.export.rankers.ranker.GraphRanker`. Its function on the
+    device is a line of `pocketrec.device.contract.rankers.RANKERS` under the same name."""
 
 
 #: Every ranker by its name in ``[ranker] kind``.
@@ -23,6 +26,7 @@ RANKERS: Final = Table(
         "inner_product": RankerChoice(
             "pocketrec.cloud.rankers.inner_product:InnerProduct", "the inner product of user and item embedding",
             training="pocketrec.cloud.rankers.inner_product_training:InnerProductTraining",
+            graph="pocketrec.export.rankers.inner_product:InnerProduct",
         ),
     },
     "pocketrec.rankers",

@@ -89,7 +89,7 @@ class SimulatedDevice:
     ) -> None:
         self.ranker = make_ranker(ranker)
         self.table: NDArray[np.float32] = np.load(item_embeddings, mmap_mode="r")  # (N + 1, E)
-        self.model = Model(model, runtime, items=len(self.table) - 1)
+        self.model = Model(model, runtime, items=len(self.table) - 1, ranker=ranker.kind)
         self.reference = self.model.export_weights()
         self.milliseconds: dict[str, list[float]] = {"train": [], "embed": [], "infer": []}
 

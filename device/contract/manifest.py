@@ -127,6 +127,7 @@ class Manifest:
             raise BundleError(f"{place}: {MANIFEST_FILE} is wrong ({error} is missing): {again}") from None
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{place}: {MANIFEST_FILE} is wrong ({error}): {again}") from None
+        _check_ranker(manifest.ranker, place)
         return manifest
 
 
@@ -156,11 +157,16 @@ def _check(manifest: Manifest) -> None:
         take(_Count, manifest.candidates[name], f"candidates.{name}")
     if manifest.cut_off is not None and not -_LATEST < manifest.cut_off < _LATEST:
         raise ValueError("cut_off is out of range")
-    if manifest.ranker != INNER_PRODUCT:
+
+
+def _check_ranker(name: str, place: str) -> None:
+    """Refuse the bundle at `place` where its ranker is not known here."""
+    if name != INNER_PRODUCT:
         from pocketrec.device.contract.rankers import RANKERS  # only here: few bundles name another
 
-        if manifest.ranker not in RANKERS:
-            raise ValueError(f"its ranker {manifest.ranker!r} is none of {', '.join(RANKERS)}")
+        if name not in RANKERS:
+            raise BundleError(f"{place}: its ranker {name!r:.100} is none of those known here ({', '.join(RANKERS)}): "
+                              "install the package that adds it, or update pocketrec")  # fmt: skip
 
 
 def check_name(name: str) -> None:

@@ -23,6 +23,7 @@ from pocketrec.device.engine.runtime import find_runtimes
 from pocketrec.device.personal.windows import log_uniform
 from pocketrec.export.build import ExportedModel
 from pocketrec.export.gate.reference import Personal, Reference
+from pocketrec.export.rankers.ranker import make_ranker
 
 #: Largest difference of a score or an embedding from Keras with the same item table.
 SCORE_BOUND = 1e-4
@@ -158,12 +159,11 @@ def _inputs(exported: ExportedModel, seed: int) -> dict[str, Array]:
 
 def _expected(exported: ExportedModel, model: keras.Model, inputs: dict[str, Array]) -> dict[str, Array]:
     trainable = [spec["name"] for spec in exported.tensors["trainable"]]
-    facts = exported.model
-
+    facts, ranker = exported.model, make_ranker(exported.ranker)
     personal = Personal(trainable, facts["optimizer"], facts["pruned"])
-    exact = Reference(model, exported.item_embeddings, personal, exported.weights, exported.layers)
-    float_table = Reference(model, _float_table(model), None, exported.weights, exported.layers)
-    keras_own = Reference(model, _float_table(model))  # no adapters: an untrained one is none
+    exact = Reference(model, exported.item_embeddings, personal, exported.weights, exported.layers, ranker)
+    float_table = Reference(model, _float_table(model), None, exported.weights, exported.layers, ranker)
+    keras_own = Reference(model, _float_table(model), ranker=ranker)  # no adapters: an untrained one is none
     negatives = list(inputs["negatives"]) if facts["negatives"] else [None] * STEPS
     items, targets = inputs["items"], inputs["targets"]
     untrained = {

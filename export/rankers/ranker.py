@@ -12,6 +12,10 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
+from pocketrec.cloud.config.ranker import RANKERS, RankerChoice
+from pocketrec.device.base.choices import Choice
+from pocketrec.device.base.errors import ConfigError
+
 Gradients = dict[str, tf.Tensor]
 Value = Callable[[str], tf.Tensor]
 
@@ -69,3 +73,20 @@ class GraphRanker(Protocol):
     def plain_pairs(self, users: tf.Tensor, items: tf.Tensor, value: Value) -> tf.Tensor:
         """Scores (...) of users (..., E), each with the item (..., E) of its place, likewise."""
         ...
+
+
+def make_ranker(kind: str) -> GraphRanker:
+    """The ranker of this name in ``[ranker] kind``.
+
+    Raises:
+        ConfigError: there is none, it has no side in the graph, or that does not load.
+    """
+    choice = RANKERS[kind]
+    graph = choice.graph if isinstance(choice, RankerChoice) else ""
+    try:
+        made: GraphRanker = Choice(graph, choice.says).load()()
+    except Exception as error:  # a stranger's module may raise anything
+        raise ConfigError(
+            f"ranker.kind {kind} has no side in the graph ({graph}): {error}: repair its package"
+        ) from None
+    return made

@@ -26,8 +26,9 @@ def export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *,
     model: keras.Model = load_model(run.folder / f"{name}.keras")
     try:
         exported = build_tflite(
-            model, run.config.model, run.config.export, way=way, optimizer=optimizer, candidates=run.config.candidates.k
-        )
+            model, run.config.model, run.config.export, way=way, optimizer=optimizer,
+            candidates=run.config.candidates.k, ranker=run.config.ranker.kind,
+        )  # fmt: skip
         checked = check(exported, model, run.config.seed).to_dict() if gate else {}
     except OSError as error:  # both work in a temporary folder
         raise storage_error(tempfile.gettempdir(), error) from None

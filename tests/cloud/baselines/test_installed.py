@@ -85,7 +85,7 @@ def child(folder):
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     config = config_from_dict({"baselines": {"judged": ["row_order", "recent"], "options": {"row_order": {"step": 3}}},
-                               "ranker": {"kind": "negative"}})
+                               "ranker": {"kind": "negative"}, "model": {"tied": False}})
     assert config_from_dict(config.to_dict()) == config
     assert list(BASELINES)[-1] == "row_order"
     past = Past(Sequences.build(np.array(["a"], object), np.zeros(2, int), np.array([1, 2]), np.array([1, 2])), 2)

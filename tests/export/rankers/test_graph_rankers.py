@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pocketrec.cloud.config.ranker import RANKERS
 from pocketrec.export.graph.softmax import Softmax
-from pocketrec.export.rankers import GRAPH_RANKERS
 from pocketrec.export.rankers.inner_product import InnerProduct
-from pocketrec.export.rankers.ranker import GraphRanker
+from pocketrec.export.rankers.ranker import GraphRanker, make_ranker
 from pocketrec.export.tables.table import ItemTable
 
 SIZE, USERS, ITEMS = 4, 6, 9
@@ -23,8 +23,7 @@ class RankerContract:
     name: str
 
     def ranker(self) -> GraphRanker:
-        made: GraphRanker = GRAPH_RANKERS.load(self.name)()
-        return made
+        return make_ranker(self.name)
 
     def variables(self) -> dict[str, tf.Variable]:
         return {}
@@ -169,5 +168,5 @@ class TestANetworkFits(RankerContract):
 
 
 def test_every_ranker_has_a_contract_test() -> None:
-    assert {cls.name for cls in RankerContract.__subclasses__()} - {"network"} == set(GRAPH_RANKERS.own)
-    assert GRAPH_RANKERS.load("inner_product") is InnerProduct
+    assert {cls.name for cls in RankerContract.__subclasses__()} - {"network"} == set(RANKERS.own)
+    assert type(make_ranker("inner_product")) is InnerProduct

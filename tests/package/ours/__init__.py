@@ -1,0 +1,1 @@
+"""A package that adds a line to every seam of PocketRec."""

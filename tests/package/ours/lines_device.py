@@ -1,0 +1,5 @@
+"""The line for devices, in a file that needs nothing of the cloud's."""
+
+from pocketrec.device.base.choices import Choice
+
+COSINE = Choice("ours.cosine:cosine", "cosine of user and item embedding, times ten")
