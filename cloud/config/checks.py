@@ -25,7 +25,7 @@ def one_of(value: str, known: Sequence[str], table: str, name: str) -> None:
 
 
 def known(value: str, table: Table, section: str, name: str) -> None:
-    """Raise `ConfigError` where `value` is no name of the seam's table, whose names the message lists."""
+    """Raise `ConfigError` where `value` is not a name of the seam's table, whose names the message lists."""
     require(value in table, section, f"{name} {value!r} is not one of {', '.join(table)}")
 
 

@@ -201,11 +201,11 @@ class PruneConfig:
     begin: float = 0.0
     """Share of the training after which pruning begins."""
     end: float = 0.7
-    """Share of the training at which the final sparsity is reached; the rest mends what was lost."""
+    """Share of the training at which the final sparsity is reached; the rest recovers what was lost."""
     every: int = 20
     """Steps between two choices of the weights to prune."""
     tensors: list[str] = field(default_factory=lambda: ["kernel", "recurrent_kernel"])
-    """Tensors pruned, each by itself: kernel and recurrent_kernel (of every GRU layer), fc."""
+    """Tensors pruned, each separately: kernel and recurrent_kernel (of every GRU layer), fc."""
 
     def __post_init__(self) -> None:
         require(0 <= self.initial <= self.final < 1, "prune", "initial must be at least 0, at most final, below 1")

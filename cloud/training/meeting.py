@@ -1,7 +1,8 @@
-"""All workers meet before TensorFlow begins, which would wait for one that is missing without an end, deaf to signals.
+"""All workers meet before TensorFlow begins, which would wait without end for a missing one, ignoring signals.
 
 Every worker listens at its own port, which shows that it is free; the others tell the chief, again and again, that they
-are there, until it lets all go. The ports are then TensorFlow's. This module knows nothing about what the workers do.
+are there, until the chief releases them all. The ports are then TensorFlow's. This module knows nothing about what the
+workers do.
 """
 
 from __future__ import annotations

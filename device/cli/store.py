@@ -89,7 +89,7 @@ def add_export_data(parser: argparse.ArgumentParser) -> None:
 def add_store(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pocketrec store`."""
     parser.description = (
-        "show: what an event store holds, with every checksum read. retain: let old events go, by number (from\n"
+        "show: what an event store holds, with every checksum read. retain: remove old events, by number (from\n"
         "now on, too) or by age (times are unix seconds). repair: copy what can be read of a damaged store to a\n"
         "new one, and keep the damaged file as FILE.damaged. The last line of output is JSON."
     )

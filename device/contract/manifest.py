@@ -70,7 +70,7 @@ class Manifest:
     """Where the bundle has skeleton and weights in place of model.tflite: ``bytes``, its size. Else empty."""
     lean: dict[str, Any] = field(default_factory=dict)
     """Where the item table is lean (`pocketrec.device.contract.lean`): ``head``, ``buckets`` and ``reserved`` rows, and
-    ``category``, the log's column that tells an event's bucket. Else empty."""
+    ``category``, the log's column that gives an event's bucket. Else empty."""
     versions: dict[str, Any] = field(default_factory=dict)
     """Versions of the tools that made the bundle."""
     gate: dict[str, Any] = field(default_factory=dict)
@@ -160,7 +160,7 @@ def _check(manifest: Manifest) -> None:
         from pocketrec.device.contract.rankers import RANKERS  # only here: few bundles name another
 
         if manifest.ranker not in RANKERS:
-            raise ValueError(f"its ranker {manifest.ranker!r} is none of {', '.join(RANKERS)}")
+            raise ValueError(f"its ranker {manifest.ranker!r} is not one of {', '.join(RANKERS)}")
 
 
 def check_name(name: str) -> None:

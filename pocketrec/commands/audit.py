@@ -143,7 +143,7 @@ def _parts(options: argparse.Namespace, columns: Columns) -> Parts:
     elif target is not None:
         found = benchmark_files(target)
         if not {"train", "test"} <= found.keys():
-            raise DataError(f"{target} is no run directory and no .toml file, and there are no files "
+            raise DataError(f"{target} is not a run directory and no .toml file, and there are no files "
                             f"{target}.train.inter and {target}.test.inter: name one of these, or --train and "
                             "--test")  # fmt: skip
         for part, path in found.items():
@@ -168,7 +168,7 @@ def _one_target(options: argparse.Namespace) -> None:
         if missing:
             raise ConfigError(f"--replay needs {' and '.join(f'--{name}' for name in missing)} too")
         if options.target or named:
-            raise ConfigError("--replay takes --log and --cut, and no other target: audit that by itself")
+            raise ConfigError("--replay takes --log and --cut, and no other target: audit that separately")
     elif options.target is None and not {"train", "test"} <= set(named):
         raise ConfigError("name what to audit: a run directory, a .toml file, the prefix of split files, --train and "
                           "--test, or --replay")  # fmt: skip

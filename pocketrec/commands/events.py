@@ -54,7 +54,7 @@ def write_events(folder: Path, user: str | None, path: Path) -> str:
         user = sorted(kept, key=lambda name: (learners[name], name))[len(kept) // 2]
     earlier, later = data.before.find(user), devices.after.find(user)
     if earlier is None and later is None:
-        raise DataError(f"no user {user!r} in {folder}: mend --user")
+        raise DataError(f"no user {user!r} in {folder}: correct --user")
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("user", "item", "timestamp"))

@@ -206,7 +206,7 @@ def test_no_other_file_is_reset(folder: Path, csv: Path, capsys: pytest.CaptureF
 
 
 # Runs in a mount namespace of its own, in which the folder argv[1] becomes a disk of argv[2] kilobytes. Copies argv[3]
-# there, runs the command twice, the second time on a full disk, and tells what came of it.
+# there, runs the command twice, the second time on a full disk, and tells the result of it.
 FULL_DISK = """
 import json, os, shutil, subprocess, sys
 disk, size, content, first, *words = sys.argv[1:]

@@ -208,7 +208,7 @@ def test_the_changelog_has_a_line_for_each_release(
     assert [path.name for path in (site.root / "releases").iterdir()] == ["4.json"]
     capsys.readouterr()
     for options, match in (
-        (["--serial", "x"], "is no number"), (["--serial", "9" * 30], "is no number"),
+        (["--serial", "x"], "is not a number"), (["--serial", "9" * 30], "is not a number"),
         (["--expires", "-1"], "--expires"), (["--share", "7"], "a share lies"),
         (["--trust", "nobody.pub"], "cannot read the public key"),
     ):  # fmt: skip

@@ -1,4 +1,4 @@
-"""The event store: what it keeps, what it lets go, and what it says when something is wrong."""
+"""The event store: what it keeps, what it removes, and what it says when something is wrong."""
 
 from __future__ import annotations
 
