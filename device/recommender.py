@@ -89,8 +89,8 @@ class Recommender(UserData):
         replayed, as many as the recipe's ``replay`` says. The result is the same whether or not the state was saved and
         loaded in between.
 
-        A training that its `budget` stops leaves the present weights in use; the next call with the same arguments goes
-        on with it, after `save` in another process too, and comes to the same bits. Events that came since wait for the
+        A training that its `budget` stops leaves the present weights in use; the next call with the same arguments
+        continues it, after `save` in another process too, and comes to the same bits. Events that came since wait for the
         call after that.
 
         Args:

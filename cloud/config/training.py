@@ -18,8 +18,8 @@ BATCHINGS: Final = Table(
         "windows": Choice(f"{_TRAINING}.batches:by_windows", "windows of up to `model.window` events, shuffled"),
         "sessions": Choice(
             f"{_TRAINING}.sessions:by_sessions",
-            "session-parallel mini-batches (GRU4Rec): `batch` sessions are read side by side, the model's state goes "
-            "on from step to step and starts afresh with each session",
+            "session-parallel mini-batches (GRU4Rec): `batch` sessions are read side by side, the model's state "
+            "continues from step to step and starts afresh with each session",
             f"{_HERE}:SessionOptions",
         ),
     },
