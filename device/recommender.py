@@ -90,8 +90,8 @@ class Recommender(UserData):
         loaded in between.
 
         A training that its `budget` stops leaves the present weights in use; the next call with the same arguments
-        continues it, after `save` in another process too, and comes to the same bits. Events that came since wait for the
-        call after that.
+        continues it, after `save` in another process too, and comes to the same bits. Later events wait for the call
+        after that.
 
         Args:
             events: added to the history first; see `add`.

@@ -170,7 +170,7 @@ def _drop_unwritten_output() -> None:
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
     if arguments and arguments[0] in ("run", "search", "compare", "pfedrec", *_STAGES):
-        return ": the same command resumes where this one was"
+        return ": the same command resumes the work"
     return ""
 
 

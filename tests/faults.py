@@ -263,7 +263,7 @@ def check(scenario: Scenario, here: Path, sites: Sites) -> None:
     whole(here, scenario.versions if scenario.name == "rollback" else scenario.versions[-1:])
     refused(f"{sites.url}/unsigned", here, "is not signed")
     if not first:
-        refused(f"{sites.url}/one", here, "was here before|is not signed with the pinned key")
+        refused(f"{sites.url}/one", here, "was installed before|is not signed with the pinned key")
         whole(here, scenario.versions)
 
 

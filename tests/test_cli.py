@@ -135,7 +135,7 @@ def test_an_interruption_says_how_to_go_on(
 
     monkeypatch.setattr(Pipeline, "execute", interrupted)
     assert cli.main(["run", str(config), "--out", str(tmp_path / "run")]) == 130
-    assert "the same command resumes where this one was" in capsys.readouterr().err
+    assert "the same command resumes the work" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_advice(

@@ -122,7 +122,7 @@ def _one_line(master: str) -> Iterator[None]:
         causes = re.findall(r"(?:Caused by: |: )((?:[\w.]+)(?:Exception|Error): [^\n]+)", str(error))
         cause = causes[-1] if causes else str(error).strip().split("\n")[0]
         where = f" on {master}" if master else ""
-        raise DataError(f"the Spark job{where} failed ({cause}): look into log.txt of the run directory") from error
+        raise DataError(f"the Spark job{where} failed ({cause}): see log.txt in the run directory") from error
 
 
 def _end(spark: Any) -> None:

@@ -86,7 +86,7 @@ def _report(addresses: Sequence[str], index: int, deadline: float, patience: flo
                 return
         time.sleep(_PAUSE)
     raise DataError(
-        f"worker 0 ({addresses[0]}) did not let this one begin within {patience:g} s: see that it runs and can be "
+        f"worker 0 ({addresses[0]}) did not start this worker within {patience:g} s: see that it runs and can be "
         "reached, and which worker is missing there"
     )
 

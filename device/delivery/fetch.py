@@ -226,7 +226,7 @@ class Fetcher:
                 if opened.status not in (200, 206, 304, 416):
                     raise _refusal(url, opened)
                 if (opened.get("Content-Encoding") or "identity").lower() != "identity":
-                    raise FetchError(f"{url} comes compressed ({opened.get('Content-Encoding')!r}), unasked: "
+                    raise FetchError(f"{url} comes compressed ({opened.get('Content-Encoding')!r}), unrequested: "
                                      "let the server send files as they are")  # fmt: skip
                 yield opened
         except (OSError, http.client.HTTPException) as error:

@@ -55,7 +55,7 @@ def repair_store(path: str | Path, key: bytes | None = None, *, ours: bool = Fal
     if not path.exists():
         raise StoreError(f"no event store {path}: name another file with --store")
     if kept.exists():
-        raise StoreError(f"{kept} is in the way: move it, or delete it when nothing in it is wanted")
+        raise StoreError(f"{kept} already exists: move it, or delete it if it is not needed")
     with translated(path), alone(path) as file:
         if not ours and file.read(len(MAGIC)) != MAGIC:
             raise StoreError(f"{path} is not an event store by its first bytes and was left alone: "

@@ -66,12 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     again.add_argument("--alter", metavar="COLUMN", action="append", default=[],
                        help="a further column, such as rating, whose later values are changed, too")  # fmt: skip
     again.add_argument("--timeout", metavar="S", type=float, default=3600.0,
-                       help="most seconds of one of the three runs (default: 3600)")  # fmt: skip
+                       help="time limit of each of the three runs, in seconds (default: 3600)")  # fmt: skip
     parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[],
                         help="change a value of CONFIG; may be repeated")  # fmt: skip
     parser.add_argument("--session-gap", metavar="S", type=float,
                         help="pause that ends a session, in the unit of the times (default: 30 minutes)")  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="leave out what reads the log again or trains ALS")
+    parser.add_argument("--quick", action="store_true", help="leave out checks that read the log again or train ALS")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write a page, too")
     parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
     parser.epilog = "What each check finds, why, and what to do: docs/audit.md"

@@ -18,7 +18,7 @@ def _events_arguments(parser: argparse.ArgumentParser) -> None:
         "learns from) as CSV, and print the user's id. For trying out personalise and recommend."
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="run directory")
-    parser.add_argument("--user", help="id of the user (default: one with a middling number of events)")
+    parser.add_argument("--user", help="id of the user (default: one with a median number of events)")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the CSV to write: item,timestamp")
 
 
@@ -31,7 +31,7 @@ def write_events(folder: Path, user: str | None, path: Path) -> str:
 
     Args:
         folder: the run directory.
-        user: id; None = one with a middling number of events to learn from, of those whose device kept what it
+        user: id; None = one with a median number of events to learn from, of those whose device kept what it
             learned where the fleet has run.
         path: the file.
 

@@ -183,7 +183,7 @@ def _run(command: list[str], timeout: float, check: bool = True) -> str:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, text=True, errors="replace"
         )
     except subprocess.TimeoutExpired:
-        raise AndroidError(f"adb did not come back within {timeout:g} s: see whether the device answers") from None
+        raise AndroidError(f"adb did not answer within {timeout:g} s: see whether the device answers") from None
     except OSError as error:
         raise AndroidError(f"cannot start {command[0]} ({error.strerror}): install Android's platform-tools") from None
     said = done.stdout + done.stderr

@@ -316,7 +316,7 @@ def test_commands_from_recording_to_wiping(
     assert str(default_state(folder, "u1")) in deleted  # type: ignore[operator]
     assert os.listdir(default_state(folder, "u1").parent) == []
     assert done("wipe", *user)["deleted"] == []
-    assert "nobody's events" in str(done("wipe", status=2)["error"])
+    assert "no event store or state was named" in str(done("wipe", status=2)["error"])
 
 
 def test_commands_with_a_key(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,7 +150,7 @@ def test_workers_meet_or_say_who_is_missing() -> None:
         first, second = (pool.submit(meet, addresses, index, patience) for index, patience in ((0, 2), (1, 4)))
         with pytest.raises(DataError, match=f"missing: 2 \\({addresses[2]}\\)"):
             first.result()
-        with pytest.raises(DataError, match=r"worker 0 .* did not let this one begin"):
+        with pytest.raises(DataError, match=r"worker 0 .* did not start this worker"):
             second.result()
     with (
         socket.create_server(("127.0.0.1", ports[0])),

@@ -163,7 +163,7 @@ def test_damage_is_one_line_and_the_state_stays_good(
         (["state", "show", "--state", "/"], "is not the name of a state file"),
         (["state", "reset", "--state", "."], "is not the name of a state file"),
         (["state", "restore", "--state", ".."], "no previous generation"),
-        (["recommend", "--candidates", "nope", "\udcff"], "the model knows none of the items after --candidates"),
+        (["recommend", "--candidates", "nope", "\udcff"], "none of the items of --candidates is known to the model"),
         (["recommend", "--user", "\udcff"], "user '\\udcff' is unknown"),
     ],
 )

@@ -516,7 +516,7 @@ def test_signatures(folder: Path, site: Server, here: Path, tmp_path: Path) -> N
     (site.root / LATEST).write_bytes(later.to_bytes())
     assert get(site, here).new
     (site.root / LATEST).write_bytes(signed.release.to_bytes())
-    with pytest.raises(FetchError, match="offers release 1, and 2 was here before"):
+    with pytest.raises(FetchError, match="offers release 1, and 2 was installed before"):
         get(site, here)
     assert get(site, here, older=True).new
     with pytest.raises(ConfigError, match="holds no public Ed25519 key"):
