@@ -25,7 +25,7 @@ _KEY = ("debug.keystore", "android", "androiddebugkey")
 
 
 def main() -> int:
-    """Entry point; exit status 2 and one line for what the user can mend."""
+    """Entry point; exit status 2 and one line for what the user can correct."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, help="the .zip of a bundle, put inside")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is made")
@@ -69,7 +69,7 @@ def compile_java(out: Path) -> tuple[Path, Path]:
     runtime = [str(jar) for jar in sorted(libraries.glob("tensorflow-lite*.jar"))]
     run(["javac", "--release", "8", "-Werror", "-Xlint:all,-options,-serial,-processing,-try,-classfile,-deprecation",
           "-cp", ":".join([str(_android(libraries)), *runtime]), "-d", str(classes), *map(str, sources)],
-         "mend the sources")  # fmt: skip
+         "correct the sources")  # fmt: skip
     return classes, libraries
 
 
@@ -78,7 +78,7 @@ def manifest(out: Path) -> Path:
     text = (APP / "src/main/AndroidManifest.xml").read_text(encoding="utf-8")
     head, application = 'schemas.android.com/apk/res/android">', "<application"
     if text.count(head) != 1 or text.count(application) != 1:
-        raise BuildError("app/src/main/AndroidManifest.xml has another form than apk.py knows: mend one of them")
+        raise BuildError("app/src/main/AndroidManifest.xml has another form than apk.py knows: correct one of them")
     versions = f'package="pocketrec.app" android:versionCode="1" android:versionName="{VERSION}">'
     levels = f'<uses-sdk android:minSdkVersion="{MIN_API}" android:targetSdkVersion="{TARGET_API}" />'
     text = text.replace(head, f"{head[:-1]} {versions}\n    {levels}")
@@ -106,10 +106,11 @@ def build(out: Path, classes: Path, libraries: Path, bundle: Path | None) -> Pat
     compiled = [str(file) for file in (*sorted(classes.rglob("*.class")), *jars)]
     run(["java", "-cp", str(dexer), "com.android.tools.r8.D8", "--release", "--min-api", str(MIN_API),
           "--lib", _java_home(), "--lib", str(android), "--output", str(dexed), *compiled],
-         "mend the sources")  # fmt: skip
+         "correct the sources")  # fmt: skip
     unaligned, aligned, signed = out / "unaligned.apk", out / "aligned.apk", out / "pocketrec.apk"
     run(["aapt", "package", "-f", "-M", str(manifest(out)), "-S", str(APP / "src/main/res"),
-          "-A", str(assets), "-0", "zip", "-I", str(android), "-F", str(unaligned)], "mend the resources")  # fmt: skip
+          "-A", str(assets), "-0", "zip", "-I", str(android), "-F", str(unaligned)],
+         "correct the resources")  # fmt: skip
     with zipfile.ZipFile(unaligned, "a", zipfile.ZIP_DEFLATED) as package:
         for dex in sorted(dexed.glob("*.dex")):
             package.write(dex, dex.name)
@@ -149,7 +150,7 @@ def _resources(out: Path, android: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     if shutil.which("aapt"):
         run(["aapt", "package", "-f", "-m", "-J", str(generated), "-M", str(manifest(out)),
-              "-S", str(APP / "src/main/res"), "-I", str(android)], "mend the resources")  # fmt: skip
+              "-S", str(APP / "src/main/res"), "-I", str(android)], "correct the resources")  # fmt: skip
         return target
     entries = ElementTree.parse(APP / "src/main/res/values/strings.xml").getroot()
     names = "".join(f"public static final int {entry.get('name')} = 0; " for entry in entries)
@@ -183,7 +184,7 @@ def _android(libraries: Path) -> Path:
 
 
 def need(tool: str, way: str) -> None:
-    """Refuse to go on without a tool; `way` says how to get it."""
+    """Refuse to continue without a tool; `way` says how to get it."""
     if shutil.which(tool) is None:
         raise BuildError(f"there is no {tool}: {way}")
 

@@ -41,7 +41,7 @@ def java(source: str) -> str:
             comment = ""
     signatures = _SIGNATURES.search(source)
     if signatures is None:
-        raise SystemExit(f"error: {SOURCE} has no SIGNATURES: mend android_harness/contract.py")
+        raise SystemExit(f"error: {SOURCE} has no SIGNATURES: correct android_harness/contract.py")
     lines.append(f"    static final String[] SIGNATURES = {{\n        {signatures['names']}\n    }};\n")
     lines.append("\n    private Contract() {}\n}\n")
     return "".join(lines)

@@ -19,7 +19,7 @@ TESTS = ("pocketrec.app.LayoutTest", "pocketrec.app.OnJvmTest")
 
 
 def main() -> int:
-    """Entry point; exit status 2 and one line for what the user can mend, 1 where a test fails."""
+    """Entry point; exit status 2 and one line for what the user can correct, 1 where a test fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", type=Path, required=True, help="the .zip of a bundle")
     parser.add_argument("--out", type=Path, required=True, help="folder for everything that is made")
@@ -56,7 +56,7 @@ def draw(out: Path, bundle: Path, litert: Path) -> str:
     shutil.copyfile(bundle, out / "assets" / "bundle.zip")
     resources = out / "resources.ap_"
     run(["aapt", "package", "-f", "-M", str(manifest(out)), "-S", str(APP / "src/main/res"), "-A", str(out / "assets"),
-         "-0", "zip", "-I", str(android), "-F", str(resources)], "mend the resources")  # fmt: skip
+         "-0", "zip", "-I", str(android), "-F", str(resources)], "correct the resources")  # fmt: skip
     settings = tests / "com/android/tools/test_config.properties"
     settings.parent.mkdir(parents=True)
     settings.write_text(
@@ -67,7 +67,7 @@ def draw(out: Path, bundle: Path, litert: Path) -> str:
     folders = (HERE / "desktop/src/main/java", APP / "src/androidTest/java", LAYOUT / "src/test/java")
     sources = [source for folder in folders for source in java_files(folder)]
     run(["javac", "--release", "8", "-nowarn", "-cp", path, "-d", str(tests), *map(str, sources)],
-        "mend the sources")  # fmt: skip
+        "correct the sources")  # fmt: skip
     (fetched / "offline").mkdir(exist_ok=True)
     shutil.copyfile(framework, fetched / "offline" / framework.name)
     said = run(

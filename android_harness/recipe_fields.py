@@ -36,7 +36,7 @@ final class RecipeFields {
 
 
 def java() -> str:
-    """RecipeFields.java for the dataclasses of today."""
+    """RecipeFields.java for the current dataclasses."""
     parts = [_HEAD]
     for cls, place in _TABLES.items():
         name = cls.__name__.removesuffix("Recipe").upper() or "RECIPE"

@@ -117,7 +117,7 @@ def _bundle(
 
 
 def _packed(folder: Path, origin: Bundle) -> None:
-    """A packed bundle whose model file is no model, but has weights of every coding in it."""
+    """A packed bundle whose model file is not a model, but has weights of every coding in it."""
     rng = np.random.default_rng(11)
     sparse = (rng.integers(-127, 128, (24, 10)) * (rng.random((24, 10)) < 0.3)).astype(np.int8)
     upper = (rng.random(34).astype("<f4").view("<u4") & 0xFFFF0000).view("<f4")

@@ -55,7 +55,7 @@ def hidden_states(gru: Any, rows: np.ndarray, offsets: np.ndarray, first: np.nda
     return result
 
 
-def mend_for_new_libraries() -> None:
+def adapt_to_new_libraries() -> None:
     """GRU4Rec was written for older ones: PyTorch now refuses a pandas Series, and where numpy 1 gave its initial
     weights as float32, numpy 2 gives float64. `torch.tensor` takes both as it used to."""
     plain = torch.tensor
@@ -75,7 +75,7 @@ def main() -> None:
     torch.set_num_threads(job["threads"])
     torch.manual_seed(job["seed"])
     np.random.seed(job["seed"])
-    mend_for_new_libraries()
+    adapt_to_new_libraries()
     sys.path.insert(0, job["gru4rec"])  # a folder of scripts, not a package
     from gru4rec_pytorch import GRU4Rec
 

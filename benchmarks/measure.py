@@ -3,7 +3,7 @@
 Without NAME it lists the names in measure.toml, with their time and the tables that they feed. A name's steps run one
 after the other; what a step's command printed lies in runs/measure/NAME/STEP.log, its JSON document (the last line of
 its output) in STEP.json. A step that has finished is not run again: delete its STEP.json, or change its command in
-measure.toml, to have it measured anew. A step that was interrupted goes on where its own command can. Exit status 1
+measure.toml, to have it measured again. A step that was interrupted continues where its own command can. Exit status 1
 if a step failed, 2 where something is missing. Only the standard library is used.
 """
 
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on with the step that was begun", file=sys.stderr)
+        print("interrupted: the same command continues with the step that was started", file=sys.stderr)
         return 130
     print(json.dumps({"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), **found}))
     return int(any(step is None for steps in found.values() for step in steps.values()))

@@ -2,7 +2,7 @@
 
     python benchmarks/replay.py runs/taobao-categories [--users 300] [--shares 0 1 4 16] [--parts 8]
 
-RUN is a finished run. Each user's later events come in parts; after each the device goes on from its personal weights
+RUN is a finished run. Each user's later events come in parts; after each the device continues from its personal weights
 (`resume`), replaying some older windows for each new one. Compared on the user's test events with training once from
 the global weights on all of them, and with the global weights; full ranking, no guard, no bonus for repeats, one
 thread. Two recipes: the run's own, and one of three times the rate without the pull to the global weights, in which

@@ -44,7 +44,7 @@ class Recommender(UserData):
 
     Raises:
         BundleError: the bundle is missing, cut short or altered.
-        ConfigError: the user is no string.
+        ConfigError: the user is not a string.
         StateError: the state file is damaged, or of another user.
         StoreError: the store is damaged, or sealed with another key.
     """
@@ -84,18 +84,18 @@ class Recommender(UserData):
         """Make the model personal, as the bundle's recipe says, with all events of the history.
 
         By default the training starts from the global weights, which is what the rehearsal measured. With `resume` it
-        goes on from the present weights and optimiser slots, with the events that training has not seen yet; without
+        continues from the present weights and optimiser slots, with the events that training has not seen yet; without
         `events` and with none unseen, it makes further passes over all. Among windows of new events older ones are
         replayed, as many as the recipe's ``replay`` says. The result is the same whether or not the state was saved and
         loaded in between.
 
-        A training that its `budget` stops leaves the present weights in use; the next call with the same arguments goes
-        on with it, after `save` in another process too, and comes to the same bits. Events that came since wait for the
-        call after that.
+        A training that its `budget` stops leaves the present weights in use; the next call with the same arguments
+        continues it, after `save` in another process too, and comes to the same bits. Later events wait for the call
+        after that.
 
         Args:
             events: added to the history first; see `add`.
-            resume: go on from the present weights.
+            resume: continue from the present weights.
             passes: passes over the events; None = the recipe's.
             progress: called after each train step.
             budget: how long, and up to which temperature, it may train.
@@ -103,7 +103,7 @@ class Recommender(UserData):
                 model is not even opened, and the report's reason is `state.personalisation.NOTHING_NEW`.
 
         Returns:
-            What was done; with too few events nothing is, and that is no error.
+            What was done; with too few events nothing is, and that is not an error.
 
         Raises:
             DataError: an entry is not an event.
@@ -134,13 +134,13 @@ class Recommender(UserData):
 
         Raises:
             ValueError: k is below 1, or `now` is not finite.
-            DataError: `now` is no time, or `candidates` no list.
+            DataError: `now` is not a time, or `candidates` is not a list.
             BundleError, RuntimeMissingError: a file cannot be read.
         """
         return recommended(self._session, k, candidates, mask_seen, now)
 
     def embed(self) -> Array:
-        """The user embedding after the history, float32 [E]; it never leaves the device by itself."""
+        """The user embedding after the history, float32 [E]; PocketRec never sends it anywhere."""
         with self._session.lock:
             model = self._session.serving.model()
             return model.embed(context(self._session.events[0], model.window))

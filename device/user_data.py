@@ -121,7 +121,7 @@ class UserData:
             self._session.load(path)
 
     def clear_history(self) -> None:
-        """Begin the history anew, in memory; the weights stay in use until `personalise` has others."""
+        """Begin the history again, in memory; the weights stay in use until `personalise` has others."""
         with self._session.lock:
             self._session.clear()
 

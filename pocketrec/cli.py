@@ -2,7 +2,7 @@
 
 Nothing heavy is imported before the subcommand is known: ``pocketrec --help`` loads neither numpy nor TensorFlow, and
 the device's subcommands never load TensorFlow or pandas. Exit status: 0 done; 1 not as it should be (an unexpected
-error, or `doctor` found something unusable); 2 an error that the user can mend; 130 interrupted.
+error, or `doctor` found something unusable); 2 an error that the user can correct; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pocketrec.commands.terminal import LOG_FILE, native_noise_into
 from pocketrec.device.base.errors import PocketRecError
 from pocketrec.device.cli.command import Command
 
-# Errors of the operating system that the user can mend: a full disk or quota, no right to a file, a name too long.
+# Errors of the operating system that the user can correct: a full disk or quota, no right to a file, a name too long.
 _MENDABLE = {
     getattr(errno, name, None) for name in ("ENOSPC", "EDQUOT", "EFBIG", "EROFS", "EACCES", "EPERM", "ENAMETOOLONG")
 } - {None}
@@ -170,7 +170,7 @@ def _drop_unwritten_output() -> None:
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
     if arguments and arguments[0] in ("run", "search", "compare", "pfedrec", *_STAGES):
-        return ": the same command goes on where this one was"
+        return ": the same command resumes the work"
     return ""
 
 

@@ -1,7 +1,7 @@
 """Faults at the n-th system call that changes a file of a device: ``python tests/faults.py BUNDLE``. Needs strace.
 
-Five commands: a first pull, an update, one that goes on with a part, a rollback, and an update by which two changes of
-keys are followed. Each is traced once, which tells the system calls that change something in the device's folder. Then
+Five commands: a first pull, an update, one that resumes a part, a rollback, and an update by which two changes of
+keys are followed. Each is traced once, which shows the system calls that change something in the device's folder. Then
 it is run again for every n-th of them (``--every``), and at that call it is killed, or finds a full disk (ENOSPC) or a
 failing one (EIO). Checked each time: a fault that is no kill is one line and status 2, or does not matter; the pinned
 keys and the serial are there; a version can be opened, every file of it with its SHA-256; a release that is not signed
@@ -183,7 +183,7 @@ def traced(scenario: Scenario, here: Path, log: Path, *options: str) -> tuple[in
     child = os.fork()
     if child == 0:
         try:
-            ctypes.CDLL(None).prctl(0x59616D61, -1)  # PR_SET_PTRACER: strace is no ancestor of this process
+            ctypes.CDLL(None).prctl(0x59616D61, -1)  # PR_SET_PTRACER: strace is not an ancestor of this process
             for number, place in ((1, os.devnull), (2, str(told))):
                 os.dup2(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), number)
             os.close(writing)
@@ -263,7 +263,7 @@ def check(scenario: Scenario, here: Path, sites: Sites) -> None:
     whole(here, scenario.versions if scenario.name == "rollback" else scenario.versions[-1:])
     refused(f"{sites.url}/unsigned", here, "is not signed")
     if not first:
-        refused(f"{sites.url}/one", here, "was here before|is not signed with the pinned key")
+        refused(f"{sites.url}/one", here, "was installed before|is not signed with the pinned key")
         whole(here, scenario.versions)
 
 
@@ -306,7 +306,7 @@ def main() -> int:
 
 
 def run() -> int:
-    """Try all faults that are asked for, and print what came of them."""
+    """Try all faults that are asked for, and print the result of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="only each N-th call (default: 1)")

@@ -70,7 +70,7 @@ def killed(work: Callable[[Callable[[int], None]], None], seconds: float, once: 
     while piece := os.read(reading, 1 << 16):
         told += piece
     os.close(reading)
-    assert os.WIFSIGNALED(status), "the child ended by itself"
+    assert os.WIFSIGNALED(status), "the child ended on its own"
     return max((number for (number,) in struct.iter_unpack("<q", told)), default=0)
 
 

@@ -59,7 +59,7 @@ def together(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int
 
 
 def forked(folder: Path, bundle: Path, rounds: int, rng: random.Random) -> int:
-    """A process forks while it and a thread of it append; parent, child and thread go on with the same objects."""
+    """A process forks while it and a thread of it append; parent, child and thread continue with the same objects."""
     shared = _Shared(folder, bundle)
 
     def application(tell: Tell, base: int) -> None:
@@ -138,11 +138,11 @@ class _Shared:
             time.sleep(rng.uniform(0.02, 0.25))
             rng.shuffle(children)
             for child, _ in children:
-                # The whole group, or the application alone: what it has forked then goes on and ends by itself.
+                # The whole group, or the application alone: what it has forked then continues and ends on its own.
                 (os.killpg if in_containers or rng.random() < 0.5 else os.kill)(child, signal.SIGKILL)
             signals = [signal for _, reading in children for signal in _read(reading)]
             for child, _ in children:
-                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "it ended by itself"
+                assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL, "it ended on its own"
             assert FAILED not in signals, "a process has failed"
             told |= {number for number in signals if number >= 0}
             inside += signals.count(BUSY) > signals.count(DONE)
@@ -155,7 +155,7 @@ class _Shared:
     def _check(self, told: set[int]) -> int:
         """What is in the files; the number of events."""
         if not self.store.exists():
-            assert not told, f"{len(told)} events were taken and there is no store"
+            assert not told, f"{len(told)} events were taken and there is no event store"
             return 0
         with EventStore(self.store) as store:
             numbers = [int(time) for time in store.replay().events.times if time is not None]

@@ -273,7 +273,7 @@ def attempt(cases: Cases, kind: str, number: int, seed: int, folder: Path) -> st
 
 
 def share(cases: Cases, numbers: list[tuple[int, str]], seed: int) -> list[str]:
-    """Try cases in a child; where it dies by a signal, the case counts as crashed and the rest goes on in another."""
+    """Try cases in a child; where it dies by a signal, the case counts as crashed and the rest continues in another."""
     told: list[str] = []
     while len(told) < len(numbers):
         reading, writing = os.pipe()

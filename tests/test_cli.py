@@ -135,7 +135,7 @@ def test_an_interruption_says_how_to_go_on(
 
     monkeypatch.setattr(Pipeline, "execute", interrupted)
     assert cli.main(["run", str(config), "--out", str(tmp_path / "run")]) == 130
-    assert "the same command goes on where this one was" in capsys.readouterr().err
+    assert "the same command resumes the work" in capsys.readouterr().err
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_with_advice(
@@ -188,8 +188,8 @@ def test_ctrl_c_ends_a_run_with_one_line_and_the_next_run_goes_on(config: Path, 
     command = [*COMMAND, "train", str(config), "--out", str(run)]
     command += ["--set", "train.epochs=400", "--set", "train.patience=400"]
     # A shell ignores the signal for what it starts in the background, and children inherit that.
-    heeding = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=os.sep, preexec_fn=heeding)
+    default_sigint = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=os.sep, preexec_fn=default_sigint)
     history = run / "metrics.jsonl"
     patience = time.monotonic() + 120
     while time.monotonic() < patience and not (history.exists() and "epoch" in history.read_text(encoding="utf-8")):
@@ -204,7 +204,7 @@ def test_ctrl_c_ends_a_run_with_one_line_and_the_next_run_goes_on(config: Path, 
         assert again.stderr is not None
         lines = [again.stderr.readline() for _ in range(2)]
         assert "up to date" in lines[0]
-        assert "goes on" in lines[1]
+        assert "resumes" in lines[1]
     finally:
         again.kill()
         again.communicate()

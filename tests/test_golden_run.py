@@ -1,4 +1,4 @@
-"""A run folder and a Keras model that were written at commit 8ba119b go on: see tests/golden/make.py."""
+"""A run folder and a Keras model that were written at commit 8ba119b stay usable: see tests/golden/make.py."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_run_of_then_is_reported_on(work: Path, capsys: pytest.CaptureFixture[
 
 @pytest.mark.slow
 def test_a_run_of_then_goes_on_from_its_models(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Export, fleet and report are done again from the data, models and recipe of then."""
+    """Export, fleet and report are done again from the data, models and recipe of that commit."""
     models = [path.stat().st_mtime_ns for path in sorted((work / "run" / "train").glob("*.keras"))]
     words = ["run", str(work / "config.toml"), "--out", str(work / "run"), "--set", "evaluate.naive=false"]
     assert main(words) == 0

@@ -1,4 +1,4 @@
-"""A whole run, small, through the command line: what it leaves, what it promises, how it goes on."""
+"""A whole run, small, through the command line: what it leaves, what it promises, how it continues."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from pocketrec.device.base.errors import DataError
 
 SESSION_GAP: Final = 1800.0  # seconds without an event that end a session: the field's custom
 _PLACES = 0.9  # share of users whose times count from 0 or 1: they are places and no times
-_UNIX = 1e8  # numbers below are no unix times: 1973 in seconds
+_UNIX = 1e8  # numbers below are not unix times: 1973 in seconds
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Parts:
     learn: pd.DataFrame | None = None
     """Events after the cut-off that devices learn from; the model of the cloud does not see them."""
     log: pd.DataFrame | None = None
-    """The whole log, read from its file anew."""
+    """The whole log, read from its file again."""
     cut_off: float | None = None
     """First time that training does not see, where the protocol has such a time."""
     negatives: pd.DataFrame | None = None

@@ -53,7 +53,7 @@ def read_scores(path: Path, columns: Columns, option: str, *, needed: bool) -> p
         frame["score"] = pd.to_numeric(texts, errors="coerce").astype("float64")
         bad = frame["score"].isna() & ~texts.fillna("").str.lower().isin(["nan", "", "none", "null"])
         if bad.any():
-            raise DataError(f"{path}: {texts[bad].iloc[0]!r} in column {name!r} is no number: give numbers")
+            raise DataError(f"{path}: {texts[bad].iloc[0]!r} in column {name!r} is not a number: give numbers")
     return frame
 
 
@@ -118,7 +118,7 @@ def read_items(path: Path, columns: Columns) -> tuple[list[str], Any, bool]:
         return tables.texts_of(table[name]).tolist(), None, False
     numbers = pd.to_numeric(table[counts], errors="coerce")
     if numbers.isna().any():
-        raise DataError(f"{path}: column {counts!r} has values that are no numbers: give counts")
+        raise DataError(f"{path}: column {counts!r} has values that are not numbers: give counts")
     return tables.texts_of(table[name]).tolist(), numbers.to_numpy(), False
 
 
@@ -136,7 +136,7 @@ def read_results(path: Path) -> tuple[dict[str, float], pd.DataFrame | None]:
             try:
                 content = [json.loads(line) for line in text.splitlines() if line.strip()]
             except ValueError as error:
-                raise DataError(f"{path} is no JSON ({error}): correct it") from None
+                raise DataError(f"{path} is not JSON ({error}): correct it") from None
         before_cut = False
         if isinstance(content, dict) and isinstance(content.get("trials"), list):
             before_cut = {"format", "key", "system"} <= content.keys()  # of `pocketrec search`, which sees no test

@@ -20,8 +20,8 @@ def negatives_avoid_test(case: Case) -> Finding:
 
     Given how many different negatives a user has, the number of test positives among them is hypergeometric where the
     sampler draws evenly from all items without the user's training positives, and does not know the test. A sampler
-    that favours some items is allowed for: how much is counted over the users for whom an item is no test positive, and
-    of the two explanations the one that makes so few hits likelier counts.
+    that favours some items is allowed for: how much is counted over the users for whom an item is not a test positive,
+    and of the two explanations the one that makes so few hits likelier counts.
     """
     width = len(case.item_ids)
     drawn = np.unique(case.keys(case.frame("negatives")))
@@ -70,8 +70,8 @@ def negatives_hold_target(case: Case) -> Finding:
 def _favours(case: Case, drawn: np.ndarray, even: np.ndarray) -> np.ndarray:
     """float64 (N,): how often each item was drawn, relative to an even draw.
 
-    Counted over the users who could have it and for whom it is no test positive, so that what a sampler does with the
-    test does not enter.
+    Counted over the users who could have it and for whom it is not a test positive, so that what a sampler does with
+    the test does not enter.
 
     Args:
         drawn: `Case.keys` of the negatives, each once.

@@ -59,7 +59,7 @@ def preprocessing(case: Case) -> Finding:
         k = int(whole[whole > 0].min())
         few = (whole > 0) & (train < k) & ((train > 0) | (name == "item"))  # a user of the test alone is no sign
         edge, size = int((whole == k).sum()), int((whole > 0).sum())
-        if k >= 2 and EDGE <= edge < size / 2 and (fewer := int(few.sum())):  # equal counts of all are no filter
+        if k >= 2 and EDGE <= edge < size / 2 and (fewer := int(few.sum())):  # equal counts of all are not a filter
             found[name] = (k, fewer, fewer / size)
     if not found:
         return Finding(OK, "No least number of events was asked of items or users over the whole log.", 0)

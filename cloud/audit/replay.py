@@ -176,7 +176,7 @@ def _where(one: Path, other: Path, name: str, logs: Altered) -> str:
 
 
 def _run(job: Replay, words: Sequence[str], log: Path, folder: Path, number: int) -> Outcome:
-    """One run. Log and output lie at the same paths every time, so that a path in a file is no difference."""
+    """One run. Log and output lie at the same paths every time, so that a path in a file is not a difference."""
     work = folder / "work"
     shutil.rmtree(work, ignore_errors=True)
     out = work / "out"

@@ -49,7 +49,7 @@ def sampled_metric(case: Case) -> Finding:
     shown = f"Recall@{K} is {full[f'recall@{K}'][0]:.4f}"
     if partial:
         return Finding(WARN, f"Only {partial:.0f} items are scored for a user, of {catalogue:,}: figures of them are "
-                       f"sampled figures, and the full ranking cannot be had. {shown} among them.", partial,
+                       f"sampled figures, and the full ranking is not available. {shown} among them.", partial,
                        partial / catalogue)  # fmt: skip
     both = f"{shown} over all {catalogue:,} items, {drawn[f'recall@{K}'][0]:.4f} among 99 sampled."
     wrong: list[str] = []
@@ -140,7 +140,7 @@ def _ranks(case: Case) -> tuple[np.ndarray, np.ndarray]:
     if not np.isin(case.test_pairs, case.train_pairs).any():
         kept = ~np.isin(keys, case.train_pairs)
         scores, keys = scores[kept], keys[kept]
-    scores = np.where(np.isfinite(scores), scores, np.inf)  # a score that is no number counts as better
+    scores = np.where(np.isfinite(scores), scores, np.inf)  # a score that is not a number counts as better
     order = np.lexsort((scores, keys // width))
     users, values = (keys // width)[order], scores[order]
     by_key = np.argsort(keys)

@@ -56,7 +56,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     Check("learn_before_test", FAIL, "devices that learn after their test", time_checks.learn_before_test,
           "Let each user learn from events before the own test only.", ("learn",), "a run or a configuration"),
     Check("valid_in_test", FAIL, "validation events that are test events", time_checks.valid_in_test,
-          "Choose on events before the test that are no test events.", ("valid",), "--valid"),
+          "Choose on events before the test that are not test events.", ("valid",), "--valid"),
     Check("trained_before_cut", FAIL, "events on the wrong side of the cut-off", choice_checks.trained_before_cut,
           "Run `pocketrec prepare` again.", ("cut_off",), "a run or a configuration with one cut-off"),
     Check("known_positives", FAIL, "test pairs that training has", pair_checks.known_positives,

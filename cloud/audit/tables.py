@@ -103,7 +103,7 @@ def to_times(column: pd.Series, where: str) -> pd.Series:
         raise DataError(f"{where} mixes numbers and dates: use one of them")
     if dates.isna().any():
         bad = column[dates.isna()]
-        raise DataError(f"{where}: {str(bad.iloc[0])[:40]!r} is no ISO 8601 date: correct it")
+        raise DataError(f"{where}: {str(bad.iloc[0])[:40]!r} is not an ISO 8601 date: correct it")
     return _seconds(dates, where)
 
 

@@ -74,11 +74,11 @@ def duplicates_across(case: Case) -> Finding:
 
 
 def session_crosses_cut(case: Case) -> Finding:
-    """Users whose session goes on across the split."""
+    """Users whose session continues across the split."""
     if case.no_time:
         return Finding(CANNOT_TELL, f"Cannot tell: {case.no_time}.")
     if case.gap is None:
-        return Finding(CANNOT_TELL, "Cannot tell: the times are no unix times; give --session-gap in their unit.")
+        return Finding(CANNOT_TELL, "Cannot tell: the times are not unix times; give --session-gap in their unit.")
     left = case.later[["user", "time"]].sort_values("time").assign(at=lambda frame: frame["time"].astype(float))
     right = case.train[["user", "time"]].sort_values("time").assign(other=lambda frame: frame["time"].astype(float))
     left["time"], right["time"] = left["at"], right["other"]

@@ -52,7 +52,7 @@ def backbone(name: str) -> Backbone:
     """The backbone of this name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it does not exist.
     """
     made: Backbone = BACKBONES.load(name)()
     return made

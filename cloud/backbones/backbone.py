@@ -56,7 +56,7 @@ class Backbone(Protocol):
             keep: float32 [B, T]; 0 where a window starts (nothing before it may be seen), else 1. Where the
                 configuration `packs` not, there is one window a row, every row starts afresh, and it is not looked at.
             seed: int32 [2]; equal seeds give equal dropout.
-            state: what an earlier call with rows that go on here returned, or zeros; None = every row starts afresh.
+            state: what an earlier call with rows that continue here returned, or zeros; None = every row starts afresh.
 
         Returns:
             float32 [B, T, E], equal to the Keras model's output on each window alone where dropout is 0 (values at

@@ -50,13 +50,13 @@ def run_jobs(
     Args:
         jobs: by a key that names the job in the file.
         work: module-level function of one job; its result must be plain JSON values.
-        path: the file; its first line holds `fingerprint`. A file of another fingerprint is begun afresh, and a last
+        path: the file; its first line holds `fingerprint`. A file of another fingerprint is started again, and a last
             line that was cut off is dropped.
         fingerprint: changes with everything that the results depend on.
         start: module-level function called once in every process, with `arguments`.
         arguments: for `start`.
         processes: as for `process_count`.
-        progress: told after every job.
+        progress: called after every job.
 
     Returns:
         The line of every job, by key, in the order of `jobs`.
@@ -97,7 +97,7 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def _read(path: Path, fingerprint: str) -> dict[str, Line] | None:
-    """Lines of an earlier run; None where there is none to go on with. Cuts a torn last line off the file."""
+    """Lines of an earlier run; None where there is none to continue with. Cuts a torn last line off the file."""
     if not path.exists():
         return None
     content = path.read_bytes()

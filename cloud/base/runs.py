@@ -2,7 +2,7 @@
 
 Every stage leaves a marker with a hash of all that its outcome depends on: its part of the configuration, the
 markers of the stages before it, and the version of PocketRec. A stage whose marker still fits is not done again; one
-that was interrupted goes on where it was; one whose configuration has changed starts afresh, and so does everything
+that was interrupted resumes where it was; one whose configuration has changed starts afresh, and so does everything
 after it. This module knows nothing about what stages there are, and what they do (`pocketrec.stages`).
 """
 
@@ -100,7 +100,7 @@ class Stage:
     depends: Callable[[RunConfig], Any]
     """All in the configuration (and outside of it) that its outcome depends on, as plain values."""
     work: Callable[[Run], None]
-    """Does it, going on from what an interrupted call with the same configuration has left."""
+    """Does it, continuing from what an interrupted call with the same configuration has left."""
     leaves: tuple[str, ...]
     """Paths that are there when it is done; a missing one means that it is to be done again."""
     clears: tuple[str, ...] = ()
@@ -112,7 +112,7 @@ class Stage:
     does: str = ""
     """The same for ``pocketrec NAME --help``: what is done, and what is left where."""
     keyed: bool = True
-    """False: its key is no part of those of the stages that need it, which name in their own `depends` all that it
+    """False: its key is not part of those of the stages that need it, which name in their own `depends` all that it
     depends on; and it is done only where one of them is to be done. For a stage that came after runs were made without
     it, so that these stay up to date."""
     outside: Callable[[RunConfig], Any] | None = None
@@ -191,7 +191,7 @@ class Pipeline:
         if stage.name in self._gone:
             raise self._gone[stage.name]
         resumes = marker.get("key") == key and marker.get("state") == _BEGUN and not again
-        run.say(f"{stage.name:<11} {'goes on: ' if resumes else ''}{stage.title}")
+        run.say(f"{stage.name:<11} {'resumes: ' if resumes else ''}{stage.title}")
         if not resumes:
             self._forget(stage)
         begun = marker.get("seconds", 0.0) if resumes else 0.0
@@ -247,7 +247,7 @@ class Pipeline:
             if marker.get("state") != _DONE or found is None:
                 raise
             self.run.say(f"{stage.name:<11} {error}")
-            self.run.say(f"{'':<11} going on with what it has left in {self.run.folder}")
+            self.run.say(f"{'':<11} continuing with what it has left in {self.run.folder}")
         self._outside[stage.name] = found
         return found
 
@@ -301,7 +301,7 @@ def stage_seconds(folder: Path) -> dict[str, float]:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the run directory for this process; the system lets go when the process ends, however it ends."""
+    """Hold the run directory for this process; the system releases it when the process ends, however it ends."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / ".lock").open("a+", encoding="utf-8")

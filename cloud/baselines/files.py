@@ -88,7 +88,7 @@ def load_class(name: str) -> type[Baseline]:
     """The class of a baseline, imported now.
 
     Raises:
-        ConfigError: there is none of this name, or it is no `Baseline`.
+        ConfigError: no system of this name exists, or it is not a `Baseline`.
     """
     found: type[Baseline] = BASELINES.load(name)
     return found

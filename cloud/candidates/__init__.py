@@ -29,7 +29,7 @@ def source(name: str, *, spark: bool = False) -> CandidateSource:
     """The source of this name; `spark`: where its line has one, that for Spark.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: it does not exist.
     """
     choice = CANDIDATES[name]
     if spark and isinstance(choice, SourceChoice) and choice.spark:

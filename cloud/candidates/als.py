@@ -69,7 +69,7 @@ class AlsModel:
             seen: the same users' events, whose items are left out; None leaves out none.
             threads: 0 = one for each core; does not change the sets.
             unfinished: file in which sets are kept as they are made, so that an interrupted call with equal arguments
-                goes on where it was; removed by whoever has saved them. None keeps nothing.
+                resumes where it was; removed by whoever has saved them. None keeps nothing.
             progress: called with the users done.
         """
         from implicit.cpu.topk import topk

@@ -22,7 +22,7 @@ class SourceChoice(Choice):
     """Stages of a run whose results it reads, beside prepare."""
     outside: str = ""
     """``package.module:function`` from its options to what it reads outside of the run directory, as plain values (such
-    as a file's size and time of change): other values make the sets anew. Called before a run does anything; raises
+    as a file's size and time of change): other values make the sets again. Called before a run does anything; raises
     `DataError` where that is not there. "" = it reads nothing outside."""
 
     def outside_of(self, options: Any) -> Any:

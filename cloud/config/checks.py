@@ -25,7 +25,7 @@ def one_of(value: str, known: Sequence[str], table: str, name: str) -> None:
 
 
 def known(value: str, table: Table, section: str, name: str) -> None:
-    """Raise `ConfigError` where `value` is no name of the seam's table, whose names the message lists."""
+    """Raise `ConfigError` where `value` is not a name of the seam's table, whose names the message lists."""
     if value not in table:  # the names are listed only then: looking for installed packages takes 10 ms a table
         raise ConfigError(f"[{section}] {name} {value!r} is not one of {', '.join(table)}")
 

@@ -56,7 +56,7 @@ def upgrade_text(text: str) -> tuple[str, list[tuple[str, str]], bool]:
 
     Raises:
         ConfigError: a key stands at both its addresses.
-        tomllib.TOMLDecodeError: the text is no TOML.
+        tomllib.TOMLDecodeError: the text is not TOML.
     """
     tables = tomllib.loads(text)
     moves = list(old_keys(tables))

@@ -51,7 +51,7 @@ class Section:
         """The choice of this name, of whichever of the section's seams.
 
         Raises:
-            ConfigError: there is none.
+            ConfigError: it does not exist.
         """
         for seam in cls.CHOICES.values():
             if name in seam:

@@ -18,8 +18,8 @@ BATCHINGS: Final = Table(
         "windows": Choice(f"{_TRAINING}.batches:by_windows", "windows of up to `model.window` events, shuffled"),
         "sessions": Choice(
             f"{_TRAINING}.sessions:by_sessions",
-            "session-parallel mini-batches (GRU4Rec): `batch` sessions are read side by side, the model's state goes "
-            "on from step to step and starts afresh with each session",
+            "session-parallel mini-batches (GRU4Rec): `batch` sessions are read side by side, the model's state "
+            "continues from step to step and starts afresh with each session",
             f"{_HERE}:SessionOptions",
         ),
     },
@@ -201,11 +201,11 @@ class PruneConfig:
     begin: float = 0.0
     """Share of the training after which pruning begins."""
     end: float = 0.7
-    """Share of the training at which the final sparsity is reached; the rest mends what was lost."""
+    """Share of the training at which the final sparsity is reached; the rest recovers what was lost."""
     every: int = 20
     """Steps between two choices of the weights to prune."""
     tensors: list[str] = field(default_factory=lambda: ["kernel", "recurrent_kernel"])
-    """Tensors pruned, each by itself: kernel and recurrent_kernel (of every GRU layer), fc."""
+    """Tensors pruned, each separately: kernel and recurrent_kernel (of every GRU layer), fc."""
 
     def __post_init__(self) -> None:
         require(0 <= self.initial <= self.final < 1, "prune", "initial must be at least 0, at most final, below 1")

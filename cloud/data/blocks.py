@@ -2,7 +2,7 @@
 
 Two parsers give the same columns. pyarrow, where it is installed, takes the blocks in which nothing is unusual (every
 row has every field, no quotes); pandas takes the others, and `quotes` says which lines belong together where quoted
-fields go on over line ends. So memory is that of a block whatever the size of the file, and what is read does not
+fields continue over line ends. So memory is that of a block whatever the size of the file, and what is read does not
 depend on where the blocks end. This module does not look at ids.
 """
 
@@ -40,7 +40,7 @@ _EXTRA = "fields too many"  # name of the column that catches them
 #: `Block.forms`: as it should be; more fields than columns; a line that a quoted field swallowed by mistake.
 FINE, EXTRA, SWALLOWED = range(3)
 Forms: Final = {EXTRA: "has more fields than there are columns",
-                SWALLOWED: "lies in a quoted field that goes on over rows: a quote is left open"}  # fmt: skip
+                SWALLOWED: "lies in a quoted field that continues over rows: a quote is left open"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class _Parser:
 
     def __init__(self, path: Path, layout: Layout, columns: Columns, time_as_text: bool) -> None:
         self.path, self.layout, self.columns, self.time_as_text = path, layout, columns, time_as_text
-        self._texts_come = time_as_text  # times that are no whole numbers have come: the next will be so, too
+        self._texts_come = time_as_text  # times that are not whole numbers have come: the next will be so, too
         wanted = columns.texts | {columns.time} - {""}
         self.places = [place for place, name in enumerate(layout.columns) if name in wanted]
         self.names = [layout.columns[place] for place in self.places]
@@ -221,7 +221,7 @@ class _Parser:
         count, rest = content.count(b"\n"), b""
         forms, lines, upto = np.zeros(count, np.uint8), np.arange(line, line + count), line + count
         frame = self._typed(content)
-        if frame is None or len(frame) != count:  # a quoted field goes on over line ends
+        if frame is None or len(frame) != count:  # a quoted field continues over line ends
             records = split_records(content, self.shape)
             if records.too_long is not None:
                 raise open_quote(self.path, line + records.too_long)

@@ -70,7 +70,7 @@ def build_categories(
     """Take for each item the category that most of its events carry (ties: the one seen first, then by id).
 
     Args:
-        ids: object (V,), different category ids; an empty one is none.
+        ids: object (V,), different category ids; an empty one does not count.
         codes: integer (n,), place of each event's category in `ids`, -1 where it has none.
         rows: int32 (n,), item row of each event; events with row 0 are passed over.
         timestamps: (n,), times of the events.

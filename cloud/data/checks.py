@@ -36,8 +36,8 @@ def masked_share(before: Sequences, after: Sequences, learn: np.ndarray, persona
     Args:
         before: events before the cut-off; not looked at where `personal` is false, as the evaluation does not either.
         after: later events.
-        learn: int64 (len(after),), number of first events of each user that are no targets.
-        personal: false: the first event of each user is no target.
+        learn: int64 (len(after),), number of first events of each user that are not targets.
+        personal: false: the first event of each user is not a target.
     """
     judged = (learn > 0) & (after.lengths > learn) if personal else after.lengths > 1
     first = np.maximum(learn, 0 if personal else 1)

@@ -25,7 +25,7 @@ def findings(report: ReadReport) -> list[str]:
 
 
 def reason_in_words(reason: Reason, unit: str) -> str:
-    """``timestamp 'soon' in line 3 is no number (2 rows: lines 3, 9)``."""
+    """``timestamp 'soon' in line 3 is not a number (2 rows: lines 3, 9)``."""
     subject = f"{reason.column} {reason.value!r}" if reason.value else reason.column
     first = f"{subject} in {unit} {reason.lines[0]}" if subject else f"{unit} {reason.lines[0]}"
     more = f" ({rows(reason.rows)}: {_numbers(reason.lines, reason.rows, unit)})" if reason.rows > 1 else ""

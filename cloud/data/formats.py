@@ -49,7 +49,7 @@ class Layout:
         """The column that a configuration's `name` stands for.
 
         Raises:
-            DataError: there is none; the message names it, what there is, and the `key` to set.
+            DataError: it does not exist; the message names it, what there is, and the `key` to set.
         """
         for candidate in (name, self.aliases.get(name, "")):
             if candidate and candidate in self.columns:

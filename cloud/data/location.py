@@ -34,7 +34,7 @@ def data_root() -> Path:
 
 
 def log_identity(config: DataConfig) -> list[Any]:
-    """Size and time of change of the log's file, or of each file of its folder: what tells another log.
+    """Size and time of change of the log's file, or of each file of its folder: what shows another log.
 
     Raises:
         DataError: there is no such file or data set.

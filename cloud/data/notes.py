@@ -77,7 +77,7 @@ def id_notes(name: str, column: Labels, used: np.ndarray | None, lines_of: Lines
             note(f"stands beside {whole!r}{number}", both, "kept as written, two different ids")
     if any(f"\n{word}\n" in joined for word in _MISSING):
         missing = [place for place, value in enumerate(values) if value in _MISSING]
-        note("looks like a missing value", missing, "taken as an id like any other; leave it empty if it is none")
+        note("looks like a missing value", missing, "taken as an id like any other; leave it empty if it is one")
     return found
 
 

@@ -1,6 +1,6 @@
 """Packed files: which kind a file is, by its first bytes, and its bytes unpacked.
 
-gzip, bz2, xz and a zip with one file in it are read as they lie, whatever the file is called. Kinds that are no text
+gzip, bz2, xz and a zip with one file in it are read as they lie, whatever the file is called. Kinds that are not text
 log (zstd, 7z, Excel, SQLite, ...) are refused with what to do. This module does not look at rows.
 """
 

@@ -1,6 +1,6 @@
 """Logs in Parquet: one file, or a folder of part files, whose ``key=value`` folders are columns (as Hive writes them).
 
-Values are taken as the file's types say: whole numbers exactly, whatever stands beside them; what is no id or no time
+Values are taken as the file's types say: whole numbers exactly, whatever stands beside them; what is not an id or time
 (lists, structures, doubles that can no longer be exact) is refused by name. This module does not look at what an id
 may be.
 """
@@ -70,7 +70,7 @@ def read_parquet(path: Path, columns: Columns, time_format: str, progress: Progr
 
     Raises:
         DataError: a file cannot be read, or a column is of a type that is not.
-        ConfigError: `time_format` is no format.
+        ConfigError: `time_format` is not a format.
     """
     files = part_files(path)
     sizes = [file.stat().st_size for file in files]
@@ -182,7 +182,7 @@ def _as_bytes(file: Path, name: str, column: Any) -> Any:
 
 
 def _whole(file: Path, name: str, column: Any) -> tuple[Any, Any]:
-    """Numbers with a point: as whole numbers where all are; NaN is no value."""
+    """Numbers with a point: as whole numbers where all are; NaN is not a value."""
     import pyarrow
 
     values = column.cast(pyarrow.float64()).to_numpy(zero_copy_only=False)

@@ -64,7 +64,7 @@ class DeviceData:
 def prepare(config: RunConfig, folder: str | Path, progress: Progress = no_progress) -> Prepared:
     """Read and split the log of `config` and write it into the run directory `folder`.
 
-    Nothing is kept of an interrupted call but whole files, which are written anew; no two calls at once in one folder.
+    Nothing is kept of an interrupted call but whole files, which are written again; no two calls at once in one folder.
 
     Args:
         config: the run.

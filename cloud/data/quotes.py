@@ -1,4 +1,4 @@
-"""Quoted fields that go on over line ends: which lines belong to one record, and which were swallowed by mistake.
+"""Quoted fields that continue over line ends: which lines belong to one record, and which were swallowed by mistake.
 
 The rule is that of Python's csv module and of pandas: a quote opens a field only at its beginning, and two quotes
 within stand for one. A text with line breaks, such as a review, is such a field; so is what a quote that is not closed
@@ -32,7 +32,7 @@ class Shape:
     """Whether the last of `filled` is a time, in which there is a digit."""
 
     def fits(self, line: bytes) -> bool:
-        """Whether a line by itself, its quotes overlooked, has the shape of a row."""
+        """Whether a line on its own, its quotes overlooked, has the shape of a row."""
         fields = line.replace(b'"', b"").split(self.separator.encode())
         if len(fields) != self.fields or not all(fields[place].strip() for place in self.filled):
             return False

@@ -1,7 +1,7 @@
 """Reading interaction logs, of any of the forms in `formats`, into a `Log`.
 
 User and item ids are taken as text, as they are written. Rows that cannot be used (too many fields, an id that is
-empty, not UTF-8 or of several lines, a time that is no time) are counted, left out and told with their reasons, and are
+empty, not UTF-8 or of several lines, an invalid time) are counted, left out and reported with their reasons, and are
 fatal above `DataConfig.max_bad_share`. Rows in which all columns that are read are empty count as empty lines: not at
 all. Text is read in blocks, and every id is held once: memory is that of the events as numbers (about 24 bytes each)
 and of the different ids. This module knows nothing about cut-offs.

@@ -105,9 +105,9 @@ def simulate(shape: Shape | None = None) -> Simulation:
       with probability `follow`, else from one of the user's favourites.
     - Repeat consumption: with probability `repeat` the item is instead one of the user's last ten.
     - A habit of each user's own, which only the user's own events show: a routine, an order of `routine` items. About
-      `routine_share` of the events run through it: a run begins at its first item and goes on to the next (after the
+      `routine_share` of the events run through it: a run begins at its first item and continues to the next (after the
       last, to the first) with probability `routine_keep`. The items of a routine are unrelated to taste and category.
-    - Drift: at each of the moments `drifts` (shares of the time span) every user takes up a new routine, and one
+    - Drift: at each of the moments `drifts` (shares of the time span) every user adopts a new routine, and one
       favourite is replaced. A model of the time before cannot know them; the user's first events after it tell.
       The defaults suit a cut-off at the .7 quantile and an earlier one, for rehearsal, at .7 of that.
     - Sessions: events come in sessions of about six within twenty minutes, over 50 days.
@@ -174,7 +174,7 @@ def generate(**arguments: Any) -> Log:
         default = known[name]
         kind = list | tuple if isinstance(default, tuple) else int | float if isinstance(default, float) else int
         if not isinstance(value, kind) or isinstance(value, bool):
-            raise ConfigError(f"data.synthetic.{name} must be of the form {default!r}, not {value!r}: mend it")
+            raise ConfigError(f"data.synthetic.{name} must be of the form {default!r}, not {value!r}: correct it")
     return simulate(Shape(**arguments)).log
 
 

@@ -29,7 +29,7 @@ def write_csv(simulation: Simulation, path: str | Path) -> None:
 
 def write_taobao(simulation: Simulation, path: str | Path, seed: int = 1) -> None:
     """Write the shape of UserBehavior.csv: user,item,category,behavior,timestamp without a header, whole-number ids,
-    sorted by user, then time; each behaviour drawn by itself with the shares `BEHAVIORS`.
+    sorted by user, then time; each behaviour drawn separately with the shares `BEHAVIORS`.
 
     Raises:
         StorageError: the file cannot be written.

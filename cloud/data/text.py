@@ -1,6 +1,6 @@
 """The text of a log as blocks of whole lines, unpacked, without byte-order mark, every line ended by a line feed.
 
-Line ends may be LF, CRLF or CR. A NUL byte becomes the two bytes `NUL`, which are no UTF-8: parsers in C would end the
+Line ends may be LF, CRLF or CR. A NUL byte becomes the two bytes `NUL`, which are not UTF-8: parsers in C would end the
 field there, so a field that holds one could pass for another. This module does not look at fields.
 """
 

@@ -30,7 +30,7 @@ Words: Final = {
     EMPTY: "is empty or missing",
     NOT_FINITE: "is not a finite number",
     DAY_OR_MONTH: f"may have the day or the month first: {_FORMAT_KEY}",
-    NO_SUCH_DATE: "is no day of the calendar from 1677-09-22 to 2262-04-11",
+    NO_SUCH_DATE: "is not a day of the calendar from 1677-09-22 to 2262-04-11",
     OTHER_FORMAT: "has not the form of data.time_format",
     HOLDS_NUL: "holds a NUL byte",
     NEITHER: f"is neither a number nor an ISO 8601 date: {_FORMAT_KEY}, if it is a time",

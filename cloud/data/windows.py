@@ -32,7 +32,7 @@ class Windows:
 def training_windows(sequences: Sequences, window: int, first_target: np.ndarray | None = None) -> Windows:
     """Tile every sequence so that each of its transitions is a target exactly once.
 
-    A sequence of up to T + 1 events is one window. A longer one goes on in steps of half a window, rounded up: each
+    A sequence of up to T + 1 events is one window. A longer one continues in steps of half a window, rounded up: each
     further window holds the T inputs before its last target, so every target in it has at least T // 2 earlier
     events as context.
 

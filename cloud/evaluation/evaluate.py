@@ -64,7 +64,7 @@ def fleet_metrics(
         seed: seed of the bootstrap.
         data: the summary of the split, copied under ``data``.
         sizes: what `size_ledger` gives, copied under ``bytes``.
-        rehearsal: rehearsal.json, whose forecast is set against what came.
+        rehearsal: rehearsal.json, whose forecast is compared with what happened.
         device: what one device needs (`pocketrec.cloud.fleet.bench`); the fleet's own figures are put beside it.
 
     Raises:
@@ -150,7 +150,7 @@ def global_metrics(
 
 def forecast_against(rehearsal: Mapping[str, Any], ranks: Mapping[str, Ranks], learn: NDArray[Any],
                      judge: _Judge) -> dict[str, Any]:
-    """What rehearsal expected of personal training and what came, overall and by history length."""
+    """What rehearsal expected of personal training and what happened, overall and by history length."""
     before = metrics.user_values(ranks["global"])
     came = metrics.user_values(ranks.get("personal", ranks["global"])) - before
     forecast = rehearsal["forecast"]

@@ -48,7 +48,7 @@ def sequence_ranks(
         evaluate: ties and mask.
         baselines: fitted ones by name, such as `pocketrec.cloud.baselines.files.load_baselines` gives; None = none.
         ranker: how the model's embeddings become scores.
-        progress: told after every block of the model's positions.
+        progress: called after every block of the model's positions.
     """
     table = item_embeddings(model)  # (N + 1, E)
     places = Places.of(after, len(table) - 1, window)

@@ -63,7 +63,7 @@ class Places:
         Args:
             scores: of the system.
             evaluate: ties and mask.
-            progress: told after every block of positions.
+            progress: called after every block of positions.
         """
         count = len(self.where)
         found = np.empty(count)

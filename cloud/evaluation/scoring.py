@@ -27,7 +27,7 @@ Embed = Callable[[np.ndarray], np.ndarray]
 class Positions:
     """Places at which a next item is to be ranked, in the order of the sequences.
 
-    Unknown items (row 0) are in no context and are no target.
+    Unknown items (row 0) are in no context and are not a target.
     """
 
     windows: np.ndarray

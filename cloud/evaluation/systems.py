@@ -7,7 +7,7 @@ from typing import Final
 
 from pocketrec.cloud.config.baselines import BASELINES, label_of
 
-#: Label and colour of each system that is no baseline, in order.
+#: Label and colour of each system that is not a baseline, in order.
 _OURS: Final = {
     "global": ("Global model", "global"),
     "personal": ("Personal, with rehearsal and guard", "personal"),

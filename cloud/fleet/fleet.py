@@ -118,7 +118,7 @@ def run_fleet(
     resources: ResourceConfig | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Evaluate every user; a run that was killed goes on where it was.
+    """Evaluate every user; a run that was killed resumes where it was.
 
     Args:
         users: what `device_users` gives.
@@ -129,7 +129,7 @@ def run_fleet(
             None = no baseline.
         left_out: what `device_users` gives, for the record.
         resources: processes and runtime; changes no figure.
-        progress: told after every user.
+        progress: called after every user.
 
     Returns:
         The content of fleet.json.

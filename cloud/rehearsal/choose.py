@@ -1,7 +1,7 @@
-"""From what rehearsed users lived through to a decision: the guard's prior, the winner, the forecast.
+"""From what rehearsed users went through to a decision: the guard's prior, the winner, the forecast.
 
 Everything is judged on users that it was not fitted to: users are dealt into folds, the prior that decides for a
-fold's users is fitted to the others, and the forecast chooses the recipe anew on the others too. So the best of many
+fold's users is fitted to the others, and the forecast chooses the recipe again on the others too. So the best of many
 recipes is not taken at its own word. This module knows nothing about models or files.
 """
 
@@ -37,7 +37,7 @@ _TINY: Final = 1e-12
 
 
 @dataclass(frozen=True)
-class Lived:
+class DressRehearsal:
     """One recipe in dress rehearsal, users in a fixed order."""
 
     judgements: list[Judgement]
@@ -45,34 +45,35 @@ class Lived:
     gains: dict[str, Floats]
     """``personal`` and ``blend``: [users], the real gain in mean reciprocal rank."""
     weights: Floats
-    """[users] how much a user's gain tells, by the number of test positions."""
+    """[users] how far a user's gain is trusted, by the number of test positions."""
 
     @classmethod
-    def read(cls, entries: Sequence[Mapping[str, Any]], trial: str) -> Lived:
+    def read(cls, entries: Sequence[Mapping[str, Any]], trial: str) -> DressRehearsal:
         """From the lines of the dress rehearsal."""
-        lived = [entry["trials"][trial] for entry in entries]
+        dressed = [entry["trials"][trial] for entry in entries]
         judgements = [
             Judgement(one["events"], one["heldback"],
                       {choice: Observed(**seen) for choice, seen in one["observed"].items()}, one["diverged"])
-            for one in lived
+            for one in dressed
         ]  # fmt: skip
-        gains = {choice: np.array([one["gain"][choice] for one in lived]) for choice in (PERSONAL, BLEND)}
+        gains = {choice: np.array([one["gain"][choice] for one in dressed]) for choice in (PERSONAL, BLEND)}
         tests = np.array([entry["test"] for entry in entries], dtype=np.float64)
         return cls(judgements, gains, tests / (tests + _HALF))
 
 
-def fit_priors(lived: Lived, users: NDArray[np.int64]) -> dict[str, Prior]:
+def fit_priors(dressed: DressRehearsal, users: NDArray[np.int64]) -> dict[str, Prior]:
     """The guard's priors of ``personal`` and ``blend``, from some of the rehearsed users."""
-    return {choice: _fit_prior(lived, choice, users) for choice in (PERSONAL, BLEND)}
+    return {choice: _fit_prior(dressed, choice, users) for choice in (PERSONAL, BLEND)}
 
 
 def guarded(
-    lived: Lived, users: NDArray[np.int64], priors: Mapping[str, Prior], threshold: float = 0.0
+    dressed: DressRehearsal, users: NDArray[np.int64], priors: Mapping[str, Prior], threshold: float = 0.0
 ) -> tuple[Floats, list[str]]:
     """Real gain of some users, and what the guard chooses for each of them, under given priors."""
     guard = GuardRecipe(prior=dict(priors), threshold=threshold)
-    choices = [decide(guard, lived.judgements[user]).choice for user in users]
-    gain = [0.0 if choice == GLOBAL else lived.gains[choice][user] for choice, user in zip(choices, users, strict=True)]
+    choices = [decide(guard, dressed.judgements[user]).choice for user in users]
+    pairs = zip(choices, users, strict=True)
+    gain = [0.0 if choice == GLOBAL else dressed.gains[choice][user] for choice, user in pairs]
     return np.array(gain, dtype=np.float64), choices
 
 
@@ -83,13 +84,13 @@ def folds_of(count: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.
     return [(np.setdiff1d(order, part), np.sort(part)) for part in parts]
 
 
-def crossfit(lived: Lived, count: int, seed: int) -> dict[float, tuple[Floats, list[str]]]:
+def crossfit(dressed: DressRehearsal, count: int, seed: int) -> dict[float, tuple[Floats, list[str]]]:
     """Guarded gain and choice of every user, [count], each under priors fitted to other users, for each threshold."""
     found = {threshold: (np.zeros(count), [GLOBAL] * count) for threshold in THRESHOLDS}
     for others, own in folds_of(count, seed):
-        priors = fit_priors(lived, others)
+        priors = fit_priors(dressed, others)
         for threshold, (gain, choices) in found.items():
-            gain[own], chosen = guarded(lived, own, priors, threshold)
+            gain[own], chosen = guarded(dressed, own, priors, threshold)
             for user, choice in zip(own, chosen, strict=True):
                 choices[user] = choice
     return found
@@ -177,10 +178,10 @@ def _estimate(gain: Floats, samples: int, seed: int) -> dict[str, float | None]:
     return {name: value if np.isfinite(value) else None for name, value in interval.items()}
 
 
-def _fit_prior(lived: Lived, choice: str, users: NDArray[np.int64]) -> Prior:
-    gain = lived.gains[choice][users]
-    weights = lived.weights[users]
-    judgements = [lived.judgements[user] for user in users]
+def _fit_prior(dressed: DressRehearsal, choice: str, users: NDArray[np.int64]) -> Prior:
+    gain = dressed.gains[choice][users]
+    weights = dressed.weights[users]
+    judgements = [dressed.judgements[user] for user in users]
     events = np.array([one.events for one in judgements], dtype=np.float64)
     line = _fit_line(events, gain, weights)
     judged = np.array([bool(one.observed) for one in judgements], dtype=bool)

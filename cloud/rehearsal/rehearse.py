@@ -129,13 +129,13 @@ class RehearseJob:
 def rehearse(
     job: RehearseJob, folder: Path, *, resources: ResourceConfig | None = None, progress: Progress = no_progress
 ) -> dict[str, Any]:
-    """Try the grid, choose, fit the guard's prior, forecast. A run that was killed goes on where it was.
+    """Try the grid, choose, fit the guard's prior, forecast. A run that was killed resumes where it was.
 
     Args:
         job: what is rehearsed.
         folder: gets recipe.json (for the bundle), rehearsal.json (for the report), screening.jsonl and dress.jsonl.
         resources: processes and runtime; changes no figure.
-        progress: told after every user of each of the two rounds.
+        progress: called after every user of each of the two rounds.
 
     Returns:
         recipe.json as a dict; ``personalise`` is False where no recipe clearly gains.
@@ -206,8 +206,8 @@ def _judge(
     """rehearsal.json, with the recipe in it."""
     count = len(dressed)
     learn = np.array([entry["learn"] for entry in dressed], dtype=np.int64)
-    lived = {trial.name: choosing.Lived.read(dressed, trial.name) for trial in finalists} if dressed else {}
-    fitted = {(name, threshold): found for name, one in lived.items()
+    outcomes = {trial.name: choosing.DressRehearsal.read(dressed, trial.name) for trial in finalists} if dressed else {}
+    fitted = {(name, threshold): found for name, one in outcomes.items()
               for threshold, found in choosing.crossfit(one, count, seed).items()}  # fmt: skip
     gains = {key: gain for key, (gain, _) in fitted.items()}
     winner = choosing.choose(gains)
@@ -216,7 +216,7 @@ def _judge(
     if winner is not None:
         name, threshold = winner
         trial = next(t for t in finalists if t.name == name)
-        guard = GuardRecipe(threshold=threshold, prior=choosing.fit_priors(lived[name], np.arange(count)))
+        guard = GuardRecipe(threshold=threshold, prior=choosing.fit_priors(outcomes[name], np.arange(count)))
         least = choosing.minimum_events(gains[winner], learn)
         recipe = dataclasses.replace(trial.recipe(guard), minimum_events=least)
         honest = choosing.honest_gain(gains, seed)
@@ -229,7 +229,7 @@ def _judge(
         if screened:
             unguarded = np.array([entry["gain"][trial.name] for entry in screened])  # (users, 2)
             row |= {"unguarded": choosing.summary(unguarded[:, 0]), "loglik": float(unguarded[:, 1].mean())}
-        if trial.name in lived:  # under the threshold that was chosen, or that would be for this recipe alone
+        if trial.name in outcomes:  # under the threshold that was chosen, or that would be for this recipe alone
             own = {key: gain for key, gain in gains.items() if key[0] == trial.name}
             best = winner if winner in own else choosing.choose(own) or (trial.name, 0.0)
             kept = fitted[best][1]

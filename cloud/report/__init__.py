@@ -82,7 +82,7 @@ def _lead(metrics: dict[str, Any], lead: str) -> str:
 
 
 def _by_what(metrics: dict[str, Any]) -> str:
-    """Whether trained weights add to what the bonus for repeats does by itself."""
+    """Whether trained weights add to what the bonus for repeats does alone."""
     beside = metrics["compare"].get("personal_repeats", {}).get("mrr@20")
     if not beside or beside["low"] is None:
         return ""

@@ -11,7 +11,7 @@ from pocketrec.cloud.report.words import DASH, count, percent
 
 #: Verdict -> class of its colour.
 _COLOURS: Final = {"fail": "naive", "warn": "naive", "cannot tell": "other", "info": "global", "ok": "personal"}
-_WORDS: Final = "Counted anew by pandas. Only a failed check is an error; `cannot tell` and `info` judge nothing."
+_WORDS: Final = "Counted again by pandas. Only a failed check is an error; `cannot tell` and `info` judge nothing."
 
 
 def audit_section(document: Mapping[str, Any], title: str = "Leaks") -> str:

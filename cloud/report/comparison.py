@@ -43,10 +43,10 @@ def read_result(path: Path) -> dict[str, Any]:
     try:
         result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])
     except (OSError, ValueError, IndexError) as error:
-        reason = getattr(error, "strerror", None) or "its last line is no JSON"
+        reason = getattr(error, "strerror", None) or "its last line is not JSON"
         raise DataError(f"no result in {path} ({reason}): name the kept output of `pocketrec bench`") from None
     if wrong := problem(result):
-        raise DataError(f"{path} is no result of this version ({wrong}): measure again")
+        raise DataError(f"{path} is not a result of this version ({wrong}): measure again")
     return result
 
 

@@ -80,7 +80,7 @@ def as_text(found: Table) -> str:
     """The ledger as a table for a terminal."""
     rows = [_HEAD, ("global", "", *(figure(found["global"][m]) for m in ("recall@20", HEADLINE)), *[""] * 12)]
     rows += [_cells(row) for row in found["rows"]]
-    rows += [_baseline_cells(row) for row in found.get("baselines", [])]  # a ledger of then has none
+    rows += [_baseline_cells(row) for row in found.get("baselines", [])]  # an older ledger has none
     widths = [max(len(str(row[place])) for row in rows) for place in range(len(_HEAD))]
     lines = [
         "  ".join(cell.ljust(w) if place in (0, 1, 15) else cell.rjust(w)
@@ -128,7 +128,7 @@ def gain_chart(found: Table) -> str:
 
 
 def alone_chart(found: Table) -> str:
-    """Dots with one standard error: the best training of each contender by itself, in rehearsal."""
+    """Dots with one standard error: the best training of each contender alone, in rehearsal."""
     rows = []
     for row in found["rows"]:
         alone = row["alone"]
@@ -176,7 +176,7 @@ def _svg_rules() -> str:
 
 
 def _alone(rehearsal: Table) -> dict[str, Any] | None:
-    """The best training by itself in the screening; None where none was tried."""
+    """The best training alone in the screening; None where none was tried."""
     tried = [t for t in rehearsal["trials"] if t["passes"] and not t["repeats"]["strength"] and "unguarded" in t]
     if not tried:
         return None
@@ -221,5 +221,5 @@ def _name(row: Table) -> str:
 
 
 def _kind(row: Table) -> str:
-    """The colour of a way; that of a ledger of then may be no longer installed."""
+    """The colour of a way; that of an older ledger may no longer be installed."""
     return str(WAYS.load(row["way"]).colour) if row["way"] in WAYS else "other"

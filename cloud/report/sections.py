@@ -143,7 +143,7 @@ def per_user(metrics: Table, users: Sequence[Table]) -> str:
 
 
 def rehearsal(metrics: Table, report: Table) -> str:
-    """What rehearsal tried, chose and expected, against what came."""
+    """What rehearsal tried, chose and expected, compared with what happened."""
     if not report:
         return ""
     trials = [trial for trial in report["trials"] if "guarded" in trial]
@@ -163,10 +163,10 @@ def rehearsal(metrics: Table, report: Table) -> str:
         parts.append(page.details(f"Screening of all {len(unguarded)} recipes, without the guard", "\n".join(lines)))
     against = metrics.get("rehearsal")
     if against:
-        parts.append(page.heading("What was expected, and what came"))
+        parts.append(page.heading("What was expected, and what happened"))
         parts.append(_forecast(against))
     chosen = report["chosen"]
-    words = (f"Before the cut-off, on a second, earlier cut, {count(report['users'])} users lived through "
+    words = (f"Before the cut-off, on a second, earlier cut, {count(report['users'])} users went through "
              f"{len(report['trials'])} recipes in the device's own code. Chosen: {chosen}.")  # fmt: skip
     if chosen == "none":
         words += " No recipe clearly gained, so devices keep the global model."

@@ -116,7 +116,7 @@ def search(
     say: Callable[[str], None] = lambda line: None,
     progress: Progress = no_progress,
 ) -> list[Trial]:
-    """Try configurations; a search that was killed, or is to take more trials, goes on where it was.
+    """Try configurations; a search that was killed, or is to take more trials, resumes where it was.
 
     Args:
         config: searched around; it is trial 0.
@@ -126,7 +126,7 @@ def search(
         trials: in all, trial 0 included.
         seed: of the values drawn.
         say: takes a line for every trial.
-        progress: told of every step of a training.
+        progress: called for every step of a training.
 
     Returns:
         All trials, in their order.
@@ -166,7 +166,7 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     """
     whole = [trial for trial in trials if not trial.ended]
     if not whole:
-        raise DataError("no trial ran to its end: mend the configuration or search.space")
+        raise DataError("no trial ran to its end: correct the configuration or search.space")
     return max(whole, key=lambda trial: (trial.score, -trial.trial))
 
 

@@ -90,7 +90,8 @@ def _lines(spark: SparkSession, path: Path, layout: Layout) -> DataFrame:
     if b"\r" in head.replace(b"\r\n", b"\n")[:-1]:
         raise DataError(f"{path} ends its lines with CR alone: convert it, or use --engine local")
     if (layout.packing == GZIP) != (path.suffix == ".gz"):
-        raise DataError(f"Spark tells gzip by the name: give {path} the ending .gz if it is compressed, and only then")
+        raise DataError(f"Spark recognises gzip by the file name: give {path} the ending .gz if it is compressed, "
+                        "and only then")
     text = spark.read.option("lineSep", "\n").text(path.as_uri())
     return text.select(functions.col("value").cast("binary"), functions.col("_metadata.file_block_start"))
 
@@ -190,7 +191,7 @@ class _TextParser:
         self.path, self.layout, self.columns = path, layout, columns
 
     def parts(self, batches: Iterator[pa.RecordBatch]) -> Iterator[_Part]:
-        """Parse batches of lines; a quoted field may go on in the next batch, but not in the next part."""
+        """Parse batches of lines; a quoted field may continue in the next batch, but not in the next part."""
         line, waiting, header = 0, b"", -1
         first_part = True
         for batch in batches:

@@ -93,7 +93,7 @@ def _check_master(master: str) -> None:
     """Spark itself would try for a minute, or end with a page of Java."""
     if not re.match(r"$|local(\[.*\])?$|yarn$|spark://.|k8s://.", master):
         raise ConfigError(
-            f"{master!r} is no Spark master: use local[2], spark://host:7077, yarn or k8s://https://host:443"
+            f"{master!r} is not a Spark master: use local[2], spark://host:7077, yarn or k8s://https://host:443"
         )
     if master == "yarn" and not {"HADOOP_CONF_DIR", "YARN_CONF_DIR"} & os.environ.keys():
         raise ConfigError("for master yarn set HADOOP_CONF_DIR to the folder of the cluster's configuration")
@@ -105,7 +105,7 @@ def _check_master(master: str) -> None:
         with contextlib.suppress(OSError, ValueError), socket.create_connection((host, int(port)), _PATIENCE):
             answers.append(address)
     if not answers:
-        raise ConfigError(f"no Spark master answers at {master}: start one, or mend --master")
+        raise ConfigError(f"no Spark master answers at {master}: start one, or correct --master")
 
 
 @contextlib.contextmanager
@@ -122,7 +122,7 @@ def _one_line(master: str) -> Iterator[None]:
         causes = re.findall(r"(?:Caused by: |: )((?:[\w.]+)(?:Exception|Error): [^\n]+)", str(error))
         cause = causes[-1] if causes else str(error).strip().split("\n")[0]
         where = f" on {master}" if master else ""
-        raise DataError(f"the Spark job{where} failed ({cause}): look into log.txt of the run directory") from error
+        raise DataError(f"the Spark job{where} failed ({cause}): see log.txt in the run directory") from error
 
 
 def _end(spark: Any) -> None:

@@ -1,7 +1,7 @@
 """The state of a training between two calls of the training graph, in one file that is whole or absent.
 
-What is kept is enough to go on bit for bit: weights, optimizer slots, position, figures so far; the weights of the best
-epoch lie in a file beside it. Nothing else is random state: batches, dropout and negatives follow from the seed and
+What is kept is enough to continue bit for bit: weights, optimizer slots, position, figures so far; the weights of the
+best epoch lie in a file beside it. No other state is random: batches, dropout and negatives follow from the seed and
 the step. Arrays are written one at a time, so that a large table is never copied whole lists at a time.
 """
 

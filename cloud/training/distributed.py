@@ -2,8 +2,8 @@
 
 Every worker holds the whole model and takes its rows of every batch; the gradients are added up over the workers, and
 all do the same update, so all hold the same weights. The sum is the only operation that crosses machines: variables
-and optimizer are each worker's own, and what the training decides (validation, the place to go on from) is the chief's
-word. Worker 0 is the chief and alone writes. This module knows nothing about models, losses or epochs.
+and optimizer are each worker's own, and what the training decides (validation, the place to continue from) is the
+chief's decision. Worker 0 is the chief and alone writes. This module knows nothing about models, losses or epochs.
 """
 
 from __future__ import annotations
@@ -193,10 +193,10 @@ def _place(text: str) -> tuple[int, list[str]]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(
             'TF_CONFIG must be like {"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", '
-            '"index": 0}}: mend it, or use --workers and --index'
+            '"index": 0}}: correct it, or use --workers and --index'
         ) from None
     if not 0 <= place < len(addresses):
-        raise ConfigError(f"worker {place} is none of the {len(addresses)} workers: count --index from 0")
+        raise ConfigError(f"worker {place} is not one of the {len(addresses)} workers: count --index from 0")
     return place, addresses
 
 
@@ -219,5 +219,5 @@ def lost_is_one_line() -> Iterator[None]:
     except _LOST as error:
         raise DataError(
             f"another worker is gone or cannot be reached ({type(error).__name__}): start all workers again with the "
-            "same commands, and the training goes on from the last checkpoint"
+            "same commands, and the training continues from the last checkpoint"
         ) from error

@@ -4,7 +4,7 @@ From few events a model learns slowly which of some thousand items belong togeth
 leading eigenvectors of the items' similarities (cosine over users, as item-kNN has them) are factors whose inner
 products are close to those similarities (as implicit factors of co-occurrence in Levy and Goldberg, NIPS 2014). Added
 to the random start, and with a GRU that starts by copying (`pocketrec.cloud.backbones.gru_start`), the untrained model
-scores like item-kNN of low rank, and training goes on from there. This module knows nothing about cut-offs: it is
+scores like item-kNN of low rank, and training continues from there. This module knows nothing about cut-offs: it is
 given the events before them.
 """
 

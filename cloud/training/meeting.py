@@ -1,7 +1,8 @@
-"""All workers meet before TensorFlow begins, which would wait for one that is missing without an end, deaf to signals.
+"""All workers meet before TensorFlow begins, which would wait without end for a missing one, ignoring signals.
 
 Every worker listens at its own port, which shows that it is free; the others tell the chief, again and again, that they
-are there, until it lets all go. The ports are then TensorFlow's. This module knows nothing about what the workers do.
+are there, until the chief releases them all. The ports are then TensorFlow's. This module knows nothing about what the
+workers do.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _report(addresses: Sequence[str], index: int, deadline: float, patience: flo
                 return
         time.sleep(_PAUSE)
     raise DataError(
-        f"worker 0 ({addresses[0]}) did not let this one begin within {patience:g} s: see that it runs and can be "
+        f"worker 0 ({addresses[0]}) did not start this worker within {patience:g} s: see that it runs and can be "
         "reached, and which worker is missing there"
     )
 

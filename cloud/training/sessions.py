@@ -2,7 +2,7 @@
 
 The sessions, in a new order each epoch, are one long line that is cut between sessions into B rows as equal as can be;
 a step takes the next T events of every row. So every transition is a target exactly once, whatever the number of
-sessions, and the rows end within one session's length of each other. The state of a row goes on from step to step and
+sessions, and the rows end within one session's length of each other. The state of a row continues from step to step and
 is cut where `Batch.keep` is 0: at the first event of every session. This module knows nothing about models.
 """
 

@@ -282,7 +282,7 @@ class _Trainer:
         return {"phase": state.phase, "epoch": state.epoch, "loss": loss, "rate": rate}
 
     def _loss(self, state: Checkpoint, steps: Step) -> float:
-        """The sum of the losses of some steps; nothing is saved of a step whose loss is no number."""
+        """The sum of the losses of some steps; nothing is saved of a step whose loss is not a number."""
         try:
             return self.steps(steps)
         except LossError as error:

@@ -67,7 +67,7 @@ class Table:
         """The line of this name.
 
         Raises:
-            ConfigError: there is none; the message lists the known names.
+            ConfigError: it does not exist; the message lists the known names.
         """
         if name in self.own:
             return self.own[name]
@@ -80,7 +80,7 @@ class Table:
         """The implementation of this name, imported now.
 
         Raises:
-            ConfigError: there is none, or an installed package's does not load.
+            ConfigError: it does not exist, or an installed package's does not load.
         """
         if name in self.own:
             return self.own[name].load()
@@ -113,7 +113,7 @@ def _installed(group: str, taken: frozenset[str]) -> dict[str, Choice]:
             ) from None
         if not isinstance(choice, Choice):
             raise ConfigError(
-                f"{group} {point.name!r}{by} is no pocketrec.device.base.choices.Choice: its package is wrong"
+                f"{group} {point.name!r}{by} is not a pocketrec.device.base.choices.Choice: its package is wrong"
             )
         if point.name in taken or point.name in found:
             raise ConfigError(f"{group} {point.name!r}{by} exists already: remove one of the two packages")

@@ -15,7 +15,7 @@ from pocketrec.device.base.files import write_atomic
 
 
 class DocumentError(ValueError):
-    """A text is no JSON, or not of the form that was asked for. The message says in what way, and not what to do."""
+    """A text is not JSON, or not of the form that was asked for. The message says in what way, and not what to do."""
 
 
 _ABSENT: Final = object()
@@ -42,7 +42,7 @@ def parse(content: bytes | str) -> Any:
     """The value of a JSON text.
 
     Raises:
-        DocumentError: it is none.
+        DocumentError: it is not valid.
     """
     try:
         return json.loads(content)
@@ -56,11 +56,11 @@ def parse_table(content: bytes | str) -> dict[str, Any]:
     """The table that a JSON text holds.
 
     Raises:
-        DocumentError: it is no JSON, or something else than a table.
+        DocumentError: it is not JSON, or something else than a table.
     """
     value = parse(content)
     if not isinstance(value, dict):
-        raise DocumentError("it is no table")
+        raise DocumentError("it is not a table")
     return value
 
 
@@ -69,7 +69,7 @@ def read(path: str | Path) -> Any:
 
     Raises:
         OSError: the file is missing or unreadable.
-        DocumentError: it is no JSON.
+        DocumentError: it is not JSON.
     """
     return parse(Path(path).read_bytes())
 

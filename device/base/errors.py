@@ -1,4 +1,4 @@
-"""Errors that a user can cause or mend.
+"""Errors that a user can cause or correct.
 
 Every message is one line and ends with what to do. The command line prints it after ``error:`` and exits with
 status 2; a Python caller catches `PocketRecError` or one of its kinds. Defined in the device package because it

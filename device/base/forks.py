@@ -1,4 +1,4 @@
-"""What has to be done before and after a fork, so that parent and child both go on with whole objects of their own.
+"""What has to be done before and after a fork, so that parent and child both continue with whole objects of their own.
 
 A lock that another thread holds at the moment of a fork stays locked in the child for ever, and some libraries (SQLite,
 the kernels' thread pools) keep state for each process that no child may use. Python tells of each `os.fork`, so of

@@ -37,7 +37,7 @@ class Mark:
         """The mark of the file that has the path now.
 
         Raises:
-            OSError: there is none.
+            OSError: it does not exist.
         """
         status = os.stat(path)
         return cls(status.st_size, status.st_mtime_ns, status.st_ino)
@@ -50,7 +50,7 @@ class Watched:
         path: the file.
 
     Raises:
-        OSError: there is none.
+        OSError: it does not exist.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -76,7 +76,7 @@ def overwritten(path: str | Path) -> BundleError:
 
 
 def hold(path: str | Path) -> tuple[bytes | mmap.mmap, Watched | None]:
-    """The content of a file: in memory where it is small, else mapped, with what tells whether it was overwritten.
+    """The content of a file: in memory where it is small, else mapped, with what shows whether it was overwritten.
 
     Raises:
         OSError: the file is missing or unreadable.

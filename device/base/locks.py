@@ -27,7 +27,7 @@ def locked(path: str | Path, *, needed: bool = True) -> Iterator[None]:
 
     Args:
         path: the file.
-        needed: off: go on without the lock where the file system has none.
+        needed: off: continue without the lock where the file system has none.
 
     Raises:
         StorageError: the folder cannot be written, or its file system has no locks.

@@ -19,7 +19,7 @@ def seconds_of(value: object) -> float | None:
             ``date``, a ``numpy.datetime64`` or ``pandas.Timestamp``. A date without a zone is in UTC.
 
     Raises:
-        DataError: it is none of these, or not finite.
+        DataError: it is not one of these, or not finite.
     """
     if value is None:
         return None

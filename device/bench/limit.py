@@ -48,7 +48,7 @@ print(json.dumps(2 * n**3 / float(np.median(times[3:])) / 1e9))
 
 
 def flop(model: Mapping[str, Any], trainable: Iterable[str]) -> dict[str, int] | None:
-    """FLOP of a train step, of embed and of infer: those that the manifest tells, else by the formulas above.
+    """FLOP of a train step, of embed and of infer: those that the manifest gives, else by the formulas above.
 
     Args:
         model: facts of the manifest's ``model`` table.

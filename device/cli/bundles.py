@@ -19,7 +19,7 @@ def add_pull(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Fetch the latest published bundle into a folder of versions, and switch to it when all of it is here and\n"
         "sound. Name that folder wherever --bundle is asked for. What is here already is not fetched, and an\n"
-        "interrupted download goes on. Address, users and key are remembered. The last line of output is JSON."
+        "interrupted download continues. Address, users and key are remembered. The last line of output is JSON."
     )
     parser.add_argument("url", metavar="URL", nargs="?", default="", help="address of what `pocketrec publish` wrote")
     parser.add_argument("--to", metavar="DIR", required=True, help="folder of versions")

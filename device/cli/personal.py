@@ -49,11 +49,11 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
     events_options(parser, required=False, purpose="to learn from")
     parser.add_argument("--append", action="store_true", help="add the events to the history that the state holds; "
                         "with times, events that it already has are left out")  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="go on from the state's weights and optimiser slots, "
+    parser.add_argument("--resume", action="store_true", help="continue from the state's weights and optimiser slots, "
                         "with the new events only; implies --append")  # fmt: skip
     parser.add_argument("--passes", type=int, metavar="N", help="passes over the events (default: the recipe's)")
-    parser.add_argument("--max-seconds", type=float, metavar="S", help="stop so many seconds after the beginning, "
-                        "opening the store included; the same command goes on")  # fmt: skip
+    parser.add_argument("--max-seconds", type=float, metavar="S", help="stop this many seconds after the "
+                        "start of the command; the same command continues later")  # fmt: skip
     parser.add_argument("--max-celsius", type=float, metavar="C", help="stop the training, or do not begin it, at this "
                         "temperature of the hottest thermal zone")  # fmt: skip
     parser.add_argument("--if-idle", type=float, nargs="?", const=0.5, metavar="LOAD", help="train only below this "
@@ -61,7 +61,7 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
                         "is read or written, one line says why, and the exit status is 75; where no temperature can be "
                         "read, there is no limit of it")  # fmt: skip
     parser.add_argument("--if-new", action="store_true", help="train only where the events, the recipe or these "
-                        "options are others than at the last training that came to its end; else nothing is "
+                        "options differ from those of the last completed training; else nothing is "
                         "written, one line says so, and the exit status is 0")  # fmt: skip
     runtime_options(parser)
 
@@ -77,7 +77,7 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
     events_options(parser, required=False, purpose="to add as context, without training")
     parser.add_argument("-k", type=int, default=10, metavar="N", help="items to show (default: 10)")
     parser.add_argument("--candidates", nargs="+", metavar="ITEM", help="item ids to rank, instead of the user's set")
-    parser.add_argument("--now", metavar="T", help="moment of asking, for a recipe that looks at times: Unix seconds "
+    parser.add_argument("--now", metavar="T", help="time of the request, for a recipe that uses times: Unix seconds "
                         "or an ISO 8601 date (default: the clock)")  # fmt: skip
     parser.add_argument("--new-user", action="store_true", help="accept a user of whom nothing is known, and rank the "
                         "popular items")  # fmt: skip
@@ -87,8 +87,8 @@ def add_recommend(parser: argparse.ArgumentParser) -> None:
 def add_state(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pocketrec state`."""
     parser.description = (
-        "show: what a personal state holds. reset: delete it and its previous generation (a file that is no personal\n"
-        "state is left alone, unless it lies at the default place). restore: put the previous\n"
+        "show: what a personal state holds. reset: delete it and its previous generation (a file that is not a\n"
+        "personal state is left alone, unless it lies at the default place). restore: put the previous\n"
         "generation in its place. The last line of output is JSON."
     )
     parser.add_argument("action", choices=["show", "reset", "restore"], help="what to do")
@@ -138,7 +138,7 @@ def run_personalise(args: argparse.Namespace) -> int:
         "state": str(path),
     }
     gains = ", ".join(f"{choice} {gain:+.4f}" for choice, gain in report.expected_gain.items())
-    paused = "the training is not at its end, the same command goes on: " if report.paused else ""
+    paused = "the training is not at its end, the same command resumes: " if report.paused else ""
     losses = f"{report.losses[0]:.4f} to {report.losses[-1]:.4f}" if report.losses else "-"
     print_table(
         [
@@ -173,7 +173,7 @@ def run_recommend(args: argparse.Namespace) -> int:
         raise DataError(f"{who}, with neither candidates in the bundle nor a state: check --user, give --events, or "
                         "pass --new-user for the popular items")  # fmt: skip
     if args.candidates and not recommender.bundle.vocabulary.rows(args.candidates).any():
-        raise DataError("the model knows none of the items after --candidates: check the ids")
+        raise DataError("none of the items of --candidates is known to the model: check the ids")
     best = recommender.recommend(args.k, args.candidates, now=now)
     choice = recommender.report.get("choice", "global")
     if recommender.outdated:

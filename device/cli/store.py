@@ -89,7 +89,7 @@ def add_export_data(parser: argparse.ArgumentParser) -> None:
 def add_store(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pocketrec store`."""
     parser.description = (
-        "show: what an event store holds, with every checksum read. retain: let old events go, by number (from\n"
+        "show: what an event store holds, with every checksum read. retain: remove old events, by number (from\n"
         "now on, too) or by age (times are unix seconds). repair: copy what can be read of a damaged store to a\n"
         "new one, and keep the damaged file as FILE.damaged. The last line of output is JSON."
     )
@@ -192,7 +192,7 @@ def run_store(args: argparse.Namespace) -> int:
         print_json({"saved": repaired.saved, "lost": repaired.lost, "damaged": str(repaired.kept)})
         return 0
     if args.action == "retain" and args.keep_events is None and args.keep_days is None:
-        raise DataError("nothing says what to keep: give --keep-events or --keep-days")
+        raise DataError("no limit was given: give --keep-events or --keep-days")
     if (args.keep_events is not None and args.keep_events < 1) or not (args.keep_days or 0) >= 0:
         raise DataError("--keep-events must be at least 1 and --keep-days at least 0: give a larger number")
     with _opened(args) as store:
@@ -217,7 +217,7 @@ def run_store(args: argparse.Namespace) -> int:
 
 def _somebody(args: argparse.Namespace) -> None:
     if args.bundle is None and args.store is None and args.state is None:
-        raise StoreError("nobody's events were named: give --bundle and --user, or --store, or --state")
+        raise StoreError("no event store or state was named: give --bundle and --user, or --store, or --state")
 
 
 def _named(args: argparse.Namespace) -> Path:

@@ -99,7 +99,7 @@ class LayerSpec:
             ValueError: a value is missing or of another form.
         """
         if not isinstance(table, dict) or depth > _DEEPEST:
-            raise ValueError("a layer is no table, or lies too deep")
+            raise ValueError("a layer is not a table, or lies too deep")
         texts = [table.get("kind"), table.get("name"), table.get("role", BODY), table.get("patch", "")]
         kind, name, role, patch = (text if isinstance(text, str) else _refuse("kind, name or role") for text in texts)
         options = table.get("options", {})
@@ -139,7 +139,7 @@ def count(layers: Iterable[LayerSpec], names: Iterable[str]) -> int:
 
 
 def specs_of(model: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[LayerSpec, ...]:
-    """The layers of a bundle, those of bundles from before manifests told them included.
+    """The layers of a bundle, those of bundles from before manifests named them included.
 
     Args:
         model: the manifest's table ``model``.
@@ -153,7 +153,7 @@ def specs_of(model: Mapping[str, Any], tensors: Mapping[str, Any]) -> tuple[Laye
     """
     if LAYERS_KEY in tensors:
         return tuple(LayerSpec.from_dict(entry) for entry in _list(tensors, LAYERS_KEY))
-    if model.get("backbone") != "gru" or model.get("adapter"):  # the only backbone of then
+    if model.get("backbone") != "gru" or model.get("adapter"):  # the only backbone at that time
         return ()
     counts = ("embedding", "hidden", "layers")
     embedding, hidden, layers = (take(_Size, model.get(name), f"model.{name}") for name in counts)

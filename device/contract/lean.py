@@ -59,7 +59,7 @@ class ShardItems:
             upper = file.tensors[SCALES].astype("<u4") << 16
             items = cls(ids, file.tensors[TABLE], upper.astype("<u4").view("<f4").astype(np.float32))
             if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
-                raise ValueError("its items are no list of ids")
+                raise ValueError("its items are not a list of ids")
             if not len(ids) == len(items.numbers) == len(items.scales) or items.numbers.shape[1:] != (embedding,) \
                     or items.numbers.dtype != np.int8 or not np.isfinite(items.scales).all():  # fmt: skip
                 raise ValueError("ids and rows do not fit")

@@ -70,7 +70,7 @@ class Manifest:
     """Where the bundle has skeleton and weights in place of model.tflite: ``bytes``, its size. Else empty."""
     lean: dict[str, Any] = field(default_factory=dict)
     """Where the item table is lean (`pocketrec.device.contract.lean`): ``head``, ``buckets`` and ``reserved`` rows, and
-    ``category``, the log's column that tells an event's bucket. Else empty."""
+    ``category``, the log's column that gives an event's bucket. Else empty."""
     versions: dict[str, Any] = field(default_factory=dict)
     """Versions of the tools that made the bundle."""
     gate: dict[str, Any] = field(default_factory=dict)
@@ -165,7 +165,7 @@ def _check_ranker(name: str, place: str) -> None:
         from pocketrec.device.contract.rankers import RANKERS  # only here: few bundles name another
 
         if name not in RANKERS:
-            raise BundleError(f"{place}: its ranker {name!r:.100} is none of those known here ({', '.join(RANKERS)}): "
+            raise BundleError(f"{place}: its ranker {name!r:.100} is not one of those known here ({', '.join(RANKERS)}): "
                               "install the package that adds it, or update pocketrec")  # fmt: skip
 
 

@@ -104,7 +104,7 @@ class Recipe:
     targets: Targets = "later"
     """Events trained on: later (those at or after the manifest's cut-off) or all."""
     replay: Annotated[float, AtLeast(0)] = 1.0
-    """Where training goes on from personal weights: older windows replayed for each new one, at least 0."""
+    """Where training continues from personal weights: older windows replayed for each new one, at least 0."""
     minimum_events: Annotated[int, AtLeast(0)] = 1
     """With fewer events to learn from, the global model is left alone."""
     repeats: Repeats = field(default_factory=Repeats)
@@ -137,7 +137,7 @@ class Recipe:
             if plain.pop("format", FORMAT) != FORMAT:
                 raise ValueError(f"its format is {table['format']!r}")
             return build(cls, plain)
-        except (FieldError, TypeError, ValueError) as error:  # TypeError, ValueError: it is no table at all
+        except (FieldError, TypeError, ValueError) as error:  # TypeError, ValueError: it is not a table at all
             raise BundleError(
                 f"cannot follow recipe.json ({error}): use a bundle made for this version of pocketrec"
             ) from None

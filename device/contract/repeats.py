@@ -44,7 +44,7 @@ class Repeats:
     power: Annotated[float, AtLeast(0)] = 0.0
     """Exponent with which an event's weight falls with its age, at least 0."""
     follows: Annotated[float, AtLeast(0)] = 0.0
-    """Bonus for what came right after earlier events of the latest item, as a share of `strength`, at least 0."""
+    """Bonus for items that directly followed earlier events of the latest item, a share of `strength`, at least 0."""
     time_power: Annotated[float, AtLeast(0)] = 0.0
     """Exponent with which an event's weight falls with the seconds since, at least 0; above 0 for logs in Unix seconds
     only. 0 = times are not looked at."""
@@ -76,7 +76,7 @@ class Repeats:
         recency = np.bincount(place, weight, minlength=len(items))  # (m,)
         raised = np.log1p(_SHARPNESS * recency)
         if self.follows:
-            after = np.flatnonzero(latest[:-1] == latest[-1]) + 1  # what came after the item of the latest event
+            after = np.flatnonzero(latest[:-1] == latest[-1]) + 1  # events after the item of the latest event
             followed = np.bincount(place[after], (1.0 + age[after]) ** -0.5, minlength=len(items))  # (m,)
             raised += self.follows * np.log1p(_SHARPNESS * followed)
         return items.astype(np.int32), (self.strength * raised).astype(np.float32)
@@ -107,7 +107,7 @@ class Repeats:
 
 
 def gaps_at(times: Array, now: float) -> Array:
-    """Time from each event to the moment `now`, which is no earlier than the latest one.
+    """Time from each event to the moment `now`, which is not earlier than the latest one.
 
     Args:
         times: float64 [n], not decreasing.

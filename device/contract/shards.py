@@ -44,7 +44,7 @@ def check_shard(shard: TensorFile, lines: int) -> None:
     """
     users, rows, known = documents.parse(shard.metadata[USERS]), shard.tensors[ROWS], shard.tensors.get(KNOWN)
     if not isinstance(users, list) or not all(isinstance(user, str) for user in users):
-        raise ValueError("its users are no list of ids")
+        raise ValueError("its users are not a list of ids")
     if rows.ndim != 2 or len(rows) != len(users) or rows.dtype.kind not in "ui":
         raise ValueError("users and rows do not fit")
     if rows.size and not 0 <= int(rows.min()) <= int(rows.max()) <= lines:

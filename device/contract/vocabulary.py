@@ -64,7 +64,7 @@ class Vocabulary:
 
     def rows(self, ids: Iterable[str]) -> np.ndarray[Any, Any]:
         """int32: row of each id, 0 where it is unknown. At most one pass over the file, whatever the number of ids."""
-        keys = [item.encode(errors="surrogatepass") for item in ids]  # what is not UTF-8 is no item, and no error
+        keys = [item.encode(errors="surrogatepass") for item in ids]  # what is not UTF-8 is not an item, and no error
         wanted = set(keys)
         found: dict[bytes, int] = {}
         before, rest = 0, b""  # lines before this chunk; the beginning of a line that it ends

@@ -85,8 +85,8 @@ def complete(work: Work, release: Release, users: Iterable[str], before: Callabl
         before: called when the manifest was found right, before anything is put among the versions.
 
     Raises:
-        FetchError: a file cannot be had, or the manifest asks for too much.
-        BundleError: it is no bundle that this version reads.
+        FetchError: a file cannot be fetched, or the manifest asks for too much.
+        BundleError: it is not a bundle that this version reads.
         StorageError: the disk is full, or the folder cannot be written.
     """
     folder, base, name = work.folder, work.base, version_name(release.manifest)

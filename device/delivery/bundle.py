@@ -159,7 +159,7 @@ class Bundle:
         try:
             users = documents.parse(shard.metadata[USERS])
             if not isinstance(users, list):
-                raise ValueError("its users are no list")
+                raise ValueError("its users are not a list")
             if user not in users or tensor not in shard.tensors:
                 return None
             return np.asarray(shard.tensors[tensor][users.index(user)])

@@ -113,7 +113,7 @@ class Fetcher:
         """The content of a small file and its ETag; None where it still has the ETag that was given.
 
         Raises:
-            FetchError: it cannot be had, or is larger than `limit` bytes.
+            FetchError: it cannot be fetched, or is larger than `limit` bytes.
         """
 
         def attempt() -> tuple[bytes | None, str]:
@@ -138,8 +138,8 @@ class Fetcher:
         flushed to the disk, when this returns.
 
         Raises:
-            FetchError: it cannot be had, or the server has another file in its place.
-            StorageError: it cannot be written; what came stays.
+            FetchError: it cannot be fetched, or the server has another file in its place.
+            StorageError: it cannot be written; what was received stays.
         """
         mark = target.with_name(f"{target.name}.etag")
         wrong = 0
@@ -226,7 +226,7 @@ class Fetcher:
                 if opened.status not in (200, 206, 304, 416):
                     raise _refusal(url, opened)
                 if (opened.get("Content-Encoding") or "identity").lower() != "identity":
-                    raise FetchError(f"{url} comes compressed ({opened.get('Content-Encoding')!r}), unasked: "
+                    raise FetchError(f"{url} comes compressed ({opened.get('Content-Encoding')!r}), unrequested: "
                                      "let the server send files as they are")  # fmt: skip
                 yield opened
         except (OSError, http.client.HTTPException) as error:
@@ -257,8 +257,8 @@ class Fetcher:
                     failures, best = 1, now
                 if failures >= self._patience.attempts:
                     raise FetchError(
-                        f"{url} cannot be had ({error}, {failures} times): check connection and address; what came is "
-                        "kept, and the next pull goes on there"
+                        f"{url} cannot be fetched ({error}, {failures} times): check connection and address; "
+                        "what was received is kept, and the next pull continues there"
                     ) from None
                 pause = self._patience.pause * 2 ** (failures - 1) * random.uniform(0.5, 1.5)
                 self._sleep(min(30.0, max(pause, error.wait)))
@@ -302,8 +302,8 @@ def _refusal(url: str, answer: _Opened) -> Exception:
         return FetchError(f"{url} answers with status {status}: name the right address")
     kind = AbsentError if status in (404, 410) else FetchError
     circles = ", again and again" if status < 400 else ""
-    return kind(f"{url} cannot be had (status {status}{circles}): check the address, or whether something is published "
-                "there")  # fmt: skip
+    return kind(f"{url} cannot be fetched (status {status}{circles}): check the address, or whether something is "
+                "published there")  # fmt: skip
 
 
 def _is_full(error: BaseException) -> bool:

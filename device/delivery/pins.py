@@ -94,7 +94,7 @@ class Pin:
 
 
 def read_pin(folder: Path, current: Current | None) -> Pin:
-    """The content of pin.json, with what current.json tells beside it.
+    """The content of pin.json, with what current.json adds to it.
 
     Where there is no pin.json, as in folders of earlier versions, the key and serial of current.json are carried over.
 

@@ -115,7 +115,7 @@ def rollback(folder: str | Path) -> Path:
     """Go back to the version before the one in use, which is then not installed again; gives the folder of the bundle.
 
     Raises:
-        BundleError: there is none, or it is damaged.
+        BundleError: it does not exist, or it is damaged.
         StorageError: current.json cannot be written.
     """
     folder = Path(folder)

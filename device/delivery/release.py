@@ -69,7 +69,7 @@ class Release:
     """The content of latest.json. Fields with their default are not in the file, so that earlier versions read it."""
 
     serial: int
-    """Number of the release, from 1; a device never goes back to a smaller one by itself."""
+    """Number of the release, from 1; a device never goes back to a smaller one automatically."""
     manifest: str
     """SHA-256 of manifest.json."""
     size: int

@@ -61,7 +61,7 @@ def check_serial(release: Release, known: int, pin: Pin, base: str) -> None:
     """
     least = max(known, pin.keyed if pin.keys else 0)
     if release.serial < least:
-        raise FetchError(f"{base} offers release {release.serial}, and {least} was here before: ask the "
+        raise FetchError(f"{base} offers release {release.serial}, and {least} was installed before: ask the "
                          "publisher, or pass --allow-older")  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def is_address(url: str) -> bool:
         parts = urlsplit(url)
         (parts.hostname or "").encode("idna")
         return parts.scheme.lower() in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
-    except ValueError:  # brackets or port that are none, or a part of the name that is empty or too long
+    except ValueError:  # invalid brackets or port, or a part of the name that is empty or too long
         return False
 
 

@@ -8,7 +8,7 @@
     lock                 held while a pull is at work
 
 A folder like this is named wherever a bundle is: `resolve` leads to the version in use. A process that opened a version
-goes on with it. This module opens no connection.
+continues with it. This module opens no connection.
 """
 
 from __future__ import annotations

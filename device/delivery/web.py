@@ -104,4 +104,4 @@ class Web:
                                  "or name the authority's file in SSL_CERT_FILE") from None  # fmt: skip
             raise ConnectionError(str(error.reason)) from None
         except ValueError as error:  # UnicodeError too
-            raise FetchError(f"{url} is no address, or leads to none ({error}): name the right one") from None
+            raise FetchError(f"{url} is not an address, or leads to none ({error}): name the right one") from None

@@ -59,7 +59,7 @@ def walk_once(path: Path, sha256: str = "") -> None:
         _Walk(held.hold(path)[0]).model()
     except (struct.error, ValueError, IndexError, OSError, RecursionError) as error:
         again = "fetch or export the bundle again"
-        raise BundleError(f"{path} is no whole model file ({error}): {again}") from None
+        raise BundleError(f"{path} is not a complete model file ({error}): {again}") from None
     with contextlib.suppress(StorageError):  # read-only media: then every opening walks
         documents.note(note, seen)
 

@@ -37,8 +37,8 @@ _PROMISED: Final = {
 class Model:
     """A model file with its variables, which start as the global weights.
 
-    Calls from several threads wait for each other. Arrays that come back are copies. A forked child goes on with the
-    weights of its parent; kernels of several threads, which no child inherits, are started anew there.
+    Calls from several threads wait for each other. Arrays that come back are copies. A forked child continues with the
+    weights of its parent; kernels of several threads, which no child inherits, are started again there.
 
     Args:
         path: the .tflite file.

@@ -1,4 +1,4 @@
-"""Calls every signature of a model file on given inputs and stores what came out.
+"""Calls every signature of a model file on given inputs and stores the outputs.
 
 The export gate runs this in a process of its own for each runtime, because a runtime cannot share a process with
 TensorFlow. It asserts nothing: it only records what a device would see. Run as

@@ -1,4 +1,4 @@
-"""How long, and up to which temperature, a personal training may go on at a time; it goes on the next time.
+"""How long, and up to which temperature, a personal training may continue at a time; it continues the next time.
 
 Temperatures are Linux's thermal zones: the hottest one counts. This module knows nothing about training.
 """
@@ -37,7 +37,7 @@ class Budget:
             raise ConfigError(f"{self.celsius} degrees Celsius are no limit: give a number such as 70")
 
     def start(self) -> Callable[[], str]:
-        """A function to be called before each step of training and comparison: why to stop here, "" = go on.
+        """A function to be called before each step of training and comparison: why to stop here, "" = continue.
 
         Raises:
             ConfigError: there is a limit of the temperature, and none can be read here.

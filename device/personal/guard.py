@@ -125,7 +125,7 @@ def decide(guard: GuardRecipe, judgement: Judgement) -> Decision:
 def events_to_learn(rows: Sized, since: int) -> int:
     """How many events of a history there are to learn from: n in the guard's formula, on devices and in rehearsal.
 
-    The very first event has nothing before it that it could be told from, so it is only context.
+    The very first event has nothing before it that it could be predicted from, so it is only context.
 
     Args:
         rows: the history's known events.
@@ -171,13 +171,13 @@ def judge(
             was trained on the earlier ones.
         recipe: how to train, and the guard's settings.
         reference: the global weights and slots.
-        start: where the training begins, or goes on.
+        start: where the training begins, or continues.
         options: how it is run; `stop` is asked between the calls of the comparison too.
         times: float64 [n], of the events, for a bonus for repeats that looks at them; each held-back event is asked for
             at its own time. None = not known.
 
     Raises:
-        StoppedError: the options' `stop` said so; its `paused` says where to go on.
+        StoppedError: the options' `stop` said so; its `paused` says where to continue.
     """
     since = learned_since(len(rows), since)
     targets = events_to_learn(rows, since)

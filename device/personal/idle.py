@@ -1,4 +1,4 @@
-"""Whether this machine has nothing better to do than to train: load, power supply and temperature, as Linux tells them.
+"""Whether this machine is idle enough to train: load, power supply and temperature, as Linux reports them.
 
 What cannot be read is no reason to wait. This module knows nothing about training.
 """
@@ -34,7 +34,7 @@ class Idle:
 
     def __post_init__(self) -> None:
         if not 0 < self.load < 1000:
-            raise ConfigError(f"a load of {self.load:g} a core is no limit: give a number such as 0.5")
+            raise ConfigError(f"a load of {self.load:g} a core is not a limit: give a number such as 0.5")
 
     def reason(self) -> str:
         """Why not to train now, "" = the machine is idle, cool, and not on battery."""

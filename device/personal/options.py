@@ -19,7 +19,7 @@ class Progress(Protocol):
 
 @dataclass
 class Course:
-    """How far a training has come. With this and the model's weights it goes on to the same bits."""
+    """How far a training has come. With this and the model's weights it continues to the same bits."""
 
     done: int = 0
     """Steps made."""
@@ -31,7 +31,7 @@ class Course:
 
 @dataclass(frozen=True)
 class Paused:
-    """Where a training was stopped. With the same arguments and this it goes on to the same bits."""
+    """Where a training was stopped. With the same arguments and this it continues to the same bits."""
 
     course: Course
     """Steps of the guard's training, or of the final one."""
@@ -40,7 +40,7 @@ class Paused:
     judgement: Judgement | None = None
     """The guard's; None while its training or its comparison is not done."""
     compared: Compared | None = None
-    """How far the guard's comparison has come; None = it has not begun, or is done."""
+    """How far the guard's comparison has come; None = it has not started, or is done."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,7 +88,7 @@ class StoppedError(Exception):
 
     Args:
         reason: why.
-        paused: where the guard's training or comparison goes on; None = the caller's `Course` says it.
+        paused: where the guard's training or comparison continues; None = the caller's `Course` says it.
     """
 
     def __init__(self, reason: str, paused: Paused | None = None) -> None:

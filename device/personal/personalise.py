@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pocketrec.device.contract.recipe import Recipe
     from pocketrec.device.engine.model import Model
 
-#: Choice of a training that went on from earlier weights and found nothing to do.
+#: Choice of a training that continued from earlier weights and found nothing to do.
 UNCHANGED: Final = "unchanged"
 
 _BEGINNING: Final = Start()
@@ -76,8 +76,8 @@ def personalise(
         since: index of the first event that the global model has not seen, at or after the cut-off.
         recipe: how to train, and the guard.
         reference: the global weights and slots.
-        start: where the training begins, or goes on.
-        options: how it is run; `progress` is told the steps of the guard's training, then those of the final one.
+        start: where the training begins, or continues.
+        options: how it is run; `progress` receives the steps of the guard's training, then those of the final one.
         times: float64 [n], of the events, for the guard; None = not known.
     """
     since = learned_since(len(rows), since)

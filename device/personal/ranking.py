@@ -39,7 +39,7 @@ def ranked(
     """
     scores = infer_all(model, context(rows, model.window), candidates)  # (m,)
     if not np.isfinite(scores).all():
-        raise StateError("the weights give scores that are no numbers: run `pocketrec state reset`, or fetch the "
+        raise StateError("the weights give scores that are not numbers: run `pocketrec state reset`, or fetch the "
                          "bundle again")  # fmt: skip
     scores = repeats.add_to(scores, candidates, rows, gaps_at(times, now))
     order = np.lexsort((candidates, -scores))[:k]

@@ -1,4 +1,4 @@
-"""What a personalisation tells the application. This module knows nothing about how it was done."""
+"""What a personalisation reports to the application. This module knows nothing about how it was done."""
 
 from __future__ import annotations
 

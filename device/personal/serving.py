@@ -89,7 +89,7 @@ class Serving:
         self._first = self._second = None
 
     def forked(self) -> None:
-        """Begin anew in a forked child, where the parent's interpreters must not be touched."""
+        """Begin again in a forked child, where the parent's interpreters must not be touched."""
         _INHERITED.extend((self._first, self._second))
         self._first = self._second = None
         self.training = False

@@ -46,7 +46,7 @@ def fine_tune(
         recipe: learning rate, passes, proximal strength.
         start: `step` and `replay_from` of it; the weights are those that the model has.
         options: how it is run.
-        course: where to go on; it is kept up to date. None = from the beginning.
+        course: where to continue; it is kept up to date. None = from the beginning.
 
     Returns:
         The mean loss of each pass, in nats a step's target; empty where there is nothing to learn from.

@@ -27,7 +27,7 @@ def recommended(
 
     Raises:
         ValueError: k is below 1, or `now` is not finite.
-        DataError: `now` is no time, or `candidates` no list.
+        DataError: `now` is not a time, or `candidates` is not a list.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, not {k}")

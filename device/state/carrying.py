@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pocketrec.device.delivery.bundle import Bundle
 
-_UNKNOWN: Final = ""  # id of a row that cannot be told
+_UNKNOWN: Final = ""  # id of a row that is unknown
 
 
 def carried(state: PersonalState, bundle: Bundle) -> tuple[PersonalState, str]:

@@ -1,7 +1,7 @@
 """Which events lie in the future, as far as this device's clock can tell.
 
 An event that is dated after now (a clock that was set wrong, a typing error) would stay the latest one for ever. It is
-kept, and waits: it is no context and not learned from until its time has come. Clocks are wrong too, and logs have
+kept, and waits: it is neither context nor a target until its time has come. Clocks are wrong too, and logs have
 their own units, so nothing is called future unless the clock and the log's cut-off agree: the cut-off is a time in
 Unix seconds that this clock has passed. This module knows nothing about models and files.
 """

@@ -211,7 +211,7 @@ def _check(state: PersonalState, items: int | None) -> None:
     if rows.min(initial=1) < 1 or (items is not None and rows.max(initial=1) > items):
         raise ValueError("its history names items that the bundle lacks")
     if np.isnan(times).any() or (np.diff(times) < 0).any():
-        raise ValueError("its times are none, or not in their order")
+        raise ValueError("its times are not valid, or not in order")
     check(state)
     if state.items and (not all(isinstance(item, str) for item in state.items)
                         or len(state.items) != len(np.unique(rows))):  # fmt: skip
@@ -224,7 +224,7 @@ def _check(state: PersonalState, items: int | None) -> None:
     paused = {} if state.pending is None else state.pending.paused.weights
     for name, value in [*state.weights.items(), *paused.items()]:
         if value.dtype != np.float32 or not np.isfinite(value).all():
-            raise ValueError(f"{name} has values that are no weights")
+            raise ValueError(f"{name} has values that are not weights")
 
 
 def _pending(metadata: Mapping[str, str], tensors: Mapping[str, Array]) -> Pending | None:
@@ -283,7 +283,7 @@ def restore_state(
     """Put the previous generation in the place of the current one, after checking it.
 
     Raises:
-        StateError: there is none, or it is damaged or of another model; nothing was changed.
+        StateError: it does not exist, or it is damaged or of another model; nothing was changed.
         StorageError: the file cannot be moved.
     """
     previous = previous_of(path)

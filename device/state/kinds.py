@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class HistoryInState:
-    """The events lie in the state; events of unknown items are left out for good."""
+    """The events lie in the state; events of unknown items are left out permanently."""
 
     identity = ""
-    """A state of this kind names no store."""
+    """A state of this kind has no event store."""
     stored = 0
     """Number of the store's last event in the history; there is none."""
     dropped = 0
@@ -97,7 +97,7 @@ class HistoryInStore:
     stored: int
     """Number of the store's last event in the history."""
     dropped: int
-    """Events that the store had let go by then, for their number or age."""
+    """Events that the store had removed by then, for their number or age."""
 
     def record(self, events: Events) -> None:
         """Append new events to the store; `refreshed` brings them into the history."""
@@ -110,7 +110,7 @@ class HistoryInStore:
         return state
 
     def refreshed(self, state: PersonalState, bundle: Bundle, limit: float) -> PersonalState:
-        """The state with what is new in the store, and without what the store let go."""
+        """The state with what is new in the store, and without what the store removed."""
         if (dropped := self.store.dropped) != self.dropped:
             state = without_history(state)
             self.stored, self.dropped = 0, dropped

@@ -32,7 +32,7 @@ class Changes:
     trained: bool = False
     """Whether a personalisation came to its end."""
     cleared: bool = False
-    """Whether the history was begun anew or events were forgotten."""
+    """Whether the history was started again or events were forgotten."""
 
 
 def merged(

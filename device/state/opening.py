@@ -24,10 +24,10 @@ def open_session(
     """A session with the state of the file, where there is one; see `pocketrec.device.Recommender`.
 
     Raises:
-        ConfigError: the user is no string.
+        ConfigError: the user is not a string.
     """
     if user is not None and not isinstance(user, str):
-        raise ConfigError(f"user is {user!r}, which is no text: give the user id as a string")
+        raise ConfigError(f"user is {user!r}, which is not text: give the user id as a string")
     session = Session(
         bundle.for_user(user), user, None if path is None else Path(path), _store(store, key), _seal(key), load,
         own_store=isinstance(store, str | Path),

@@ -1,7 +1,7 @@
-"""A personal training that was stopped for its budget: what it was about, and where it goes on.
+"""A personal training that was stopped for its budget: what it was about, and where it continues.
 
-It goes on only with the very events, recipe and start that it began with, told by a fingerprint; events that came since
-are for the next training, so that a device with little time a night gets to the end. This module trains nothing.
+It continues only with the very events, recipe and start that it began with, known by a fingerprint; events that came
+since are for the next training, so that a device with little time a night gets to the end. This module trains nothing.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class PersonalState:
     """Fingerprint of what the last personalisation was about (`pocketrec.device.state.plan.fingerprint`); "" =
     unknown."""
     forgotten: int = 0
-    """How often events were forgotten, or the history begun anew, where the state holds it: what was trained before
+    """How often events were forgotten, or the history started again, where the state holds it: what was trained before
     is not used."""
     items: tuple[str, ...] = ()
     """Item id of each different row of the history, by rising row; () = not noted, the vocabulary has to tell."""

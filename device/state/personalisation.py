@@ -1,6 +1,6 @@
 """One personalisation of a state: from what is to be done, over the training, to the state that follows.
 
-A training that its budget stopped is taken up again here, where it is still about the same events, recipe and start.
+A training that its budget stopped is resumed here, where it is still about the same events, recipe and start.
 This module knows nothing about files, bundles and stores.
 """
 
@@ -40,7 +40,7 @@ class Personalisation:
     since: int
     """Index of the first event that the global model has not seen."""
     stored: int = 0
-    """Number of the store's last event in the history; 0 = no store."""
+    """Number of the store's last event in the history; 0 = no event store."""
     resume: bool = False
     """Go on from the present weights."""
     passes: int | None = None
@@ -50,7 +50,7 @@ class Personalisation:
     unknown: int = 0
     """Events given whose items the vocabulary lacks, for the report."""
     future: int = 0
-    """Events that lie in the future and are no part of the state's history here, for the report."""
+    """Events that lie in the future and are not part of the state's history here, for the report."""
 
     def nothing_new(self) -> Report | None:
         """The report where the last training that came to its end was about the very same; else None."""
@@ -101,7 +101,7 @@ class Personalisation:
         return state, report
 
     def _plan(self) -> tuple[Plan, Pending | None]:
-        """The plan, and the stopped training that it goes on with, if there is one about the same."""
+        """The plan, and the stopped training that it continues with, if there is one about the same."""
         old, pending = self.state, self.state.pending
         if pending is not None:
             plan = Plan.of(old, self.recipe, self.since, pending.length, self.resume, self.passes, pending.fresh)

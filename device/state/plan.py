@@ -1,6 +1,6 @@
 """What one personal training is about, and the fingerprint by which an equal one is known.
 
-A training that its budget stopped goes on only with the very events, recipe and start that it began with. This module
+A training that its budget stopped continues only with the very events, recipe and start that it began with. This module
 trains nothing.
 """
 
@@ -53,11 +53,11 @@ class Plan:
         """The plan for a state.
 
         Args:
-            state: with the history, and the weights to go on from where `resume` is given.
+            state: with the history, and the weights to continue from where `resume` is given.
             recipe: of the bundle.
             since: index of the first event that the global model has not seen.
             length: events of the history that count.
-            resume: go on from the state's weights.
+            resume: continue from the state's weights.
             passes: passes; None = the recipe's.
             fresh: whether events were given, known ones too.
         """

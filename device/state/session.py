@@ -151,7 +151,7 @@ class Session:
         self.history.rewind()
 
     def clear(self) -> None:
-        """Begin the history anew; the weights stay."""
+        """Begin the history again; the weights stay."""
         self._epoch += 1
         if isinstance(self.history, HistoryInState):
             self.state = without_history(self.state)

@@ -30,7 +30,7 @@ MAGIC: Final = b"SQLite format 3\0"
 #: "PKRR", in the header of the file, by which an event store is known from other databases.
 APPLICATION: Final = 0x504B5252
 
-_WAIT: Final = 30.0  # seconds that a process waits for another's transaction
+_WAIT: Final = 30.0  # seconds that a process waits for a transaction of another process
 
 
 def connect(path: Path, *, read_only: bool = False, locks: bool = True) -> sqlite3.Connection:
@@ -44,7 +44,7 @@ def connect(path: Path, *, read_only: bool = False, locks: bool = True) -> sqlit
 
     Raises:
         StorageError: the file system has no locks.
-        sqlite3.Error: the file cannot be opened, or is no database.
+        sqlite3.Error: the file cannot be opened, or is not a database.
     """
     import sqlite3
 
@@ -75,7 +75,7 @@ def connect(path: Path, *, read_only: bool = False, locks: bool = True) -> sqlit
 
 
 def application_of(path: Path) -> int | None:
-    """The application number in a database's header; None = the file is no database, or its first page is damaged.
+    """The application number in a database's header; None = the file is not a database, or its first page is damaged.
 
     Raises:
         sqlite3.Error: it cannot be read.

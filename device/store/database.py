@@ -53,7 +53,8 @@ class EventStore(StoreFile):
         create: make a file that is missing.
 
     Raises:
-        StoreError: missing (without `create`), damaged, no store, made by a newer version, or sealed with another key.
+        StoreError: missing (without `create`), damaged, not an event store, of a newer version, or sealed with another
+            key.
         StorageError: it cannot be made or opened.
         ConfigError: the key is wrong, or the extra ``secure`` is not installed.
     """

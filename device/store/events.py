@@ -50,7 +50,7 @@ def gather(events: Iterable[Event]) -> Events:
     """Events of an application, in the order given.
 
     Raises:
-        DataError: an entry is neither an id nor a pair of id and time, or `events` is no list of such.
+        DataError: an entry is neither an id nor a pair of id and time, or `events` is not a list of such.
     """
     if isinstance(events, str | bytes):
         raise DataError(f"{events!r} is one text and not a list of events: give [{events!r}]")
@@ -105,7 +105,8 @@ def read_events(
         raise DataError(f"cannot read {path} ({error}): name a CSV or TSV file in UTF-8") from None
     if not found.items:
         if found.bad:
-            raise DataError(f"{path} has no good row (the first bad one is line {found.bad_lines[0]}): mend the file")
+            raise DataError(f"{path} has no good row (the first bad one is line {found.bad_lines[0]}): "
+                            "correct the file")
         whose = f" of user {user}" if found.rows else ""
         raise DataError(f"{path} has no row{whose}: name another file{' or --user' if whose else ''}")
     if None not in found.times:

@@ -37,7 +37,7 @@ from pocketrec.device.store.sealing import Seal, SealError
 if TYPE_CHECKING:
     import sqlite3
 
-#: Most events that a store keeps unless it is told otherwise; the ones that came first go first.
+#: Most events that a store keeps unless another limit is set; the ones that came first go first.
 KEEP: Final = 100_000
 
 _CHECK: Final = b"pocketrec event store"  # sealed in `meta`, so that a wrong key is noticed
@@ -95,7 +95,8 @@ class StoreFile:
         create: make a file that is missing.
 
     Raises:
-        StoreError: missing (without `create`), damaged, no store, made by a newer version, or sealed with another key.
+        StoreError: missing (without `create`), damaged, not an event store, of a newer version, or sealed with another
+            key.
         StorageError: it cannot be made or opened.
         ConfigError: the key is wrong, or the extra ``secure`` is not installed.
     """

@@ -28,7 +28,7 @@ _LAST: Final = 1 << 20  # the largest number that is looked for where the store 
 
 @dataclass(frozen=True)
 class Repaired:
-    """What came of a repair."""
+    """The result of a repair."""
 
     saved: int
     """Events of the new store."""
@@ -47,7 +47,7 @@ def repair_store(path: str | Path, key: bytes | None = None, *, ours: bool = Fal
         ours: the path is where nobody but pocketrec keeps files: a file whose beginning is damaged is a store too.
 
     Raises:
-        StoreError: there is none, the file is another, an earlier damaged file is in the way, or the key is another.
+        StoreError: it does not exist or is another file, an earlier damaged file is in the way, or the key is another.
         StorageError: the new one cannot be written; the old one is as it was.
     """
     path = Path(path)
@@ -55,10 +55,11 @@ def repair_store(path: str | Path, key: bytes | None = None, *, ours: bool = Fal
     if not path.exists():
         raise StoreError(f"no event store {path}: name another file with --store")
     if kept.exists():
-        raise StoreError(f"{kept} is in the way: move it, or delete it when nothing in it is wanted")
+        raise StoreError(f"{kept} already exists: move it, or delete it if it is not needed")
     with translated(path), alone(path) as file:
         if not ours and file.read(len(MAGIC)) != MAGIC:
-            raise StoreError(f"{path} is no event store by its first bytes and was left alone: name another --store")
+            raise StoreError(f"{path} is not an event store by its first bytes and was left alone: "
+                             "name another --store")
         return _replaced(path, kept, key)
 
 

@@ -2,7 +2,7 @@
 
 The value is JSON [item, time, nth] or [item, time, nth, category, checksum of these four], sealed where there is a key;
 the mark is the checksum of the first three. `nth` counts the equal events of one batch; an event without a time has a
-random text there, so that it is always new. SQLite has no checksums, hence these.
+random text there, so that it is always new. SQLite has no checksums, so it needs these.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from pocketrec.device.store.handle import alone
 def wipe_store(path: str | Path, *, ours: bool = False) -> list[Path]:
     """Delete a store with everything that belongs to it, whole or damaged; gives the files deleted.
 
-    A process that has it open goes on with a new, empty one.
+    A process that has it open continues with a new, empty one.
 
     Args:
         path: the store.

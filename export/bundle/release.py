@@ -198,7 +198,7 @@ def _removed(folder: Path, keep: int) -> int:
             for digest in (release.manifest, *([release.staged.manifest] if release.staged else [])):
                 manifest = Manifest.from_bytes((folder / name_of(digest)).read_bytes(), str(path))
                 needed |= {digest, *(entry.sha256 for entry in manifest.files.values())}
-    except (OSError, FetchError, BundleError):  # what cannot be told to be unneeded stays
+    except (OSError, FetchError, BundleError):  # what may still be needed stays
         return 0
     removed = 0
     try:

@@ -102,7 +102,7 @@ def staged(before: Release | None, shards: int, share: float) -> Staged:
     """The first `share` of the shards, and what the other devices take: the latest release that was for all.
 
     Raises:
-        ConfigError: there is none, or the bundle has too few shards.
+        ConfigError: it does not exist, or the bundle has too few shards.
     """
     if before is None:
         raise ConfigError("there is no release that the other devices could take: publish one for all first")

@@ -31,7 +31,7 @@ SCORE_BOUND = 1e-4
 #: twice as much for each bit less.
 TABLE_BOUND = 0.02
 #: The same for all bits, those of the layers' weights too, as a root mean square: errors of recurrent weights add up
-#: over the window's steps, and the largest of many is no steady measure.
+#: over the window's steps, and the largest of many is not a steady measure.
 BITS_BOUND = 0.02
 #: Largest relative difference of a train step's loss from Keras' over `STEPS` steps.
 LOSS_BOUND = 1e-4

@@ -20,7 +20,7 @@ _TINY = 1e-35
 # item table for each chunk. `evaluate`, which runs seldom, holds four such arrays at a time, so its chunks are small.
 _CHUNK_LOGITS = 1 << 19
 _CHUNK_LOGITS_EVALUATE = 1 << 17
-# Steps that a chunk holds at least: the runtime packs the whole item table anew for each chunk's product, which would
+# Steps that a chunk holds at least: the runtime packs the whole item table again for each chunk's product, which would
 # cost more than the chunk itself where the catalogue is large.
 _CHUNK_STEPS = 64
 # Terms of the series of artanh; the next one is below 1e-8 for row 1, where y = 1/3, and far less for others.

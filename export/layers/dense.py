@@ -34,7 +34,7 @@ class Dense:
         return gradients, tf.matmul(dy, transposed(call.value(self._kernel))) if down else None
 
     def holds(self, held: bool) -> bool:
-        """See `DeviceLayer.holds`: each row by itself."""
+        """See `DeviceLayer.holds`: each row separately."""
         return held
 
     def untrained(self) -> dict[str, Array]:

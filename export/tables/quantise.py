@@ -15,7 +15,7 @@ from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ExportError
 from pocketrec.device.contract.packed import Quantised, Range, encode, fill, pack_skeleton, source, source_names
 
-_SHORTEST = 16  # bytes; what is shorter cannot be told from anything else, and stays in the skeleton
+_SHORTEST = 16  # bytes; what is shorter cannot be distinguished from anything else, and stays in the skeleton
 
 
 def quantise(values: Array, bits: int, axis: int) -> Quantised:

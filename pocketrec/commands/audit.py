@@ -66,12 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     again.add_argument("--alter", metavar="COLUMN", action="append", default=[],
                        help="a further column, such as rating, whose later values are changed, too")  # fmt: skip
     again.add_argument("--timeout", metavar="S", type=float, default=3600.0,
-                       help="most seconds of one of the three runs (default: 3600)")  # fmt: skip
+                       help="time limit of each of the three runs, in seconds (default: 3600)")  # fmt: skip
     parser.add_argument("--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[],
                         help="change a value of CONFIG; may be repeated")  # fmt: skip
     parser.add_argument("--session-gap", metavar="S", type=float,
                         help="pause that ends a session, in the unit of the times (default: 30 minutes)")  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="leave out what reads the log again or trains ALS")
+    parser.add_argument("--quick", action="store_true", help="leave out checks that read the log again or train ALS")
     parser.add_argument("--html", metavar="FILE", type=Path, help="write a page, too")
     parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
     parser.epilog = "What each check finds, why, and what to do: docs/audit.md"
@@ -143,7 +143,7 @@ def _parts(options: argparse.Namespace, columns: Columns) -> Parts:
     elif target is not None:
         found = benchmark_files(target)
         if not {"train", "test"} <= found.keys():
-            raise DataError(f"{target} is no run directory and no .toml file, and there are no files "
+            raise DataError(f"{target} is not a run directory and no .toml file, and there are no files "
                             f"{target}.train.inter and {target}.test.inter: name one of these, or --train and "
                             "--test")  # fmt: skip
         for part, path in found.items():
@@ -168,7 +168,7 @@ def _one_target(options: argparse.Namespace) -> None:
         if missing:
             raise ConfigError(f"--replay needs {' and '.join(f'--{name}' for name in missing)} too")
         if options.target or named:
-            raise ConfigError("--replay takes --log and --cut, and no other target: audit that by itself")
+            raise ConfigError("--replay takes --log and --cut, and no other target: audit that separately")
     elif options.target is None and not {"train", "test"} <= set(named):
         raise ConfigError("name what to audit: a run directory, a .toml file, the prefix of split files, --train and "
                           "--test, or --replay")  # fmt: skip

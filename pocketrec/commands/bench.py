@@ -17,7 +17,7 @@ def _bench_arguments(parser: argparse.ArgumentParser) -> None:
     there.add_argument("--remote-python", metavar="PATH", default="python3", help="Python there, with numpy and a "
                        "runtime, such as /opt/pocketrec/bin/python (default: python3)")  # fmt: skip
     there.add_argument("--ssh-command", metavar="CMD", default="ssh", help='such as "ssh -p 2222" (default: ssh)')
-    there.add_argument("--ssh-timeout", metavar="S", type=float, default=600.0, help="most seconds (default: 600)")
+    there.add_argument("--ssh-timeout", metavar="S", type=float, default=600.0, help="limit in seconds (default: 600)")
 
 
 def _bench(options: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
 """The command ``pocketrec compare``: every way to personalise with every optimiser, over the same users, in one ledger.
 
-Each contender is rehearsed by itself before the cut-off, so that it comes with the recipe that suits it, or with the
+Each contender is rehearsed separately before the cut-off, so that it comes with the recipe that suits it, or with the
 finding that it does not help. It is exported, checked by the gate and measured, and serves the fleet's users as a
 bundle's model does. The stages stand after those of a run, in the same folder: what `pocketrec run` has made is used.
 """
@@ -189,7 +189,7 @@ def _fleet(run: Run) -> None:
 COMPARE_STAGES: tuple[Stage, ...] = (
     Stage(
         "compare-rehearse",
-        "rehearse every way by itself",
+        "rehearse every way separately",
         needs=("prepare", "train-early"),
         depends=lambda c: [
             c.seed, *plain(c.compare, c.rehearse, c.export), c.candidates.k, c.evaluate.mask_seen, c.evaluate.ties,
@@ -224,7 +224,7 @@ COMPARE_STAGES: tuple[Stage, ...] = (
 def _compare_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Run every way to personalise, with every optimiser, over the same users ([compare]): each is rehearsed by\n"
-        "itself before the cut-off, exported, checked, measured and evaluated through the device code. Goes on\n"
+        "itself before the cut-off, exported, checked, measured and evaluated through the device code. Continues\n"
         "where it was interrupted; shares the run directory of `pocketrec run`. Writes RUN/compare/compare.html;\n"
         "prints a ledger, and one JSON document as the last line."
     )

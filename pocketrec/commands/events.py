@@ -18,7 +18,7 @@ def _events_arguments(parser: argparse.ArgumentParser) -> None:
         "learns from) as CSV, and print the user's id. For trying out personalise and recommend."
     )
     parser.add_argument("folder", metavar="RUN", type=Path, help="run directory")
-    parser.add_argument("--user", help="id of the user (default: one with a middling number of events)")
+    parser.add_argument("--user", help="id of the user (default: one with a median number of events)")
     parser.add_argument("--out", metavar="FILE", type=Path, required=True, help="the CSV to write: item,timestamp")
 
 
@@ -31,7 +31,7 @@ def write_events(folder: Path, user: str | None, path: Path) -> str:
 
     Args:
         folder: the run directory.
-        user: id; None = one with a middling number of events to learn from, of those whose device kept what it
+        user: id; None = one with a median number of events to learn from, of those whose device kept what it
             learned where the fleet has run.
         path: the file.
 
@@ -54,7 +54,7 @@ def write_events(folder: Path, user: str | None, path: Path) -> str:
         user = sorted(kept, key=lambda name: (learners[name], name))[len(kept) // 2]
     earlier, later = data.before.find(user), devices.after.find(user)
     if earlier is None and later is None:
-        raise DataError(f"no user {user!r} in {folder}: mend --user")
+        raise DataError(f"no user {user!r} in {folder}: correct --user")
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("user", "item", "timestamp"))

@@ -15,7 +15,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: runs/NAME of the config)")
     parser.add_argument(
-        "--engine", metavar="NAME", help="what runs prepare and candidates: local or spark (resources.engine)"
+        "--engine", metavar="NAME", help="engine of prepare and candidates: local or spark (resources.engine)"
     )
     parser.add_argument(
         "--master", metavar="URL", help="of the Spark cluster, such as spark://host:7077 or local[2] (resources.master)"

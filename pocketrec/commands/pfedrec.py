@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Train PFedRec (IJCAI 2023) on a log with leave-one-out by time: federated rounds with honest and with the\n"
         "paper's negatives, clients alone, and centralised baselines, in one table of sampled and full ranking.\n"
-        "Stages that are up to date are skipped; an interrupted run goes on at its latest checkpoint. Writes\n"
+        "Stages that are up to date are skipped; an interrupted run continues at its latest checkpoint. Writes\n"
         "RUN/metrics.json and RUN/report.html; prints a table, and one JSON document as the last line."
     )
     parser.add_argument("config", metavar="CONFIG", help="TOML file, such as configs/pfedrec-ml-100k.toml")

@@ -80,7 +80,7 @@ def _terms(args: argparse.Namespace) -> Terms:
     serial: int | str | None = args.serial
     if serial is not None and serial != TIME:
         if not (args.serial.isascii() and args.serial.isdecimal()) or len(args.serial) > 20:
-            raise ConfigError(f"--serial {args.serial} is no number: give one, or {TIME}")
+            raise ConfigError(f"--serial {args.serial} is not a number: give one, or {TIME}")
         serial = int(args.serial)
     if args.expires is not None and not 0 < args.expires < 1e6:
         raise ConfigError("--expires is a number of days above 0: give one, or leave it out")

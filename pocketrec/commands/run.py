@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Do every stage of a run: prepare, train, baselines, candidates, rehearse,\nexport, fleet, report.\n"
-        "Stages that are up to date are skipped; an interrupted run goes on where it was; a changed\n"
+        "Stages that are up to date are skipped; an interrupted run resumes where it was; a changed\n"
         "configuration does the stages again that depend on it."
     )
     add_run_options(parser)
@@ -56,7 +56,7 @@ def _run_stages(options: argparse.Namespace) -> None:
     options.out = options.out or Path("runs", Path(options.config).stem)
     folder = options.out
     if not (folder / "candidates" / "candidates.npz").exists():
-        config.candidates.outside()  # a file that is not there is told now, and not after the training
+        config.candidates.outside()  # a file that is not there is reported now, and not after the training
     targets = None if options.command == "run" else TARGETS[options.command]
     with native_noise_into(folder / LOG_FILE) as terminal:
 
@@ -81,7 +81,7 @@ def _run_stages(options: argparse.Namespace) -> None:
 
 @contextlib.contextmanager
 def _together(options: argparse.Namespace, run: Run) -> Iterator[Run]:
-    """The run with its workers, where it is a training by several; the chief lets the others go at the end."""
+    """The run with its workers, where it is a training by several; the chief releases the other workers at the end."""
     named = options.command == "train" and (options.workers is not None or options.index is not None)
     if not named and (options.command != "train" or "TF_CONFIG" not in os.environ):
         yield run

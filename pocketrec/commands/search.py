@@ -96,7 +96,7 @@ def _search_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Random search around a configuration. Trials learn from the earlier part of the events before the\n"
         "cut-off and are judged on the later part ([search]); what comes after the cut-off is not opened.\n"
-        "A search that was interrupted, or is given more trials, goes on where it was. Writes search.json and\n"
+        "A search that was interrupted, or is given more trials, resumes where it was. Writes search.json and\n"
         "best.toml, which `pocketrec run` takes; prints a table, and one JSON document as the last line."
     )
     add_run_options(parser)

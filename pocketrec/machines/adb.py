@@ -45,7 +45,7 @@ def find_adb() -> str:
     """The adb on PATH, or in the Android SDK that ANDROID_HOME names.
 
     Raises:
-        AndroidError: there is none.
+        AndroidError: it does not exist.
     """
     places = [Path(os.environ[name], "platform-tools", "adb") for name in _HOMES if os.environ.get(name)]
     for found in (shutil.which("adb"), *(str(place) for place in places if os.access(place, os.X_OK))):
@@ -65,7 +65,7 @@ def choose_device(adb: str, serial: str | None) -> Adb:
     """The device with this serial, else the only one there is.
 
     Raises:
-        AndroidError: there is none, or another number of them than one, or it cannot be used.
+        AndroidError: it does not exist, or another number of them than one, or it cannot be used.
     """
     devices = list_devices(adb)
     names = ", ".join(device.serial for device in devices)
@@ -183,7 +183,7 @@ def _run(command: list[str], timeout: float, check: bool = True) -> str:
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, text=True, errors="replace"
         )
     except subprocess.TimeoutExpired:
-        raise AndroidError(f"adb did not come back within {timeout:g} s: see whether the device answers") from None
+        raise AndroidError(f"adb did not answer within {timeout:g} s: see whether the device answers") from None
     except OSError as error:
         raise AndroidError(f"cannot start {command[0]} ({error.strerror}): install Android's platform-tools") from None
     said = done.stdout + done.stderr

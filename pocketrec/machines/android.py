@@ -1,6 +1,6 @@
 """`pocketrec android`: measure a bundle on an Android phone or emulator, through adb and the app of android_harness.
 
-The app does the measuring (`BenchmarkActivity`); here are its request, the wait, and what came of it. A request is
+The app does the measuring (`BenchmarkActivity`); here are its request, the wait, and the result of it. A request is
 answered by one of two files on the device, bench-ID.json or bench-ID.error.
 """
 
@@ -189,6 +189,6 @@ def _need_space(device: Adb, bundle: Bundle, archive: Path) -> None:
 
 
 def _clean(device: Adb, *remote: str) -> None:
-    """Delete what a request left; a device that is gone is no second error."""
+    """Delete what a request left; a device that is gone is not a second error."""
     with contextlib.suppress(AndroidError):
         device.shell("rm", "-f", *remote, check=False)

@@ -159,7 +159,7 @@ def _judge_runtime(name: str, state: str, another_works: bool) -> Finding:
             return Finding(name, "note", "not installed; the other runtime is enough")
         return Finding(name, "wrong" if name == "ai_edge_litert" else "note", "not installed",
                        "pip install 'pocketrec[device]' (or ai-edge-litert)")  # fmt: skip
-    advice = state if another_works else f"mend it or install the other runtime: {state}"
+    advice = state if another_works else f"repair it or install the other runtime: {state}"
     return Finding(name, "note" if another_works else "wrong", f"{version} does not work", advice)
 
 

@@ -71,7 +71,7 @@ class Remote:
 
     def __post_init__(self) -> None:
         if not self.host or self.host.startswith("-"):
-            raise ConfigError(f"{self.host!r} is no machine: give --ssh user@host")
+            raise ConfigError(f"{self.host!r} is not a machine: give --ssh user@host")
         if not 0 < self.seconds < 1e6 or not shlex.split(self.command):
             raise ConfigError("--ssh-timeout must be above 0, and --ssh-command name a program: change them")
 
@@ -102,10 +102,10 @@ def bench_there(remote: Remote, bundle: str | Path, options: list[str]) -> dict[
     try:
         result = documents.parse(lines[-1] if lines else "")
     except ValueError:
-        raise RemoteError(f"{remote.host}: what came back is no result: try `ssh {remote.host} true`, which must print "
+        raise RemoteError(f"{remote.host}: the output is not a result: try `ssh {remote.host} true`, which must print "
                           "nothing") from None  # fmt: skip
     if wrong := bench_schema.problem(result):
-        raise RemoteError(f"{remote.host}: what came back is no result ({wrong}): try again")
+        raise RemoteError(f"{remote.host}: the output is not a result ({wrong}): try again")
     return dict(result)
 
 
@@ -158,7 +158,7 @@ def _run(remote: Remote, options: list[str], archive: IO[bytes]) -> subprocess.C
         hint = "install OpenSSH's client, or name it with --ssh-command"
         raise RemoteError(f"no program {words[0]} here: {hint}") from None
     except OSError as error:
-        raise RemoteError(f"{words[0]} cannot be started ({error.strerror}): mend --ssh-command") from None
+        raise RemoteError(f"{words[0]} cannot be started ({error.strerror}): correct --ssh-command") from None
     except subprocess.TimeoutExpired:
         raise RemoteError(f"{remote.host}: no result after {remote.seconds + _GRACE:g} s: make --calls smaller or "
                           "--ssh-timeout larger") from None  # fmt: skip

@@ -44,7 +44,7 @@ def recipe_of(config: PersonaliseConfig) -> dict[str, Any]:
 
 
 def repeats_alone(recipe: dict[str, Any]) -> dict[str, Any] | None:
-    """A recipe with another's bonus for repeats and no training; None where that one has no bonus."""
+    """A recipe with the bonus of another recipe and no training; None where that one has no bonus."""
     from pocketrec.device.contract.recipe import Recipe
     from pocketrec.device.contract.repeats import Repeats
 

@@ -33,7 +33,7 @@ def prepare(
     folder: Path, lines: Sequence[Sequence[str]], *options: str, header: Sequence[str] = ("user", "item", "timestamp")
 ) -> int:
     log, content = folder / "log.csv", table(lines, header)
-    if not log.exists() or log.read_text() != content:  # a file that is written anew is another log
+    if not log.exists() or log.read_text() != content:  # a file that is written again is another log
         log.write_text(content)
     (folder / "run.toml").write_text(f'[data]\npath = "{folder / "log.csv"}"\n')
     sets = [word for option in options for word in ("--set", option)]
@@ -231,7 +231,7 @@ def test_stages_go_on_where_the_log_is_gone(tmp_path: Path, capsys: pytest.Captu
     assert main(again) == 0
     said = capsys.readouterr().err
     assert "no file" in said
-    assert "going on with what it has left" in said
+    assert "continuing with what it has left" in said
     assert "prepare     up to date" in said
     for more in (["--force"], ["--set", "split.quantile=0.7"]):
         assert main([*again, *more]) == 2

@@ -1,4 +1,4 @@
-"""Parquet: values are what their types say, exactly; what is no id or time is refused by name."""
+"""Parquet: values are what their types say, exactly; what is not an id or time is refused by name."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_times_out_of_range_are_bad_rows(tmp_path: Path, unit: str, zone: str | 
     assert log.timestamps.tolist() == [1_600_000_000, 1_600_000_001]
     (reason,) = log.report.details.bad
     assert (reason.lines, reason.value) == ([1, 3], "9999-12-31T00:00:00")
-    assert "is no day of the calendar from 1677" in reason.why
+    assert "is not a day of the calendar from 1677" in reason.why
 
 
 def test_times_of_other_types(tmp_path: Path) -> None:

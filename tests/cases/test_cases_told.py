@@ -40,8 +40,8 @@ BAD: dict[str, tuple[str | bytes, str, str, str]] = {
     "day or month first": ("u,i,13/09/2020", "timestamp", "13/09/2020", "may have the day or the month first"),
     "not finite": ("u,i,inf", "timestamp", "inf", "is not a finite number"),
     "too large": ("u,i,1e999", "timestamp", "1e999", "is not a finite number"),
-    "no day of the calendar": ("u,i,2020-02-30", "timestamp", "2020-02-30", "is no day of the calendar"),
-    "before all calendars": ("u,i,0001-01-01", "timestamp", "0001-01-01", "is no day of the calendar"),
+    "no day of the calendar": ("u,i,2020-02-30", "timestamp", "2020-02-30", "is not a day of the calendar"),
+    "before all calendars": ("u,i,0001-01-01", "timestamp", "0001-01-01", "is not a day of the calendar"),
 }
 
 

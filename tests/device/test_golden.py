@@ -1,4 +1,4 @@
-"""What devices hold that was written at commit 8ba119b opens, goes on and shows the same: see tests/golden/make.py."""
+"""What devices hold that was written at commit 8ba119b opens, works and shows the same: see tests/golden/make.py."""
 
 from __future__ import annotations
 

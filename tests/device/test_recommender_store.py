@@ -164,7 +164,7 @@ def test_killed_between_the_store_and_the_state_forgetting_still_holds(unguarded
 
 
 @pytest.mark.parametrize("act", ["add", "save"])
-def test_a_process_that_goes_on_heeds_what_another_forgot(unguarded: Bundle, tmp_path: Path, act: str) -> None:
+def test_a_running_process_notices_what_another_forgot(unguarded: Bundle, tmp_path: Path, act: str) -> None:
     paths = {"state": tmp_path / "s", "store": tmp_path / "e"}
     running = Recommender(unguarded, user="u1", **paths)
     untouched = weights(running)
@@ -233,7 +233,7 @@ def test_a_new_model_is_trained_from_the_events_and_never_given_the_old_weights(
     assert new.outdated == "it was of another model"
     assert equal(weights(new), untouched)
     assert len(new) == 20
-    report = new.personalise(resume=True)  # there is nothing of this model to go on from
+    report = new.personalise(resume=True)  # there is nothing of this model to continue from
     assert (report.events, report.choice) == (19, "personal")
     assert equal(weights(new), trained)
     new.save()
@@ -316,7 +316,7 @@ def test_commands_from_recording_to_wiping(
     assert str(default_state(folder, "u1")) in deleted  # type: ignore[operator]
     assert os.listdir(default_state(folder, "u1").parent) == []
     assert done("wipe", *user)["deleted"] == []
-    assert "nobody's events" in str(done("wipe", status=2)["error"])
+    assert "no event store or state was named" in str(done("wipe", status=2)["error"])
 
 
 def test_commands_with_a_key(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

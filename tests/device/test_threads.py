@@ -303,7 +303,7 @@ def test_close_ends_a_training_of_another_thread(unguarded: Bundle, folder: Path
     recommender.add(events(40))
     report = during_a_training(recommender, recommender.close)
     assert (report.reason, report.paused) == ("the recommender was closed", 2)  # type: ignore[attr-defined]
-    done = recommender.personalise()  # goes on where it stopped
+    done = recommender.personalise()  # continues where it stopped
     alone = Recommender(open_bundle(folder), user="u1")
     alone.bundle.recipe = unguarded.recipe
     assert done == alone.personalise(events(40))

@@ -1,4 +1,4 @@
-"""Logs with everything that a reader can meet, drawn anew from a seed."""
+"""Logs with everything that a reader can meet, drawn again from a seed."""
 
 from __future__ import annotations
 

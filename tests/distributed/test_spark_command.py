@@ -36,7 +36,7 @@ def test_the_command(free_master: str, tmp_path: Path) -> None:
     run = ["candidates", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run"), "--engine", "spark"]
     nobody = pocketrec(*run, "--master", "spark://127.0.0.1:1")
     assert (nobody.returncode, nobody.stderr.splitlines()[-1]) == (
-        2, "error: no Spark master answers at spark://127.0.0.1:1: start one, or mend --master",
+        2, "error: no Spark master answers at spark://127.0.0.1:1: start one, or correct --master",
     )  # fmt: skip
     done = pocketrec(*run, "--master", free_master)
     assert done.returncode == 0, done.stderr
@@ -46,7 +46,7 @@ def test_the_command(free_master: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_test_leaves_no_process(free_master: str, tmp_path: Path) -> None:
-    """The cluster of a process that is killed, and cannot clean up, ends by itself."""
+    """The cluster of a process that is killed, and cannot clean up, ends on its own."""
     command = [sys.executable, str(HERE / "cluster.py"), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)

@@ -85,7 +85,7 @@ def test_two_workers_equal_one(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_training_and_it_goes_on(tmp_path: Path) -> None:
-    """One line and status 2; the same commands go on from the checkpoint, to the weights of a run without a break."""
+    """One line and status 2; the same commands continue from the checkpoint, to the weights of an unbroken run."""
     (tmp_path / "c.toml").write_text(CONFIG)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
 
@@ -112,7 +112,7 @@ def test_a_killed_worker_ends_the_training_and_it_goes_on(tmp_path: Path) -> Non
         assert done < 16
         processes, logs = begin(broken, environment)
         assert _wait(processes, logs) == [0, 0]
-        assert "goes on" in logs[0].read_text()
+        assert "resumes" in logs[0].read_text()
         processes, logs = begin(whole, environment)
         assert _wait(processes, logs) == [0, 0]
     once, twice = (np.load(out / "train" / "model.checkpoint.npz") for out in (whole, broken))
@@ -150,7 +150,7 @@ def test_workers_meet_or_say_who_is_missing() -> None:
         first, second = (pool.submit(meet, addresses, index, patience) for index, patience in ((0, 2), (1, 4)))
         with pytest.raises(DataError, match=f"missing: 2 \\({addresses[2]}\\)"):
             first.result()
-        with pytest.raises(DataError, match=r"worker 0 .* did not let this one begin"):
+        with pytest.raises(DataError, match=r"worker 0 .* did not start this worker"):
             second.result()
     with (
         socket.create_server(("127.0.0.1", ports[0])),

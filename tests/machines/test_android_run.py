@@ -71,7 +71,7 @@ def bundle(tmp_path: Path) -> str:
 
 
 def _error(capsys: pytest.CaptureFixture[str], *words: str) -> str:
-    """The last line on standard error of a command that the user can mend."""
+    """The last line on standard error of a command that the user can correct."""
     assert main(["android", *words]) == 2
     return capsys.readouterr().err.strip().splitlines()[-1]
 
@@ -201,7 +201,7 @@ def test_report_joins_machines(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     (tmp_path / "pi-4.json").write_text(json.dumps({key: board[key] for key in board if key != "threads"}))
     assert "(threads is missing): measure again" in _error(capsys, "report", *files)
     (tmp_path / "pi-4.json").write_text("nothing")
-    assert "its last line is no JSON" in _error(capsys, "report", *files)
+    assert "its last line is not JSON" in _error(capsys, "report", *files)
     assert "No such file" in _error(capsys, "report", str(tmp_path / "none.json"))
 
 

@@ -158,4 +158,4 @@ def test_a_server_that_does_not_answer_is_given_up(
 
 def test_a_host_that_is_an_option_is_refused(bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--ssh=-oProxyCommand=true", "--bundle", str(bundle)]) == 2
-    one_line(capfd, "is no machine")
+    one_line(capfd, "is not a machine")

@@ -1,4 +1,4 @@
-"""Stage candidates with a file of another program: told early, made anew when it changes, used when it is gone."""
+"""Stage candidates with a file of another program: told early, made again when it changes, used when it is gone."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ def test_a_file_of_candidates_through_the_command(tmp_path: Path, capsys: pytest
     assert Candidates.load(run / "candidates" / "candidates.npz").of(user).tolist() == [6, 0, 0, 0]
     sets.unlink()
     gone = said()
-    assert "going on with what it has left" in gone
+    assert "continuing with what it has left" in gone
     assert "candidates  up to date" in gone

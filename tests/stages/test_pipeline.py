@@ -1,4 +1,4 @@
-"""Stages are done once, go on where they were, and are done again when what they depend on has changed."""
+"""Stages are done once, resume where they were, and are done again when what they depend on has changed."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def test_an_interrupted_stage_goes_on_with_what_it_left(shop: Workshop) -> None:
     shop.during["b"] = lambda run: shop.lines.append((run.folder / "b" / "partial").read_text(encoding="utf-8"))
     assert shop.pipeline().execute() == ["b", "c"]
     assert "half" in shop.lines
-    assert any("goes on" in line for line in shop.lines)
+    assert any("resumes" in line for line in shop.lines)
 
 
 def test_what_an_interrupted_stage_left_is_dropped_when_its_configuration_changes(shop: Workshop) -> None:

@@ -69,7 +69,7 @@ class Factors:
 def fit_central(
     config: PFedRecConfig, split: Split, sampler: Sampler, folder: Path, *, seed: int, progress: Progress = no_progress
 ) -> Factors:
-    """Train for `config.central_epochs`, and give the factors of best validation HR@10; goes on from a checkpoint.
+    """Train for `config.central_epochs`, and give the factors of best validation HR@10; continues from a checkpoint.
 
     Args:
         config: latent size, epochs and rate.

@@ -41,7 +41,7 @@ class PFedRecConfig:
     batch: int = 256
     """Samples of a batch; the short last one is kept."""
     negatives: int = 4
-    """Negatives drawn for each positive, anew in every round."""
+    """Negatives drawn for each positive, again in every round."""
     local_epochs: int = 1
     """Passes of a client over its samples in a round."""
     rounds: int = 100

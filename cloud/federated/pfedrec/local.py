@@ -1,4 +1,4 @@
-"""Every client alone: the same model and training without a server, each client going on with its own whole table.
+"""Every client alone: the same model and training without a server, each client continuing with its own whole table.
 
 Clients never meet, so they are trained in blocks, all rounds of one block before the next: a block's tables are all
 that is in memory. The best validation round is known when all blocks are through; then they are trained again, up to
@@ -41,7 +41,7 @@ class Alone:
 def train_alone(
     config: PFedRecConfig, split: Split, sampler: Sampler, folder: Path, *, seed: int, progress: Progress = no_progress
 ) -> Alone:
-    """Train all clients, and find the round of best validation HR@10; goes on with the block where it was interrupted.
+    """Train all clients, and find the round of best validation HR@10; resumes at the block where it was interrupted.
 
     Args:
         config: of the training; `share`, `average`, `upload`, `bits` and `noise` do not matter.

@@ -1,6 +1,6 @@
 """Federated training: choose clients, train them, average what they send, judge on validation; resumable.
 
-Everything random in a round follows from the seed and the round's number, so a training that was killed goes on from
+Everything random in a round follows from the seed and the round's number, so a training that was killed continues from
 its latest checkpoint to the same bits as one that was not. The states of the best validation round, one for each item
 table that clients may score with, are kept; nothing here opens the test, but for the paper's sampler (`sampling`).
 """
@@ -129,7 +129,7 @@ def train(
     config: PFedRecConfig, split: Split, sampler: Sampler, folder: Path, *, seed: int, progress: Progress = no_progress,
     after: Callable[[int], None] = lambda number: None,
 ) -> Trace:  # fmt: skip
-    """Train for `config.rounds` rounds, going on from the checkpoint in `folder` where there is one.
+    """Train for `config.rounds` rounds, continuing from the checkpoint in `folder` where there is one.
 
     Args:
         config: of the training.

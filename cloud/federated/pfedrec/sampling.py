@@ -1,4 +1,4 @@
-"""What a client trains on in a round: its positives, and negatives drawn anew, in random order.
+"""What a client trains on in a round: its positives, and negatives drawn again, in random order.
 
 Two samplers differ in one matrix, `forbidden`. The strict one may draw everything but the client's training items. The
 paper's draws from what the user never touched at all, so the validation and test items are never pushed down, while the
@@ -39,7 +39,7 @@ class Samples:
 
 
 def forbidden_items(split: Split, sampling: str, test: Test | None = None) -> NDArray[np.bool_]:
-    """bool (U, N): which items are no training negatives of which client.
+    """bool (U, N): which items are not training negatives of which client.
 
     Args:
         split: the clients.

@@ -41,7 +41,7 @@ def settings(run: Run) -> PFedRecRun:
         ConfigError: the run is another command's.
     """
     if not isinstance(run.config, PFedRecRun):
-        raise ConfigError("this is no configuration of pocketrec pfedrec: load it with load_pfedrec")
+        raise ConfigError("this is not a configuration of pocketrec pfedrec: load it with load_pfedrec")
     return run.config
 
 

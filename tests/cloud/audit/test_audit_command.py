@@ -120,7 +120,7 @@ def test_predictions_negatives_and_results_beside_a_split(tmp_path: Path, capsys
 
 @pytest.mark.parametrize(("words", "said"), [
     ([], "name what to audit"),
-    (["no-such-run"], "is no run directory and no .toml file"),
+    (["no-such-run"], "is not a run directory and no .toml file"),
     (["no-such.toml"], "no configuration file"),
     (["--train", "no-such.csv", "--test", "x.csv"], "no file no-such.csv"),
     (["--train", "no-such.csv"], "name what to audit"),

@@ -204,13 +204,13 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column 'score'"):
         inputs.read_scores(tmp_path / "p.csv", USUAL, "--predictions", needed=True)
     (tmp_path / "p.csv").write_text("user,item,score\na,x,high\n")
-    with pytest.raises(DataError, match="'high' in column 'score' is no number"):
+    with pytest.raises(DataError, match="'high' in column 'score' is not a number"):
         inputs.read_scores(tmp_path / "p.csv", USUAL, "--predictions", needed=True)
     (tmp_path / "n").write_text("(1,2)\t3\n(1;2)\t3\n")
     with pytest.raises(DataError, match="line 2: not of the form"):
         inputs.read_negatives(tmp_path / "n", USUAL)
     (tmp_path / "r").write_text("{nonsense")
-    with pytest.raises(DataError, match="is no JSON"):
+    with pytest.raises(DataError, match="is not JSON"):
         inputs.read_results(tmp_path / "r")
 
 

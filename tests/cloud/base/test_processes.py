@@ -26,7 +26,7 @@ def _square(job: int) -> dict[str, int]:
 
 def _refuse(job: int) -> dict[str, int]:
     if job == 3:
-        raise DataError("three is no number: choose another")
+        raise DataError("three is not a number: choose another")
     return _square(job)
 
 

@@ -218,7 +218,7 @@ def test_an_installed_package_adds_a_choice_with_options(installed: Any, monkeyp
     ("point", "message"),
     [
         ("gru = strangers:MEAN", r"'gru' \(package strangers\) exists already"),
-        ("odd = strangers:WRONG", r"'odd' \(package strangers\) is no pocketrec.device.base.choices.Choice"),
+        ("odd = strangers:WRONG", r"'odd' \(package strangers\) is not a pocketrec.device.base.choices.Choice"),
         ("odd = strangers:NONE", r"'odd' \(package strangers\) does not load"),
     ],
 )

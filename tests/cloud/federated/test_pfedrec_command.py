@@ -1,4 +1,4 @@
-"""``pocketrec pfedrec`` from end to end on a small log: what it leaves and prints, how it goes on, what it refuses."""
+"""``pocketrec pfedrec`` from end to end on a small log: what it writes and prints, how it resumes, what it refuses."""
 
 from __future__ import annotations
 
@@ -233,7 +233,7 @@ def test_a_log_of_too_few_items_is_one_line(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_what_cannot_be_said_is_null(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two clients, whose reference hits nothing: a ratio to nothing is no number, and JSON knows no NaN."""
+    """Two clients, whose reference hits nothing: a ratio to nothing is not a number, and JSON knows no NaN."""
     rows = [f"{user},{user}{place},{place}" for user in ("a", "b") for place in range(200)]
     (tmp_path / "log.csv").write_text("\n".join(["user,item,timestamp", *rows]), encoding="utf-8")
     text = f'[data]\npath = "{tmp_path / "log.csv"}"\n[pfedrec]\nrounds = 2\nlocal = false\ncentral_epochs = 1\n'
@@ -241,7 +241,7 @@ def test_what_cannot_be_said_is_null(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert cli.main(["pfedrec", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run"), "--quiet"]) == 0
 
     def refuse(word: str) -> None:
-        raise ValueError(f"{word} is no JSON")
+        raise ValueError(f"{word} is not JSON")
 
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text(encoding="utf-8"), parse_constant=refuse)
     json.loads(capsys.readouterr().out.splitlines()[-1], parse_constant=refuse)

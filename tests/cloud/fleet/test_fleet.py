@@ -68,7 +68,7 @@ def user(**parts: list[int]) -> DeviceUser:
 def test_contexts_hold_earlier_test_events_and_no_unknown_item() -> None:
     rows, places = known_positions(user(before=[1, 0, 2], learn=[3], test=[4, 0, 5]))
     assert rows.tolist() == [1, 2, 3, 4, 5]
-    assert places.tolist() == [3, 4], "the unknown event is in no context and is no target"
+    assert places.tolist() == [3, 4], "the unknown event is in no context and is not a target"
 
 
 SCORES = np.array([[9, 0.5, 0.4, 0.3, 0.2, 0.1]], np.float32)

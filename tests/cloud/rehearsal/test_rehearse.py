@@ -156,7 +156,9 @@ def test_rehearsal_and_fleet_know_the_times(variants: dict[tuple[str, str], Vari
     assert gains[timed] > gains[plain] + 0.1
 
 
-def lived(signal: float, gain: float, noise: float = 0.05, users: int = 300, seed: int = 1) -> choosing.Lived:
+def dressed(
+    signal: float, gain: float, noise: float = 0.05, users: int = 300, seed: int = 1
+) -> choosing.DressRehearsal:
     """Users whose real gain follows the held-back log-likelihood by `signal`, around `gain`."""
     generator = np.random.default_rng(seed)
     truth = generator.normal(0, 1, users)
@@ -166,11 +168,11 @@ def lived(signal: float, gain: float, noise: float = 0.05, users: int = 300, see
         for s in seen
     ]
     real = gain + signal * truth + generator.normal(0, noise, users)
-    return choosing.Lived(judgements, {"personal": real, "blend": real / 2}, np.ones(users))
+    return choosing.DressRehearsal(judgements, {"personal": real, "blend": real / 2}, np.ones(users))
 
 
 def test_the_prior_recovers_how_a_signal_turns_into_gain() -> None:
-    users = lived(signal=0.05, gain=0.02)
+    users = dressed(signal=0.05, gain=0.02)
     prior = choosing.fit_priors(users, np.arange(300))["personal"]
     seen = np.array([judgement.observed["personal"].loglik for judgement in users.judgements])
     slope, intercept = np.polyfit(seen, users.gains["personal"], 1)  # what a regression says without any prior
@@ -180,12 +182,12 @@ def test_the_prior_recovers_how_a_signal_turns_into_gain() -> None:
 
 
 def test_a_signal_that_means_nothing_is_hardly_believed() -> None:
-    prior = choosing.fit_priors(lived(signal=0.0, gain=0.02), np.arange(300))["personal"]
+    prior = choosing.fit_priors(dressed(signal=0.0, gain=0.02), np.arange(300))["personal"]
     assert abs(posterior_gain(prior, 20, 10, Observed(2.0, 0.0)) - 0.02) < 0.01
 
 
 def test_the_guard_turns_harm_into_gain_where_the_signal_tells() -> None:
-    mixed = lived(signal=0.1, gain=-0.02)
+    mixed = dressed(signal=0.1, gain=-0.02)
     gain, choices = choosing.crossfit(mixed, 300, seed=1)[0.0]
     assert mixed.gains["personal"].mean() < 0 < gain.mean()
     assert 0.2 < choices.count(GLOBAL) / 300 < 0.9

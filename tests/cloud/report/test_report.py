@@ -121,7 +121,7 @@ def test_the_page_holds_the_figures_and_fetches_nothing(tmp_path: Path) -> None:
     for system in ("global", "personal", "als"):
         assert f"{metrics[system]['mrr@20']:.4f}" in words
     assert f"{metrics['users']['gained']} : {metrics['users']['harmed']}" in words
-    assert "What was expected, and what came" in words
+    assert "What was expected, and what happened" in words
     assert "nan" not in text.lower().replace("finance", "")
     assert "<u1>" not in text, "ids are not put into the page"
 

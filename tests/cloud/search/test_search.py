@@ -125,7 +125,7 @@ def test_the_median_rule() -> None:
     assert is_behind([0.1, 0.29], 4, others), "after half of the epochs the others had .2, .3 and .4"
     assert not is_behind([0.1, 0.3], 4, others)
     assert not is_behind([0.1], 4, others), "every trial gets a third of its epochs"
-    assert not is_behind([0.1, 0.1], 4, others[:2]), "two are no field"
+    assert not is_behind([0.1, 0.1], 4, others[:2]), "two are not a field"
     assert not is_behind([0.1, 0.1, 0.1], 4, others), "only two got that far"
     assert is_behind([0.1] * 4, 8, others), "a share of the epochs, not a number"
 

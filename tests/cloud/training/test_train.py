@@ -236,7 +236,7 @@ def test_broken_off_within_an_epoch_it_goes_on_from_there(
     assert same(weights(resumed.model), weights(undisturbed.model))
     assert [e["loss"] for e in resumed.history] == [e["loss"] for e in undisturbed.history]
     assert sorted(set(broken)) == places
-    assert len(broken) == len(places) + 2  # what the two calls that were broken off had begun was done again
+    assert len(broken) == len(places) + 2  # what the two calls that were broken off had started was done again
 
 
 def test_a_finished_training_is_not_run_again(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_masks_hold_in_every_epoch_and_grow(tmp_path: Path) -> None:
     shares = [zero.mean() for zero in seen]
     assert 0.05 < shares[0] < shares[2] < shares[-1] == pytest.approx(0.7, abs=0.005)
     for before, after in itertools.pairwise(seen):
-        assert after[before].all()  # once pruned, pruned for good
+        assert after[before].all()  # once pruned, pruned permanently
 
 
 def test_broken_off_and_resumed_it_ends_with_the_same_bits(

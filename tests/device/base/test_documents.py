@@ -48,7 +48,7 @@ def test_what_is_no_json(text: bytes | str) -> None:
 
 def test_tables_only() -> None:
     assert documents.parse_table(b'{"a": 1}') == {"a": 1}
-    with pytest.raises(documents.DocumentError, match="it is no table"):
+    with pytest.raises(documents.DocumentError, match="it is not a table"):
         documents.parse_table(b"[1]")
 
 

@@ -106,7 +106,7 @@ def test_what_is_no_event_is_refused_by_name(bundle: Bundle, tmp_path: Path, giv
 
 
 def test_a_user_that_is_no_text(bundle: Bundle) -> None:
-    with pytest.raises(ConfigError, match="user is 5, which is no text"):
+    with pytest.raises(ConfigError, match="user is 5, which is not text"):
         Recommender(bundle, user=5)  # type: ignore[arg-type]
 
 

@@ -163,7 +163,7 @@ def test_damage_is_one_line_and_the_state_stays_good(
         (["state", "show", "--state", "/"], "is not the name of a state file"),
         (["state", "reset", "--state", "."], "is not the name of a state file"),
         (["state", "restore", "--state", ".."], "no previous generation"),
-        (["recommend", "--candidates", "nope", "\udcff"], "the model knows none of the items after --candidates"),
+        (["recommend", "--candidates", "nope", "\udcff"], "none of the items of --candidates is known to the model"),
         (["recommend", "--user", "\udcff"], "user '\\udcff' is unknown"),
     ],
 )
@@ -206,7 +206,7 @@ def test_no_other_file_is_reset(folder: Path, csv: Path, capsys: pytest.CaptureF
 
 
 # Runs in a mount namespace of its own, in which the folder argv[1] becomes a disk of argv[2] kilobytes. Copies argv[3]
-# there, runs the command twice, the second time on a full disk, and tells what came of it.
+# there, runs the command twice, the second time on a full disk, and tells the result of it.
 FULL_DISK = """
 import json, os, shutil, subprocess, sys
 disk, size, content, first, *words = sys.argv[1:]

@@ -56,7 +56,7 @@ def test_the_layers_of_a_bundle_of_now_are_read_as_they_were_written() -> None:
     manifest = _read(table)
     assert manifest.layers == LAYERS
     assert _read(json.loads(manifest.to_bytes())).layers == LAYERS
-    assert manifest.specs_sha256 == before.specs_sha256, "states go on"
+    assert manifest.specs_sha256 == before.specs_sha256, "states continue"
     assert manifest.layers[2].role == HEAD
 
 

@@ -75,7 +75,7 @@ def test_an_installed_lean_bundle_learns_and_recommends(lean: Path, tmp_path: Pa
     assert report.history == 6
     best = recommender.recommend(30)
     assert best
-    assert not any(item.startswith(BUCKET) for item, _ in best), "a bucket is no item"
+    assert not any(item.startswith(BUCKET) for item, _ in best), "a bucket is not an item"
     recommender.save()
     again = Recommender(lean, user="u3", state=state)
     assert again.recommend(30) == best

@@ -1,4 +1,4 @@
-"""What servers and devices hold goes on: current.json from before pin.json, and fields of versions to come."""
+"""What servers and devices hold stays usable: current.json from before pin.json, and fields of versions to come."""
 
 from __future__ import annotations
 

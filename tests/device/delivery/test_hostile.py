@@ -280,7 +280,7 @@ def test_a_file_in_place_of_another_is_refused(folder: Path, site: Server, here:
     later = publish(changed(folder, "later"), site.root).release
     card = manifest_of(folder.with_name("later"))["files"]["MODEL_CARD.md"]["sha256"]
     (site.root / name_of(card)).write_bytes((folder / "MODEL_CARD.md").read_bytes())
-    with pytest.raises(FetchError, match=r"cannot be had|is not the file"):
+    with pytest.raises(FetchError, match=r"cannot be fetched|is not the file"):
         get(site, here)
     assert read_current(here) == current
     (site.root / name_of(later.manifest)).write_bytes((folder / "manifest.json").read_bytes())

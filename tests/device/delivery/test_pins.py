@@ -50,7 +50,7 @@ def test_a_lost_current_json_keeps_the_pin_and_the_serial(
     with pytest.raises(FetchError, match="is not signed, and a key is pinned"):
         get(site, here)
     (site.root / LATEST).write_bytes(old)
-    with pytest.raises(FetchError, match="offers release 1, and 2 was here before"):
+    with pytest.raises(FetchError, match="offers release 1, and 2 was installed before"):
         get(site, here)
     (site.root / LATEST).write_bytes(now)
     get(site, here)
@@ -100,7 +100,7 @@ def test_the_pin_of_an_earlier_version_is_carried_over(
     (here / "current.json").write_text(json.dumps({**table, "serial": 7, "etag": ""}))
     pin = read_pin(here, read_current(here))
     assert (pin.named, pin.keys, pin.serial) == (digits[0], (digits[0],), 7)
-    with pytest.raises(FetchError, match="offers release 1, and 7 was here before"):
+    with pytest.raises(FetchError, match="offers release 1, and 7 was installed before"):
         get(site, here)
     publish(changed(folder, "foreign"), site.root / "foreign", sign=keys[1])
     with pytest.raises(FetchError, match="not signed with the pinned key"):
@@ -118,11 +118,11 @@ def test_an_old_signed_release_at_another_address_is_refused(
     publish(folder, site.root / "new", sign=keys[0])
     publish(changed(folder, "later"), site.root / "new", sign=keys[0])
     get(f"{site.url}/new", here, key=f"{keys[0]}.pub")
-    with pytest.raises(FetchError, match="offers release 1, and 2 was here before"):
+    with pytest.raises(FetchError, match="offers release 1, and 2 was installed before"):
         get(f"{site.url}/old", here)
     (tmp_path / "mirror").mkdir()
     publish(folder, tmp_path / "mirror", sign=keys[0])
-    with serving(tmp_path / "mirror") as mirror, pytest.raises(FetchError, match="2 was here before"):
+    with serving(tmp_path / "mirror") as mirror, pytest.raises(FetchError, match="2 was installed before"):
         get(mirror, here)
     assert get(f"{site.url}/old", here, older=True).new
 
@@ -134,7 +134,7 @@ def test_serials_are_kept_for_each_key(folder: Path, site: Server, here: Path, k
     get(f"{site.url}/one", here, key=f"{keys[0]}.pub")
     assert get(f"{site.url}/two", here, key=f"{keys[1]}.pub").serial == 1  # another publisher, asked for by a person
     publish(folder, site.root / "replayed", sign=keys[0])
-    with pytest.raises(FetchError, match="offers release 1, and 3 was here before"):
+    with pytest.raises(FetchError, match="offers release 1, and 3 was installed before"):
         get(f"{site.url}/replayed", here, key=f"{keys[0]}.pub")
 
 
@@ -172,7 +172,7 @@ def test_a_rollback_keeps_the_pin_and_its_number(folder: Path, site: Server, her
     (here / "current.json").unlink()
     assert open_bundle(here).folder.name == first.manifest[:16]
     (site.root / LATEST).write_bytes(old)
-    with pytest.raises(FetchError, match="was here before"):
+    with pytest.raises(FetchError, match="was installed before"):
         get(site, here)
 
 

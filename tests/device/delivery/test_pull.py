@@ -186,7 +186,7 @@ def test_errors_before_anything_is_fetched(folder: Path, site: Server, here: Pat
         get(site, here)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        with pytest.raises(FetchError, match="cannot be had"):
+        with pytest.raises(FetchError, match="cannot be fetched"):
             pull(f"http://127.0.0.1:{closed.getsockname()[1]}", here, patience=Patience(pause=0, attempts=2))
 
 
@@ -206,7 +206,7 @@ def test_a_download_goes_on_where_the_last_pull_was_cut(folder: Path, site: Serv
     model = open_bundle(folder).manifest.model_id
     size = (folder / "model.tflite").stat().st_size
     site.cut = lambda length: 30_000 if length == size else length
-    with pytest.raises(FetchError, match="what came is kept"):
+    with pytest.raises(FetchError, match="what was received is kept"):
         get(site, here, patience=Patience(attempts=1, pause=0))
     assert (here / "partial" / model).stat().st_size == 30_000
     with pytest.raises(BundleError):
@@ -273,7 +273,7 @@ def test_a_flipped_byte_never_gets_into_use(folder: Path, site: Server, here: Pa
     assert tree(open_bundle(here).folder) == good
     once = iter([flipped])
     site.fault = lambda handler: "files/" in handler.path and next(once, lambda _: False)(handler)
-    assert get(site, here).new  # a cache that mended itself
+    assert get(site, here).new  # a cache that repaired itself
 
 
 def of_length(length: Callable[[int], int]) -> Callable[[Handler], bool]:
@@ -335,7 +335,7 @@ def nonsense(handler: Handler) -> bool:
         (elsewhere, "is not followed|status 302"),
         (compressed, "comes compressed"),
         (endless, "larger than"),
-        (nonsense, "cannot be had"),
+        (nonsense, "cannot be fetched"),
         (lambda handler: handler.answer(500, b"") or True, "status 500, 4 times"),
         (lambda handler: handler.answer(403, b"") or True, "status 403"),
         (lambda handler: handler.answer(204, b"") or True, "status 204"),
@@ -390,7 +390,7 @@ def test_slow_servers_are_given_up(folder: Path, site: Server, here: Path, where
 
     finished: list[str] = []
     site.fault = drip
-    with pytest.raises(FetchError, match="cannot be had"):
+    with pytest.raises(FetchError, match="cannot be fetched"):
         get(site, here, patience=Patience(timeout=0.5, slowest=512, attempts=2, pause=0))
     assert finished == [], "given up before the end, which takes minutes to come"
 
@@ -516,7 +516,7 @@ def test_signatures(folder: Path, site: Server, here: Path, tmp_path: Path) -> N
     (site.root / LATEST).write_bytes(later.to_bytes())
     assert get(site, here).new
     (site.root / LATEST).write_bytes(signed.release.to_bytes())
-    with pytest.raises(FetchError, match="offers release 1, and 2 was here before"):
+    with pytest.raises(FetchError, match="offers release 1, and 2 was installed before"):
         get(site, here)
     assert get(site, here, older=True).new
     with pytest.raises(ConfigError, match="holds no public Ed25519 key"):
@@ -748,7 +748,7 @@ def test_nginx(folder: Path, here: Path, tmp_path: Path) -> None:
             part.write_bytes((folder / "model.tflite").read_bytes()[:30_000])
             first = pull(url, here, users=["u1"], patience=patience)
             assert first.new
-            assert first.received < (folder / "model.tflite").stat().st_size  # nginx went on with the part
+            assert first.received < (folder / "model.tflite").stat().st_size  # nginx continued with the part
             again = pull(url, here, patience=patience)
             assert (again.new, again.received) == (False, 0)
             for name in ("later", "still later"):  # in one second: nginx's ETag is time and length

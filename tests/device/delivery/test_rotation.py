@@ -160,7 +160,7 @@ def test_after_a_rotation_an_older_latest_json_is_refused(
     publisher(keys[0], trust=digits[1:2])
     get(site, here)
     (site.root / LATEST).write_bytes(signed(replace(old, signature=""), [read_private(keys[1])]).to_bytes())
-    with pytest.raises(FetchError, match="offers release 2, and 3 was here before"):
+    with pytest.raises(FetchError, match="offers release 2, and 3 was installed before"):
         get(site, here)
 
 

@@ -45,7 +45,7 @@ def test_a_publisher_that_starts_from_an_empty_folder_numbers_by_the_time(
     assert get(site, here).new
     shutil.rmtree(site.root)
     publish(changed(folder, "counted"), site.root, sign=keys[0])
-    with pytest.raises(FetchError, match=f"offers release 1, and {release.serial} was here before"):
+    with pytest.raises(FetchError, match=f"offers release 1, and {release.serial} was installed before"):
         get(site, here)
 
 
@@ -106,7 +106,7 @@ def test_a_clock_before_the_newest_release_does_not_count(
     assert get(site, here).new
     assert read_pin(here, read_current(here)).clock == int(now + 10 * DAY)
     (site.root / LATEST).write_bytes(old)
-    with pytest.raises(FetchError, match="was here before"):
+    with pytest.raises(FetchError, match="was installed before"):
         get(site, here)
 
 
@@ -208,7 +208,7 @@ def test_the_changelog_has_a_line_for_each_release(
     assert [path.name for path in (site.root / "releases").iterdir()] == ["4.json"]
     capsys.readouterr()
     for options, match in (
-        (["--serial", "x"], "is no number"), (["--serial", "9" * 30], "is no number"),
+        (["--serial", "x"], "is not a number"), (["--serial", "9" * 30], "is not a number"),
         (["--expires", "-1"], "--expires"), (["--share", "7"], "a share lies"),
         (["--trust", "nobody.pub"], "cannot read the public key"),
     ):  # fmt: skip

@@ -1,4 +1,4 @@
-"""Training that is stopped for its time or a temperature, and goes on; replay of older events."""
+"""Training that is stopped for its time or a temperature, and continues; replay of older events."""
 
 from __future__ import annotations
 

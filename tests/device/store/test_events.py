@@ -72,7 +72,7 @@ def test_bad_rows_are_counted_with_their_lines(tmp_path: Path) -> None:
         (LOG, {"user": None}, "has a user column user: say which user with --user"),
         ("", {}, "is empty: name a file with a header line"),
         ("item\n", {}, "has no row: name another file"),
-        ("item,timestamp\n,1\na,x\n", {}, "has no good row .the first bad one is line 2.: mend the file"),
+        ("item,timestamp\n,1\na,x\n", {}, "has no good row .the first bad one is line 2.: correct the file"),
     ],
 )
 def test_errors_are_one_line(tmp_path: Path, text: str, options: dict[str, str], match: str) -> None:

@@ -1,4 +1,4 @@
-"""The event store: what it keeps, what it lets go, and what it says when something is wrong."""
+"""The event store: what it keeps, what it removes, and what it says when something is wrong."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_a_flipped_byte_in_an_event_is_noticed_and_repair_saves_the_others(path:
     with EventStore(path, key=key) as store:
         assert [item for item, _ in held(store)] == [f"item {n}" for n in range(200) if n != 76]
         assert store.append([("item 5", 5)]) == 0
-    with pytest.raises(StoreError, match="is in the way"):
+    with pytest.raises(StoreError, match="already exists"):
         repair_store(path, key)
     assert repaired.kept in wipe_store(path)
 

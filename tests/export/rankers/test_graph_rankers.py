@@ -154,7 +154,7 @@ class Network:
 
 
 class TestANetworkFits(RankerContract):
-    """What a second ranker needs is in the protocol: scores that are no product, tensors of its own."""
+    """What a second ranker needs is in the protocol: scores that are not a product, tensors of its own."""
 
     name = "network"
 

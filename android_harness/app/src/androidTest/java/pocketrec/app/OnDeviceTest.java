@@ -80,7 +80,7 @@ public class OnDeviceTest {
         }
     }
 
-    /** What is saved, loaded and continued is what goes on without. */
+    /** What is saved, loaded and continued equals what ran without a break. */
     @Test
     public void aSavedStateIsContinuedExactly() throws Exception {
         List<Event> events = events();

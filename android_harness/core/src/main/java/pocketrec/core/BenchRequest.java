@@ -44,7 +44,7 @@ public final class BenchRequest {
      * Unpacks the bundle into {@code scratch}, measures, and leaves nothing of it there.
      *
      * @param tables further tables of the result, asked for while the model is open
-     * @throws PocketRecException the archive is no good bundle, the storage is full, a number is
+     * @throws PocketRecException the archive is not a good bundle, the storage is full, a number is
      *     out of range, or it was cancelled
      */
     public Map<String, Object> measure(

@@ -4,7 +4,7 @@ package pocketrec.core;
  * Which events lie in the future, as far as this device's clock can tell: device/state/clock.py.
  *
  * <p>An event that is dated after now would stay the latest one for ever. It is kept, and waits: it
- * is no context and not learned from until its time has come. Nothing is called future unless the
+ * is neither context nor a target until its time has come. Nothing is called future unless the
  * clock and the log's cut-off agree: the cut-off is a time in Unix seconds that this clock has
  * passed.
  */

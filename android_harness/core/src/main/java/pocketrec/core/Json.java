@@ -188,7 +188,7 @@ public final class Json {
             return "\"\\/\b\f\n\r\t".charAt(place);
         }
         if (next != 'u') {
-            throw error("\\" + next + " is no escape");
+            throw error("\\" + next + " is not an escape");
         }
         int code = 0;
         for (int digit = 0; digit < 4; digit++) {

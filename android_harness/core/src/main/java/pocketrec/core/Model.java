@@ -109,7 +109,7 @@ public final class Model implements Closeable {
      * @param negatives int [S] where the loss is the sampled softmax; else null
      * @return the loss before the step, in nats a counted target
      * @throws ShapeException an array has another size, or negatives are missing or not wanted
-     * @throws DataException a number is no row of the item table
+     * @throws DataException a number is not a row of the item table
      */
     public synchronized float train(
             int[] items, int[] targets, float learningRate, float proximal, int[] negatives)
@@ -136,7 +136,7 @@ public final class Model implements Closeable {
      * @param targets int [B * T]; 0 = does not count
      * @param negatives int [S] where the signature takes them; else they are ignored
      * @throws ShapeException an array has another size
-     * @throws DataException a number is no row of the item table
+     * @throws DataException a number is not a row of the item table
      */
     public synchronized Evaluation evaluate(int[] items, int[] targets, int[] negatives)
             throws PocketRecException {
@@ -158,7 +158,7 @@ public final class Model implements Closeable {
      * The user embedding, float [E], after the events {@code items}, int [T], right-padded with 0.
      *
      * @throws ShapeException the array has another size
-     * @throws DataException a number is no row of the item table
+     * @throws DataException a number is not a row of the item table
      */
     public synchronized float[] embed(int[] items) throws PocketRecException {
         SignatureRunner runner = runner(Contract.EMBED);
@@ -172,7 +172,7 @@ public final class Model implements Closeable {
      * Scores, float [C], of candidate rows, int [C], after the events {@code items}, int [T].
      *
      * @throws ShapeException an array has another size
-     * @throws DataException a number is no row of the item table
+     * @throws DataException a number is not a row of the item table
      */
     public synchronized float[] infer(int[] items, int[] candidates) throws PocketRecException {
         SignatureRunner runner = runner(Contract.INFER);
@@ -188,7 +188,7 @@ public final class Model implements Closeable {
      * Item embeddings, float [C * E], of candidate rows, int [C], as the file holds them.
      *
      * @throws ShapeException the array has another size
-     * @throws DataException a number is no row of the item table
+     * @throws DataException a number is not a row of the item table
      */
     public synchronized float[] lookup(int[] candidates) throws PocketRecException {
         SignatureRunner runner = runner(Contract.LOOKUP);

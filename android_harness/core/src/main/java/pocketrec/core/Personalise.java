@@ -9,7 +9,7 @@ import java.util.List;
  * training.
  */
 final class Personalise {
-    /** Choice of a training that went on from earlier weights and found nothing to do. */
+    /** Choice of a training that continued from earlier weights and found nothing to do. */
     static final String UNCHANGED = "unchanged";
 
     /** Which weights, and why. */

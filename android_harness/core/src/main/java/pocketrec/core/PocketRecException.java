@@ -1,7 +1,7 @@
 package pocketrec.core;
 
 /**
- * Base of all errors that a user can cause or mend. The message is one line that ends with what to
+ * Base of all errors that a user can cause or correct. The message is one line that ends with what to
  * do; whatever failed has changed nothing.
  */
 public abstract class PocketRecException extends Exception {

@@ -30,7 +30,7 @@ public final class Recipe {
     public final String targets;
 
     /**
-     * Where training goes on from personal weights: older windows replayed for each new one, at
+     * Where training continues from personal weights: older windows replayed for each new one, at
      * least 0.
      */
     public final double replay;

@@ -102,13 +102,13 @@ public final class Recommender implements Closeable {
      * Makes the model personal, as the bundle's recipe says, with all events of the history.
      *
      * <p>By default the training starts from the global weights, which is what the rehearsal
-     * measured. With {@code resume} it goes on from the present weights and optimiser slots, with
+     * measured. With {@code resume} it continues from the present weights and optimiser slots, with
      * the events that training has not seen yet, and among them older ones, as many as the recipe's
      * {@code replay} says; without {@code events} and with none unseen, it makes further passes
-     * over all. With too few events nothing is done, and that is no error.
+     * over all. With too few events nothing is done, and that is not an error.
      *
      * @param events added to the history first; see {@link #add}
-     * @param resume go on from the present weights
+     * @param resume continue from the present weights
      * @param options passes, progress, cancellation
      * @return what was done
      * @throws CancelledException cancelled; the weights are as they were, and the events stay in
@@ -217,7 +217,7 @@ public final class Recommender implements Closeable {
      * As the other, asked at another moment than now.
      *
      * @param now Unix seconds, for a recipe whose bonus for repeats looks at times
-     * @throws DataException k is below 1, or {@code now} is no finite number
+     * @throws DataException k is below 1, or {@code now} is not a finite number
      */
     public synchronized List<Recommendation> recommend(
             int k, List<String> candidates, boolean maskSeen, double now)
@@ -297,7 +297,7 @@ public final class Recommender implements Closeable {
                 cancellation);
     }
 
-    /** The user embedding after the history, float [E]; it never leaves the device by itself. */
+    /** The user embedding after the history, float [E]; PocketRec never sends it anywhere. */
     public synchronized float[] embed() throws PocketRecException {
         Model model = open();
         return model.embed(Windows.context(present().rawRows(), model.window));

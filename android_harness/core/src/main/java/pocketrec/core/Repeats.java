@@ -60,7 +60,7 @@ public final class Repeats {
     }
 
     /**
-     * Seconds from each event to the moment {@code now}, which is no earlier than the latest one.
+     * Seconds from each event to the moment {@code now}, which is not earlier than the latest one.
      *
      * @param times double [n], not decreasing, of which the first {@code events} count
      * @return double [events]

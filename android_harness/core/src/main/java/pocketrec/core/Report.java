@@ -81,7 +81,7 @@ public final class Report {
         map.put("expected_gain", expectedGain);
         map.put("losses", losses);
         map.put("steps", (long) steps);
-        map.put("paused", 0L); // a training that Java cancels leaves nothing to go on with
+        map.put("paused", 0L); // a training that Java cancels leaves nothing to continue with
         map.put("before", (long) before);
         map.put("older", (long) older);
         map.put("future", (long) future);

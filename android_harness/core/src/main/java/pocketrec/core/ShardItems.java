@@ -39,7 +39,7 @@ final class ShardItems {
             Object listed = Json.parse(String.valueOf(shard.metadata.get(IDS)));
             for (Object id : listed instanceof List ? (List<?>) listed : Collections.emptyList()) {
                 if (!(id instanceof String)) {
-                    throw new TensorFileException("its items are no list of ids");
+                    throw new TensorFileException("its items are not a list of ids");
                 }
                 ids.add((String) id);
             }
@@ -62,7 +62,7 @@ final class ShardItems {
         for (int place = 0; place < scales.length; place++) {
             scales[place] = Float.intBitsToFloat(upper.ints(place, 1)[0] << 16);
             if (Float.isNaN(scales[place]) || Float.isInfinite(scales[place])) {
-                throw new TensorFileException("a scale of its items is no number");
+                throw new TensorFileException("a scale of its items is not a number");
             }
         }
         return new ShardItems(ids, numbers, scales);

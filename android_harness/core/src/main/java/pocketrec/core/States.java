@@ -231,7 +231,7 @@ public final class States {
         }
         for (int place = 0; place < times.length; place++) {
             if (Double.isNaN(times[place]) || place > 0 && times[place] < times[place - 1]) {
-                throw new TensorFileException("its times are none, or not in their order");
+                throw new TensorFileException("its times are not valid, or not in order");
             }
         }
         int trained = Integer.parseInt(text(read, "trained"));
@@ -241,7 +241,7 @@ public final class States {
         }
         Weights personal = weights.isEmpty() ? null : new Weights(weights);
         if (personal != null && !personal.finite()) {
-            throw new TensorFileException("it has weights that are no numbers");
+            throw new TensorFileException("it has weights that are not numbers");
         }
         return new PersonalState(
                 text(read, "user"),

@@ -33,7 +33,7 @@ public final class Main {
 
     private Main() {}
 
-    /** Exit status 2 and one line on standard error for what the user can mend. */
+    /** Exit status 2 and one line on standard error for what the user can correct. */
     public static void main(String[] arguments) {
         int status = 0;
         try {

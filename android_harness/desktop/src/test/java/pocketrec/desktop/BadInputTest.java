@@ -383,8 +383,8 @@ class BadInputTest {
     void statesThatNoTrainingMakes() throws Exception {
         Bundle plain = Reference.bundle("plain");
         String[][] told = {
-            {"weights", "it has weights that are no numbers"},
-            {"times", "its times are none, or not in their order"},
+            {"weights", "it has weights that are not numbers"},
+            {"times", "its times are not valid, or not in order"},
             {"rows", "a row of the history is not in the vocabulary"},
             {"trained", "it has learned from more events than it holds"},
         };

@@ -129,7 +129,7 @@ class ModelTest {
                 assertFalse(Arrays.equals(before.get(spec.name), after.get(spec.name)), spec.name);
             }
             for (TensorSpec spec : bundle.manifest.frozen) {
-                assertFalse(model.variables.containsKey(spec.name), spec.name + " is no variable");
+                assertFalse(model.variables.containsKey(spec.name), spec.name + " is not a variable");
             }
             assertArrayEquals(table, model.lookup(rows), "item embeddings");
             assertArrayEquals(

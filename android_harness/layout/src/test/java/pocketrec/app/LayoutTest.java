@@ -82,7 +82,7 @@ public class LayoutTest {
         draw(activity, "1-start");
         press(activity, "Train");
         assertFalse(
-                "no second work is begun while one goes on", button(activity, "Infer").isEnabled());
+                "no second work is started while one is running", button(activity, "Infer").isEnabled());
         assertTrue(button(activity, "Cancel").isEnabled());
         finished(activity);
         assertTrue(text(activity), text(activity).matches("(?s)(personal|blend|global): .*"));
@@ -117,7 +117,7 @@ public class LayoutTest {
         RuntimeEnvironment.setQualifiers("w891dp-h411dp-land-night-xhdpi");
         controller.recreate();
         Activity turned = controller.get();
-        assertTrue("the run goes on", shown(turned).busy);
+        assertTrue("the run continues", shown(turned).busy);
         assertTrue(button(turned, "Cancel").isEnabled());
         finished(turned);
         press(turned, "Train");
@@ -218,7 +218,7 @@ public class LayoutTest {
                             .putExtra("bundle", System.getProperty("pocketrec.bundle"));
             Robolectric.buildActivity(BenchmarkActivity.class, intent).setup();
             Throwable error = uncaught.poll(60, TimeUnit.SECONDS);
-            assertNotNull("the app goes on without an answer", error);
+            assertNotNull("the app continues without an answer", error);
             assertEquals(
                     "no answer can be written: the shared storage is not there now",
                     error.getMessage());
@@ -270,7 +270,7 @@ public class LayoutTest {
         button.performClick();
     }
 
-    /** Lets the main thread work until nothing goes on; a minute at most. */
+    /** Lets the main thread work until nothing is running; a minute at most. */
     private static void finished(Activity activity) throws Exception {
         for (int wait = 0; wait < 6000; wait++) {
             shadowOf(Looper.getMainLooper()).idle();
