@@ -165,7 +165,7 @@ def _check_ranker(name: str, place: str) -> None:
         from pocketrec.device.contract.rankers import RANKERS  # only here: few bundles name another
 
         if name not in RANKERS:
-            raise BundleError(f"{place}: its ranker {name!r:.100} is not one of those known here ({', '.join(RANKERS)}): "
+            raise BundleError(f"{place}: its ranker {name!r:.100} is not known here ({', '.join(RANKERS)} is): "
                               "install the package that adds it, or update pocketrec")  # fmt: skip
 
 

@@ -152,7 +152,7 @@ def test_a_device_becomes_personal_with_the_bundle(run: Path, site: Path, tmp_pa
 def test_without_the_package_a_device_and_a_run_refuse_in_one_line(run: Path, config: Path, tmp_path: Path) -> None:
     done = pocketrec("recommend", "--bundle", run / "bundle")
     assert done.returncode == 2
-    assert "its ranker 'cosine' is none of those known here (inner_product): install the package" in done.stderr
+    assert "its ranker 'cosine' is not known here (inner_product is): install the package" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     done = pocketrec("run", config, "--out", tmp_path / "run")
     assert done.returncode == 2

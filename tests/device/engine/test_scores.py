@@ -78,7 +78,7 @@ def test_a_manifest_names_its_ranker_only_where_it_is_another(folder: Path, monk
     assert manifest.to_bytes() == content  # as before there were rankers
     assert b"ranker" not in content
     table = json.loads(content)
-    message = r"its ranker 'no' is none of those known here \(inner_product\): install"
+    message = r"its ranker 'no' is not known here \(inner_product is\): install"
     with pytest.raises(BundleError, match=message) as caught:
         Manifest.from_bytes(json.dumps({**table, "ranker": "no"}).encode(), "here")
     assert "\n" not in str(caught.value)
