@@ -98,7 +98,11 @@ def test_prepare_of_real_logs(spark: Any, tmp_path: Path, name: str) -> None:
         pytest.skip(f"no {name} in {data_root()}")
     (packed,) = (data_root() / name).glob("interactions.csv.gz")
     (tmp_path / "log.csv").write_bytes(gzip.decompress(packed.read_bytes()))  # so that it is cut into parts
-    both_ways(spark, tmp_path, DataConfig(path=str(tmp_path / "log.csv")), SplitConfig())
+    spark.conf.set("spark.sql.files.maxPartitionBytes", 400_000)
+    try:
+        both_ways(spark, tmp_path, DataConfig(path=str(tmp_path / "log.csv")), SplitConfig())
+    finally:
+        spark.conf.set("spark.sql.files.maxPartitionBytes", 40_000)
 
 
 @pytest.mark.slow
