@@ -49,7 +49,7 @@ def test_every_whole_model_can_be_walked(made: Path) -> None:
         try:
             for length in (0, 7, 8, len(content) // 2, len(content) - 1):
                 cut.write_bytes(content[:length])
-                with pytest.raises(BundleError, match="no whole model file"):
+                with pytest.raises(BundleError, match="is not a complete model file"):
                     walk_once(cut)
         finally:
             cut.unlink()
