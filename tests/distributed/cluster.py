@@ -14,16 +14,14 @@ from pathlib import Path
 
 from processes import process_group, start, wait_for
 
-# The logs are small: Java's optimizing compiler would take more time than it saves.
 SETTINGS = """\
 spark.executor.memory 700m
 spark.executor.cores 1
 spark.python.worker.reuse true
 spark.sql.shuffle.partitions 3
 spark.sql.files.maxPartitionBytes 40000
-spark.driver.extraJavaOptions -XX:TieredStopAtLevel=1
-spark.executor.extraJavaOptions -XX:TieredStopAtLevel=1
 """
+
 
 @contextlib.contextmanager
 def spark_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
@@ -35,8 +33,7 @@ def spark_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
     (folder / "spark-defaults.conf").write_text(SETTINGS)
     local = {
         "SPARK_HOME": str(home), "SPARK_CONF_DIR": str(folder), "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_DAEMON_MEMORY": "256m", "SPARK_DAEMON_JAVA_OPTS": "-XX:TieredStopAtLevel=1",
-        "SPARK_LOCAL_DIRS": str(folder / "scratch"), "PYSPARK_PYTHON": sys.executable,
+        "SPARK_DAEMON_MEMORY": "256m", "SPARK_LOCAL_DIRS": str(folder / "scratch"), "PYSPARK_PYTHON": sys.executable,
     }  # fmt: skip
     with process_group() as environment:
         java, package = str(home / "bin" / "spark-class"), "org.apache.spark.deploy"

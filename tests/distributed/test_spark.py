@@ -151,7 +151,7 @@ def test_what_spark_cannot_cut_is_one_line(spark: Any, tmp_path: Path) -> None:
     from pocketrec.cloud.spark.session import _one_line
 
     (tmp_path / "log.csv").write_bytes(gzip.compress(PLAIN))
-    with pytest.raises(DataError, match="tells gzip by the name"):
+    with pytest.raises(DataError, match="recognises gzip by the file name"):
         read_rows(spark, DataConfig(path=str(tmp_path / "log.csv")), None)
     lines = "".join(f'{n % 40},{n},{n},"a long\nnote {n:050d}"\n' for n in range(2000))
     (tmp_path / "log.csv").write_text("user,item,timestamp,note\n" + lines)

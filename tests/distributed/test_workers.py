@@ -128,7 +128,7 @@ def test_wrong_workers_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert connect(None, None) is None
     with pytest.raises(ConfigError, match="both --workers and --index"):
         connect("a:1,b:1", None)
-    with pytest.raises(ConfigError, match="none of the 2 workers"):
+    with pytest.raises(ConfigError, match="is not one of the 2 workers"):
         connect("a:1,b:1", 2)
     monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1", "b:1"]}}')
     with pytest.raises(ConfigError, match="TF_CONFIG must be like"):
