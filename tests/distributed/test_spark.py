@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from pocketrec.cloud.candidates import Candidates, Past, build, recall_ceiling
-from pocketrec.cloud.config.candidates import AlsOptions, CandidatesConfig
+from pocketrec.cloud.config.candidates import CANDIDATES, AlsOptions, CandidatesConfig
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.split import SplitConfig
@@ -23,6 +23,7 @@ from pocketrec.cloud.data.cuts import quantile_time
 from pocketrec.cloud.data.location import data_root
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.split import split_log
+from pocketrec.device.base.choices import Choice
 from pocketrec.device.base.errors import ConfigError, DataError
 
 PLAIN = logs.text(logs.HEADER, logs.rows(6000, logs.full))
@@ -143,6 +144,14 @@ def test_als_recall_is_that_of_one_machine(spark: Any, tmp_path: Path, mask_seen
     np.testing.assert_array_equal(sets.rows, als.top(config.k, seen=log.before if mask_seen else None))
     sets.save(tmp_path / "candidates.npz")
     np.testing.assert_array_equal(Candidates.load(tmp_path / "candidates.npz").rows, sets.rows)
+
+
+def test_every_source_with_a_spark_target_has_one_that_exists() -> None:
+    pytest.importorskip("pyspark")
+    targets = [getattr(choice, "spark", "") for choice in CANDIDATES.choices().values()]
+    assert any(targets)
+    for target in filter(None, targets):
+        assert callable(Choice(target, "").load()().build)
 
 
 @pytest.mark.slow

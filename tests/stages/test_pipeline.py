@@ -17,6 +17,7 @@ from pocketrec.cloud.config.load import config_from_dict
 from pocketrec.cloud.config.ranker import RANKERS
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.base.errors import DataError, StorageError
+from pocketrec.device.contract.rankers import RANKERS as DEVICE_RANKERS
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.stages import STAGES
@@ -279,7 +280,8 @@ def test_nothing_later_is_opened_before_the_bundle_exists() -> None:
 
 
 def test_every_table_of_the_configuration_but_resources_shapes_some_stage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RANKERS.own, "other", RANKERS.own["inner_product"])
+    for seam in (RANKERS, DEVICE_RANKERS):  # a ranker that the device lacks is refused
+        monkeypatch.setitem(seam.own, "other", seam.own["inner_product"])
     other = {
         "seed": 2, "data": {"set": "synthetic", "min_item_count": 2}, "split": {"quantile": 0.7},
         "model": {"gru": {"hidden": 8}}, "train": {"batch": 8}, "candidates": {"k": 9}, "export": {"batch": 3},

@@ -16,7 +16,7 @@ import pytest
 
 from pocketrec.cloud.candidates import Candidates
 from pocketrec.cloud.config.baselines import BASELINES
-from pocketrec.cloud.config.candidates import CANDIDATES, SourceChoice
+from pocketrec.cloud.config.candidates import CANDIDATES
 from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.cloud.config.model import BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
@@ -24,7 +24,7 @@ from pocketrec.cloud.config.ranker import RANKERS
 from pocketrec.cloud.config.split import SPLITS
 from pocketrec.cloud.config.training import BATCHINGS, DECAYS, LOSSES, OPTIMIZERS, SAMPLERS
 from pocketrec.cloud.data.prepared import load_cloud
-from pocketrec.device.base.choices import Choice, Table
+from pocketrec.device.base.choices import Table
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.engine.runtimes import RUNTIMES
 
@@ -99,13 +99,6 @@ def test_every_table_is_tested_here() -> None:
         module = importlib.import_module(f"pocketrec.{name}")
         found |= {id(value) for value in vars(module).values() if isinstance(value, Table)}
     assert found == {id(table) for table in TABLES}
-
-
-def test_every_source_with_a_spark_target_has_one_that_exists() -> None:
-    pytest.importorskip("pyspark")
-    for choice in CANDIDATES.choices().values():
-        if isinstance(choice, SourceChoice) and choice.spark:
-            assert callable(Choice(choice.spark, "").load()().build)
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.key)
