@@ -159,11 +159,11 @@ LONG := test-python3.13:2 test-long-cloud:2 test-long-device test-arm64 test-dis
 TESTED := $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel)
 
 .PHONY: test
-test: $(TESTED) ## all tests but the long ones, against the built wheel: at most 7 minutes on two cores
+test: $(TESTED) ## all tests but the long ones, against the built wheel: about 12 minutes on two cores
 	$(parts) $(SHORT)
 
 .PHONY: test-long
-test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13, screens, ...: at most 25 minutes
+test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13, screens, ...: about 45 minutes
 	$(parts) $(LONG)
 
 .PHONY: ci
