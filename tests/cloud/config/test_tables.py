@@ -55,8 +55,9 @@ OF_A_TYPE = {"train.loss": "Loss", "train.optimizer": "Optimizer"}
 
 @pytest.mark.parametrize(("table", "name"), LINES)
 def test_a_target_loads_and_follows_its_protocol(table: Table, name: str) -> None:
-    if table is RUNTIMES:
-        pytest.importorskip(name)
+    if name == "tflite_runtime" and sys.version_info >= (3, 12):  # which has no wheels for these
+        pytest.raises(ImportError, table.load, name)
+        return
     target = table.load(name)
     wanted = PROTOCOLS.get(table.key, ())
     if table.key in OF_A_TYPE:
