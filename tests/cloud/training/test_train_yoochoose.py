@@ -47,5 +47,5 @@ def test_it_beats_the_official_gru4rec_with_windows_and_with_sessions(tmp_path: 
     recall, mrr = measured(tmp_path / "windows")
     assert recall >= 0.701
     assert mrr >= 0.368
-    by_sessions, _ = measured(tmp_path / "sessions", batching="sessions", unroll=4)
+    by_sessions, _ = measured(tmp_path / "sessions", batching="sessions", tables={"sessions": SessionOptions(unroll=4)})
     assert by_sessions == pytest.approx(recall, rel=0.02)
