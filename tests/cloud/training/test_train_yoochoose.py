@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pocketrec.cloud.config.load import load_config
+from pocketrec.cloud.config.training import SessionOptions
 from pocketrec.cloud.data.location import data_root
 from pocketrec.cloud.data.prepared import load_cloud, load_devices, prepare
 from pocketrec.cloud.evaluation.global_model import sequence_ranks
