@@ -44,7 +44,7 @@ from pocketrec.export.bundle.terms import Terms
 sys.path.insert(0, str(Path(__file__).parent))  # Python leaves it out where PYTHONSAFEPATH is set
 from server import serving
 
-#: System calls that change files, those of opening too; which of them do is told by their arguments.
+#: System calls that change files, those of opening too; their arguments say which of them do.
 CALLS = (
     "openat", "write", "pwrite64", "writev", "sendfile", "copy_file_range", "fsync", "fdatasync", "ftruncate", "rename",
     "renameat", "renameat2", "unlink", "unlinkat", "mkdir", "mkdirat", "rmdir", "link", "linkat", "chmod", "fchmod",

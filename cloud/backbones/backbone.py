@@ -5,6 +5,7 @@ This module knows nothing about losses, optimisers or files.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final, Protocol
 
 import keras
@@ -112,6 +113,41 @@ class OutputEmbedding(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """What `__init__` takes."""
         return {**super().get_config(), "rows": self.rows, "size": self.size, "seed": self.seed}
+
+
+def item_inputs(config: ModelConfig, items: int, seeds: Iterator[int]) -> tuple[Any, Any]:
+    """How every model begins: input of item rows (B, T), and their embeddings (B, T, E) after the dropout.
+
+    Takes one of `seeds`, and where there is dropout another.
+    """
+    inputs = keras.Input((None,), dtype="int32", name="items")  # (B, T)
+    std = config.embedding_std or config.embedding**-0.5
+    x = keras.layers.Embedding(
+        items + 1,
+        config.embedding,
+        mask_zero=True,
+        embeddings_initializer=keras.initializers.RandomNormal(stddev=std, seed=next(seeds)),
+        name=ITEM_EMBEDDING,
+    )(inputs)  # (B, T, E)
+    if config.dropout:
+        x = keras.layers.Dropout(config.dropout, seed=next(seeds), name="item_dropout")(x)
+    return inputs, x
+
+
+def next_item_model(inputs: Any, x: Any, config: ModelConfig, items: int, seeds: Iterator[int]) -> keras.Model:
+    """How every model ends: a linear layer from `x` (B, T, H) to user embeddings, and the item tables' padding rows.
+
+    Takes one of `seeds`, and where the tables are not tied another.
+    """
+    x = keras.layers.Dense(
+        config.embedding, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), name=FC
+    )(x)  # (B, T, E)
+    if not config.tied:
+        x = OutputEmbedding(items + 1, config.embedding, next(seeds), name=OUTPUT_EMBEDDING)(x)
+    model = keras.Model(inputs, x, name=MODEL_NAME)
+    for table in (input_table(model), output_table(model)):
+        table[0].assign(tf.zeros([config.embedding]))  # row 0 is padding
+    return model
 
 
 def input_table(model: keras.Model) -> tf.Variable:

@@ -6,15 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.backbone import (
-    FC,
-    ITEM_EMBEDDING,
-    MODEL_NAME,
-    OUTPUT_EMBEDDING,
-    OutputEmbedding,
-    input_table,
-    output_table,
-)
+from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
 from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.config.model import GRU_IMPLEMENTATIONS, GRU_STARTS, GruOptions, ModelConfig
 from pocketrec.device.base.errors import ConfigError
@@ -35,17 +27,7 @@ class GruBackbone:
         """See `Backbone.build`."""
         options: GruOptions = config.options
         seeds = iter(np.random.SeedSequence(seed).generate_state(3 * options.layers + 4).tolist())
-        inputs = keras.Input((None,), dtype="int32", name="items")  # (B, T)
-        std = config.embedding_std or config.embedding**-0.5
-        x = keras.layers.Embedding(
-            items + 1,
-            config.embedding,
-            mask_zero=True,
-            embeddings_initializer=keras.initializers.RandomNormal(stddev=std, seed=next(seeds)),
-            name=ITEM_EMBEDDING,
-        )(inputs)  # (B, T, E)
-        if config.dropout:
-            x = keras.layers.Dropout(config.dropout, seed=next(seeds), name="item_dropout")(x)
+        inputs, x = item_inputs(config, items, seeds)
         for layer in range(1, options.layers + 1):
             x = keras.layers.GRU(
                 options.hidden,
@@ -57,16 +39,9 @@ class GruBackbone:
             )(x)  # (B, T, H)
             if options.hidden_dropout:
                 x = keras.layers.Dropout(options.hidden_dropout, seed=next(seeds), name=f"dropout_{layer}")(x)
-        x = keras.layers.Dense(
-            config.embedding, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), name=FC
-        )(x)  # (B, T, E)
-        if not config.tied:
-            x = OutputEmbedding(items + 1, config.embedding, next(seeds), name=OUTPUT_EMBEDDING)(x)
-        model = keras.Model(inputs, x, name=MODEL_NAME)
+        model = next_item_model(inputs, x, config, items, seeds)
         layers = [model.get_layer(f"gru_{layer}") for layer in range(1, options.layers + 1)]
         GRU_STARTS.load(options.start)(layers, model.get_layer(FC), config, seed)
-        for table in (input_table(model), output_table(model)):
-            table[0].assign(tf.zeros([config.embedding]))  # row 0 is padding
         return model
 
     def train_embeddings(

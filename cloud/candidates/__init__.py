@@ -10,7 +10,7 @@ from pocketrec.cloud.candidates.als import AlsModel, fit_als
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows, recall_ceiling
 from pocketrec.cloud.candidates.source import CandidateSource, Past
 from pocketrec.cloud.config.candidates import CANDIDATES, CandidatesConfig, SourceChoice
-from pocketrec.device.base.choices import Choice
+from pocketrec.device.base.choices import imported
 
 __all__ = [
     "AlsModel",
@@ -33,7 +33,7 @@ def source(name: str, *, spark: bool = False) -> CandidateSource:
     """
     choice = CANDIDATES[name]
     if spark and isinstance(choice, SourceChoice) and choice.spark:
-        on_spark: CandidateSource = Choice(choice.spark, choice.says).load()()
+        on_spark: CandidateSource = imported(choice.spark)()
         return on_spark
     made: CandidateSource = CANDIDATES.load(name)()
     return made

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from pocketrec.cloud.config.checks import at_least, require
 from pocketrec.cloud.config.section import Section
-from pocketrec.device.base.choices import Choice, Table
+from pocketrec.device.base.choices import Choice, Table, imported
 
 
 @dataclass(frozen=True)
@@ -29,8 +28,7 @@ class SourceChoice(Choice):
         """What `outside` says of these options; () where there is nothing."""
         if not self.outside:
             return ()
-        module, _, name = self.outside.partition(":")
-        return getattr(importlib.import_module(module), name)(options)
+        return imported(self.outside)(options)
 
 
 CANDIDATES: Final = Table(

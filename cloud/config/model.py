@@ -105,7 +105,6 @@ class ModelConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known(self.backbone, BACKBONES, "model", "backbone")
         at_least(1, self, "model", "embedding", "window")
         require(0 <= self.dropout < 1, "model", "dropout must lie in [0, 1)")
         at_least(0, self, "model", "embedding_std", "similarity")

@@ -1,4 +1,4 @@
-"""Keys that have another address today: what is stored under the old one is read, and a file that has it is told.
+"""Keys that have another address today: stored values are read at either, a file with an old one is refused.
 
 Since options stand beside their choice (`pocketrec.cloud.config.section`), a configuration written before has some keys
 elsewhere. `upgraded` is the one function that knows how: for what runs have stored, and for

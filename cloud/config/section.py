@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
-from pocketrec.cloud.config.checks import LATER, require
+from pocketrec.cloud.config.checks import LATER, known, require
 from pocketrec.device.base.choices import Choice, Table
 from pocketrec.device.base.errors import ConfigError
 
@@ -38,7 +38,7 @@ class Section:
         tables = dict(self.tables)
         for key, seam in self.CHOICES.items():
             name = getattr(self, key)
-            require(name in seam, self.SECTION, f"{key} {name!r} is not one of {', '.join(seam)}")
+            known(name, seam, self.SECTION, key)
             if name not in tables and seam[name].options:
                 tables[name] = default_options(seam[name], f"{self.SECTION}.{name}")
         for name, options in tables.items():
@@ -56,9 +56,9 @@ class Section:
         for seam in cls.CHOICES.values():
             if name in seam:
                 return seam[name]
-        known = ", ".join(name for seam in cls.CHOICES.values() for name, found in seam.choices().items()
-                          if found.options)  # fmt: skip
-        raise ConfigError(f"[{cls.SECTION}.{name}] belongs to no choice: options have {known}")
+        having = ", ".join(name for seam in cls.CHOICES.values() for name, found in seam.choices().items()
+                           if found.options)  # fmt: skip
+        raise ConfigError(f"[{cls.SECTION}.{name}] belongs to no choice: options have {having}")
 
     def chosen(self) -> tuple[str, ...]:
         """The names that are chosen, one for each seam."""

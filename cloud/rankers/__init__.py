@@ -7,11 +7,11 @@ line of `pocketrec.cloud.config.ranker.RANKERS` (or an entry point of the group 
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.config.ranker import RANKERS, RankerChoice, RankerConfig
 from pocketrec.cloud.rankers.ranker import RANKER_LAYER, Ranker
+from pocketrec.device.base.choices import imported
 from pocketrec.device.base.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ def training_ranker(config: RankerConfig, model: Any = None) -> TrainingRanker:
         ConfigError: its line in the table names none.
     """
     choice = RANKERS[config.kind]
-    module, _, name = (choice.training if isinstance(choice, RankerChoice) else "").partition(":")
-    if not module:
+    if not (isinstance(choice, RankerChoice) and choice.training):
         raise ConfigError(f"ranker.kind {config.kind!r} names no class for training: its package is wrong")
-    made: TrainingRanker = getattr(importlib.import_module(module), name)(model)
+    made: TrainingRanker = imported(choice.training)(model)
     return made

@@ -27,11 +27,11 @@ class Choice:
 
     def load(self) -> Any:
         """The implementation, imported now."""
-        return _attribute(self.target)
+        return imported(self.target)
 
     def options_class(self) -> type | None:
         """The class of its options, or None."""
-        return _attribute(self.options) if self.options else None
+        return imported(self.options) if self.options else None
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,8 @@ class Table:
             ) from None
 
 
-def _attribute(address: str) -> Any:
+def imported(address: str) -> Any:
+    """What stands at ``package.module:attribute``, imported now."""
     module, _, name = address.partition(":")
     return getattr(importlib.import_module(module), name)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Annotated, Any, Final
 
 from pocketrec.device.base import documents
 from pocketrec.device.base.digest import digest, sha256_of
 from pocketrec.device.base.errors import BundleError
-from pocketrec.device.base.fields import AtLeast, AtMost, Finite, Matches, build, take
+from pocketrec.device.base.fields import AtLeast, AtMost, Finite, Matches, build_known, take
 from pocketrec.device.contract.layers import LAYERS_KEY, LayerSpec, specs_of
 from pocketrec.device.contract.names import (
     FORMAT_VERSION,
@@ -120,8 +120,7 @@ class Manifest:
                               f"{FORMAT_VERSION}: update pocketrec, or use another bundle")  # fmt: skip
         try:
             documents.line(table, ascii_only=False).encode()  # a lone surrogate can neither be written nor be shown
-            known = {one.name for one in fields(cls)}  # other fields are reserved for later versions
-            manifest = build(cls, {name: value for name, value in table.items() if name in known})
+            manifest = build_known(cls, table)
             _check(manifest)
         except KeyError as error:
             raise BundleError(f"{place}: {MANIFEST_FILE} is wrong ({error} is missing): {again}") from None

@@ -1,7 +1,7 @@
 """Making a version complete in its place: what is here is used, and the rest fetched; then all of it is opened.
 
 A version that is there and sound stays usable at every moment. This module does not know which version is in use, and
-trusts the manifest that it is told to fetch.
+trusts the manifest that latest.json names.
 """
 
 from __future__ import annotations

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final
 
 from pocketrec.device.base import documents
 from pocketrec.device.base.errors import BundleError, ConfigError
-from pocketrec.device.base.fields import AtLeast, Matches, build
+from pocketrec.device.base.fields import AtLeast, Matches, build_known
 from pocketrec.device.base.files import sweep
 from pocketrec.device.delivery.versions import VERSIONS, Current
 
@@ -132,8 +132,7 @@ def carried(pin: Pin, current: Current) -> Pin:
 
 def _parsed(content: bytes) -> Pin:
     """Fields that this version does not know are left out."""
-    names = {one.name for one in fields(Pin)}
-    pin = build(Pin, {name: value for name, value in documents.parse_table(content).items() if name in names})
+    pin = build_known(Pin, documents.parse_table(content))
     if bool(pin.named) != bool(pin.keys):
         raise ValueError("its keys do not fit")
     return pin

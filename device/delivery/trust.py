@@ -8,6 +8,7 @@ step with a larger serial than the one before. There is no threshold: one truste
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from pocketrec.device.base.errors import FetchError
@@ -49,8 +50,7 @@ def trusted(release: Release, pin: Pin, base: str, fetcher: Fetcher) -> Pin:
             raise FetchError(f"{base} leads through more than {STEPS} changes of keys: ask the publisher")
         if release.keys and release.serial > pin.keyed:
             pin = _adopted(pin, release, place)
-    clock = max(pin.clock, release.published)
-    return Pin(pin.named, pin.keys, pin.keyed, pin.revoked, pin.serials, clock, release.expires)
+    return replace(pin, clock=max(pin.clock, release.published), expires=release.expires)
 
 
 def check_serial(release: Release, known: int, pin: Pin, base: str) -> None:

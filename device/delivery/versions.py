@@ -17,13 +17,13 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any, Final
 
 from pocketrec.device.base import documents
 from pocketrec.device.base.errors import BundleError, FetchError
-from pocketrec.device.base.fields import build
+from pocketrec.device.base.fields import build_known
 from pocketrec.device.base.files import storage_error, sweep
 from pocketrec.device.contract.names import MANIFEST_FILE
 
@@ -95,8 +95,7 @@ def read_current(folder: Path) -> Current | None:
 
 def _parsed(content: bytes) -> Current:
     """Fields that this version does not know are left out."""
-    names = {one.name for one in fields(Current)}
-    current = build(Current, {n: value for n, value in documents.parse_table(content).items() if n in names})
+    current = build_known(Current, documents.parse_table(content))
     for name in (current.current, current.previous, current.refused):
         if name and (len(name) != _NAME or not name.isalnum()):
             raise ValueError(f"{name!r} is not the name of a version")

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import tensorflow as tf
 
 from pocketrec.cloud.config.ranker import RANKERS, RankerChoice
-from pocketrec.device.base.choices import Choice
+from pocketrec.device.base.choices import imported
 from pocketrec.device.base.errors import ConfigError
 
 Gradients = dict[str, tf.Tensor]
@@ -84,7 +84,7 @@ def make_ranker(kind: str) -> GraphRanker:
     choice = RANKERS[kind]
     graph = choice.graph if isinstance(choice, RankerChoice) else ""
     try:
-        made: GraphRanker = Choice(graph, choice.says).load()()
+        made: GraphRanker = imported(graph)()
     except Exception as error:  # a stranger's module may raise anything
         raise ConfigError(
             f"ranker.kind {kind} has no side in the graph ({graph}): {error}: repair its package"

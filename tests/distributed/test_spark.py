@@ -23,7 +23,7 @@ from pocketrec.cloud.data.cuts import quantile_time
 from pocketrec.cloud.data.location import data_root
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.split import split_log
-from pocketrec.device.base.choices import Choice
+from pocketrec.device.base.choices import imported
 from pocketrec.device.base.errors import ConfigError, DataError
 
 PLAIN = logs.text(logs.HEADER, logs.rows(6000, logs.full))
@@ -151,7 +151,7 @@ def test_every_source_with_a_spark_target_has_one_that_exists() -> None:
     targets = [getattr(choice, "spark", "") for choice in CANDIDATES.choices().values()]
     assert any(targets)
     for target in filter(None, targets):
-        assert callable(Choice(target, "").load()().build)
+        assert callable(imported(target)().build)
 
 
 @pytest.mark.slow

@@ -6,15 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.backbone import (
-    FC,
-    ITEM_EMBEDDING,
-    MODEL_NAME,
-    OUTPUT_EMBEDDING,
-    OutputEmbedding,
-    input_table,
-    output_table,
-)
+from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.device.contract.layers import HEAD, LayerSpec, dense_spec
 
@@ -46,23 +38,8 @@ class Mean:
     def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
         """See `Backbone.build`."""
         seeds = iter(np.random.SeedSequence(seed).generate_state(4).tolist())
-        inputs = keras.Input((None,), dtype="int32", name="items")  # (B, T)
-        std = config.embedding_std or config.embedding**-0.5
-        start = keras.initializers.RandomNormal(stddev=std, seed=next(seeds))
-        x = keras.layers.Embedding(
-            items + 1, config.embedding, mask_zero=True, embeddings_initializer=start, name=ITEM_EMBEDDING
-        )(inputs)  # (B, T, E)
-        if config.dropout:
-            x = keras.layers.Dropout(config.dropout, seed=next(seeds), name="item_dropout")(x)
-        x = CausalMean(name="mean")(x)
-        kernel = keras.initializers.GlorotUniform(seed=next(seeds))
-        x = keras.layers.Dense(config.embedding, kernel_initializer=kernel, name=FC)(x)  # (B, T, E)
-        if not config.tied:
-            x = OutputEmbedding(items + 1, config.embedding, next(seeds), name=OUTPUT_EMBEDDING)(x)
-        model = keras.Model(inputs, x, name=MODEL_NAME)
-        for table in (input_table(model), output_table(model)):
-            table[0].assign(tf.zeros([config.embedding]))  # row 0 is padding
-        return model
+        inputs, x = item_inputs(config, items, seeds)
+        return next_item_model(inputs, CausalMean(name="mean")(x), config, items, seeds)
 
     def train_embeddings(
         self,
