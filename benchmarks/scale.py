@@ -8,11 +8,12 @@ users, and the lean bundle of that model with the candidates of all users, of wh
 --keep the log and what stages made stay in DIR, and the next call does again only the stages that it names; without,
 all is removed. At 100,150,807 events DIR takes 12 GB. Prints a table, and one JSON document as the last line.
 
-    python benchmarks/scale.py --events 10000000 --against FOLDER [--rounds 3] --stages prepare
+    python benchmarks/scale.py --events 10000000 --against CHECKOUT [--rounds 3] --stages prepare
 
-compares two revisions: FOLDER is a tree that imports as `pocketrec` (``build/tree`` of another checkout, as `make lint`
-lays it). Both do every stage on the same log, one after the other, and the one that begins changes from round to
-round; the table has the least time and the greatest memory of each, and the ratio of this revision to the other.
+compares two revisions: CHECKOUT is another checkout, whose ``build/tree`` imports as `pocketrec` (as `make lint` lays
+it). Each does every stage on the same log by its own benchmarks/scale.py, one after the other, and the one that begins
+changes from round to round. The processor's time is that of the whole process. The table has the least time and the
+greatest memory of each, and the ratio of this revision to the other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -31,7 +33,7 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-LOG, SHAPE = "UserBehavior.csv", "shape.json"
+LOG, SHAPE, TREE = "UserBehavior.csv", "shape.json", "build/tree"
 Figures = dict[str, Any]
 
 
@@ -209,9 +211,8 @@ def measure(name: str, folder: Path, options: argparse.Namespace) -> Figures:
     """Work of one stage in this process."""
     from pocketrec.device.base.memory import peak_resident_mb
 
-    started, processor = time.perf_counter(), time.process_time()
+    started = time.perf_counter()
     figures = STAGES[name](folder, options)
-    figures["cpu_seconds"] = round(time.process_time() - processor, 2)
     figures.setdefault("seconds", time.perf_counter() - started)
     figures["seconds"] = round(figures["seconds"], 2)
     figures["events_per_s"] = round(figures["events"] / max(figures["seconds"], 1e-3))
@@ -230,12 +231,12 @@ def main() -> None:
     parser.add_argument("--lean-head", type=int, default=50_000, help="items of the lean bundle for all devices")
     parser.add_argument("--threads", type=int, default=0, help="0 = one for each core")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--against", metavar="FOLDER", type=Path, help="tree of another revision, to compare with")
+    parser.add_argument("--against", metavar="CHECKOUT", type=Path, help="another checkout, to compare with")
     parser.add_argument("--rounds", type=int, default=2, help="with --against: times that each does each stage")
     parser.add_argument("--work", nargs=2, metavar=("STAGE", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.against and not (options.against / "pocketrec" / "cloud").is_dir():
-        parser.error(f"no pocketrec/cloud in {options.against}: name build/tree of the other checkout")
+    if options.against and not (options.against / TREE / "pocketrec" / "cloud").is_dir():
+        parser.error(f"no {TREE}/pocketrec/cloud in {options.against}: name a checkout in which `make lint` was run")
     if options.work:
         print(json.dumps(measure(options.work[0], Path(options.work[1]), options)))
         return
@@ -255,7 +256,7 @@ def run(folder: Path, options: argparse.Namespace) -> None:
         return
     print(f"{'stage':<11}{'events':>12}{'seconds':>10}{'events/s':>12}{'peak':>11}", flush=True)
     for name in ("generate", *options.stages):
-        row = in_a_process(name, folder)
+        row = in_a_process(name, folder, options)
         rows.append(row)
         figures = f"{row['events']:>12,}{row['seconds']:>10.1f}{row['events_per_s']:>12,}{row['peak_gib']:>7.2f} GiB"
         print(f"{name:<11}{figures}  {_remark(row)}".rstrip(), flush=True)
@@ -263,30 +264,40 @@ def run(folder: Path, options: argparse.Namespace) -> None:
     print(json.dumps({"benchmark": "scale", **machine, "rows": rows}))
 
 
-def in_a_process(name: str, folder: Path, tree: Path | None = None) -> Figures:
-    """One stage in a process of its own, by the code of `tree`; None = what this process imports."""
-    command = [sys.executable, __file__, *sys.argv[1:], "--work", name, str(folder)]
-    environment = {**os.environ, "PYTHONPATH": str(tree.resolve())} if tree else None
+def in_a_process(name: str, folder: Path, options: argparse.Namespace, checkout: Path | None = None) -> Figures:
+    """One stage in a process of its own, by the code of `checkout`; None = what this process imports."""
+    script, environment = Path(__file__), None
+    if checkout:
+        script = checkout / "benchmarks" / "scale.py"
+        environment = {**os.environ, "PYTHONPATH": str((checkout / TREE).resolve())}
+    keys = ("events", "factors", "head", "iterations", "lean_head", "seed", "share", "threads")
+    words = [word for key in keys for word in (f"--{key.replace('_', '-')}", str(getattr(options, key)))]
+    command = [sys.executable, str(script), *words, "--work", name, str(folder)]
+    before = _children()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment)
     if done.returncode:
         sys.exit(f"error: stage {name} ended with status {done.returncode}: see above")
     row: Figures = json.loads(done.stdout.splitlines()[-1])
-    return row
+    return {**row, "cpu_seconds": round(_children() - before, 2)}
+
+
+def _children() -> float:
+    """Seconds of processor that the processes started from here have taken."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def compare(folder: Path, options: argparse.Namespace) -> None:
     """Every stage by this revision and the other in turns."""
-    import pocketrec
-
-    trees = {"this": Path(pocketrec.__file__).absolute().parents[1], "other": options.against}
-    made = in_a_process("generate", folder)
+    revisions = {"this": None, "other": options.against}
+    made = in_a_process("generate", folder, options)
     print(f"{made['events']:,} events", flush=True)
     print(f"{'stage':<11}{'round':>6}{'revision':>10}{'seconds':>10}{'CPU':>9}{'peak':>11}", flush=True)
     rows: list[Figures] = []
     for name in options.stages:
         for number in range(options.rounds):
-            for which in list(trees)[:: 1 if number % 2 else -1]:
-                row = {**in_a_process(name, folder, trees[which]), "revision": which, "round": number + 1}
+            for which in list(revisions)[:: 1 if number % 2 else -1]:
+                row = {**in_a_process(name, folder, options, revisions[which]), "revision": which, "round": number + 1}
                 rows.append(row)
                 figures = f"{row['seconds']:>10.2f}{row['cpu_seconds']:>9.2f}{row['peak_gib']:>7.2f} GiB"
                 print(f"{name:<11}{number + 1:>6}{which:>10}{figures}", flush=True)
