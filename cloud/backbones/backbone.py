@@ -134,14 +134,24 @@ def item_inputs(config: ModelConfig, items: int, seeds: Iterator[int]) -> tuple[
     return inputs, x
 
 
-def next_item_model(inputs: Any, x: Any, config: ModelConfig, items: int, seeds: Iterator[int]) -> keras.Model:
+def next_item_model(
+    inputs: Any, x: Any, config: ModelConfig, items: int, seeds: Iterator[int], *, identity: bool = False
+) -> keras.Model:
     """How every model ends: a linear layer from `x` (B, T, H) to user embeddings, and the item tables' padding rows.
 
     Takes one of `seeds`, and where the tables are not tied another.
+
+    Args:
+        inputs: from `item_inputs`.
+        x: the last layer of the body.
+        config: of the model.
+        items: N.
+        seeds: of the start.
+        identity: the linear layer starts as the identity (H = E); else at random.
     """
-    x = keras.layers.Dense(
-        config.embedding, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), name=FC
-    )(x)  # (B, T, E)
+    random = keras.initializers.GlorotUniform(seed=next(seeds))
+    kernel = keras.initializers.Identity() if identity else random
+    x = keras.layers.Dense(config.embedding, kernel_initializer=kernel, name=FC)(x)  # (B, T, E)
     if not config.tied:
         x = OutputEmbedding(items + 1, config.embedding, next(seeds), name=OUTPUT_EMBEDDING)(x)
     model = keras.Model(inputs, x, name=MODEL_NAME)

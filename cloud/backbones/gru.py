@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
 from pocketrec.cloud.backbones.gru_layer import gru
+from pocketrec.cloud.backbones.parts import dropout
 from pocketrec.cloud.config.model import GRU_IMPLEMENTATIONS, GRU_STARTS, GruOptions, ModelConfig
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.layers import HEAD, LayerSpec, dense_spec, gru_spec
@@ -94,14 +95,14 @@ def unrolled(
     options: GruOptions = config.options
     x = tf.gather(input_table(model), tf.transpose(items))  # (T, B, E)
     carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)
-    x = _dropout(x, config.dropout, seed, 0)
+    x = dropout(x, config.dropout, seed, 0)
     after = []
     for layer in range(1, options.layers + 1):
         cell = model.get_layer(f"gru_{layer}").cell
         before = None if state is None else state[layer - 1]
         x = gru(x, carry, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value, before)  # (T, B, H)
         after.append(x[-1])
-        x = _dropout(x, options.hidden_dropout, seed, layer)
+        x = dropout(x, options.hidden_dropout, seed, layer)
     fc = model.get_layer(FC)
     return tf.transpose(tf.matmul(x, fc.kernel.value) + fc.bias.value, [1, 0, 2]), tf.stack(after)  # (B, T, E)
 
@@ -116,18 +117,10 @@ def layered(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The same with Keras's own layers, without masks: what comes after a window's end is not looked at."""
     options: GruOptions = config.options
-    x = _dropout(tf.gather(input_table(model), items), config.dropout, seed, 0)  # (B, T, E)
+    x = dropout(tf.gather(input_table(model), items), config.dropout, seed, 0)  # (B, T, E)
     after = []
     for layer in range(1, options.layers + 1):
         x = model.get_layer(f"gru_{layer}")(x, training=True)  # (B, T, H)
         after.append(x[:, -1])
-        x = _dropout(x, options.hidden_dropout, seed, layer)
+        x = dropout(x, options.hidden_dropout, seed, layer)
     return model.get_layer(FC)(x), tf.stack(after)  # (B, T, E)
-
-
-def _dropout(x: tf.Tensor, rate: float, seed: tf.Tensor, layer: int) -> tf.Tensor:
-    """Inverted dropout whose mask follows from the seed int32 [2] and the layer alone."""
-    if not rate:
-        return x
-    draw = tf.random.stateless_uniform(tf.shape(x), seed + tf.constant([0, layer]))
-    return tf.where(draw < rate, tf.zeros((), x.dtype), x * (1 / (1 - rate)))

@@ -43,11 +43,14 @@ class BackboneContract:
     small: Any = None
     """Its options, of a small model with all that it may have; None where it has none."""
 
+    carries = True
+    """Whether it carries a state on from step to step, for session-parallel batches."""
+
     def config(self, **changes: Any) -> ModelConfig:
         sizes = {"embedding": 5, "window": 8, "dropout": 0.0, **changes}
         tables = {} if self.small is None else {self.name: self.small}
         config = ModelConfig(backbone=self.name, **{"tables": tables, **sizes})
-        return backbone(self.name).resolved(config, sessions=True)  # one that carries the state on
+        return backbone(self.name).resolved(config, sessions=self.carries)
 
     def model(self, **changes: Any) -> keras.Model:
         return build_model(self.config(**changes), ITEMS, seed=3)
@@ -134,6 +137,10 @@ class BackboneContract:
 
     def test_state_goes_on_from_call_to_call(self) -> None:
         """D7: a session in one call, and the same in three with the state handed on, beside one that starts later."""
+        if not self.carries:
+            with pytest.raises(ConfigError, match=r'train\.batching = "sessions"'):
+                backbone(self.name).resolved(self.config(), sessions=True)
+            return
         model, config, run = self.model(), self.config(), backbone(self.name).train_embeddings
         items, keep = tf.constant([[1, 2, 3, 4, 5, 6], [7, 8, 9, 1, 2, 3]]), np.ones((2, 6), np.float32)
         keep[0, 0] = keep[1, 0] = keep[1, 3] = 0

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pocketrec.cloud.backbones.keras_layers import Activation
+from pocketrec.cloud.backbones.specs import activation_spec, norm_spec
 from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.device.contract.layers import LayerSpec, adapter_spec, dense_spec, gru_spec, tensors_of, walk
 from pocketrec.device.engine.runtime import find_runtimes
@@ -129,7 +131,9 @@ class LayerContract:
     def test_work_grows_with_what_trains(self) -> None:
         layer = make_layer(self.spec())
         some, every = frozenset(layer.tensors[-2:]), frozenset(layer.tensors)
-        assert layer.flop(every, True).forward == layer.flop(frozenset(), True).forward > 0
+        products = any(len(tensor.shape) > 1 for tensor in tensors_of([self.spec()]).values())
+        assert layer.flop(every, True).forward == layer.flop(frozenset(), True).forward
+        assert (layer.flop(every, True).forward > 0) == products
         assert layer.flop(some, False).backward <= layer.flop(every, False).backward <= layer.flop(every, True).backward
 
     def test_its_spec_survives_json(self) -> None:
@@ -237,6 +241,61 @@ class TestDense(LayerContract):
         return y
 
 
+class TestNorm(LayerContract):
+    kind = "norm"
+
+    def spec(self) -> LayerSpec:
+        return norm_spec("norm_1", 6)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        centred = x - tf.reduce_mean(x, -1, keepdims=True)
+        normal = centred / tf.sqrt(tf.reduce_mean(centred**2, -1, keepdims=True) + 1e-6)
+        y = normal * value["norm_1_gamma"] + value["norm_1_beta"]
+        layer = keras.layers.LayerNormalization(epsilon=1e-6)
+        layer.build((None, None, 6))
+        layer.set_weights([value["norm_1_gamma"].numpy(), value["norm_1_beta"].numpy()])
+        np.testing.assert_allclose(y, layer(x), atol=2e-6)
+        return y
+
+    def test_a_constant_row_is_beta(self) -> None:
+        variables = self.variables()
+        y, _ = make_layer(self.spec()).forward(tf.fill([STEPS * BATCH, 6], 3.0), self.call(variables, self.inputs()[1]))
+        np.testing.assert_array_equal(y, np.repeat(variables["norm_1_beta"].numpy()[None], STEPS * BATCH, 0))
+
+
+class Function(LayerContract):
+    """A function of each number, behind a linear layer, so that something trains."""
+
+    kind = "stack"
+    function: str
+
+    def spec(self) -> LayerSpec:
+        inner = (dense_spec("fc", 4, 3), activation_spec("act", 3, self.function))
+        return LayerSpec("stack", "both", (), 4, 3, {}, inner)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        return Activation(self.function)(tf.einsum("bti,io->bto", x, value["fc_kernel"]) + value["fc_bias"])
+
+
+class TestGelu(Function):
+    function = "gelu"
+
+    def test_it_is_that_of_keras(self) -> None:
+        x = tf.linspace(-6.0, 6.0, 101)
+        np.testing.assert_allclose(Activation("gelu")(x), keras.activations.gelu(x, approximate=True), atol=1e-6)
+
+
+class TestRelu(Function):
+    function = "relu"
+
+    def test_its_slope_at_zero_is_zero(self) -> None:
+        layer = make_layer(activation_spec("act", 1, "relu"))
+        y, trace = layer.forward(tf.constant([[-1.0], [0.0], [2.0]]), self.call({}, self.inputs()[1], set()))
+        _, slope = layer.backward(trace, tf.ones([3, 1]), self.call({}, self.inputs()[1], set()), True)
+        np.testing.assert_array_equal(y, [[0.0], [0.0], [2.0]])
+        np.testing.assert_array_equal(slope, [[0.0], [0.0], [1.0]])
+
+
 def adapter(x: tf.Tensor, name: str, value: dict[str, tf.Variable]) -> tf.Tensor:
     names = ("down_kernel", "down_bias", "up_kernel", "up_bias")
     part = {tensor: value[f"{name}_adapter_{tensor}"] for tensor in names}
@@ -313,8 +372,14 @@ class TestResidual(LayerContract):
         return x + y + adapter(y, "out", value)
 
 
+def collected(contract: type[Any]) -> list[type[Any]]:
+    """Subclasses that pytest collects."""
+    found = [below for cls in contract.__subclasses__() for below in (cls, *collected(cls))]
+    return [cls for cls in found if cls.__name__.startswith("Test")]
+
+
 def test_every_kind_has_a_contract_test() -> None:
-    assert {cls.kind for cls in LayerContract.__subclasses__()} == set(LAYERS.own)
+    assert {spec.kind for cls in collected(LayerContract) for spec in walk([cls().spec()])} == set(LAYERS.own)
 
 
 def test_two_shapes_of_one_tensor_are_refused() -> None:
