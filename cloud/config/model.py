@@ -17,6 +17,11 @@ BACKBONES: Final = Table(
             "GRU layers, then a linear layer (DeepRec; Han et al., WWW 2021)",
             "pocketrec.cloud.config.model:GruOptions",
         ),
+        "mingru": Choice(
+            "pocketrec.cloud.backbones.mingru:MinGruBackbone",
+            "blocks of a minimal GRU, whose gates do not look at the state (Feng et al. 2024), then a linear layer",
+            "pocketrec.cloud.config.mingru:MinGruOptions",
+        ),
     },
     "pocketrec.backbones",
 )

@@ -14,6 +14,8 @@ import pytest
 import tensorflow as tf
 
 from pocketrec.cloud.backbones.keras_layers import Activation
+from pocketrec.cloud.backbones.mingru_layer import MinGru
+from pocketrec.cloud.backbones.mingru_specs import mingru_spec
 from pocketrec.cloud.backbones.specs import activation_spec, norm_spec
 from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.device.contract.layers import LayerSpec, adapter_spec, dense_spec, gru_spec, tensors_of, walk
@@ -223,6 +225,29 @@ class TestGru(LayerContract):
         layer.build((None, None, 4))
         layer.set_weights([variable.numpy() for variable in value.values()])
         np.testing.assert_allclose(y, layer(x, mask=mask), atol=2e-6)
+        return y
+
+
+class TestMinGru(LayerContract):
+    kind = "mingru"
+
+    def spec(self) -> LayerSpec:
+        return mingru_spec("mingru_1", 4, 6)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        """By the equations (Feng et al. 2024), step by step; equal to the Keras layer."""
+        kernel, bias = value.values()
+        state, states = tf.zeros([x.shape[0], 6]), []
+        for step in range(x.shape[1]):
+            projected = tf.matmul(x[:, step], kernel) + bias
+            z, c = tf.sigmoid(projected[:, :6]), tf.tanh(projected[:, 6:])
+            state = (1.0 - z) * state + z * c
+            states.append(state)
+        y = tf.stack(states, axis=1)
+        layer = MinGru(6)
+        layer.build((None, None, 4))
+        layer.set_weights([kernel.numpy(), bias.numpy()])
+        np.testing.assert_allclose(y, layer(x), atol=2e-6)
         return y
 
 
