@@ -17,6 +17,11 @@ BACKBONES: Final = Table(
             "GRU layers, then a linear layer (DeepRec; Han et al., WWW 2021)",
             "pocketrec.cloud.config.model:GruOptions",
         ),
+        "nextitnet": Choice(
+            "pocketrec.cloud.backbones.nextitnet:NextItNetBackbone",
+            "blocks of dilated causal convolutions (Yuan et al., WSDM 2019)",
+            "pocketrec.cloud.config.nextitnet:NextItNetOptions",
+        ),
     },
     "pocketrec.backbones",
 )

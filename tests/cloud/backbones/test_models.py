@@ -28,6 +28,7 @@ from pocketrec.cloud.backbones import (
 from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
+from pocketrec.cloud.config.nextitnet import NextItNetOptions
 from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.contract.layers import HEAD, tensors_of
 
@@ -214,6 +215,12 @@ class TestGru(BackboneContract):
         whole = np.asarray(run(model, config, items, tf.constant([[0.0, 1, 1, 1, 1, 1, 1, 1]]), SEED)[0])
         np.testing.assert_allclose(cut[:, :4], cut[:, 4:], atol=1e-6)
         assert not np.allclose(whole[:, :4], whole[:, 4:])
+
+
+class TestNextItNet(BackboneContract):
+    name = "nextitnet"
+    small = NextItNetOptions(dilations=[1, 2])
+    carries = False
 
 
 def test_every_backbone_has_a_contract_test() -> None:
