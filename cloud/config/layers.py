@@ -25,6 +25,7 @@ LAYERS: Final = Table(
         "mingru": Choice("pocketrec.export.layers.mingru:MinGru", "a minimal GRU, without a product at each step"),
         "norm": Choice("pocketrec.export.layers.norm:Norm", "`keras.layers.LayerNormalization` of each row"),
         "activation": Choice("pocketrec.export.layers.activation:Activation", "GELU in its tanh form, or ReLU"),
+        "conv": Choice("pocketrec.export.layers.conv:Conv", "a dilated convolution over the steps of a window"),
         "stack": Choice("pocketrec.export.layers.stack:Stack", "layers one after the other"),
         "residual": Choice("pocketrec.export.layers.stack:Residual", "layers whose output is added to their input"),
     },

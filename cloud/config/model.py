@@ -22,6 +22,11 @@ BACKBONES: Final = Table(
             "blocks of a minimal GRU, whose gates do not look at the state (Feng et al. 2024), then a linear layer",
             "pocketrec.cloud.config.mingru:MinGruOptions",
         ),
+        "nextitnet": Choice(
+            "pocketrec.cloud.backbones.nextitnet:NextItNetBackbone",
+            "blocks of dilated causal convolutions (Yuan et al., WSDM 2019)",
+            "pocketrec.cloud.config.nextitnet:NextItNetOptions",
+        ),
     },
     "pocketrec.backbones",
 )

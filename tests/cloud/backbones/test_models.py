@@ -29,6 +29,7 @@ from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.mingru import MinGruOptions
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
+from pocketrec.cloud.config.nextitnet import NextItNetOptions
 from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.contract.layers import HEAD, tensors_of
 
@@ -220,6 +221,12 @@ class TestGru(BackboneContract):
 class TestMinGru(BackboneContract):
     name = "mingru"
     small = MinGruOptions(hidden=7, layers=2, feed_forward=2)
+
+
+class TestNextItNet(BackboneContract):
+    name = "nextitnet"
+    small = NextItNetOptions(dilations=[1, 2])
+    carries = False
 
 
 def test_every_backbone_has_a_contract_test() -> None:

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pocketrec.cloud.backbones.conv import DilatedConvolution
 from pocketrec.cloud.backbones.keras_layers import Activation
 from pocketrec.cloud.backbones.mingru_layer import MinGru
 from pocketrec.cloud.backbones.mingru_specs import mingru_spec
-from pocketrec.cloud.backbones.specs import activation_spec, norm_spec
+from pocketrec.cloud.backbones.specs import activation_spec, conv_spec, norm_spec
 from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.device.contract.layers import LayerSpec, adapter_spec, dense_spec, gru_spec, tensors_of, walk
 from pocketrec.device.engine.runtime import find_runtimes
@@ -319,6 +320,39 @@ class TestRelu(Function):
         _, slope = layer.backward(trace, tf.ones([3, 1]), self.call({}, self.inputs()[1], set()), True)
         np.testing.assert_array_equal(y, [[0.0], [0.0], [2.0]])
         np.testing.assert_array_equal(slope, [[0.0], [0.0], [1.0]])
+
+
+class TestConv(LayerContract):
+    kind = "conv"
+    dilation, causal = 2, True
+
+    def spec(self) -> LayerSpec:
+        return conv_spec("conv_1", 4, 3, self.dilation, causal=self.causal)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        seen = x if self.causal else x * tf.cast(mask, tf.float32)[:, :, None]
+        before = (2 if self.causal else 1) * self.dilation
+        padded = tf.pad(seen, [[0, 0], [before, 2 * self.dilation - before], [0, 0]])
+        kernel = tf.reshape(value["conv_1_kernel"], [3, 4, 4])
+        taps = [tf.einsum("bti,io->bto", padded[:, tap * self.dilation :][:, :STEPS], kernel[tap]) for tap in range(3)]
+        y = tf.add_n(taps) + value["conv_1_bias"]
+        layer = DilatedConvolution(3, self.dilation, causal=self.causal)
+        layer.build((None, None, 4))
+        layer.set_weights([variable.numpy() for variable in value.values()])
+        np.testing.assert_allclose(y, layer(x, mask=mask), atol=2e-6)
+        plain = keras.ops.conv(padded, kernel, dilation_rate=self.dilation)  # Keras's own, forward alone
+        np.testing.assert_allclose(y, plain + value["conv_1_bias"], atol=2e-6)
+        return y
+
+
+class TestWideConv(TestConv):
+    """The earliest row that it looks at lies before every step of the window."""
+
+    dilation = 4
+
+
+class TestConvOnBothSides(TestConv):
+    causal = False
 
 
 def adapter(x: tf.Tensor, name: str, value: dict[str, tf.Variable]) -> tf.Tensor:
