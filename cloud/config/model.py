@@ -27,11 +27,6 @@ BACKBONES: Final = Table(
             "blocks of dilated causal convolutions (Yuan et al., WSDM 2019)",
             "pocketrec.cloud.config.nextitnet:NextItNetOptions",
         ),
-        "sasrec": Choice(
-            "pocketrec.cloud.backbones.sasrec:SasRecBackbone",
-            "blocks of causal self-attention (Kang and McAuley, ICDM 2018)",
-            "pocketrec.cloud.config.sasrec:SasRecOptions",
-        ),
     },
     "pocketrec.backbones",
 )
@@ -123,9 +118,6 @@ class ModelConfig(Section):
         at_least(1, self, "model", "embedding", "window")
         require(0 <= self.dropout < 1, "model", "dropout must lie in [0, 1)")
         at_least(0, self, "model", "embedding_std", "similarity")
-        check = getattr(self.options, "check_embedding", None)
-        if check is not None:
-            check(self.embedding)
 
     @property
     def options(self) -> Any:
