@@ -22,7 +22,7 @@ from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.backbones import build_model
 from pocketrec.export.build import build_tflite
 items, window, batch, candidates = map(int, sys.argv[2:6])
-config = ModelConfig(embedding=8, window=window, tables={"gru": GruOptions(hidden=8, layers=1)})
+config = ModelConfig(embedding=8, window=window, tables={"gru": GruOptions(hidden=8)})
 model = build_model(config, items, 1)
 for way in ("partial", "head"):
     made = build_tflite(model, config, ExportConfig(batch=batch), way=way, optimizer="adagrad", candidates=candidates)

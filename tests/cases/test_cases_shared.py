@@ -98,12 +98,10 @@ def test_refused_in_one_line_of_prepare(tmp_path: Path, capsys: pytest.CaptureFi
         assert "max_bad_share" not in last
 
 
-# One user takes a whole run, rehearsal and central model included, 20 s: what else that does, tests/test_run.py has.
-ONE_USER = pytest.param("one_user_evaluated", marks=pytest.mark.long)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("case", [ONE_USER if case == ONE_USER.values[0] else case for case in RUN])
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.long] if RUN[case][0] == "run" else []) for case in RUN]
+)
 def test_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
     command, options = RUN[case]
     assert call(case, command, tmp_path, options) == 0

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -196,6 +197,7 @@ def test_a_search_of_before_keys_moved_is_known_again(found: tuple[Path, str], t
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
+@examples(50)
 @given(TEXT.filter(bool), st.lists(TEXT), st.floats(1e-9, 1e9), st.dictionaries(TEXT, st.lists(TEXT), max_size=3))
 def test_a_configuration_written_as_toml_is_read_back(
     name: str, words: list[str], rate: float, keep: dict[str, list[str]]

@@ -100,7 +100,14 @@ def test_an_update_needs_no_new_skeleton():
     assert packed.fill(second.skeleton, second.coded) == second.content
 
 
-@pytest.mark.parametrize("options", [{"weight_bits": 32}, {"item_table": "float32", "way": "head"}, {"way": "whole"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"weight_bits": 32},
+        {"item_table": "float32", "way": "head"},
+        pytest.param({"way": "whole"}, marks=pytest.mark.long),
+    ],
+)
 def test_packed_gives_back_the_file(options):
     exported = _export(**options)
     assert packed.fill(exported.skeleton, exported.coded) == exported.content
