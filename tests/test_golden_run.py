@@ -54,15 +54,18 @@ def test_a_run_of_then_goes_on_from_its_models(work: Path, capsys: pytest.Captur
         assert printed[system] == pytest.approx(expected[system], abs=1e-6)
 
 
-def test_the_same_weights_export_to_the_same_file() -> None:
-    """The lock names TensorFlow; another version's converter may write the same graph otherwise."""
+def test_the_same_weights_export_to_the_same_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock names TensorFlow; another version's converter may write the same graph otherwise. Since then constants
+    of zeros are left out of the file, in a pass of its own after all others: the sums are of what it is given."""
     import tensorflow as tf
 
     from pocketrec.cloud.backbones import load_model
     from pocketrec.cloud.config.export import ExportConfig
     from pocketrec.cloud.config.model import GruOptions, ModelConfig
     from pocketrec.export.build import build_tflite
+    from pocketrec.export.file import convert
 
+    monkeypatch.setattr(convert, "fill_zeros", lambda content: content)
     golden = json.loads((GOLDEN / "exported.json").read_text(encoding="utf-8"))
     assert tf.__version__ == golden["tensorflow"], "a new lock: write down the new sums once both were compared"
     model = load_model(GOLDEN / "model.keras")

@@ -36,7 +36,7 @@ def _block(place: int, embedding: int, options: MinGruOptions) -> tuple[LayerSpe
     recurrent = residual_spec(f"recurrent_{place}", embedding, (
         norm_spec(f"norm_{place}", embedding),
         mingru_spec(f"mingru_{place}", embedding, options.hidden),
-        _adapted(f"out_{place}", options.hidden, embedding),
+        dense_spec(f"out_{place}", options.hidden, embedding, patch=ADAPTER),
     ))  # fmt: skip
     if not options.feed_forward:
         return (recurrent,)
@@ -45,10 +45,5 @@ def _block(place: int, embedding: int, options: MinGruOptions) -> tuple[LayerSpe
         norm_spec(f"ffn_norm_{place}", embedding),
         dense_spec(f"ffn_in_{place}", embedding, width),
         activation_spec(f"ffn_gelu_{place}", width, "gelu"),
-        _adapted(f"ffn_out_{place}", width, embedding),
+        dense_spec(f"ffn_out_{place}", width, embedding, patch=ADAPTER),
     ))  # fmt: skip
-
-
-def _adapted(name: str, inputs: int, outputs: int) -> LayerSpec:
-    spec = dense_spec(name, inputs, outputs)
-    return LayerSpec(spec.kind, name, spec.tensors, inputs, outputs, patch=ADAPTER)

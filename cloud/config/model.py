@@ -22,6 +22,16 @@ BACKBONES: Final = Table(
             "blocks of a minimal GRU, whose gates do not look at the state (Feng et al. 2024), then a linear layer",
             "pocketrec.cloud.config.mingru:MinGruOptions",
         ),
+        "nextitnet": Choice(
+            "pocketrec.cloud.backbones.nextitnet:NextItNetBackbone",
+            "blocks of dilated causal convolutions (Yuan et al., WSDM 2019)",
+            "pocketrec.cloud.config.nextitnet:NextItNetOptions",
+        ),
+        "sasrec": Choice(
+            "pocketrec.cloud.backbones.sasrec:SasRecBackbone",
+            "blocks of causal self-attention (Kang and McAuley, ICDM 2018)",
+            "pocketrec.cloud.config.sasrec:SasRecOptions",
+        ),
     },
     "pocketrec.backbones",
 )
@@ -113,6 +123,9 @@ class ModelConfig(Section):
         at_least(1, self, "model", "embedding", "window")
         require(0 <= self.dropout < 1, "model", "dropout must lie in [0, 1)")
         at_least(0, self, "model", "embedding_std", "similarity")
+        check = getattr(self.options, "check_embedding", None)
+        if check is not None:
+            check(self.embedding)
 
     @property
     def options(self) -> Any:

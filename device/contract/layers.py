@@ -170,10 +170,10 @@ def gru_spec(name: str, inputs: int, units: int) -> LayerSpec:
     return LayerSpec("gru", name, _named(name, shapes), inputs, units)
 
 
-def dense_spec(name: str, inputs: int, outputs: int, role: str = BODY) -> LayerSpec:
+def dense_spec(name: str, inputs: int, outputs: int, role: str = BODY, patch: str = "") -> LayerSpec:
     """A ``keras.layers.Dense`` without activation."""
     shapes = {"kernel": (inputs, outputs), "bias": (outputs,)}
-    return LayerSpec("dense", name, _named(name, shapes), inputs, outputs, role=role)
+    return LayerSpec("dense", name, _named(name, shapes), inputs, outputs, role=role, patch=patch)
 
 
 def adapter_spec(layer: LayerSpec, form: str, width: int, number: int) -> LayerSpec:

@@ -29,6 +29,8 @@ from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.mingru import MinGruOptions
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
+from pocketrec.cloud.config.nextitnet import NextItNetOptions
+from pocketrec.cloud.config.sasrec import SasRecOptions
 from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.contract.layers import HEAD, tensors_of
 
@@ -220,6 +222,24 @@ class TestGru(BackboneContract):
 class TestMinGru(BackboneContract):
     name = "mingru"
     small = MinGruOptions(hidden=7, layers=2, feed_forward=2)
+
+
+class TestNextItNet(BackboneContract):
+    name = "nextitnet"
+    small = NextItNetOptions(dilations=[1, 2])
+    carries = False
+
+
+class TestSasRec(BackboneContract):
+    name = "sasrec"
+    small = SasRecOptions(heads=1, feed_forward=2, block_dropout=0.0)
+    carries = False
+
+    def test_several_heads_divide_the_embedding(self) -> None:
+        wide = ModelConfig(backbone="sasrec", embedding=6, tables={"sasrec": SasRecOptions(heads=3)})
+        assert build_model(wide, ITEMS, 3)(np.array([[1, 2]])).shape == (1, 2, 6)
+        with pytest.raises(ConfigError, match=r"heads = 4 does not divide model\.embedding = 6"):
+            ModelConfig(backbone="sasrec", embedding=6, tables={"sasrec": SasRecOptions(heads=4)})
 
 
 def test_every_backbone_has_a_contract_test() -> None:

@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pocketrec.cloud.backbones.attention import CausalAttention, Positions
+from pocketrec.cloud.backbones.conv import DilatedConvolution
 from pocketrec.cloud.backbones.keras_layers import Activation
 from pocketrec.cloud.backbones.mingru_layer import MinGru
 from pocketrec.cloud.backbones.mingru_specs import mingru_spec
-from pocketrec.cloud.backbones.specs import activation_spec, norm_spec
+from pocketrec.cloud.backbones.sasrec import attention_spec, positions_spec
+from pocketrec.cloud.backbones.specs import activation_spec, conv_spec, norm_spec
 from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.device.contract.layers import LayerSpec, adapter_spec, dense_spec, gru_spec, tensors_of, walk
 from pocketrec.device.engine.runtime import find_runtimes
@@ -133,7 +136,7 @@ class LayerContract:
     def test_work_grows_with_what_trains(self) -> None:
         layer = make_layer(self.spec())
         some, every = frozenset(layer.tensors[-2:]), frozenset(layer.tensors)
-        products = any(len(tensor.shape) > 1 for tensor in tensors_of([self.spec()]).values())
+        products = any(name.endswith("kernel") for name in layer.tensors)
         assert layer.flop(every, True).forward == layer.flop(frozenset(), True).forward
         assert (layer.flop(every, True).forward > 0) == products
         assert layer.flop(some, False).backward <= layer.flop(every, False).backward <= layer.flop(every, True).backward
@@ -251,6 +254,46 @@ class TestMinGru(LayerContract):
         return y
 
 
+class TestAttention(LayerContract):
+    kind = "attention"
+
+    def spec(self) -> LayerSpec:
+        return attention_spec("attention_1", 6, 2, STEPS)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        """Head by head and step by step, as in Vaswani et al. 2017; equal to the Keras layer."""
+        kernel, bias = value.values()
+        q, k, v = tf.split(tf.einsum("bti,io->bto", x, kernel) + bias, 3, axis=2)
+        heads = []
+        for head in (slice(0, 3), slice(3, 6)):
+            steps = []
+            for step in range(x.shape[1]):
+                scores = tf.einsum("bi,bsi->bs", q[:, step, head], k[:, : step + 1, head]) / 3**0.5
+                steps.append(tf.einsum("bs,bsi->bi", tf.nn.softmax(scores), v[:, : step + 1, head]))
+            heads.append(tf.stack(steps, axis=1))
+        y = tf.concat(heads, 2)
+        layer = CausalAttention(2)
+        layer.build((None, None, 6))
+        layer.set_weights([kernel.numpy(), bias.numpy()])
+        np.testing.assert_allclose(y, layer(x), atol=2e-6)
+        return y
+
+
+class TestPositions(LayerContract):
+    kind = "positions"
+
+    def spec(self) -> LayerSpec:
+        return positions_spec("positions", STEPS, 4)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = x + value["positions_table"][tf.newaxis]
+        layer = Positions(STEPS)
+        layer.build((None, None, 4))
+        layer.set_weights([value["positions_table"].numpy()])
+        np.testing.assert_allclose(y, layer(x), atol=2e-6)
+        return y
+
+
 class TestDense(LayerContract):
     kind = "dense"
 
@@ -319,6 +362,39 @@ class TestRelu(Function):
         _, slope = layer.backward(trace, tf.ones([3, 1]), self.call({}, self.inputs()[1], set()), True)
         np.testing.assert_array_equal(y, [[0.0], [0.0], [2.0]])
         np.testing.assert_array_equal(slope, [[0.0], [0.0], [1.0]])
+
+
+class TestConv(LayerContract):
+    kind = "conv"
+    dilation, causal = 2, True
+
+    def spec(self) -> LayerSpec:
+        return conv_spec("conv_1", 4, 3, self.dilation, causal=self.causal)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        seen = x if self.causal else x * tf.cast(mask, tf.float32)[:, :, None]
+        before = (2 if self.causal else 1) * self.dilation
+        padded = tf.pad(seen, [[0, 0], [before, 2 * self.dilation - before], [0, 0]])
+        kernel = tf.reshape(value["conv_1_kernel"], [3, 4, 4])
+        taps = [tf.einsum("bti,io->bto", padded[:, tap * self.dilation :][:, :STEPS], kernel[tap]) for tap in range(3)]
+        y = tf.add_n(taps) + value["conv_1_bias"]
+        layer = DilatedConvolution(3, self.dilation, causal=self.causal)
+        layer.build((None, None, 4))
+        layer.set_weights([variable.numpy() for variable in value.values()])
+        np.testing.assert_allclose(y, layer(x, mask=mask), atol=2e-6)
+        plain = keras.ops.conv(padded, kernel, dilation_rate=self.dilation)  # Keras's own, forward alone
+        np.testing.assert_allclose(y, plain + value["conv_1_bias"], atol=2e-6)
+        return y
+
+
+class TestWideConv(TestConv):
+    """The earliest row that it looks at lies before every step of the window."""
+
+    dilation = 4
+
+
+class TestConvOnBothSides(TestConv):
+    causal = False
 
 
 def adapter(x: tf.Tensor, name: str, value: dict[str, tf.Variable]) -> tf.Tensor:
