@@ -39,15 +39,15 @@ def layer_norm(
 
 @tf.custom_gradient
 def gelu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
-    """x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + .044715 x^3) (Hendrycks and Gimpel 2016)."""
+    """x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + .044715 x^3) (Hendrycks and Gimpel 2016), as x sigmoid(2 u)."""
     square = x * x
-    half = tf.tanh(x * (square * (_ROOT * _CUBE) + _ROOT)) * 0.5 + 0.5
+    half = tf.sigmoid(x * (square * (2.0 * _ROOT * _CUBE) + 2.0 * _ROOT))
+    y = x * half
 
     def backward(dy: tf.Tensor) -> tf.Tensor:
-        # d half / d u = 2 half (1 - half)
-        return dy * half * (1.0 + x * (1.0 - half) * (square * (6.0 * _ROOT * _CUBE) + 2.0 * _ROOT))
+        return dy * ((y - y * half) * (square * (6.0 * _ROOT * _CUBE) + 2.0 * _ROOT) + half)
 
-    return x * half, backward
+    return y, backward
 
 
 def thinned(x: tf.Tensor, rate: float, seed: tf.Tensor, layer: int) -> tf.Tensor:

@@ -26,16 +26,15 @@ def mingru_specs(embedding: int, options: MinGruOptions, fc: str) -> tuple[Layer
     return *blocks, dense_spec(fc, embedding, embedding, HEAD)
 
 
-def mingru_spec(name: str, inputs: int, units: int) -> LayerSpec:
-    """A ``pocketrec.cloud.backbones.mingru_layer.MinGru(units)``."""
+def mingru_spec(name: str, inputs: int, units: int, *norms: LayerSpec) -> LayerSpec:
+    """A ``pocketrec.cloud.backbones.mingru_layer.MinGru(units)``, behind a normalisation where one is given."""
     tensors = (TensorSpec(f"{name}_kernel", (inputs, 2 * units)), TensorSpec(f"{name}_bias", (2 * units,)))
-    return LayerSpec("mingru", name, tensors, inputs, units)
+    return LayerSpec("mingru", name, tensors, inputs, units, {}, norms)
 
 
 def _block(place: int, embedding: int, options: MinGruOptions) -> tuple[LayerSpec, ...]:
     recurrent = residual_spec(f"recurrent_{place}", embedding, (
-        norm_spec(f"norm_{place}", embedding),
-        mingru_spec(f"mingru_{place}", embedding, options.hidden),
+        mingru_spec(f"mingru_{place}", embedding, options.hidden, norm_spec(f"norm_{place}", embedding)),
         dense_spec(f"out_{place}", options.hidden, embedding, patch=ADAPTER),
     ))  # fmt: skip
     if not options.feed_forward:

@@ -54,16 +54,18 @@ class Activation:
 
 
 def gelu(x: tf.Tensor) -> tuple[tf.Tensor, Any]:
-    """x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + .044715 x^3) (Hendrycks and Gimpel 2016); x and tanh(u)."""
-    bent = tf.tanh(x * (x * x * (_ROOT * _CUBE) + _ROOT))
-    return x * (bent * 0.5 + 0.5), (x, bent)
+    """x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + .044715 x^3) (Hendrycks and Gimpel 2016), as x sigmoid(2 u), which
+    takes two ops less; the square of x, the sigmoid and the output."""
+    square = x * x
+    half = tf.sigmoid(x * (square * (2.0 * _ROOT * _CUBE) + 2.0 * _ROOT))
+    y = x * half
+    return y, (square, half, y)
 
 
 def gelu_slope(trace: Any) -> tf.Tensor:
-    """Derivative of `gelu` from what it left."""
-    x, bent = trace
-    inner = x * x * (3.0 * _ROOT * _CUBE) + _ROOT
-    return bent * 0.5 + 0.5 + x * 0.5 * (bent * bent * -1.0 + 1.0) * inner
+    """Derivative of `gelu` from what it left: s + x s (1 - s) 2 u' with s the sigmoid."""
+    square, half, y = trace
+    return (y - y * half) * (square * (6.0 * _ROOT * _CUBE) + 2.0 * _ROOT) + half
 
 
 def relu(x: tf.Tensor) -> tuple[tf.Tensor, Any]:

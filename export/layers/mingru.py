@@ -9,12 +9,14 @@ comes from there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.layers import LayerSpec
 from pocketrec.export.layers.layer import Call, Flop, Gradients
+from pocketrec.export.layers.norm import Norm
 from pocketrec.export.layers.products import transposed
 
 
@@ -23,7 +25,9 @@ class MinGruTrace:
     """What the forward pass leaves for the backward pass; float32, each (T * B, ...)."""
 
     inputs: tf.Tensor
-    """(T * B, I)."""
+    """(T * B, I), of the product."""
+    normal: Any
+    """What the normalisation left; None where there is none."""
     gate: tf.Tensor
     """(T * B, H), z after the sigmoid."""
     kept: tf.Tensor
@@ -38,16 +42,22 @@ class MinGru:
     """``pocketrec.cloud.backbones.mingru_layer.MinGru``, over windows that each start from the zero state.
 
     Args:
-        spec: its tensors are kernel (I, 2H) and bias (2H,); gate z, then candidate c.
+        spec: its tensors are kernel (I, 2H) and bias (2H,); gate z, then candidate c. An inner layer, where there is
+            one, is the normalisation of its inputs: one layer with it, for its gradients then take no product.
     """
 
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
-        self.tensors = tuple(tensor.name for tensor in spec.tensors)
-        self._kernel, self._bias = self.tensors
+        self.norm = Norm(spec.inner[0]) if spec.inner else None
+        own = tuple(tensor.name for tensor in spec.tensors)
+        self._kernel, self._bias = own
+        self.tensors = (*self.norm.tensors, *own) if self.norm else own
 
     def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, MinGruTrace]:
         """See `DeviceLayer.forward`."""
+        normal = None
+        if self.norm:
+            x, normal = self.norm.forward(x, call)
         projected = tf.matmul(x, call.value(self._kernel)) + call.value(self._bias)  # (T * B, 2H)
         gate, candidate = tf.split(projected, 2, axis=1)  # in equal parts: XNNPACK has no other split
         gate, candidate = tf.sigmoid(gate), tf.tanh(candidate)
@@ -56,7 +66,7 @@ class MinGru:
         states = [taken[0]]
         for factor, part in zip(factors[1:], taken[1:], strict=True):
             states.append(factor * states[-1] + part)  # (B, H)
-        return tf.concat(states, 0), MinGruTrace(x, gate, kept, candidate, tuple(states))
+        return tf.concat(states, 0), MinGruTrace(x, normal, gate, kept, candidate, tuple(states))
 
     def backward(
         self, trace: MinGruTrace, dy: tf.Tensor, call: Call, down: bool
@@ -71,11 +81,32 @@ class MinGru:
         by_gate = by_state * (trace.candidate - before) * trace.kept
         by_candidate = by_state * (trace.candidate * trace.candidate * -1.0 + 1.0)
         projected = tf.concat([by_gate, by_candidate], 1)  # (T * B, 2H)
-        gradients = {
-            self._kernel: tf.matmul(trace.inputs, projected, transpose_a=True),
-            self._bias: tf.reduce_sum(projected, 0),
-        }
-        return gradients, tf.matmul(projected, transposed(call.value(self._kernel))) if down else None
+        by_bias = tf.reduce_sum(projected, 0)
+        if self.norm and not down:
+            return self._at_the_end(trace, projected, by_bias, call), None
+        gradients = {self._kernel: tf.matmul(trace.inputs, projected, transpose_a=True), self._bias: by_bias}
+        if not down:
+            return gradients, None
+        dx = tf.matmul(projected, transposed(call.value(self._kernel)))
+        if self.norm is None:
+            return gradients, dx
+        found, below = self.norm.backward(trace.normal, dx, call, down)
+        return gradients | found, below
+
+    def _at_the_end(self, trace: MinGruTrace, projected: tf.Tensor, by_bias: tf.Tensor, call: Call) -> Gradients:
+        """Gradients where nothing below is trained, without the gradient of the inputs.
+
+        With x = gamma n + beta before the product, G = n^T P for the gradient P after it: that of the kernel W is
+        gamma G + beta sum(P), that of gamma is the sum of G W over the units, that of beta W sum(P).
+        """
+        assert self.norm is not None
+        gamma, beta = (call.value(name)[:, None] for name in self.norm.tensors)  # (I, 1)
+        kernel, normal = call.value(self._kernel), trace.normal[0]
+        by_kernel = tf.matmul(normal, projected, transpose_a=True)  # (I, 2H)
+        by_gamma, by_beta = (tf.reduce_sum(values, 1) for values in (by_kernel * kernel, kernel * by_bias))
+        by_kernel = by_kernel * gamma + by_bias * beta
+        names = (*self.norm.tensors, self._kernel, self._bias)
+        return dict(zip(names, (by_gamma, by_beta, by_kernel, by_bias), strict=True))
 
     def holds(self, held: bool) -> bool:
         """See `DeviceLayer.holds`: padding moves the state."""
@@ -88,7 +119,7 @@ class MinGru:
     def flop(self, trained: frozenset[str], down: bool) -> Flop:
         """See `DeviceLayer.flop`."""
         product = 4 * self.spec.inputs * self.spec.outputs
-        return Flop(product, product * ((self._kernel in trained) + down))
+        return Flop(product, product * ((not trained.isdisjoint(self.tensors)) + down))
 
 
 def _by_step(values: tf.Tensor, steps: int) -> list[tf.Tensor]:

@@ -229,6 +229,18 @@ class TestGru(LayerContract):
         return y
 
 
+def minimal_gru(x: tf.Tensor, weights: list[tf.Variable]) -> tf.Tensor:
+    """By the equations (Feng et al. 2024), step by step."""
+    kernel, bias = weights
+    state, states = tf.zeros([x.shape[0], 6]), []
+    for step in range(x.shape[1]):
+        projected = tf.matmul(x[:, step], kernel) + bias
+        z, c = tf.sigmoid(projected[:, :6]), tf.tanh(projected[:, 6:])
+        state = (1.0 - z) * state + z * c
+        states.append(state)
+    return tf.stack(states, axis=1)
+
+
 class TestMinGru(LayerContract):
     kind = "mingru"
 
@@ -236,20 +248,28 @@ class TestMinGru(LayerContract):
         return mingru_spec("mingru_1", 4, 6)
 
     def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
-        """By the equations (Feng et al. 2024), step by step; equal to the Keras layer."""
         kernel, bias = value.values()
-        state, states = tf.zeros([x.shape[0], 6]), []
-        for step in range(x.shape[1]):
-            projected = tf.matmul(x[:, step], kernel) + bias
-            z, c = tf.sigmoid(projected[:, :6]), tf.tanh(projected[:, 6:])
-            state = (1.0 - z) * state + z * c
-            states.append(state)
-        y = tf.stack(states, axis=1)
+        y = minimal_gru(x, [kernel, bias])
         layer = MinGru(6)
         layer.build((None, None, 4))
         layer.set_weights([kernel.numpy(), bias.numpy()])
         np.testing.assert_allclose(y, layer(x), atol=2e-6)
         return y
+
+
+class TestMinGruBehindNorm(LayerContract):
+    """One layer with the normalisation of its inputs, whose gradients then take no product of their own."""
+
+    kind = "mingru"
+
+    def spec(self) -> LayerSpec:
+        return mingru_spec("mingru_1", 4, 6, norm_spec("norm_1", 4))
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        gamma, beta, *own = value.values()
+        centred = x - tf.reduce_mean(x, -1, keepdims=True)
+        normal = centred / tf.sqrt(tf.reduce_mean(centred**2, -1, keepdims=True) + 1e-6)
+        return minimal_gru(normal * gamma + beta, own)
 
 
 class TestDense(LayerContract):
