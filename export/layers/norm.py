@@ -26,7 +26,9 @@ class Norm:
 
     def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, Any]:
         """See `DeviceLayer.forward`."""
-        centred = x - tf.reduce_mean(x, 1, keepdims=True)
+        # ADD of what is negative instead of SUB, here and below: where one side is broadcast, tflite-runtime 2.14 has a
+        # kernel for ADD and a loop over five indices for SUB.
+        centred = x + tf.reduce_mean(x, 1, keepdims=True) * -1.0
         variance = tf.reduce_mean(centred * centred, 1, keepdims=True)
         inverse = 1.0 / tf.sqrt(variance + self._epsilon)  # RSQRT takes 30 times as long on tflite-runtime 2.14
         normal = centred * inverse
@@ -41,7 +43,7 @@ class Norm:
         by_normal = dy * call.value(self._gamma)
         mean = tf.reduce_mean(by_normal, 1, keepdims=True)
         along = tf.reduce_mean(by_normal * normal, 1, keepdims=True)
-        return gradients, (by_normal - mean - normal * along) * inverse
+        return gradients, (by_normal + mean * -1.0 + normal * (along * -1.0)) * inverse
 
     def holds(self, held: bool) -> bool:
         """See `DeviceLayer.holds`: each row separately."""
