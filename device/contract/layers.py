@@ -193,7 +193,8 @@ def adapter_spec(
     name, inputs = f"{layer.name}_adapter", layer.outputs if form == "serial" else layer.inputs
     shapes: dict[str, tuple[int, ...]] = {
         "down_kernel": (inputs, width), "down_bias": (width,),
-        "up_kernel": (width, layer.outputs), "up_bias": (layer.outputs,) if cardinality == 1 else (cardinality, layer.outputs),
+        "up_kernel": (width, layer.outputs),
+        "up_bias": (layer.outputs,) if cardinality == 1 else (cardinality, layer.outputs),
     }  # fmt: skip
     options: dict[str, Any] = {"form": form, "number": number}
     options |= {} if function == "tanh" else {"function": function}  # what is usual was there before there were others

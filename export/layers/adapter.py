@@ -7,10 +7,11 @@ s is
 - x for a **parallel** one (PeterRec, figure 3 d; He et al., ICLR 2022).
 
 W_up and b_up start at zero, so an untrained patch is the backbone; W_down starts as in LoRA (Hu et al.,
-ICLR 2022) at small random values, else nothing would ever move. With a cardinality of c, c adapters of width W / c are added; their kernels lie side
-by side in W_down and below each other in W_up, so one product serves all, and b_up has a row for each (PeterRec adds the
-layer's input to a parallel one as well, which then is not the backbone where W_up is zero: that is left out here).
-Rows of tensors are time-major, as in `pocketrec.export.layers.layer`. This module knows nothing about which layers get an adapter.
+ICLR 2022) at small random values, else nothing would ever move. PeterRec's code adds the layer's input to a parallel
+adapter as well, which then is not the backbone where W_up is zero: that is left out here. With a cardinality of c, c
+adapters of width W / c are added; their kernels lie side by side in W_down and below each other in W_up, so that one
+product serves all, and b_up has a row for each. Rows of tensors are time-major, as in `pocketrec.export.layers.layer`.
+This module knows nothing about which layers get an adapter.
 """
 
 from __future__ import annotations

@@ -376,7 +376,8 @@ class TestAddedGeluAdapters(LayerContract):
 
     def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
         y = tf.einsum("bti,io->bto", x, value["fc_kernel"]) + value["fc_bias"]
-        part = {tensor: value[f"fc_adapter_{tensor}"] for tensor in ("down_kernel", "down_bias", "up_kernel", "up_bias")}
+        names = ("down_kernel", "down_bias", "up_kernel", "up_bias")
+        part = {tensor: value[f"fc_adapter_{tensor}"] for tensor in names}
         found = [y]
         for place in range(3):
             own = slice(2 * place, 2 * place + 2)
