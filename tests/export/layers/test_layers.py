@@ -411,6 +411,27 @@ class TestParallelAdapter(LayerContract):
         np.testing.assert_array_equal(layer.forward(rows(x), call)[0], plain.forward(rows(x), call)[0])
 
 
+class TestAddedGeluAdapters(LayerContract):
+    """P5: three adapters of width 2 are one of width 6 whose matrices are theirs, block by block."""
+
+    kind = "adapter"
+
+    def spec(self) -> LayerSpec:
+        return adapter_spec(dense_spec("fc", 4, 5), "serial", 6, 1, "gelu", 3)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = tf.einsum("bti,io->bto", x, value["fc_kernel"]) + value["fc_bias"]
+        names = ("down_kernel", "down_bias", "up_kernel", "up_bias")
+        part = {tensor: value[f"fc_adapter_{tensor}"] for tensor in names}
+        found = [y]
+        for place in range(3):
+            own = slice(2 * place, 2 * place + 2)
+            narrow = tf.einsum("bti,iw->btw", y, part["down_kernel"][:, own]) + part["down_bias"][own]
+            narrow = keras.activations.gelu(narrow, approximate=True)
+            found.append(tf.einsum("btw,wo->bto", narrow, part["up_kernel"][own]) + part["up_bias"][place])
+        return tf.add_n(found)
+
+
 class TestStack(LayerContract):
     kind = "stack"
 
