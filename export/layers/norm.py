@@ -28,8 +28,8 @@ class Norm:
 
     def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, Any]:
         """See `DeviceLayer.forward`."""
-        # What is negative is added, here and below: where one side is broadcast, tflite-runtime 2.14 has a kernel for ADD
-        # and a loop over five indices for SUB.
+        # What is negative is added, here and below: where one side is broadcast, tflite-runtime 2.14 has a kernel for
+        # ADD and a loop over five indices for SUB.
         centred = x + tf.matmul(x, self._share(-1.0))
         deviation = tf.sqrt(tf.matmul(centred * centred, self._share(1.0)) + self._epsilon)  # (T * B, 1)
         # The maximum, which changes nothing, keeps the converter from making RSQRT of this, which is slow on 2.14.
