@@ -20,8 +20,11 @@ from pocketrec.cloud.backbones.backbone import (
     Backbone,
     input_table,
     is_tied,
+    item_table,
     output_table,
+    score_table,
 )
+from pocketrec.cloud.backbones.item_table import BlockEmbedding, ItemTable, PlainTable
 from pocketrec.cloud.config.model import BACKBONES, ModelConfig
 from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.rankers import make_ranker
@@ -35,16 +38,21 @@ __all__ = [
     "MODEL_NAME",
     "OUTPUT_EMBEDDING",
     "Backbone",
+    "BlockEmbedding",
+    "ItemTable",
+    "PlainTable",
     "backbone",
     "build_model",
     "input_embeddings",
     "input_table",
     "is_tied",
     "item_embeddings",
+    "item_table",
     "load_model",
     "logits",
     "output_table",
     "save_model",
+    "score_table",
 ]
 
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
+from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
 from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.backbones.parts import dropout
 from pocketrec.cloud.config.model import GRU_IMPLEMENTATIONS, GRU_STARTS, GruOptions, ModelConfig
@@ -93,7 +93,7 @@ def unrolled(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """`Backbone.train_embeddings` with `gru`, whose backward pass is written by hand."""
     options: GruOptions = config.options
-    x = tf.gather(input_table(model), tf.transpose(items))  # (T, B, E)
+    x = item_table(model).gather(tf.transpose(items))  # (T, B, E)
     carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)
     x = dropout(x, config.dropout, seed, 0)
     after = []
@@ -117,7 +117,7 @@ def layered(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The same with Keras's own layers, without masks: what comes after a window's end is not looked at."""
     options: GruOptions = config.options
-    x = dropout(tf.gather(input_table(model), items), config.dropout, seed, 0)  # (B, T, E)
+    x = dropout(item_table(model).gather(items), config.dropout, seed, 0)  # (B, T, E)
     after = []
     for layer in range(1, options.layers + 1):
         x = model.get_layer(f"gru_{layer}")(x, training=True)  # (B, T, H)
