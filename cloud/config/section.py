@@ -108,7 +108,8 @@ def key_values(config: Any) -> dict[str, Any]:
     Without options that are not chosen, without fields that came later (`pocketrec.cloud.config.checks.LATER`) while
     they have their default, and with each moved key at its old address: runs that were made before stay up to date.
     """
-    later = {f.name for f in dataclasses.fields(config) if f.metadata == LATER and getattr(config, f.name) == _default(f)}
+    fields = [field for field in dataclasses.fields(config) if field.metadata == LATER]
+    later = {field.name for field in fields if getattr(config, field.name) == _default(field)}
     values = {name: _keyed(getattr(config, name)) for name in field_names(config) if name not in later}
     if isinstance(config, Section):
         chosen = config.chosen()
