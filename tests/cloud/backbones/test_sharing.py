@@ -80,7 +80,7 @@ def test_layers_within_layers_share_too() -> None:
     one, two = shared([block(1), block(2)], "all")
     assert [layer.name for layer in two.inner] == ["in_2", "out_2"]
     assert set(tensors_of([one, two])) == {"in_1_kernel", "in_1_bias", "out_1_kernel", "out_1_bias"}
-    with pytest.raises(ConfigError, match="layer in_2 .* cannot have the tensors of in_1"):
+    with pytest.raises(ConfigError, match=r"layer in_2 .* cannot have the tensors of in_1"):
         shared([block(1), block(2, 6)], "all")
 
 
