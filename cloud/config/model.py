@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from pocketrec.cloud.config.checks import at_least, known, require
+from pocketrec.cloud.config.checks import LATER, at_least, known, one_of, require
 from pocketrec.cloud.config.section import Section
 from pocketrec.device.base.choices import Choice, Table
 
@@ -53,6 +54,9 @@ GRU_STARTS: Final = Table(
         ),
     },
 )
+
+#: What `ModelConfig.share` may be.
+SHARES: Final = ("none", "adjacent", "all")
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,13 @@ class ModelConfig(Section):
     tied: bool = True
     """One item table for inputs and scores; false: scores have a table of their own, ``output_embedding``, and there is
     no export."""
+    item_blocks: list[list[float]] = field(default_factory=list, metadata=LATER)
+    """Item table in blocks of popularity (CpRec; Sun, Yuan et al., SIGIR 2020): ``[[0.1, 64], [0.3, 16], [0.6, 4]]``
+    gives the most popular tenth of the items rows of 64 numbers, the next three tenths 16 and the others 4, each
+    block with a projection to `embedding`; the shares sum to 1. Empty: each item has a row of `embedding` numbers."""
+    share: str = field(default="none", metadata=LATER)
+    """Layers of equal shape that share their tensors (CpRec): none; adjacent: the first and second, the third and
+    fourth, and so on; all."""
 
     SECTION: ClassVar[str] = "model"
     CHOICES: ClassVar = {"backbone": BACKBONES}
@@ -118,6 +129,24 @@ class ModelConfig(Section):
         at_least(1, self, "model", "embedding", "window")
         require(0 <= self.dropout < 1, "model", "dropout must lie in [0, 1)")
         at_least(0, self, "model", "embedding_std", "similarity")
+        one_of(self.share, SHARES, "model", "share")
+        self._check_blocks()
+
+    def _check_blocks(self) -> None:
+        """Refuse blocks that are none."""
+        blocks = self.item_blocks
+        if not blocks:
+            return
+        require(all(len(block) == 2 for block in blocks), "model",
+                "item_blocks is a list of [share, width], such as [[0.1, 64], [0.9, 8]]")  # fmt: skip
+        total = math.fsum(share for share, _ in blocks)
+        require(all(share > 0 for share, _ in blocks) and abs(total - 1) < 1e-6, "model",
+                f"the shares of item_blocks must be above 0 and sum to 1, and sum to {total:g}")  # fmt: skip
+        for _, width in blocks:
+            require(width == int(width) and 1 <= width <= self.embedding, "model",
+                    f"a width of item_blocks must be a whole number from 1 to embedding = {self.embedding}, and is "
+                    f"{width:g}")  # fmt: skip
+        require(self.tied, "model", "item_blocks is one table for inputs and scores: set tied = true")
 
     @property
     def options(self) -> Any:

@@ -56,9 +56,7 @@ class Reference:
         ranker: GraphRanker | None = None,
     ) -> None:
         personal = personal or Personal()
-        self.model = keras.models.clone_model(model)
-        self.model.set_weights(model.get_weights())
-        self.model.get_layer(ITEM_EMBEDDING).set_weights([table])
+        self.model = _with_table(model, table)
         self.model = _with_adapters(self.model, layers)
         self.ranker = ranker or InnerProduct()
         self.table = tf.constant(table)
@@ -192,18 +190,38 @@ class _Adapters(keras.layers.Layer):
         return tf.add_n(found)
 
 
+def _with_table(model: keras.Model, table: Array) -> keras.Model:
+    """A copy of the model with these item embeddings, (N + 1, E), as a plain table, whatever its own is."""
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if layer.name == ITEM_EMBEDDING:
+            return keras.layers.Embedding(*table.shape, mask_zero=True, name=ITEM_EMBEDDING)
+        return layer.__class__.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    for layer in copy.layers:
+        layer.set_weights([table] if layer.name == ITEM_EMBEDDING else model.get_layer(layer.name).get_weights())
+    return copy
+
+
 def _with_adapters(model: keras.Model, layers: Sequence[LayerSpec]) -> keras.Model:
-    """The same weights in a model with adapters after (serial) or beside (parallel) each layer that a spec wraps, added
-    to its output."""
-    wrapped = {layer.inner[0].name: layer for layer in walk(layers) if layer.kind == "adapter"}
-    if not wrapped:
+    """The same weights in a model with adapters after (serial) or beside (parallel) each layer that a spec
+    wraps, added to its output. A Keras layer that several specs share is called once for each, in their order."""
+    keras_names = {f"{layer.name}_{variable.name}": layer.name for layer in model.layers for variable in layer.weights}
+    adapters = {layer.inner[0].name: layer for layer in walk(layers) if layer.kind == "adapter"}
+    if not adapters:
         return model
+    calls: dict[str, list[LayerSpec | None]] = {}  # of each Keras layer: the adapter of each call
+    for spec in walk(layers):
+        if spec.kind != "adapter":
+            name = keras_names.get(spec.tensors[0].name, spec.name) if spec.tensors else spec.name
+            calls.setdefault(name, []).append(adapters.get(spec.name))
 
     def call(layer: keras.layers.Layer, *args: Any, **options: Any) -> Any:
-        y = layer(*args, **options)
-        if layer.name not in wrapped:
+        y, left = layer(*args, **options), calls.get(layer.name)
+        adapter = left.pop(0) if left else None
+        if adapter is None:
             return y
-        adapter = wrapped[layer.name]
         x = y if adapter.options["form"] == "serial" else args[0]
         return keras.layers.Add()([y, _Adapters(adapter, name=adapter.name)(x)])
 

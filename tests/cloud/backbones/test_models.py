@@ -20,6 +20,7 @@ from pocketrec.cloud.backbones import (
     input_table,
     is_tied,
     item_embeddings,
+    item_table,
     load_model,
     logits,
     output_table,
@@ -171,6 +172,17 @@ class BackboneContract:
         again = load_model(tmp_path / "model.keras")
         np.testing.assert_array_equal(output_table(again), output_table(model))
         np.testing.assert_array_equal(again(items), model(items))
+
+    def test_items_in_blocks(self) -> None:
+        """P15: the fast way equals the model, and only the rows of its items have a gradient."""
+        blocks = [[0.25, 5], [0.75, 2]]
+        model, config = self.model(item_blocks=blocks), self.config(item_blocks=blocks)
+        items, keep = tf.constant([[1, 2, 9, 9]]), tf.constant([[0.0, 1, 1, 1]])
+        with tf.GradientTape() as tape:
+            out, _ = backbone(self.name).train_embeddings(model, config, items, keep, SEED)
+        np.testing.assert_allclose(out, model(items), atol=1e-6)
+        gradients = tape.gradient(out, item_table(model).tables)
+        assert [gradient.indices.numpy().tolist() for gradient in gradients] == [[1, 2], [5, 5]]
 
     def test_saved_and_loaded_it_is_the_same(self, tmp_path: Path) -> None:
         model = self.model(dropout=0.5)
