@@ -61,8 +61,7 @@ class MinGruBackbone:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Backbone.train_embeddings`. Rows of all steps lie in one matrix, time first: (T * B, E)."""
         options: MinGruOptions = config.options
-        rows, steps = items.shape
-        size = config.embedding
+        (rows, steps), size = items.shape, config.embedding
         x = item_table(model).gather(tf.transpose(items))  # (T, B, E)
         x = tf.reshape(dropout(x, config.dropout, seed, 0), [-1, size])
         carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)

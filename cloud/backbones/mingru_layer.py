@@ -42,14 +42,12 @@ class MinGru(keras.layers.Layer):
         z, c = ops.split(ops.matmul(inputs, self.kernel) + self.bias, 2, axis=-1)
         z, c = ops.sigmoid(z), ops.tanh(c)
         kept, taken = ops.swapaxes(1.0 - z, 0, 1), ops.swapaxes(z * c, 0, 1)  # (T, B, H)
-        start = ops.zeros_like(taken[0])
-        if inputs.shape[1] is None:
-            _, states = ops.scan(_carried, start, (kept, taken))
+        if inputs.shape[1] is None:  # in a graph for windows of any length
+            states = tf.scan(lambda state, step: step[0] * state + step[1], (kept, taken), tf.zeros_like(taken[0]))
         else:
-            found = []
-            for step in range(inputs.shape[1]):
-                start, _ = _carried(start, (kept[step], taken[step]))
-                found.append(start)
+            found = [taken[0]]
+            for step in range(1, inputs.shape[1]):
+                found.append(kept[step] * found[-1] + taken[step])
             states = ops.stack(found)
         return ops.swapaxes(states, 0, 1)
 
@@ -60,11 +58,6 @@ class MinGru(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """What `__init__` takes."""
         return {**super().get_config(), "units": self.units, "seed": self.seed}
-
-
-def _carried(state: Any, step: tuple[Any, Any]) -> tuple[Any, Any]:
-    after = step[0] * state + step[1]
-    return after, after
 
 
 @tf.custom_gradient

@@ -73,11 +73,11 @@ class MinGru:
     ) -> tuple[Gradients, tf.Tensor | None]:
         """See `DeviceLayer.backward`."""
         factors, outer = (_by_step(values, call.steps) for values in (trace.kept, dy))
-        found = [outer[-1]]
+        by_steps = [outer[-1]]
         for step in range(call.steps - 2, -1, -1):
-            found.append(found[-1] * factors[step + 1] + outer[step])  # (B, H), by the state after the step
+            by_steps.append(by_steps[-1] * factors[step + 1] + outer[step])  # (B, H), by the state after the step
         before = tf.concat([tf.zeros_like(trace.states[0]), *trace.states[:-1]], 0)
-        by_state = tf.concat(found[::-1], 0) * trace.gate
+        by_state = tf.concat(by_steps[::-1], 0) * trace.gate
         by_gate = by_state * (trace.candidate - before) * trace.kept
         by_candidate = by_state * (trace.candidate * trace.candidate * -1.0 + 1.0)
         projected = tf.concat([by_gate, by_candidate], 1)  # (T * B, 2H)

@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
+from pocketrec.cloud.backbones.mingru_specs import mingru_specs
 from pocketrec.cloud.backbones.nextitnet import block_specs
 from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.mingru import MinGruOptions
 from pocketrec.cloud.config.nextitnet import NextItNetOptions
 from pocketrec.cloud.config.personalise import WAYS
 from pocketrec.cloud.ways.way import Layers, apply
@@ -30,8 +32,11 @@ BLOCKS: Layers = (
     LayerSpec("residual", "block_2", (), 4, 4, {}, (_marked("conv_2", "adapter"), _marked("norm_2", "trained"))),
     dense_spec("fc", 4, 4, HEAD),
 )
-BACKBONES = {"gru": GRU, "blocks": BLOCKS}
 NEXTITNET = (*block_specs(NextItNetOptions(dilations=[1, 4]), 64), dense_spec("fc", 64, 64, HEAD))
+MINGRU: Layers = mingru_specs(4, MinGruOptions(hidden=6, layers=2, feed_forward=1), "fc")
+BACKBONES = {"gru": GRU, "blocks": BLOCKS, "mingru": MINGRU}
+_BLOCK = ("norm_{}", "mingru_{}", "out_{}", "ffn_norm_{}", "ffn_in_{}", "ffn_out_{}")
+BLOCK_1, BLOCK_2 = ([name.format(place) for name in _BLOCK] for place in (1, 2))
 
 
 class WayContract:
@@ -65,17 +70,21 @@ class WayContract:
 
 class TestPartial(WayContract):
     name = "partial"
-    trains = {"gru": ["gru_2", "fc"], "blocks": ["conv_2", "norm_2", "fc"]}  # noqa: RUF012
+    trains = {"gru": ["gru_2", "fc"], "blocks": ["conv_2", "norm_2", "fc"], "mingru": [*BLOCK_2, "norm", "fc"]}  # noqa: RUF012
 
 
 class TestHead(WayContract):
     name = "head"
-    trains = {"gru": ["fc"], "blocks": ["fc"]}  # noqa: RUF012
+    trains = {"gru": ["fc"], "blocks": ["fc"], "mingru": ["fc"]}  # noqa: RUF012
 
 
 class TestWhole(WayContract):
     name = "whole"
-    trains = {"gru": ["gru_1", "gru_2", "fc"], "blocks": ["conv_1", "norm_1", "conv_2", "norm_2", "fc"]}  # noqa: RUF012
+    trains = {  # noqa: RUF012
+        "gru": ["gru_1", "gru_2", "fc"],
+        "blocks": ["conv_1", "norm_1", "conv_2", "norm_2", "fc"],
+        "mingru": [*BLOCK_1, *BLOCK_2, "norm", "fc"],
+    }
 
 
 class TestPatch(WayContract):
@@ -83,6 +92,7 @@ class TestPatch(WayContract):
     trains = {  # noqa: RUF012
         "gru": ["gru_1_adapter", "gru_2_adapter", "fc_adapter"],
         "blocks": ["conv_1_adapter", "norm_1", "conv_2_adapter", "norm_2"],
+        "mingru": ["out_1_adapter", "ffn_out_1_adapter", "out_2_adapter", "ffn_out_2_adapter", "norm"],
     }
 
     def test_adapters_read_outputs(self) -> None:
