@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given, settings
+from examples import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pocketrec.cloud.backbones import backbone, build_model, item_embeddings
@@ -51,7 +52,7 @@ def graphs() -> tuple[Any, Any]:
 rows = st.lists(st.integers(1, ITEMS), min_size=WINDOW, max_size=WINDOW)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(rows, st.integers(0, WINDOW - 1), st.integers(1, ITEMS), st.sets(st.integers(1, WINDOW - 1), max_size=3))
 def test_nothing_before_a_changed_item_changes_by_a_bit(
     row: list[int], place: int, item: int, starts: set[int]
