@@ -158,8 +158,10 @@ def graph_table(model: keras.Model, config: ExportConfig) -> GraphTable:
     table = item_table(model)
     if not isinstance(table, BlockEmbedding):
         return ItemTable.quantise(item_embeddings(model), config.item_table, config.item_bits)
-    parts = ([np.asarray(part, np.float32) for part in parts] for parts in (table.tables, table.projections))
-    return BlockTable.quantise(*parts, config.item_table, config.item_bits)
+    tables, projections = (
+        [np.asarray(part, np.float32) for part in parts] for parts in (table.tables, table.projections)
+    )
+    return BlockTable.quantise(tables, projections, config.item_table, config.item_bits)
 
 
 def _specs(arrays: dict[str, Array]) -> list[dict[str, Any]]:

@@ -72,7 +72,7 @@ class BlockTable:
 
     def quantised(self, name: str) -> dict[str, Quantised]:
         """See `GraphTable.quantised`."""
-        found = {}
+        found: dict[str, Quantised] = {}
         for number, (block, projection) in enumerate(zip(self.blocks, self.projections, strict=True), 1):
             found |= block.quantised(f"{name}_{number}")
             found[f"{name}_projection_{number}"] = projection
