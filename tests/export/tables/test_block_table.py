@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pocketrec.cloud.backbones import build_model, input_embeddings, item_table
+from pocketrec.cloud.backbones import backbone, build_model, input_embeddings, item_table
 from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.device.contract import packed
 from pocketrec.export.build import build_tflite, graph_table
+from pocketrec.export.bundle.card import model_card
 from pocketrec.export.gate import gate
 from pocketrec.export.tables.blocks import BlockTable
 from pocketrec.export.tables.lean import lean_model, lean_table
@@ -98,3 +99,16 @@ def test_a_lean_model_of_one_in_blocks_has_rows_of_whole_embeddings() -> None:
     items = np.array([[3, 14, 40]], np.int32)
     np.testing.assert_allclose(small(items), model(items), atol=1e-6)
     assert small.get_layer("item_embedding").get_weights()[0].shape == (1 + 40 + 1 + 4, 8)
+
+
+def test_the_card_tells_the_blocks_and_whose_tensors_a_layer_has() -> None:
+    layers = backbone("gru").layers(config(share="all", hidden=8, layers=2))
+    model = {"backbone": "gru", **graph_table(model_of(config(item_blocks=SHARES)), ExportConfig()).facts()}
+    tensors = {"layers": [layer.to_dict() for layer in layers], "trainable": []}
+    card = model_card(
+        facts={"model": model, "tensors": tensors, "gate": {"runtimes": {}}}, summary={}, recipe={}, metrics=None, size=1,
+        config={"data": {"path": "log.csv", "item": "item"}, "split": {"kind": "quantile"}},
+    )  # fmt: skip
+    assert "| item_blocks | [[12, 8], [18, 4], [30, 2]] |" in card
+    assert "| gru_1 | gru | 8 | 8 | 432 |" in card
+    assert "| gru_2 | gru | 8 | 8 | those of gru_1 |" in card
