@@ -24,6 +24,12 @@ LAYERS: Final = Table(
         "adapter": Choice("pocketrec.export.layers.adapter:Adapter", "a layer with an adapter after or beside it"),
         "norm": Choice("pocketrec.export.layers.norm:Norm", "`keras.layers.LayerNormalization` of each row"),
         "activation": Choice("pocketrec.export.layers.activation:Activation", "GELU in its tanh form, or ReLU"),
+        "attention": Choice(
+            "pocketrec.export.layers.attention:Attention", "causal attention over a window's queries, keys and values"
+        ),
+        "positions": Choice(
+            "pocketrec.export.layers.positions:Positions", "adds a row of a table for each place in the window"
+        ),
         "stack": Choice("pocketrec.export.layers.stack:Stack", "layers one after the other"),
         "residual": Choice("pocketrec.export.layers.stack:Residual", "layers whose output is added to their input"),
     },

@@ -17,6 +17,11 @@ BACKBONES: Final = Table(
             "GRU layers, then a linear layer (DeepRec; Han et al., WWW 2021)",
             "pocketrec.cloud.config.model:GruOptions",
         ),
+        "sasrec": Choice(
+            "pocketrec.cloud.backbones.sasrec:SasrecBackbone",
+            "causal self-attention blocks (SASRec; Kang and McAuley, ICDM 2018)",
+            "pocketrec.cloud.config.sasrec:SasrecOptions",
+        ),
     },
     "pocketrec.backbones",
 )
@@ -108,6 +113,8 @@ class ModelConfig(Section):
         at_least(1, self, "model", "embedding", "window")
         require(0 <= self.dropout < 1, "model", "dropout must lie in [0, 1)")
         at_least(0, self, "model", "embedding_std", "similarity")
+        if check := getattr(self.options, "check", None):  # of options that depend on the size of the embeddings
+            check(self.embedding)
 
     @property
     def options(self) -> Any:
