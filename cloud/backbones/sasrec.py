@@ -8,6 +8,8 @@ it; a row of the model may therefore not be longer than the window.
 
 from __future__ import annotations
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -81,7 +83,7 @@ class SasrecBackbone:
 
             attention, ffn = model.get_layer(f"{name}_attention"), model.get_layer(f"{name}_ffn")
             y = _norm(model, f"{name}_attention_norm", x)
-            y = tf.matmul(y, attention.qkv_kernel.value) + attention.qkv_bias.value  # (B * T, 3E)
+            y = tf.matmul(y, attention.qkv_kernel.value)  # (B * T, 3E)
             y = attend(y, hidden, options.heads, lambda s, d=drop, n=number: d(s, options.attention_dropout, n - 2))
             x += drop(tf.matmul(y, attention.out_kernel.value) + attention.out_bias.value, number=number - 1)
             y = _norm(model, f"{name}_ffn_norm", x)
@@ -126,6 +128,7 @@ def _parts(name: str, config: ModelConfig) -> tuple[LayerSpec, LayerSpec]:
     core = LayerSpec("attention", f"{name}_attention_core", (), 3 * size, size,
                      {"heads": options.heads, "window": config.window})  # fmt: skip
     into, out = dense_spec(f"{name}_attention_qkv", size, 3 * size), dense_spec(f"{name}_attention_out", size, size)
+    into = dataclasses.replace(into, tensors=into.tensors[:1])  # no bias
     attention = LayerSpec("stack", f"{name}_attention", (), size, size, {}, (into, core, out), patch=ADAPTER)
     into, out = dense_spec(f"{name}_ffn_in", size, wide), dense_spec(f"{name}_ffn_out", wide, size)
     bent = activation_spec(f"{name}_ffn_gelu", wide, "gelu")

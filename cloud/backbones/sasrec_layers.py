@@ -61,11 +61,13 @@ class SelfAttention(keras.layers.Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        """Make the kernels: E -> 3E for queries, keys and values, each head by head, and E -> E after them."""
+        """Make the kernels: E -> 3E for queries, keys and values, each head by head, and E -> E after them.
+
+        The first has no bias: the softmax does not see that of keys, and that of values adds what `out_bias` can add.
+        """
         size = input_shape[-1]
         start = [keras.initializers.GlorotUniform(seed=self.seed + place) for place in range(2)]
         self.qkv_kernel = self.add_weight(shape=(size, 3 * size), name="qkv_kernel", initializer=start[0])
-        self.qkv_bias = self.add_weight(shape=(3 * size,), name="qkv_bias", initializer="zeros")
         self.out_kernel = self.add_weight(shape=(size, size), name="out_kernel", initializer=start[1])
         self.out_bias = self.add_weight(shape=(size,), name="out_bias", initializer="zeros")
 
@@ -73,7 +75,7 @@ class SelfAttention(keras.layers.Layer):
         """See the class."""
         steps, size = ops.shape(inputs)[1], inputs.shape[-1]
         shape = (-1, steps, self.heads, size // self.heads)
-        projected = ops.matmul(inputs, self.qkv_kernel) + self.qkv_bias  # (B, T, 3E)
+        projected = ops.matmul(inputs, self.qkv_kernel)  # (B, T, 3E)
         queries, keys, values = (ops.reshape(part, shape) for part in ops.split(projected, 3, axis=-1))
         scores = ops.einsum("bthd,bshd->bhts", queries, keys) * (size // self.heads) ** -0.5
         place = ops.arange(steps)

@@ -1,4 +1,4 @@
-"""A linear layer: x W + b."""
+"""A linear layer: x W + b, or x W."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ class Dense:
     """``keras.layers.Dense`` without activation.
 
     Args:
-        spec: its tensors are kernel (I, O) and bias (O,).
+        spec: its tensors are kernel (I, O), and bias (O,) where it has one.
     """
 
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
         self.tensors = tuple(tensor.name for tensor in spec.tensors)
-        self._kernel, self._bias = self.tensors
+        self._kernel, *self._bias = self.tensors
 
     def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, Any]:
         """See `DeviceLayer.forward`."""
-        return tf.matmul(x, call.value(self._kernel)) + call.value(self._bias), x
+        y = tf.matmul(x, call.value(self._kernel))
+        for bias in self._bias:
+            y += call.value(bias)
+        return y, x
 
     def backward(self, trace: Any, dy: tf.Tensor, call: Call, down: bool) -> tuple[Gradients, tf.Tensor | None]:
         """See `DeviceLayer.backward`."""
-        gradients = {self._kernel: tf.matmul(trace, dy, transpose_a=True), self._bias: tf.reduce_sum(dy, axis=0)}
+        gradients = {self._kernel: tf.matmul(trace, dy, transpose_a=True)}
+        gradients |= {bias: tf.reduce_sum(dy, axis=0) for bias in self._bias}
         return gradients, tf.matmul(dy, transposed(call.value(self._kernel))) if down else None
 
     def holds(self, held: bool) -> bool:
