@@ -64,6 +64,70 @@ def test_training_throughput() -> None:
     (row,) = found["rows"]
     assert row["items"] == 300
     assert row["events_per_s"] > 0
+    assert row["events_per_s_p50_of_first"] == 1
+
+
+@pytest.mark.long
+def test_training_throughput_of_models_in_turns() -> None:
+    """Two sizes of one backbone: what is said for all, for each, and by old flags arrives where it belongs."""
+    found = run("train_throughput.py", "--items", "300", "--steps", "2", "--calls", "2", "--batch", "8", "--embedding",
+                "8", "--window", "5", "--layers", "1", "--threads", "1", "--option", "gru.hidden=4",
+                "--backbone", "gru", "gru:hidden=16")  # fmt: skip
+    first, second = found["rows"]
+    assert (first["model"], second["model"]) == ("gru", "gru:hidden=16")
+    for row, hidden in ((first, 4), (second, 16)):
+        gru_and_fc = (8 + hidden) * 3 * hidden + 6 * hidden + (hidden + 1) * 8
+        assert row["weights"] == 301 * 8 + gru_and_fc
+        assert len(row["raw_step_ms"]) == len(row["raw_step_cpu_ms"]) == 2
+    assert first["targets_per_step"] == second["targets_per_step"]
+    for key in ("events_per_s_p50", "events_per_cpu_s_p50"):
+        assert first[f"{key}_of_first"] == 1
+        assert second[f"{key}_of_first"] == pytest.approx(second[key] / first[key], abs=0.01)
+
+
+@pytest.mark.long
+def test_devices_of_models_in_turns() -> None:
+    """Two sizes of one backbone on a runtime, without PyTorch."""
+    found = run("peers/device.py", "--model", "gru:hidden=8,layers=1", "--model", "gru:hidden=16,layers=1", "--items",
+                "60", "--embedding", "8", "--window", "4", "--batch", "2", "--rounds", "2", "--calls", "3", "--way",
+                "head", "--optimizer", "sgd", "--negatives", "0", "8", "--runtime", "ai_edge_litert")  # fmt: skip
+    assert found["way"] == "head"
+    rows = found["rows"]
+    assert [row["negatives"] for row in rows] == [0, 0, 8, 8]
+    assert [row["trained"] for row in rows] == 2 * [8 * 8 + 8, 16 * 8 + 8]
+    for first, second in (rows[:2], rows[2:]):
+        assert first["model"] == "gru:hidden=8,layers=1"
+        assert second["model"] == "gru:hidden=16,layers=1"
+        for row in (first, second):
+            assert row["name"] == "ai_edge_litert"
+            assert row["of_pytorch"] is None
+            assert row["base_mb"] == first["base_mb"] > 0
+            assert row["peak_rss_mb"] >= row["base_mb"] + row["above_base_mb"] - 0.11
+            assert [len(one["raw_ms"]["train"]) for one in row["rounds"]] == [3, 3]
+        for key in ("train_ms_p50", "embed_ms_p50", "file_bytes", "above_base_mb"):
+            assert first[f"{key}_of_first"] == 1
+            assert second[f"{key}_of_first"] == pytest.approx(second[key] / first[key], abs=0.001)
+        assert second["file_bytes"] > first["file_bytes"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--backbone", "gru", "gru"], "error: one model is named twice in gru, gru: leave one out"),
+        (["--backbone", "lstm"], "error: there is no backbone lstm: choose of gru"),
+        (["--backbone", "gru:hidden"], "error: 'hidden' is no option: write KEY=VALUE, such as hidden=64"),
+        (["--backbone", "gru:units=4"], "error: unknown key gru.units: the keys here are "),
+        (["--option", "hidden=4"], "error: 'hidden=4' is no option: write BACKBONE.KEY=VALUE, such as gru.hidden=64"),
+        (["--option", "lstm.hidden=4"], "error: lstm has options and is not measured: name it, or leave its options"),
+    ],
+)
+def test_a_wrong_name_or_option_of_a_model_is_one_line(words: list[str], says: str) -> None:
+    command = [sys.executable, str(BENCHMARKS / "train_throughput.py"), *words]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
+    done = subprocess.run(command, capture_output=True, text=True, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(says)
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.long

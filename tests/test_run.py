@@ -36,7 +36,8 @@ quantile = 0.7
 [model]
 embedding = 8
 gru.hidden = 8
-window = 6
+gru.layers = 1
+window = 4
 [train]
 epochs = 2
 validation = 0.0

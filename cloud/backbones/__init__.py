@@ -104,6 +104,8 @@ def load_model(path: Path) -> keras.Model:
     Raises:
         DataError: the file is missing or is not a Keras model.
     """
+    for name in BACKBONES.own:
+        BACKBONES.load(name)  # Keras reads a file only where the classes of its layers are known
     try:
         return keras.models.load_model(path, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:  # the last: a class of layers that is not known

@@ -14,17 +14,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.attention import attend, gelu, layout, norm
+from pocketrec.cloud.backbones.attention import attend, layout
 from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
-from pocketrec.cloud.backbones.keras_layers import RepeatLast
-from pocketrec.cloud.backbones.keras_layers import norm as norm_layer
-from pocketrec.cloud.backbones.parts import dropout, window_numbers
+from pocketrec.cloud.backbones.fused import gelu, layer_norm, thinned
+from pocketrec.cloud.backbones.keras_layers import RepeatLast, norm
+from pocketrec.cloud.backbones.parts import window_numbers
 from pocketrec.cloud.backbones.sasrec_layers import FeedForward, Positions, SelfAttention
-from pocketrec.cloud.backbones.specs import NORM_EPSILON, activation_spec, norm_spec, residual_spec
+from pocketrec.cloud.backbones.specs import activation_spec, norm_spec, residual_spec
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.sasrec import SasrecOptions
 from pocketrec.device.base.errors import ConfigError
-from pocketrec.device.contract.layers import ADAPTER, HEAD, LayerSpec, TensorSpec, dense_spec
+from pocketrec.device.contract.layers import ADAPTER, HEAD, TRAINED, LayerSpec, TensorSpec, dense_spec
 
 POSITIONS = "positions"
 LAST_NORM = "last_norm"
@@ -51,13 +51,13 @@ class SasrecBackbone:
         x = Positions(config.window, next(seeds), name=POSITIONS)(x)
         for place in range(1, options.layers + 1):
             name = f"block_{place}"
-            y = norm_layer(f"{name}_attention_norm")(x)
+            y = norm(f"{name}_attention_norm")(x)
             y = SelfAttention(options.heads, next(seeds), name=f"{name}_attention")(y)
             x = keras.layers.Add(name=f"{name}_attention_add")([x, y])
-            y = norm_layer(f"{name}_ffn_norm")(x)
+            y = norm(f"{name}_ffn_norm")(x)
             y = FeedForward(options.feed_forward * config.embedding, next(seeds), name=f"{name}_ffn")(y)
             x = keras.layers.Add(name=f"{name}_ffn_add")([x, y])
-        x = RepeatLast(name="repeat_last")([norm_layer(LAST_NORM)(x), inputs])
+        x = RepeatLast(name="repeat_last")([norm(LAST_NORM)(x), inputs])
         return next_item_model(inputs, x, config, items, seeds, identity=True)
 
     def train_embeddings(
@@ -72,23 +72,19 @@ class SasrecBackbone:
         """See `Backbone.train_embeddings`; there is no state, and an empty one is returned."""
         options: SasrecOptions = config.options
         hidden, places = layout(window_numbers(keep))  # (B, 1, T, T), (B, T)
-        x = dropout(tf.gather(input_table(model), items), config.dropout, seed, 0)  # (B, T, E)
-        x += tf.gather(model.get_layer(POSITIONS).embeddings.value, places)
-        x = tf.reshape(x, [-1, config.embedding])  # (B * T, E)
+        x = tf.gather(input_table(model), tf.reshape(items, [-1]))  # (B * T, E)
+        x = thinned(x, config.dropout, seed, 0)
+        x += tf.gather(model.get_layer(POSITIONS).embeddings.value, tf.reshape(places, [-1]))
         for place in range(1, options.layers + 1):
             name, number = f"block_{place}", 3 * place
-
-            def drop(y: tf.Tensor, rate: float = options.block_dropout, number: int = number) -> tf.Tensor:
-                return dropout(y, rate, seed, number)
-
             attention, ffn = model.get_layer(f"{name}_attention"), model.get_layer(f"{name}_ffn")
-            y = _norm(model, f"{name}_attention_norm", x)
-            y = tf.matmul(y, attention.qkv_kernel.value)  # (B * T, 3E)
-            y = attend(y, hidden, options.heads, lambda s, d=drop, n=number: d(s, options.attention_dropout, n - 2))
-            x += drop(tf.matmul(y, attention.out_kernel.value) + attention.out_bias.value, number=number - 1)
+            y = tf.matmul(_norm(model, f"{name}_attention_norm", x), attention.qkv_kernel.value)  # (B * T, 3E)
+            y = attend(y, hidden, options.heads, (options.attention_dropout, seed, number - 2))
+            y = tf.matmul(y, attention.out_kernel.value) + attention.out_bias.value
+            x += thinned(y, options.block_dropout, seed, number - 1)
             y = _norm(model, f"{name}_ffn_norm", x)
             y = gelu(tf.matmul(y, ffn.in_kernel.value) + ffn.in_bias.value)
-            x += drop(tf.matmul(y, ffn.out_kernel.value) + ffn.out_bias.value)
+            x += thinned(tf.matmul(y, ffn.out_kernel.value) + ffn.out_bias.value, options.block_dropout, seed, number)
         fc = model.get_layer(FC)
         x = tf.matmul(_norm(model, LAST_NORM, x), fc.kernel.value) + fc.bias.value
         return tf.reshape(x, [-1, items.shape[1], config.embedding]), tf.zeros(self.state_shape(config, 0))
@@ -111,7 +107,7 @@ class SasrecBackbone:
 
 def _norm(model: keras.Model, name: str, x: tf.Tensor) -> tf.Tensor:
     layer = model.get_layer(name)
-    y: tf.Tensor = norm(x, layer.gamma.value, layer.beta.value, tf.constant(NORM_EPSILON))
+    y: tf.Tensor = layer_norm(x, layer.gamma.value, layer.beta.value)
     return y
 
 
@@ -140,4 +136,4 @@ def _parts(name: str, config: ModelConfig) -> tuple[LayerSpec, LayerSpec]:
 
 
 def _closing(last: bool, size: int) -> tuple[LayerSpec, ...]:
-    return (norm_spec(LAST_NORM, size),) if last else ()
+    return (norm_spec(LAST_NORM, size, TRAINED),) if last else ()

@@ -19,6 +19,14 @@ def activation_spec(name: str, size: int, function: str) -> LayerSpec:
     return LayerSpec("activation", name, (), size, size, {"function": function})
 
 
+def conv_spec(name: str, size: int, kernel: int, dilation: int, patch: str = "", *, causal: bool = True) -> LayerSpec:
+    """A ``pocketrec.cloud.backbones.conv.DilatedConvolution``: each row from those of `kernel` steps, its own the last
+    (causal) or in their middle; the kernel's rows are those of the earliest step first."""
+    tensors = (TensorSpec(f"{name}_kernel", (kernel * size, size)), TensorSpec(f"{name}_bias", (size,)))
+    options = {"kernel": kernel, "dilation": dilation, "causal": causal}
+    return LayerSpec("conv", name, tensors, size, size, options, patch=patch)
+
+
 def residual_spec(name: str, size: int, inner: tuple[LayerSpec, ...], patch: str = "") -> LayerSpec:
     """Layers whose output is added to their input."""
     return LayerSpec("residual", name, (), size, size, {}, inner, patch=patch)

@@ -22,8 +22,10 @@ LAYERS: Final = Table(
         "gru": Choice("pocketrec.export.layers.gru:Gru", "`keras.layers.GRU` with `reset_after`"),
         "dense": Choice("pocketrec.export.layers.dense:Dense", "`keras.layers.Dense` without activation"),
         "adapter": Choice("pocketrec.export.layers.adapter:Adapter", "a layer with an adapter after or beside it"),
+        "mingru": Choice("pocketrec.export.layers.mingru:MinGru", "a minimal GRU, without a product at each step"),
         "norm": Choice("pocketrec.export.layers.norm:Norm", "`keras.layers.LayerNormalization` of each row"),
         "activation": Choice("pocketrec.export.layers.activation:Activation", "GELU in its tanh form, or ReLU"),
+        "conv": Choice("pocketrec.export.layers.conv:Conv", "a dilated convolution over the steps of a window"),
         "attention": Choice(
             "pocketrec.export.layers.attention:Attention", "causal attention over a window's queries, keys and values"
         ),

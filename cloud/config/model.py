@@ -17,6 +17,16 @@ BACKBONES: Final = Table(
             "GRU layers, then a linear layer (DeepRec; Han et al., WWW 2021)",
             "pocketrec.cloud.config.model:GruOptions",
         ),
+        "mingru": Choice(
+            "pocketrec.cloud.backbones.mingru:MinGruBackbone",
+            "blocks of a minimal GRU, whose gates do not look at the state (Feng et al. 2024), then a linear layer",
+            "pocketrec.cloud.config.mingru:MinGruOptions",
+        ),
+        "nextitnet": Choice(
+            "pocketrec.cloud.backbones.nextitnet:NextItNetBackbone",
+            "blocks of dilated causal convolutions (Yuan et al., WSDM 2019)",
+            "pocketrec.cloud.config.nextitnet:NextItNetOptions",
+        ),
         "sasrec": Choice(
             "pocketrec.cloud.backbones.sasrec:SasrecBackbone",
             "causal self-attention blocks (SASRec; Kang and McAuley, ICDM 2018)",

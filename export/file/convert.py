@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pocketrec.device.base.files import storage_error
 from pocketrec.export.file.shrink import shrink
+from pocketrec.export.file.zeros import fill_zeros
 from pocketrec.export.graph.graph import PersonalGraph
 
 #: What TensorFlow makes of a file that cannot be written.
@@ -35,4 +36,4 @@ def convert(graph: PersonalGraph) -> bytes:
         converter.experimental_enable_resource_variables = True
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         content: bytes = converter.convert()
-        return shrink(content)
+        return fill_zeros(shrink(content))

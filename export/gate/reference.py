@@ -166,9 +166,35 @@ class Reference:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(targets), logits)
 
 
+class _Adapters(keras.layers.Layer):
+    """Adapters as the papers have them: each for itself, and what they give is added."""
+
+    def __init__(self, spec: LayerSpec, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec, self.supports_masking = spec, True
+
+    def build(self, _input_shape: Any) -> None:
+        for tensor in self.spec.tensors:
+            name = tensor.name.removeprefix(f"{self.spec.name}_")
+            setattr(self, name, self.add_weight(shape=tensor.shape, name=name))
+
+    def call(self, inputs: Any) -> Any:
+        count = int(self.spec.options.get("cardinality", 1))
+        width = self.spec.tensors[0].shape[1] // count
+        biases = tf.reshape(self.up_bias, [count, -1])
+        found = []
+        for place in range(count):
+            part = slice(place * width, (place + 1) * width)
+            narrow = tf.tensordot(inputs, self.down_kernel[:, part], 1) + self.down_bias[part]
+            gelu = self.spec.options.get("function") == "gelu"
+            narrow = keras.activations.gelu(narrow, approximate=True) if gelu else tf.tanh(narrow)
+            found.append(tf.tensordot(narrow, self.up_kernel[part], 1) + biases[place])
+        return tf.add_n(found)
+
+
 def _with_adapters(model: keras.Model, layers: Sequence[LayerSpec]) -> keras.Model:
-    """The same weights in a model with two Dense layers after (serial) or beside (parallel) each layer that a spec
-    wraps, added to its output."""
+    """The same weights in a model with adapters after (serial) or beside (parallel) each layer that a spec wraps, added
+    to its output."""
     wrapped = {layer.inner[0].name: layer for layer in walk(layers) if layer.kind == "adapter"}
     if not wrapped:
         return model
@@ -178,10 +204,7 @@ def _with_adapters(model: keras.Model, layers: Sequence[LayerSpec]) -> keras.Mod
         if layer.name not in wrapped:
             return y
         adapter = wrapped[layer.name]
-        width, outputs = adapter.tensors[2].shape  # of up_kernel
         x = y if adapter.options["form"] == "serial" else args[0]
-        narrow = keras.layers.Dense(width, "tanh", name=f"{adapter.name}_down")(x)
-        wide = keras.layers.Dense(outputs, name=f"{adapter.name}_up")(narrow)
-        return keras.layers.Add()([y, wide])
+        return keras.layers.Add()([y, _Adapters(adapter, name=adapter.name)(x)])
 
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.layers import LayerSpec
 from pocketrec.export.layers.layer import Call, Flop, Gradients
-from pocketrec.export.layers.products import transposed
+from pocketrec.export.layers.products import frozen_transposed, transposed
 
 
 class Dense:
@@ -35,7 +35,11 @@ class Dense:
         """See `DeviceLayer.backward`."""
         gradients = {self._kernel: tf.matmul(trace, dy, transpose_a=True)}
         gradients |= {bias: tf.reduce_sum(dy, axis=0) for bias in self._bias}
-        return gradients, tf.matmul(dy, transposed(call.value(self._kernel))) if down else None
+        if not down:
+            return gradients, None
+        kernel = call.value(self._kernel)
+        turned = transposed(kernel) if call.trains([self._kernel]) else frozen_transposed(kernel, call.padding)
+        return gradients, tf.matmul(dy, turned)
 
     def holds(self, held: bool) -> bool:
         """See `DeviceLayer.holds`: each row separately."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import tensorflow as tf
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.layers import LayerSpec
 from pocketrec.export.layers.layer import Call, Flop, Gradients
+
+_LEAST: Final = 1e-10  # below the root of any epsilon
 
 
 class Norm:
@@ -26,9 +28,12 @@ class Norm:
 
     def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, Any]:
         """See `DeviceLayer.forward`."""
-        centred = x - tf.reduce_mean(x, 1, keepdims=True)
-        variance = tf.reduce_mean(centred * centred, 1, keepdims=True)
-        inverse = 1.0 / tf.sqrt(variance + self._epsilon)  # RSQRT takes 30 times as long on tflite-runtime 2.14
+        # What is negative is added, here and below: where one side is broadcast, tflite-runtime 2.14 has a kernel for ADD
+        # and a loop over five indices for SUB.
+        centred = x + tf.matmul(x, self._share(-1.0))
+        deviation = tf.sqrt(tf.matmul(centred * centred, self._share(1.0)) + self._epsilon)  # (T * B, 1)
+        # The maximum, which changes nothing, keeps the converter from making RSQRT of this, which is slow on 2.14.
+        inverse = 1.0 / tf.maximum(deviation, _LEAST)
         normal = centred * inverse
         return normal * call.value(self._gamma) + call.value(self._beta), (normal, inverse)
 
@@ -39,9 +44,12 @@ class Norm:
         if not down:
             return gradients, None
         by_normal = dy * call.value(self._gamma)
-        mean = tf.reduce_mean(by_normal, 1, keepdims=True)
-        along = tf.reduce_mean(by_normal * normal, 1, keepdims=True)
-        return gradients, (by_normal - mean - normal * along) * inverse
+        mean, along = (tf.matmul(values, self._share(-1.0)) for values in (by_normal, by_normal * normal))
+        return gradients, (by_normal + mean + normal * along) * inverse
+
+    def _share(self, of: float) -> tf.Tensor:
+        """(E, 1): a product with it is `of` times the mean of each row, in less than half the time of MEAN."""
+        return tf.fill([self.spec.inputs, 1], of / self.spec.inputs)
 
     def holds(self, held: bool) -> bool:
         """See `DeviceLayer.holds`: each row separately."""

@@ -16,3 +16,17 @@ def transposed(matrix: tf.Tensor) -> tf.Tensor:
     """The transpose (m, n) of a matrix (n, m), in a form that the converter does not fold into a product."""
     rows, columns = matrix.shape
     return tf.reshape(tf.transpose(tf.reshape(matrix, [rows, columns, 1]), [1, 0, 2]), [columns, rows])
+
+
+def frozen_transposed(matrix: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
+    """The transpose (m, n) of a constant (n, m), of which the file holds one copy.
+
+    A product with the constant itself becomes FULLY_CONNECTED, whose weights are the transposed constant; a product
+    with its transpose would want a second copy, the other way round. Here a zero that the converter does not know to be
+    one is added to the transposed constant: what is in the file stays what the first product has.
+
+    Args:
+        matrix: a constant.
+        padding: of the call: zeros and ones.
+    """
+    return tf.transpose(matrix) + tf.minimum(padding[0, 0], 0.0)

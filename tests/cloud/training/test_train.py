@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from examples import LONG
 
 from pocketrec.cloud.backbones import backbone, build_model, item_embeddings, load_model
 from pocketrec.cloud.baselines.neighbours import fit_neighbours
@@ -76,9 +75,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ("cross_entropy", {"negatives": 0, "tied": False}),
         ("cross_entropy", {"negatives": 4, "batching": "sessions", "sampler": "popularity",
                            "tables": {"sessions": SessionOptions(unroll=1)}}),
-        ("full_softmax", {"implementation": "keras"}),
-        ("bpr", {"negatives": 4, "sampler": "rank"}),
-        ("top1", {"negatives": 4, "sampler": "uniform"}),
+        # By hand in test_train_losses.py, and equal to the unrolled layers below; each takes seconds here.
+        pytest.param("full_softmax", {"implementation": "keras"}, marks=pytest.mark.long),
+        pytest.param("bpr", {"negatives": 4, "sampler": "rank"}, marks=pytest.mark.long),
+        pytest.param("top1", {"negatives": 4, "sampler": "uniform"}, marks=pytest.mark.long),
         ("bpr_max", {"negatives": 4, "batching": "sessions", "clip_norm": 5.0}),
     ],
 )
@@ -321,11 +321,11 @@ from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.config.training import PruneConfig, SessionOptions, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
 
-folder, batching, kills = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+folder, batching, kills, epochs = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 training._STEPS, train_batches.BLOCK, train_sessions.BLOCK = 3, 60, 60
 model = ModelConfig(embedding=8, window=6, dropout=0.2, tables={"gru": GruOptions(hidden=12, layers=1)})
 config = TrainConfig(
-    epochs=8, batch=4, validation=0.2, patience=8, batching=batching, checkpoint_minutes=1e-9,
+    epochs=epochs, batch=4, validation=0.2, patience=8, batching=batching, checkpoint_minutes=1e-9,
     tables={"sessions": SessionOptions(unroll=6)},
 )
 log = Sequences.load(folder / "log.npz")
@@ -364,16 +364,18 @@ for name in ("killed", "whole"):
 """
 
 
-@pytest.mark.slow
-@pytest.mark.scaled
-@pytest.mark.parametrize(("batching", "kills"), [("windows", 10 if LONG else 3), ("sessions", 3 if LONG else 1)])
+@pytest.mark.long  # every process starts TensorFlow; the short suite breaks trainings off within one, above
+@pytest.mark.parametrize(("batching", "kills", "epochs"), [("windows", 10, 5), ("sessions", 3, 8)])
 def test_killed_at_random_moments_and_resumed_it_ends_with_the_same_bits(
-    tmp_path: Path, batching: str, kills: int
+    tmp_path: Path, batching: str, kills: int, epochs: int
 ) -> None:
-    """SIGKILL at random moments, before and within epochs and while checkpoints are written, with pruning."""
+    """SIGKILL at random moments, before and within epochs and while checkpoints are written, with pruning.
+
+    Every epoch writes some thirty checkpoints: there are as many epochs as the kills need."""
     cycles(60).save(tmp_path / "log.npz")
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
-    subprocess.run([sys.executable, "-c", _KILLER, str(tmp_path), batching, str(kills)], env=environment, check=True)
+    words = [str(tmp_path), batching, str(kills), str(epochs)]
+    subprocess.run([sys.executable, "-c", _KILLER, *words], env=environment, check=True)
     with np.load(tmp_path / "whole.npz") as one, np.load(tmp_path / "killed.npz") as two:
         assert one.files == two.files
         assert all(np.array_equal(one[name], two[name]) for name in one.files)

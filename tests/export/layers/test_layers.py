@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pocketrec.cloud.backbones.conv import DilatedConvolution
 from pocketrec.cloud.backbones.keras_layers import Activation
-from pocketrec.cloud.backbones.specs import activation_spec, norm_spec
+from pocketrec.cloud.backbones.mingru_layer import MinGru
+from pocketrec.cloud.backbones.mingru_specs import mingru_spec
+from pocketrec.cloud.backbones.specs import activation_spec, conv_spec, norm_spec
 from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.device.contract.layers import LayerSpec, adapter_spec, dense_spec, gru_spec, tensors_of, walk
 from pocketrec.device.engine.runtime import find_runtimes
@@ -131,7 +134,7 @@ class LayerContract:
     def test_work_grows_with_what_trains(self) -> None:
         layer = make_layer(self.spec())
         some, every = frozenset(layer.tensors[-2:]), frozenset(layer.tensors)
-        products = any(len(tensor.shape) > 1 for tensor in tensors_of([self.spec()]).values())
+        products = any(name.endswith("kernel") for name in layer.tensors)
         assert layer.flop(every, True).forward == layer.flop(frozenset(), True).forward
         assert (layer.flop(every, True).forward > 0) == products
         assert layer.flop(some, False).backward <= layer.flop(every, False).backward <= layer.flop(every, True).backward
@@ -226,6 +229,49 @@ class TestGru(LayerContract):
         return y
 
 
+def minimal_gru(x: tf.Tensor, weights: list[tf.Variable]) -> tf.Tensor:
+    """By the equations (Feng et al. 2024), step by step."""
+    kernel, bias = weights
+    state, states = tf.zeros([x.shape[0], 6]), []
+    for step in range(x.shape[1]):
+        projected = tf.matmul(x[:, step], kernel) + bias
+        z, c = tf.sigmoid(projected[:, :6]), tf.tanh(projected[:, 6:])
+        state = (1.0 - z) * state + z * c
+        states.append(state)
+    return tf.stack(states, axis=1)
+
+
+class TestMinGru(LayerContract):
+    kind = "mingru"
+
+    def spec(self) -> LayerSpec:
+        return mingru_spec("mingru_1", 4, 6)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        kernel, bias = value.values()
+        y = minimal_gru(x, [kernel, bias])
+        layer = MinGru(6)
+        layer.build((None, None, 4))
+        layer.set_weights([kernel.numpy(), bias.numpy()])
+        np.testing.assert_allclose(y, layer(x), atol=2e-6)
+        return y
+
+
+class TestMinGruBehindNorm(LayerContract):
+    """One layer with the normalisation of its inputs, whose gradients then take no product of their own."""
+
+    kind = "mingru"
+
+    def spec(self) -> LayerSpec:
+        return mingru_spec("mingru_1", 4, 6, norm_spec("norm_1", 4))
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        gamma, beta, *own = value.values()
+        centred = x - tf.reduce_mean(x, -1, keepdims=True)
+        normal = centred / tf.sqrt(tf.reduce_mean(centred**2, -1, keepdims=True) + 1e-6)
+        return minimal_gru(normal * gamma + beta, own)
+
+
 class TestDense(LayerContract):
     kind = "dense"
 
@@ -296,6 +342,39 @@ class TestRelu(Function):
         np.testing.assert_array_equal(slope, [[0.0], [0.0], [1.0]])
 
 
+class TestConv(LayerContract):
+    kind = "conv"
+    dilation, causal = 2, True
+
+    def spec(self) -> LayerSpec:
+        return conv_spec("conv_1", 4, 3, self.dilation, causal=self.causal)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        seen = x if self.causal else x * tf.cast(mask, tf.float32)[:, :, None]
+        before = (2 if self.causal else 1) * self.dilation
+        padded = tf.pad(seen, [[0, 0], [before, 2 * self.dilation - before], [0, 0]])
+        kernel = tf.reshape(value["conv_1_kernel"], [3, 4, 4])
+        taps = [tf.einsum("bti,io->bto", padded[:, tap * self.dilation :][:, :STEPS], kernel[tap]) for tap in range(3)]
+        y = tf.add_n(taps) + value["conv_1_bias"]
+        layer = DilatedConvolution(3, self.dilation, causal=self.causal)
+        layer.build((None, None, 4))
+        layer.set_weights([variable.numpy() for variable in value.values()])
+        np.testing.assert_allclose(y, layer(x, mask=mask), atol=2e-6)
+        plain = keras.ops.conv(padded, kernel, dilation_rate=self.dilation)  # Keras's own, forward alone
+        np.testing.assert_allclose(y, plain + value["conv_1_bias"], atol=2e-6)
+        return y
+
+
+class TestWideConv(TestConv):
+    """The earliest row that it looks at lies before every step of the window."""
+
+    dilation = 4
+
+
+class TestConvOnBothSides(TestConv):
+    causal = False
+
+
 def adapter(x: tf.Tensor, name: str, value: dict[str, tf.Variable]) -> tf.Tensor:
     names = ("down_kernel", "down_bias", "up_kernel", "up_bias")
     part = {tensor: value[f"{name}_adapter_{tensor}"] for tensor in names}
@@ -330,6 +409,27 @@ class TestParallelAdapter(LayerContract):
         assert start["gru_1_adapter_down_kernel"].numpy().any()
         call = self.call({**self.variables(), **start}, mask)
         np.testing.assert_array_equal(layer.forward(rows(x), call)[0], plain.forward(rows(x), call)[0])
+
+
+class TestAddedGeluAdapters(LayerContract):
+    """P5: three adapters of width 2 are one of width 6 whose matrices are theirs, block by block."""
+
+    kind = "adapter"
+
+    def spec(self) -> LayerSpec:
+        return adapter_spec(dense_spec("fc", 4, 5), "serial", 6, 1, "gelu", 3)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = tf.einsum("bti,io->bto", x, value["fc_kernel"]) + value["fc_bias"]
+        names = ("down_kernel", "down_bias", "up_kernel", "up_bias")
+        part = {tensor: value[f"fc_adapter_{tensor}"] for tensor in names}
+        found = [y]
+        for place in range(3):
+            own = slice(2 * place, 2 * place + 2)
+            narrow = tf.einsum("bti,iw->btw", y, part["down_kernel"][:, own]) + part["down_bias"][own]
+            narrow = keras.activations.gelu(narrow, approximate=True)
+            found.append(tf.einsum("btw,wo->bto", narrow, part["up_kernel"][own]) + part["up_bias"][place])
+        return tf.add_n(found)
 
 
 class TestStack(LayerContract):

@@ -1,0 +1,127 @@
+"""Blocks of a minimal GRU: a recurrent net whose gates do not look at the state (Feng et al. 2024).
+
+A block adds to its input what a minimal GRU makes of the normalised input, then, where it has one, what a
+feed-forward part makes of the normalised sum; a normalisation ends the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
+from pocketrec.cloud.backbones.fused import gelu, layer_norm, thinned
+from pocketrec.cloud.backbones.keras_layers import Activation, RepeatLast, norm
+from pocketrec.cloud.backbones.mingru_layer import MinGru, recurrence
+from pocketrec.cloud.backbones.mingru_specs import FINAL_NORM, mingru_specs
+from pocketrec.cloud.backbones.parts import dropout
+from pocketrec.cloud.config.mingru import MINGRU_STARTS, MinGruOptions
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.contract.layers import LayerSpec
+
+
+class MinGruBackbone:
+    """``item_embedding`` -> blocks -> ``norm`` -> ``fc``; layer names are a contract with the exporter."""
+
+    def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
+        """See `Backbone.layers`."""
+        return mingru_specs(config.embedding, config.options, FC)
+
+    def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
+        """See `Backbone.build`."""
+        options: MinGruOptions = config.options
+        seeds = iter(np.random.SeedSequence(seed).generate_state(6 * options.layers + 4).tolist())
+        inputs, x = item_inputs(config, items, seeds)
+        for place in range(1, options.layers + 1):
+            y = norm(f"norm_{place}")(x)
+            y = MinGru(options.hidden, next(seeds), name=f"mingru_{place}")(y)  # (B, T, H)
+            x = _added(x, y, f"out_{place}", config, seeds)
+            if options.feed_forward:
+                y = norm(f"ffn_norm_{place}")(x)
+                y = _dense(options.feed_forward * config.embedding, f"ffn_in_{place}", seeds)(y)
+                y = Activation("gelu", name=f"ffn_gelu_{place}")(y)
+                x = _added(x, y, f"ffn_out_{place}", config, seeds)
+        x = RepeatLast(name="repeat_last")([norm(FINAL_NORM)(x), inputs])  # (B, T, E)
+        model = next_item_model(inputs, x, config, items, seeds, identity=True)
+        MINGRU_STARTS.load(options.start)(_blocks(model, options), config, seed)
+        return model
+
+    def train_embeddings(
+        self,
+        model: keras.Model,
+        config: ModelConfig,
+        items: tf.Tensor,
+        keep: tf.Tensor,
+        seed: tf.Tensor,
+        state: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Backbone.train_embeddings`. Rows of all steps lie in one matrix, time first: (T * B, E)."""
+        options: MinGruOptions = config.options
+        rows, steps, size = *items.shape, config.embedding
+        x = tf.gather(input_table(model), tf.transpose(items))  # (T, B, E)
+        x = tf.reshape(dropout(x, config.dropout, seed, 0), [-1, size])
+        carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)
+        layer = _layers(model)
+        after = []
+        for place in range(1, options.layers + 1):
+            before = tf.zeros([rows, options.hidden]) if state is None else state[place - 1]
+            y = _linear(_normal(x, layer(f"norm_{place}")), layer(f"mingru_{place}"))  # (T * B, 2H)
+            y = recurrence(tf.reshape(y, [steps, rows, 2 * options.hidden]), carry, before)  # (T, B, H)
+            after.append(y[-1])
+            y = _linear(tf.reshape(y, [-1, options.hidden]), layer(f"out_{place}"))
+            x += thinned(y, options.block_dropout, seed, 2 * place - 1)
+            if options.feed_forward:
+                y = _linear(_normal(x, layer(f"ffn_norm_{place}")), layer(f"ffn_in_{place}"))
+                y = _linear(gelu(y), layer(f"ffn_out_{place}"))
+                x += thinned(y, options.block_dropout, seed, 2 * place)
+        x = _linear(_normal(x, layer(FINAL_NORM)), layer(FC))
+        return tf.transpose(tf.reshape(x, [steps, rows, size]), [1, 0, 2]), tf.stack(after)  # (B, T, E)
+
+    def state_shape(self, config: ModelConfig, rows: int) -> tuple[int, ...]:
+        """See `Backbone.state_shape`."""
+        return config.options.layers, rows, config.options.hidden
+
+    def resolved(self, config: ModelConfig, *, sessions: bool) -> ModelConfig:
+        """See `Backbone.resolved`: the same everywhere, and it carries its state."""
+        return config
+
+    def packs(self, config: ModelConfig) -> bool:
+        """See `Backbone.packs`."""
+        return True
+
+
+def _dense(units: int, name: str, seeds: Any) -> Any:
+    return keras.layers.Dense(units, kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)), name=name)
+
+
+def _added(x: Any, y: Any, name: str, config: ModelConfig, seeds: Any) -> Any:
+    """x, and a linear layer of y with dropout."""
+    y = _dense(config.embedding, name, seeds)(y)
+    if config.options.block_dropout:
+        y = keras.layers.Dropout(config.options.block_dropout, seed=next(seeds), name=f"{name}_dropout")(y)
+    return keras.layers.Add(name=f"{name}_sum")([x, y])
+
+
+def _blocks(model: keras.Model, options: MinGruOptions) -> list[tuple[Any, Any, Any]]:
+    """Of each block the recurrent layer, the linear one after it, and the last of the feed-forward part or None."""
+    layer = _layers(model)
+    return [
+        (layer(f"mingru_{i}"), layer(f"out_{i}"), layer(f"ffn_out_{i}") if options.feed_forward else None)
+        for i in range(1, options.layers + 1)
+    ]
+
+
+def _layers(model: keras.Model) -> Callable[[str], Any]:
+    return {layer.name: layer for layer in model.layers}.__getitem__
+
+
+def _linear(x: tf.Tensor, layer: Any) -> tf.Tensor:
+    return tf.matmul(x, layer.kernel.value) + layer.bias.value
+
+
+def _normal(x: tf.Tensor, layer: Any) -> tf.Tensor:
+    return layer_norm(x, layer.gamma.value, layer.beta.value)
