@@ -26,6 +26,12 @@ LAYERS: Final = Table(
         "norm": Choice("pocketrec.export.layers.norm:Norm", "`keras.layers.LayerNormalization` of each row"),
         "activation": Choice("pocketrec.export.layers.activation:Activation", "GELU in its tanh form, or ReLU"),
         "conv": Choice("pocketrec.export.layers.conv:Conv", "a dilated convolution over the steps of a window"),
+        "attention": Choice(
+            "pocketrec.export.layers.attention:Attention", "causal attention over a window's queries, keys and values"
+        ),
+        "positions": Choice(
+            "pocketrec.export.layers.positions:Positions", "adds a row of a table for each place in the window"
+        ),
         "stack": Choice("pocketrec.export.layers.stack:Stack", "layers one after the other"),
         "residual": Choice("pocketrec.export.layers.stack:Residual", "layers whose output is added to their input"),
     },

@@ -28,6 +28,11 @@ BACKBONES: Final = Table(
             "blocks of dilated causal convolutions (Yuan et al., WSDM 2019)",
             "pocketrec.cloud.config.nextitnet:NextItNetOptions",
         ),
+        "sasrec": Choice(
+            "pocketrec.cloud.backbones.sasrec:SasrecBackbone",
+            "causal self-attention blocks (SASRec; Kang and McAuley, ICDM 2018)",
+            "pocketrec.cloud.config.sasrec:SasrecOptions",
+        ),
     },
     "pocketrec.backbones",
 )
@@ -131,6 +136,8 @@ class ModelConfig(Section):
         at_least(0, self, "model", "embedding_std", "similarity")
         one_of(self.share, SHARES, "model", "share")
         self._check_blocks()
+        if check := getattr(self.options, "check", None):  # of options that depend on the size of the embeddings
+            check(self.embedding)
 
     def _check_blocks(self) -> None:
         """Refuse blocks that are none."""

@@ -31,6 +31,7 @@ from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.mingru import MinGruOptions
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.config.nextitnet import NextItNetOptions
+from pocketrec.cloud.config.sasrec import SasrecOptions
 from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.contract.layers import HEAD, tensors_of
 
@@ -320,3 +321,9 @@ def test_a_start_by_copying_says_what_the_user_had_lately(hidden: int) -> None:
     assert scores[40] > scores[7], "had later, and twice"
     plain = build_model(config.with_options("gru", start="random"), 300, seed=3)
     np.testing.assert_array_equal(item_embeddings(plain), item_embeddings(model))
+
+
+class TestSasrec(BackboneContract):
+    name = "sasrec"
+    small = SasrecOptions(heads=5, layers=2, feed_forward=2, block_dropout=0.0)
+    carries = False

@@ -1,0 +1,139 @@
+"""Backbone ``sasrec``: causal self-attention (Kang and McAuley, ICDM 2018), here with the loss that the training names.
+
+Item embeddings plus learned positions, then blocks with the norm before each part (as in GPT-2, Radford et al. 2019):
+x + attention(norm x), x + feed-forward(norm x); a last norm, and a linear layer that starts as the identity.
+Positions count from a window's start, so that an event's position is known when it happens and no later event changes
+it; a row of the model may therefore not be longer than the window.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pocketrec.cloud.backbones.attention import attend, layout
+from pocketrec.cloud.backbones.backbone import FC, item_inputs, next_item_model
+from pocketrec.cloud.backbones.fused import gelu, layer_norm, thinned
+from pocketrec.cloud.backbones.keras_layers import RepeatLast, norm
+from pocketrec.cloud.backbones.parts import window_numbers
+from pocketrec.cloud.backbones.sasrec_layers import FeedForward, Positions, SelfAttention
+from pocketrec.cloud.backbones.specs import activation_spec, norm_spec, residual_spec
+from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.config.sasrec import SasrecOptions
+from pocketrec.device.base.errors import ConfigError
+from pocketrec.device.contract.layers import ADAPTER, HEAD, TRAINED, LayerSpec, TensorSpec, dense_spec
+
+POSITIONS = "positions"
+LAST_NORM = "last_norm"
+
+
+class SasrecBackbone:
+    """``item_embedding`` -> ``positions`` -> blocks -> ``last_norm`` -> ``fc``."""
+
+    def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
+        """See `Backbone.layers`; last block and last norm are one layer, so that the way partial trains both."""
+        size, last = config.embedding, config.options.layers
+        blocks = [
+            LayerSpec("stack", name, (), size, size, {}, (*_parts(name, config), *_closing(place == last, size)))
+            for place in range(1, last + 1)
+            for name in [f"block_{place}"]
+        ]
+        return _positions(config), *blocks, dense_spec(FC, size, size, HEAD)
+
+    def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
+        """See `Backbone.build`."""
+        options: SasrecOptions = config.options
+        seeds = iter(np.random.SeedSequence(seed).generate_state(2 * options.layers + 5).tolist())
+        inputs, x = item_inputs(config, items, seeds)
+        x = Positions(config.window, next(seeds), name=POSITIONS)(x)
+        for place in range(1, options.layers + 1):
+            name = f"block_{place}"
+            y = norm(f"{name}_attention_norm")(x)
+            y = SelfAttention(options.heads, next(seeds), name=f"{name}_attention")(y)
+            x = keras.layers.Add(name=f"{name}_attention_add")([x, y])
+            y = norm(f"{name}_ffn_norm")(x)
+            y = FeedForward(options.feed_forward * config.embedding, next(seeds), name=f"{name}_ffn")(y)
+            x = keras.layers.Add(name=f"{name}_ffn_add")([x, y])
+        x = RepeatLast(name="repeat_last")([norm(LAST_NORM)(x), inputs])
+        return next_item_model(inputs, x, config, items, seeds, identity=True)
+
+    def train_embeddings(
+        self,
+        model: keras.Model,
+        config: ModelConfig,
+        items: tf.Tensor,
+        keep: tf.Tensor,
+        seed: tf.Tensor,
+        state: tf.Tensor | None = None,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Backbone.train_embeddings`; there is no state, and an empty one is returned."""
+        options: SasrecOptions = config.options
+        hidden, places = layout(window_numbers(keep))  # (B, 1, T, T), (B, T)
+        x = tf.gather(input_table(model), tf.reshape(items, [-1]))  # (B * T, E)
+        x = thinned(x, config.dropout, seed, 0)
+        x += tf.gather(model.get_layer(POSITIONS).embeddings.value, tf.reshape(places, [-1]))
+        for place in range(1, options.layers + 1):
+            name, number = f"block_{place}", 3 * place
+            attention, ffn = model.get_layer(f"{name}_attention"), model.get_layer(f"{name}_ffn")
+            y = tf.matmul(_norm(model, f"{name}_attention_norm", x), attention.qkv_kernel.value)  # (B * T, 3E)
+            y = attend(y, hidden, options.heads, (options.attention_dropout, seed, number - 2))
+            y = tf.matmul(y, attention.out_kernel.value) + attention.out_bias.value
+            x += thinned(y, options.block_dropout, seed, number - 1)
+            y = _norm(model, f"{name}_ffn_norm", x)
+            y = gelu(tf.matmul(y, ffn.in_kernel.value) + ffn.in_bias.value)
+            x += thinned(tf.matmul(y, ffn.out_kernel.value) + ffn.out_bias.value, options.block_dropout, seed, number)
+        fc = model.get_layer(FC)
+        x = tf.matmul(_norm(model, LAST_NORM, x), fc.kernel.value) + fc.bias.value
+        return tf.reshape(x, [-1, items.shape[1], config.embedding]), tf.zeros(self.state_shape(config, 0))
+
+    def state_shape(self, _config: ModelConfig, rows: int) -> tuple[int, ...]:
+        """See `Backbone.state_shape`: there is none."""
+        return rows, 0
+
+    def resolved(self, config: ModelConfig, *, sessions: bool) -> ModelConfig:
+        """See `Backbone.resolved`."""
+        if sessions:
+            raise ConfigError('backbone "sasrec" carries no state on, which train.batching = "sessions" wants: '
+                              'set train.batching = "windows"')  # fmt: skip
+        return config
+
+    def packs(self, _config: ModelConfig) -> bool:
+        """See `Backbone.packs`."""
+        return True
+
+
+def _norm(model: keras.Model, name: str, x: tf.Tensor) -> tf.Tensor:
+    layer = model.get_layer(name)
+    y: tf.Tensor = layer_norm(x, layer.gamma.value, layer.beta.value)
+    return y
+
+
+def _positions(config: ModelConfig) -> LayerSpec:
+    size = config.embedding
+    table = TensorSpec(f"{POSITIONS}_embeddings", (config.window, size))
+    return LayerSpec("positions", POSITIONS, (table,), size, size)
+
+
+def _parts(name: str, config: ModelConfig) -> tuple[LayerSpec, LayerSpec]:
+    """The two parts of a block; a patch puts an adapter after (or beside) the attention and the feed-forward layers."""
+    options: SasrecOptions = config.options
+    size, wide = config.embedding, options.feed_forward * config.embedding
+    core = LayerSpec("attention", f"{name}_attention_core", (), 3 * size, size,
+                     {"heads": options.heads, "window": config.window})  # fmt: skip
+    into, out = dense_spec(f"{name}_attention_qkv", size, 3 * size), dense_spec(f"{name}_attention_out", size, size)
+    into = dataclasses.replace(into, tensors=into.tensors[:1])  # no bias
+    attention = LayerSpec("stack", f"{name}_attention", (), size, size, {}, (into, core, out), patch=ADAPTER)
+    into, out = dense_spec(f"{name}_ffn_in", size, wide), dense_spec(f"{name}_ffn_out", wide, size)
+    bent = activation_spec(f"{name}_ffn_gelu", wide, "gelu")
+    ffn = LayerSpec("stack", f"{name}_ffn", (), size, size, {}, (into, bent, out), patch=ADAPTER)
+    return (
+        residual_spec(f"{name}_attention_add", size, (norm_spec(f"{name}_attention_norm", size), attention)),
+        residual_spec(f"{name}_ffn_add", size, (norm_spec(f"{name}_ffn_norm", size), ffn)),
+    )
+
+
+def _closing(last: bool, size: int) -> tuple[LayerSpec, ...]:
+    return (norm_spec(LAST_NORM, size, TRAINED),) if last else ()
