@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.backbones.attention import attend, layout
-from pocketrec.cloud.backbones.backbone import FC, item_inputs, next_item_model
+from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
 from pocketrec.cloud.backbones.fused import gelu, layer_norm, thinned
 from pocketrec.cloud.backbones.keras_layers import RepeatLast, norm
 from pocketrec.cloud.backbones.parts import window_numbers
@@ -72,7 +72,7 @@ class SasrecBackbone:
         """See `Backbone.train_embeddings`; there is no state, and an empty one is returned."""
         options: SasrecOptions = config.options
         hidden, places = layout(window_numbers(keep))  # (B, 1, T, T), (B, T)
-        x = tf.gather(input_table(model), tf.reshape(items, [-1]))  # (B * T, E)
+        x = item_table(model).gather(tf.reshape(items, [-1]))  # (B * T, E)
         x = thinned(x, config.dropout, seed, 0)
         x += tf.gather(model.get_layer(POSITIONS).embeddings.value, tf.reshape(places, [-1]))
         for place in range(1, options.layers + 1):
