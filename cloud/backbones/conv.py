@@ -43,7 +43,7 @@ class DilatedConvolution(keras.layers.Layer):
         """See the class."""
         if mask is not None and not self.causal:  # padding comes last: what is causal never sees it
             inputs *= ops.cast(mask, inputs.dtype)[:, :, None]
-        first = shifts(self.taps, self.dilation, self.causal)[0]
+        first = shifts(self.taps, self.dilation, causal=self.causal)[0]
         rows = ops.pad(inputs, [[0, 0], [first, (self.taps - 1) * self.dilation - first], [0, 0]])
         steps = ops.shape(inputs)[1]
         looked_at = [rows[:, place : place + steps] for place in range(0, self.taps * self.dilation, self.dilation)]
@@ -59,7 +59,7 @@ class DilatedConvolution(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def shifts(kernel: int, dilation: int, causal: bool) -> list[int]:
+def shifts(kernel: int, dilation: int, *, causal: bool) -> list[int]:
     """How many steps before its own each row of a convolution is that it looks at, the earliest first."""
     last = 0 if causal else (kernel - 1) * dilation // 2 - (kernel - 1) * dilation
     return [last + (kernel - 1 - tap) * dilation for tap in range(kernel)]

@@ -74,7 +74,7 @@ class NextItNetBackbone:
         return True
 
 
-def block_specs(options: NextItNetOptions, size: int, *, causal: bool = True) -> tuple[LayerSpec, ...]:
+def block_specs(options: NextItNetOptions, size: int) -> tuple[LayerSpec, ...]:
     """The blocks as layers; a patch puts an adapter after (or beside) each convolution and trains the second norm
     (PeterRec, Yuan et al., SIGIR 2020)."""
     found = []
@@ -83,7 +83,7 @@ def block_specs(options: NextItNetOptions, size: int, *, causal: bool = True) ->
         for half, patch in ((1, ""), (2, TRAINED)):
             name = f"{place}_{half}"
             inner += [
-                conv_spec(f"conv_{name}", size, options.kernel, half * dilation, ADAPTER, causal=causal),
+                conv_spec(f"conv_{name}", size, options.kernel, half * dilation, ADAPTER),
                 norm_spec(f"norm_{name}", size, patch),
                 activation_spec(f"relu_{name}", size, "relu"),
             ]
@@ -91,13 +91,13 @@ def block_specs(options: NextItNetOptions, size: int, *, causal: bool = True) ->
     return tuple(found)
 
 
-def blocks(x: Any, options: NextItNetOptions, seeds: Iterator[int], *, causal: bool = True) -> Any:
+def blocks(x: Any, options: NextItNetOptions, seeds: Iterator[int]) -> Any:
     """The blocks as Keras layers on x (B, T, E). Takes two of `seeds` for each, and with dropout a third."""
     for place, dilation in enumerate(options.dilations, 1):
         y = x
         for half in (1, 2):
             name, seed = f"{place}_{half}", next(seeds)
-            y = DilatedConvolution(options.kernel, half * dilation, causal=causal, seed=seed, name=f"conv_{name}")(y)
+            y = DilatedConvolution(options.kernel, half * dilation, seed=seed, name=f"conv_{name}")(y)
             y = Activation("relu", name=f"relu_{name}")(norm(f"norm_{name}")(y))  # (B, T, E)
         if options.block_dropout:
             y = keras.layers.Dropout(options.block_dropout, seed=next(seeds), name=f"dropout_{place}")(y)
@@ -106,15 +106,14 @@ def blocks(x: Any, options: NextItNetOptions, seeds: Iterator[int], *, causal: b
 
 
 def train_blocks(
-    model: keras.Model, options: NextItNetOptions, x: tf.Tensor, windows: tf.Tensor, seed: tf.Tensor, *,
-    causal: bool = True,
+    model: keras.Model, options: NextItNetOptions, x: tf.Tensor, windows: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
     """The blocks of a model in training, on x float32 [B, T, E] whose positions lie in `windows` int32 [B, T]."""
     for place, dilation in enumerate(options.dilations, 1):
         y = x
         for half in (1, 2):
             layer = model.get_layer(f"conv_{place}_{half}")
-            back = shifts(options.kernel, half * dilation, causal)
+            back = shifts(options.kernel, half * dilation, causal=True)
             y = convolution(y, layer.kernel.value, layer.bias.value, back, windows)
             y = tf.nn.relu(model.get_layer(f"norm_{place}_{half}")(y))
         x += dropout(y, options.block_dropout, seed, place)

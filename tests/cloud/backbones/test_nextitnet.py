@@ -89,8 +89,8 @@ def test_the_receptive_field_is_exact(kernel: int, dilations: list[int]) -> None
 
 def test_default_blocks_see_61_events() -> None:
     assert NextItNetOptions().reach + 1 == 61
-    assert shifts(3, 4, True) == [8, 4, 0]
-    assert shifts(3, 4, False) == [4, 0, -4]
+    assert shifts(3, 4, causal=True) == [8, 4, 0]
+    assert shifts(3, 4, causal=False) == [4, 0, -4]
 
 
 @pytest.mark.parametrize("loss", ["full_softmax", "sampled_softmax"])
