@@ -153,14 +153,26 @@ $(BUNDLE)/manifest.json: $(filter %.py,$(SOURCES)) requirements.txt tests/make_b
 	@cd $(BUILD)/test && PYTHONSAFEPATH=1 $(abspath $(BIN))/python $(TESTS)/make_bundle.py bundle 2>bundle.log || \
 		{ cat bundle.log; exit 1; }
 
-# A part with :2 has two files of tests at work.
-SHORT := test-cloud:2 test-litert $(if $(PYTHON_TFLITE),test-tflite) test-android
-LONG := test-python3.13:2 test-long-cloud:2 test-long-device test-arm64 test-distributed test-app
+# A part with :2 has two files of tests at work; one with :0 often waits, for processes that it kills and for disks, and
+# runs beside the others.
+SHORT := test-litert:0 test-cloud:2 $(if $(PYTHON_TFLITE),test-tflite) test-android
+LONG := test-long-device:0 test-python3.13:2 test-long-cloud:2 test-arm64 test-distributed test-app
 TESTED := $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel)
 
 .PHONY: test
 test: $(TESTED) ## all tests but the long ones, against the built wheel: about 12 minutes on two cores
 	$(parts) $(SHORT)
+
+# What test-python3.13 calls with the other interpreter.
+.PHONY: test-chosen
+test-chosen: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel
+	$(parts) test-litert:0 test-chosen-cloud:2
+
+.PHONY: test-chosen-cloud
+test-chosen-cloud: export POCKETREC_OTHER_PYTHON := 1
+test-chosen-cloud: $(BUNDLE)/manifest.json
+	@echo "all other tests that tests/other_python.py chooses: Python $(VERSION), TensorFlow"
+	$(call pytest,$(VENV)) $(SPREAD) $(PYTEST_ARGS) $(CLOUD)
 
 .PHONY: test-long
 test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13, screens, ...: about 45 minutes
@@ -209,9 +221,9 @@ PYTHON_3_13 := $(shell for p in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versi
 
 .PHONY: test-python3.13
 ifneq ($(PYTHON_3_13),)
-test-python3.13: ## make test with Python 3.13, in environments of its own
+test-python3.13: ## with Python 3.13, in environments of its own: the device's tests, the others by tests/other_python.py
 	@env -u MAKEFLAGS PYTHON="$(PYTHON_3_13)" PYTHON_TFLITE= VENV=$(VENV)-3.13 BUILD=$(BUILD)/python3.13 \
-		RESULTS="$(RESULTS)/$@" make --no-print-directory test
+		RESULTS="$(RESULTS)/$@" make --no-print-directory test-chosen
 else
 test-python3.13:
 	$(call skipped,no Python 3.13 with venv here)

@@ -1,10 +1,12 @@
 """What a device fetches, form by form, and what each form costs in Recall@20.
 
-    python benchmarks/bytes_ledger.py RUN [--pruned RUN] [--bits 8 5 4] [--item-bits 5] [--users 200]
+    python benchmarks/bytes_ledger.py RUN [--pruned RUN] [--bits 8 5 4] [--item-bits 5] [--users 200] [--beside RUN]
 
 RUN is a run directory whose model is trained (`pocketrec run` or `pocketrec train`); --pruned names another of the
-same log and configuration, trained with pruning. The denominator is the dense float32 model: all item embeddings, GRU
-and FC tensors of RUN, four bytes each; item ids are left out of every row, for each form needs them.
+same log and configuration, trained with pruning; --beside names runs of the same log whose models have other shapes,
+such as an item table in blocks or layers that share their tensors (CpRec, feature P15). The denominator is the dense
+float32 model: all item embeddings, GRU and FC tensors of RUN, four bytes each; item ids are left out of every row, for
+each form needs them.
 
 Forms: the model file as it is and zipped; packed (`pocketrec.device.contract.packed`) with kernels and item rows of so
 many bits, first install (skeleton and weights) and update (weights alone: the skeleton is the same for every model of
@@ -12,9 +14,9 @@ one configuration); and, on logs with personal devices, the rows alone that a de
 feature D9): its user's candidates, the items of the user's own past, and the most popular, the mean over users; and
 lean bundles (`pocketrec.device.contract.lean`), where an event of an item without a row counts as its category's.
 
-Recall@20 is the model's, nothing trained on the device, on the run's own test part: `full` ranks the whole catalogue;
-`offered` ranks what a device offers (candidates, the popular, own items up to then), where a target outside is a
-miss. Where only some rows are there, an event of another item is not in the context, and another target is a miss.
+Recall@20 is the model's, nothing trained on the device, on the run's own test part: `full` (and MRR@20) ranks the whole
+catalogue; `offered` ranks what a device offers (candidates, the popular, own items up to then), where a target outside
+is a miss. Where only some rows are there, an event of another item is not in the context, and another target is a miss.
 Prints a table, and one JSON document as the last line.
 """
 
@@ -82,7 +84,7 @@ def recalls(
     model: Any, table: Array, weights: Mapping[str, Array], tests: Tests, window: int, head: int,
     held: Sequence[Array] | None = None, stand_in: bool = False,
 ) -> dict[str, float]:  # fmt: skip
-    """Recall@20 over the whole catalogue and within what a device offers.
+    """Recall@20 and MRR@20 over the whole catalogue, and Recall@20 within what a device offers.
 
     Args:
         model: the Keras model.
@@ -108,7 +110,7 @@ def recalls(
     sequences = Sequences(names, offsets_of(np.array([len(part) for part in items])), flat, np.arange(len(flat)))
     where = positions(sequences, window, first)
     embedded = embed_positions(keras_model, where)
-    full, offered = [np.zeros(0)] * len(items), [np.zeros(0)] * len(items)
+    full, offered, reciprocal = ([np.zeros(0)] * len(items) for _ in range(3))
     for user in range(len(items)):
         at = np.flatnonzero(where.user == user)
         targets = where.targets[at]
@@ -117,7 +119,9 @@ def recalls(
         if held is not None:
             scores[:, ~held[user]] = -np.inf
         own = scores[np.arange(len(at)), targets][:, None]
-        full[user] = (scores >= own).sum(1) <= _TOP
+        ranks = (scores >= own).sum(1)
+        full[user] = ranks <= _TOP
+        reciprocal[user] = full[user] / ranks
         inside = np.zeros(scores.shape, bool)
         inside[:, 1 : head + 1] = True
         inside[:, tests.own[user]] = True
@@ -127,7 +131,8 @@ def recalls(
         offered[user] = ((scores >= own) & inside).sum(1) <= _TOP
         offered[user] &= reached
     counts = [len(part) - at for part, at in zip(tests.items, tests.first, strict=True)]
-    return {"full": _mean(full, counts, tests.personal), "offered": _mean(offered, counts, tests.personal)}
+    measured = {"full": full, "mrr": reciprocal, "offered": offered}
+    return {kind: _mean(hits, counts, tests.personal) for kind, hits in measured.items()}
 
 
 def _mean(hits: list[Array], counts: list[int], by_user: bool) -> float:
@@ -137,7 +142,8 @@ def _mean(hits: list[Array], counts: list[int], by_user: bool) -> float:
 
 
 def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, head: int, limit: int,
-           lean: Sequence[int] = (), prune: Sequence[float] = ()) -> list[Any]:  # fmt: skip
+           lean: Sequence[int] = (), prune: Sequence[float] = (),
+           beside: Sequence[Path] = ()) -> list[Any]:  # fmt: skip
     """The rows of the table."""
     from pocketrec.cloud.backbones import item_embeddings, load_model
     from pocketrec.export.build import build_tflite
@@ -160,7 +166,7 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
         print(_line(rows[-1], tests.personal), flush=True)
 
     more = "  offered   change" if tests.personal else ""
-    print(f"{'form':<52}{'bytes':>11}{'ratio':>8}{'full':>9}{'change':>9}{more}")
+    print(f"{'form':<52}{'bytes':>11}{'ratio':>8}{'full':>9}{'change':>9}{'MRR@20':>9}{'change':>9}{more}")
     add("dense float32", dense, base)
     models = [("", dense_model)] + ([("pruned, ", load_model(pruned / "train" / "model.keras"))] if pruned else [])
     models += [(f"cut to {1 - share:.0%}, ", cut(dense_model, share)) for share in prune]
@@ -186,7 +192,35 @@ def ledger(run: Path, pruned: Path | None, bits: Sequence[int], item_bits: int, 
                 add(f"{label}, own rows: update", size, recall, rows=count)
     for head_rows in lean:
         lean_rows(run, config, dense_model, item_embeddings(dense_model), tests, head_rows, add)
+    for other in beside:
+        other_rows(other, way, tests, head, add)
     return rows
+
+
+def other_rows(run: Path, way: str, tests: Tests, head: int, add: Callable[..., None]) -> None:
+    """A model of another shape: its float32 numbers, and its file and transport form in 8 bits."""
+    from pocketrec.cloud.backbones import item_embeddings, load_model
+    from pocketrec.export.build import build_tflite
+    from pocketrec.export.graph.weights import weights_of
+
+    config = stored_config(json.loads((run / "config.json").read_text(encoding="utf-8")))
+    model, window = load_model(run / "train" / "model.keras"), config.model.window
+    numbers = sum(int(np.prod(variable.shape)) for variable in model.trainable_variables) - padding_numbers(model)
+    add(f"{run.name}: dense float32", 4 * numbers,
+        recalls(model, item_embeddings(model), weights_of(model), tests, window, head), parameters=numbers)  # fmt: skip
+    made = build_tflite(model, config.model, config.export, way=way, optimizer=config.personalise.optimizer,
+                        candidates=config.candidates.k)  # fmt: skip
+    recall = recalls(model, made.item_embeddings, made.weights, tests, window, head)
+    add(f"{run.name}: model.tflite", len(made.content), recall)
+    add(f"{run.name}: first install", len(made.skeleton) + len(made.coded), recall)
+    add(f"{run.name}: update", len(made.coded), recall)
+
+
+def padding_numbers(model: Any) -> int:
+    """Numbers of the row of padding."""
+    from pocketrec.cloud.backbones import item_table
+
+    return int(item_table(model).tables[0].shape[1])
 
 
 def lean_rows(
@@ -226,7 +260,7 @@ def lean_rows(
         parts.append((len(mine), found))
         sizes.append((len(mine), len(zlib.compress(b"".join(t.tobytes() for t in items.tensors().values()), 9))))
     total = sum(count for count, _ in parts)
-    recall = {kind: sum(count * found[kind] for count, found in parts) / total for kind in ("full", "offered")}
+    recall = {kind: sum(count * found[kind] for count, found in parts) / total for kind in ("full", "mrr", "offered")}
     size = fixed + sum(count * size for count, size in sizes) / total
     add(f"lean, head {head}, {len(table.labels)} buckets, 8 bits: update", size, recall, rows=table.rows,
         shard_items=[len(items.ids) for items in own])  # fmt: skip
@@ -269,7 +303,8 @@ def _padded(table: Array) -> Array:
 
 
 def _line(row: Mapping[str, Any], personal: bool) -> str:
-    text = f"{row['form']:<52}{row['bytes']:>11,}{row['ratio']:>7.1f}x{row['full']:>9.4f}{row['full_change']:>+9.2%}"
+    text = f"{row['form']:<52}{row['bytes']:>11,}{row['ratio']:>7.1f}x"
+    text += "".join(f"{row[kind]:>9.4f}{row[f'{kind}_change']:>+9.2%}" for kind in ("full", "mrr"))
     return text + (f"{row['offered']:>9.4f}{row['offered_change']:>+9.2%}" if personal else "")
 
 
@@ -284,9 +319,12 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=200, help="devices in the sample; 0 = all")
     parser.add_argument("--prune", type=float, nargs="*", default=[], metavar="SHARE",
                         help="share of the GRU kernels' smallest entries set to zero, without training after it")
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], metavar="RUN",
+                        help="runs of the same log with models of other shapes")
     parser.add_argument("--lean", type=int, nargs="*", default=[], metavar="HEAD", help="lean bundles with such heads")
     args = parser.parse_args()
-    rows = ledger(args.run, args.pruned, args.bits, args.item_bits, args.head, args.users, args.lean, args.prune)
+    rows = ledger(args.run, args.pruned, args.bits, args.item_bits, args.head, args.users, args.lean, args.prune,
+                  args.beside)  # fmt: skip
     print(json.dumps({"run": str(args.run), "head": args.head, "rows": rows}))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from pocketrec.cloud.backbones import ITEM_EMBEDDING, backbone, is_tied, item_embeddings
+from pocketrec.cloud.backbones import ITEM_EMBEDDING, BlockEmbedding, backbone, is_tied, item_embeddings, item_table
 from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.model import ModelConfig
@@ -25,8 +25,9 @@ from pocketrec.export.file.convert import convert
 from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
 from pocketrec.export.graph.weights import pruned_names, weights_for, weights_of
 from pocketrec.export.rankers.ranker import make_ranker
+from pocketrec.export.tables.blocks import BlockTable
 from pocketrec.export.tables.quantise import pack, quantise_weights
-from pocketrec.export.tables.table import ItemTable
+from pocketrec.export.tables.table import GraphTable, ItemTable
 
 #: Files that `ExportedModel.save` leaves beside model.tflite.
 ITEM_EMBEDDINGS_FILE = "item_embeddings.npy"
@@ -115,7 +116,7 @@ def build_tflite(
     pruned = pruned_names(weights_of(model)) if export_config.keep_pruned else []
     quantised = quantise_weights(weights, export_config.weight_bits)
     weights = {name: tensor.values for name, tensor in quantised.items()}
-    table = ItemTable.quantise(item_embeddings(model), export_config.item_table, export_config.item_bits)
+    table = graph_table(model, export_config)
     sampled = table.items > export_config.full_softmax_limit
     shape = GraphShape(export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0)
     held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned))
@@ -132,6 +133,7 @@ def build_tflite(
         "items": table.items,
         "item_table": export_config.item_table,
         "item_bits": export_config.item_bits,
+        **table.facts(),
         "weight_bits": export_config.weight_bits,
         "loss": contract.SAMPLED_SOFTMAX if sampled else contract.FULL_SOFTMAX,
         "negatives": shape.negatives,
@@ -139,15 +141,27 @@ def build_tflite(
         "flop": graph.flop(),
     }
     frozen = {name: value for name, value in weights.items() if name not in graph.trainable}
+    rows = table.quantised(ITEM_EMBEDDING)
     tensors = {
         "trainable": _specs({name: value.numpy() for name, value in graph.trainable.items()}),
         "slots": _specs({name: value.numpy() for name, value in graph.optimizer.slots.items()}),
-        "frozen": [*_specs(frozen), *_specs({ITEM_EMBEDDING: table.rows})],
+        "frozen": [*_specs(frozen), *_specs({name: tensor.numbers for name, tensor in rows.items()})],
         LAYERS_KEY: [layer.to_dict() for layer in applied.layers],
     }
     content = convert(graph)
-    packed = pack(content, {**quantised, ITEM_EMBEDDING: table.quantised()})
+    packed = pack(content, {**quantised, **rows})
     return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed, ranker)
+
+
+def graph_table(model: keras.Model, config: ExportConfig) -> GraphTable:
+    """The model's item table as the file is to hold it: in blocks where the model has it so."""
+    table = item_table(model)
+    if not isinstance(table, BlockEmbedding):
+        return ItemTable.quantise(item_embeddings(model), config.item_table, config.item_bits)
+    tables, projections = (
+        [np.asarray(part, np.float32) for part in parts] for parts in (table.tables, table.projections)
+    )
+    return BlockTable.quantise(tables, projections, config.item_table, config.item_bits)
 
 
 def _specs(arrays: dict[str, Array]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""What holds for every test: how many examples a property test tries, and that nothing is skipped unseen in CI."""
+"""What holds for every test: examples of property tests, the choice for another Python, no skip unseen in CI."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ from typing import Any
 import pytest
 from examples import LONG
 from hypothesis import settings
+from other_python import CHOSEN, is_run
 
 # No deadline, for machines differ. The short suites try the same examples everywhere; the long one draws new ones.
 settings.register_profile("short", deadline=None, derandomize=True, database=None)
 settings.register_profile("long", deadline=None, max_examples=1000, database=None)
 settings.load_profile("long" if LONG else "short")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With another Python a choice of the tests is run: see `other_python`."""
+    if CHOSEN:
+        below = Path(__file__).parent
+        chosen = [item for item in items
+                  if is_run(item.path.relative_to(below).as_posix(), item.nodeid.partition("::")[2],
+                            {marker.name for marker in item.iter_markers()})]  # fmt: skip
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
 
 
 def _must_run(item: pytest.Item) -> bool:

@@ -1,7 +1,8 @@
 """Run parts of the tests, targets of make, two at a time: ``python tests/parts.py --results FOLDER PART[:SLOTS]...``.
 
-A part is the target of that name. It takes one of two slots, or as many as stand behind its name; where this process
-may use one core only, one part runs at a time. Each part's output appears in one piece when it has ended, with its wall
+A part is the target of that name. It takes one of two slots, or as many as stand behind its name: none (``:0``) for a
+part that often waits, which runs beside the others. Where this process may use one core only, one part runs at a time.
+Each part's output appears in one piece when it has ended, with its wall
 time and the CPU time of its processes, and a part that fails stops no other. Counts come from the JUnit files that a
 part leaves in FOLDER: PART.xml, or any in FOLDER/PART/. A part without such files counts as one test. A part that
 cannot run here writes the reason to FOLDER/PART.skipped, which with CI=true is a failure.
@@ -39,7 +40,7 @@ class Part:
     @classmethod
     def parse(cls, word: str) -> Part:
         name, _, slots = word.partition(":")
-        return cls(name, int(slots or 1))
+        return cls(name, int(slots) if slots else 1)
 
 
 def cores() -> int:
@@ -82,12 +83,16 @@ def run(parts: list[Part], results: Path, make: str) -> None:
     free = total = min(2, cores())
     waiting = list(parts)
     running: dict[int, tuple[Part, subprocess.Popen[bytes], float]] = {}
+
+    def slots(part: Part) -> int:
+        return min(part.slots, total) if total > 1 else 1
+
     try:
         while waiting or running:
-            ready = next((part for part in waiting if min(part.slots, total) <= free), None)
+            ready = next((part for part in waiting if slots(part) <= free), None)
             if ready is not None:
                 waiting.remove(ready)
-                free -= min(ready.slots, total)
+                free -= slots(ready)
                 print(f"--- {ready.name} begins", flush=True)
                 process = begin(ready, results, make)
                 running[process.pid] = (ready, process, time.monotonic())
@@ -98,7 +103,7 @@ def run(parts: list[Part], results: Path, make: str) -> None:
             part, process, began = running.pop(pid)
             process.returncode = os.waitstatus_to_exitcode(status)
             part.wall, part.cpu = time.monotonic() - began, usage.ru_utime + usage.ru_stime
-            free += min(part.slots, total)
+            free += slots(part)
             finish(part, process.returncode, results)
     finally:
         for _, process, _ in running.values():  # interrupted

@@ -37,11 +37,12 @@ def run(name: str, *arguments: str) -> dict[str, Any]:
 def test_the_bytes_ledger(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("", encoding="utf-8")
     named = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
-    for stage in ("train", "candidates"):
-        assert cli.main([stage, str(tmp_path / "c.toml"), "--out", str(tmp_path / "run"), "--quiet",
-                         "--set", "rehearse.enabled=false", *named]) == 0  # fmt: skip
+    blocks = ["--set", "model.item_blocks=[[0.2, 8], [0.8, 2]]", "--set", "model.share=none"]
+    for stage, folder, more in (("train", "run", []), ("candidates", "run", []), ("train", "blocks", blocks)):
+        assert cli.main([stage, str(tmp_path / "c.toml"), "--out", str(tmp_path / folder), "--quiet",
+                         "--set", "rehearse.enabled=false", *named, *more]) == 0  # fmt: skip
     rows = run("bytes_ledger.py", str(tmp_path / "run"), "--bits", "4", "--item-bits", "4", "--users", "20",
-               "--head", "10", "--lean", "20")["rows"]  # fmt: skip
+               "--head", "10", "--lean", "20", "--beside", str(tmp_path / "blocks"))["rows"]  # fmt: skip
     forms = {row["form"]: row for row in rows}
     dense = forms["dense float32"]
     items = json.loads((tmp_path / "run" / "data" / "summary.json").read_text())["items"]
@@ -55,6 +56,11 @@ def test_the_bytes_ledger(tmp_path: Path) -> None:
     assert eight["full"] == pytest.approx(dense["full"], abs=0.05)
     assert forms["kernels 8 bits, rows 8, own rows: update"]["rows"] < items
     assert any(form.startswith("lean, head 20") for form in forms)
+    popular = round(0.2 * items)
+    in_blocks = 8 * popular + 2 * (items - popular) + (8 + 2) * 8
+    assert forms["blocks: dense float32"]["parameters"] == in_blocks + gru_and_fc
+    assert forms["blocks: update"]["bytes"] < eight["bytes"]
+    assert forms["blocks: first install"]["mrr"] == pytest.approx(forms["blocks: dense float32"]["mrr"], abs=0.05)
 
 
 @pytest.mark.long

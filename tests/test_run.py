@@ -22,6 +22,7 @@ from pocketrec.cloud.audit.table import audit
 from pocketrec.cloud.audit.tables import USUAL
 from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.cloud.config.data import DataConfig
+from pocketrec.cloud.config.model import BACKBONES
 from pocketrec.cloud.data.readers import read_log
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,8 @@ quantile = 0.7
 [model]
 embedding = 8
 gru.hidden = 8
-window = 6
+gru.layers = 1
+window = 4
 [train]
 epochs = 2
 validation = 0.0
@@ -200,6 +202,18 @@ def test_a_device_learns_and_recommends_from_the_bundle(run: tuple[Path, str], t
     best = json.loads(_pocketrec("recommend", *common, "-k", 5).stdout.splitlines()[-1])
     assert len(best["items"]) == 5
     assert (tmp_path / "state").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("backbone", [name for name in BACKBONES.own if name != "gru"])
+def test_another_backbone_goes_all_the_way(config: Path, tmp_path: Path, backbone: str) -> None:
+    """Trained, exported, checked on the runtimes, and made personal by a patch."""
+    words = ("--set", f"model.backbone={backbone}", "--set", "personalise.way=patch", "--set", "rehearse.enabled=false")
+    _pocketrec("run", config, "--out", tmp_path / "run", *words)
+    manifest = json.loads((tmp_path / "run" / "bundle" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["model"]["backbone"] == backbone
+    assert manifest["model"]["adapter"] > 0
+    assert {"global", "personal"} <= _metrics(tmp_path / "run").keys()
 
 
 @pytest.mark.long

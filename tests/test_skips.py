@@ -42,7 +42,7 @@ def test_good():
 
 
 def run(folder: Path, ci: str, data: Path) -> str:
-    for name in ("conftest.py", "examples.py"):
+    for name in ("conftest.py", "examples.py", "other_python.py"):
         shutil.copy(HERE / name, folder / name)
     (folder / "test_some.py").write_text(TESTS, encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\nmarkers =\n  real_data: needs logs\npythonpath = .\n")

@@ -20,12 +20,16 @@ from pocketrec.cloud.backbones.backbone import (
     Backbone,
     input_table,
     is_tied,
+    item_table,
     output_table,
+    score_table,
 )
+from pocketrec.cloud.backbones.item_table import BlockEmbedding, ItemTable, PlainTable
+from pocketrec.cloud.backbones.sharing import shares
 from pocketrec.cloud.config.model import BACKBONES, ModelConfig
 from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.rankers import make_ranker
-from pocketrec.device.base.errors import DataError
+from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.base.files import storage_error, write_atomic
 
 __all__ = [
@@ -35,16 +39,21 @@ __all__ = [
     "MODEL_NAME",
     "OUTPUT_EMBEDDING",
     "Backbone",
+    "BlockEmbedding",
+    "ItemTable",
+    "PlainTable",
     "backbone",
     "build_model",
     "input_embeddings",
     "input_table",
     "is_tied",
     "item_embeddings",
+    "item_table",
     "load_model",
     "logits",
     "output_table",
     "save_model",
+    "score_table",
 ]
 
 
@@ -59,8 +68,19 @@ def backbone(name: str) -> Backbone:
 
 
 def build_model(config: ModelConfig, items: int, seed: int) -> keras.Model:
-    """A new model over `items` items: int32 [B, T] -> user embeddings float32 [B, T, E]; equal seeds, equal weights."""
-    return backbone(config.backbone).build(config, items, seed)
+    """A new model over `items` items: int32 [B, T] -> user embeddings float32 [B, T, E]; equal seeds, equal weights.
+
+    Raises:
+        ConfigError: no two layers can share their tensors as the configuration wants, or its blocks of items are more
+            than the items.
+    """
+    made = backbone(config.backbone)
+    if config.share != "none" and not shares(made.layers(config)):
+        raise ConfigError(
+            f"[model] share {config.share!r}: backbone {config.backbone!r} has no two layers that could share: give it "
+            'more layers, or set share = "none"'
+        )
+    return made.build(config, items, seed)
 
 
 def item_embeddings(model: keras.Model) -> np.ndarray:

@@ -1,126 +1,46 @@
-"""Causal self-attention (Vaswani et al. 2017) and learned positions, as Keras layers and over packed rows.
-
-A position's item is numbered from the start of its window, since windows are padded at their end and every position
-of a window is trained: numbers from its end would tell a position how many items follow. This module knows nothing
-about blocks.
-"""
+"""Attention over packed rows, in training. This module knows nothing about items or layers' names."""
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import keras
 import tensorflow as tf
-from keras import ops
 
-#: Logit of what a position may not see: its share is exactly 0 in float32.
-HIDDEN: Final = -1e9
+from pocketrec.cloud.backbones.fused import thinned
+
+_NEVER = -1e9  # added to a score that may not count: its share of the softmax is exactly 0
 
 
-@keras.saving.register_keras_serializable(package="pocketrec")
-class Positions(keras.layers.Layer):
-    """Adds to row t of each window the t-th row of a table: (B, T, E) -> (B, T, E).
-
-    In windows of more steps than the table has rows, the later steps take its last row.
+def layout(windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """What a step may see in rows that hold several windows.
 
     Args:
-        window: rows of the table ``table`` (window, E).
-        seed: of its initial values.
-    """
-
-    def __init__(self, window: int, seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.window, self.seed = window, seed
-        self.supports_masking = True
-
-    def build(self, input_shape: Any) -> None:
-        """Make the table."""
-        start = keras.initializers.RandomNormal(stddev=0.02, seed=self.seed)
-        self.table = self.add_weight(shape=(self.window, input_shape[-1]), name="table", initializer=start)
-
-    def call(self, inputs: Any) -> Any:
-        """See the class."""
-        steps = ops.minimum(ops.arange(ops.shape(inputs)[1]), self.window - 1)
-        return inputs + ops.take(self.table, steps, axis=0)
-
-    def get_config(self) -> dict[str, Any]:
-        """What `__init__` takes."""
-        return {**super().get_config(), "window": self.window, "seed": self.seed}
-
-
-@keras.saving.register_keras_serializable(package="pocketrec")
-class CausalAttention(keras.layers.Layer):
-    """Every step attends to itself and those before it: (B, T, E) -> (B, T, E), the heads' results side by side.
-
-    Weights: kernel (E, 3E) and bias (3E,): queries, keys, values; within each the heads one after the other. The
-    linear layer that usually ends attention is not part of it.
-
-    Args:
-        heads: number of heads; it divides E.
-        seed: of the kernel.
-    """
-
-    def __init__(self, heads: int, seed: int = 0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.heads, self.seed = heads, seed
-        self.supports_masking = True
-
-    def build(self, input_shape: Any) -> None:
-        """Make the weights."""
-        size, start = input_shape[-1], keras.initializers.GlorotUniform(seed=self.seed)
-        self.kernel = self.add_weight(shape=(size, 3 * size), name="kernel", initializer=start)
-        self.bias = self.add_weight(shape=(3 * size,), name="bias", initializer="zeros")
-
-    def call(self, inputs: Any) -> Any:
-        """See the class."""
-        steps = ops.arange(ops.shape(inputs)[1])
-        seen = steps[:, None] >= steps[None, :]  # (T, T)
-        return attend(ops.matmul(inputs, self.kernel) + self.bias, seen, self.heads)
-
-    def get_config(self) -> dict[str, Any]:
-        """What `__init__` takes."""
-        return {**super().get_config(), "heads": self.heads, "seed": self.seed}
-
-
-def attend(projected: Any, seen: Any, heads: int) -> Any:
-    """Attention over rows: shares softmax(q k' / sqrt(d)) of what is seen, times the values.
-
-    Args:
-        projected: float32 [B, T, 3E]: queries, keys and values.
-        seen: bool [T, T] or [B, 1, T, T]: whether step t (row) sees step s (column); each sees itself.
-        heads: of size d = E / heads.
+        windows: int32 [B, T], number of each step's window in its row (`window_numbers`).
 
     Returns:
-        float32 [B, T, E].
-    """
-    rows, steps, size = ops.shape(projected)[0], ops.shape(projected)[1], projected.shape[-1] // 3
-    parts = ops.reshape(projected, (rows, steps, 3, heads, size // heads))
-    q, k, v = ops.unstack(ops.transpose(parts, (2, 0, 3, 1, 4)))  # (B, heads, T, d)
-    scores = ops.matmul(q * (size // heads) ** -0.5, ops.swapaxes(k, 2, 3))  # (B, heads, T, T)
-    shares = ops.softmax(ops.where(seen, scores, HIDDEN))
-    return ops.reshape(ops.transpose(ops.matmul(shares, v), (0, 2, 1, 3)), (rows, steps, size))
-
-
-def seen_in_packed(windows: tf.Tensor) -> tf.Tensor:
-    """What each position of packed rows sees, bool [B, 1, T, T]: what comes no later in its own window.
-
-    Args:
-        windows: int32 [B, T], the number of each position's window.
+        float32 [B, 1, T, T]: 0 where step t (second last axis) sees step s, else -1e9: s lies in the same window and
+        is not later. int32 [B, T]: place of each step in its window, from 0.
     """
     steps = tf.range(windows.shape[1])
-    same = tf.equal(windows[:, :, tf.newaxis], windows[:, tf.newaxis])
-    return (same & (steps[:, tf.newaxis] >= steps))[:, tf.newaxis]
+    sees = (windows[:, :, tf.newaxis] == windows[:, tf.newaxis]) & (steps[tf.newaxis] <= steps[:, tf.newaxis])
+    hidden = tf.where(sees, 0.0, _NEVER)[:, tf.newaxis]
+    return hidden, tf.reduce_sum(tf.cast(sees, tf.int32), 2) - 1
 
 
-def steps_of_windows(keep: tf.Tensor, most: int) -> tf.Tensor:
-    """Step of each position within its window, int32 [B, T], at most `most` - 1.
+def attend(projected: tf.Tensor, hidden: tf.Tensor, heads: int, drop: tuple[float, tf.Tensor, int]) -> tf.Tensor:
+    """Attention of each step over those that it sees.
 
     Args:
-        keep: float32 [B, T]; 0 where a window starts.
-        most: rows of the table of positions.
+        projected: float32 [B * T, 3E]: queries, keys, values, each head by head.
+        hidden: float32 [B, 1, T, T], from `layout`.
+        heads: that divide E.
+        drop: dropout of the shares: its rate, seed int32 [2] and number (`thinned`).
+
+    Returns:
+        float32 [B * T, E].
     """
-    steps = tf.range(keep.shape[1])
-    begins = tf.where(keep < 0.5, steps, 0)  # (B, T)
-    later = steps[:, tf.newaxis] >= steps  # (T, T)
-    begin = tf.reduce_max(tf.where(later, begins[:, tf.newaxis], 0), 2)  # (B, T), of the window that it lies in
-    return tf.minimum(steps - begin, most - 1)
+    steps, size = hidden.shape[2], projected.shape[1] // 3
+    apart = tf.reshape(projected, [-1, steps, 3, heads, size // heads])
+    queries, keys, values = tf.unstack(tf.transpose(apart, [2, 0, 3, 1, 4]))  # (B, heads, T, D)
+    scores = tf.matmul(queries * (size // heads) ** -0.5, keys, transpose_b=True)  # (B, heads, T, T)
+    shares = tf.nn.softmax(scores + hidden)
+    shares = tf.reshape(thinned(tf.reshape(shares, [-1, steps]), *drop), shares.shape)
+    return tf.reshape(tf.transpose(tf.matmul(shares, values), [0, 2, 1, 3]), [-1, size])

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import keras
 import tensorflow as tf
 
+from pocketrec.cloud.backbones.item_table import BlockEmbedding, ItemTable, block_sizes, table_of
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.device.contract.layers import LayerSpec
 
@@ -122,13 +123,18 @@ def item_inputs(config: ModelConfig, items: int, seeds: Iterator[int]) -> tuple[
     """
     inputs = keras.Input((None,), dtype="int32", name="items")  # (B, T)
     std = config.embedding_std or config.embedding**-0.5
-    x = keras.layers.Embedding(
-        items + 1,
-        config.embedding,
-        mask_zero=True,
-        embeddings_initializer=keras.initializers.RandomNormal(stddev=std, seed=next(seeds)),
-        name=ITEM_EMBEDDING,
-    )(inputs)  # (B, T, E)
+    seed = next(seeds)
+    if config.item_blocks:
+        sizes = block_sizes(config.item_blocks, items)
+        x = BlockEmbedding(sizes, config.embedding, std, seed, name=ITEM_EMBEDDING)(inputs)  # (B, T, E)
+    else:
+        x = keras.layers.Embedding(
+            items + 1,
+            config.embedding,
+            mask_zero=True,
+            embeddings_initializer=keras.initializers.RandomNormal(stddev=std, seed=seed),
+            name=ITEM_EMBEDDING,
+        )(inputs)  # (B, T, E)
     if config.dropout:
         x = keras.layers.Dropout(config.dropout, seed=next(seeds), name="item_dropout")(x)
     return inputs, x
@@ -155,19 +161,29 @@ def next_item_model(
     if not config.tied:
         x = OutputEmbedding(items + 1, config.embedding, next(seeds), name=OUTPUT_EMBEDDING)(x)
     model = keras.Model(inputs, x, name=MODEL_NAME)
-    for table in (input_table(model), output_table(model)):
-        table[0].assign(tf.zeros([config.embedding]))  # row 0 is padding
+    item_table(model).clear_padding()
+    score_table(model).clear_padding()
     return model
 
 
-def input_table(model: keras.Model) -> tf.Variable:
+def item_table(model: keras.Model) -> ItemTable:
+    """The table of the items that enter the model."""
+    return table_of(model.get_layer(ITEM_EMBEDDING))
+
+
+def score_table(model: keras.Model) -> ItemTable:
+    """The table that scores are made with: that of the items that enter, where tied."""
+    return item_table(model) if is_tied(model) else table_of(model.get_layer(OUTPUT_EMBEDDING))
+
+
+def input_table(model: keras.Model) -> tf.Tensor | tf.Variable:
     """The embeddings of the items that enter the model, float32 [N + 1, E]; row 0 is padding."""
-    return model.get_layer(ITEM_EMBEDDING).embeddings.value
+    return item_table(model).whole()
 
 
-def output_table(model: keras.Model) -> tf.Variable:
+def output_table(model: keras.Model) -> tf.Tensor | tf.Variable:
     """The embeddings that scores are made with, float32 [N + 1, E]; row 0 is padding. The input table where tied."""
-    return input_table(model) if is_tied(model) else model.get_layer(OUTPUT_EMBEDDING).embeddings.value
+    return score_table(model).whole()
 
 
 def is_tied(model: keras.Model) -> bool:

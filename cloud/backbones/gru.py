@@ -6,43 +6,49 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
+from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
 from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.backbones.parts import dropout
+from pocketrec.cloud.backbones.sharing import owners, shared
 from pocketrec.cloud.config.model import GRU_IMPLEMENTATIONS, GRU_STARTS, GruOptions, ModelConfig
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.layers import HEAD, LayerSpec, dense_spec, gru_spec
 
 
 class GruBackbone:
-    """``item_embedding`` -> ``gru_1`` .. ``gru_n`` -> ``fc``; layer names are a contract with the exporter."""
+    """``item_embedding`` -> ``gru_1`` .. ``gru_n`` -> ``fc``; layer names are a contract with the exporter.
+
+    Where `ModelConfig.share` has layers share, those that own their tensors are there alone, and run several times.
+    """
 
     def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
         """See `Backbone.layers`."""
         options: GruOptions = config.options
         sizes = [config.embedding, *[options.hidden] * (options.layers - 1)]
         body = [gru_spec(f"gru_{place}", size, options.hidden) for place, size in enumerate(sizes, 1)]
-        return *body, dense_spec(FC, options.hidden, config.embedding, HEAD)
+        return *shared(body, config.share), dense_spec(FC, options.hidden, config.embedding, HEAD)
 
     def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
         """See `Backbone.build`."""
         options: GruOptions = config.options
         seeds = iter(np.random.SeedSequence(seed).generate_state(3 * options.layers + 4).tolist())
         inputs, x = item_inputs(config, items, seeds)
-        for layer in range(1, options.layers + 1):
-            x = keras.layers.GRU(
-                options.hidden,
-                return_sequences=True,
-                reset_after=True,
-                kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
-                recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
-                name=f"gru_{layer}",
-            )(x)  # (B, T, H)
+        layers: dict[int, keras.layers.GRU] = {}
+        for layer, owner in enumerate(owners(options.layers, config.share), 1):
+            if owner not in layers:
+                layers[owner] = keras.layers.GRU(
+                    options.hidden,
+                    return_sequences=True,
+                    reset_after=True,
+                    kernel_initializer=keras.initializers.GlorotUniform(seed=next(seeds)),
+                    recurrent_initializer=keras.initializers.Orthogonal(seed=next(seeds)),
+                    name=f"gru_{owner}",
+                )
+            x = layers[owner](x)  # (B, T, H)
             if options.hidden_dropout:
                 x = keras.layers.Dropout(options.hidden_dropout, seed=next(seeds), name=f"dropout_{layer}")(x)
         model = next_item_model(inputs, x, config, items, seeds)
-        layers = [model.get_layer(f"gru_{layer}") for layer in range(1, options.layers + 1)]
-        GRU_STARTS.load(options.start)(layers, model.get_layer(FC), config, seed)
+        GRU_STARTS.load(options.start)([*layers.values()], model.get_layer(FC), config, seed)
         return model
 
     def train_embeddings(
@@ -93,12 +99,12 @@ def unrolled(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """`Backbone.train_embeddings` with `gru`, whose backward pass is written by hand."""
     options: GruOptions = config.options
-    x = tf.gather(input_table(model), tf.transpose(items))  # (T, B, E)
+    x = item_table(model).gather(tf.transpose(items))  # (T, B, E)
     carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)
     x = dropout(x, config.dropout, seed, 0)
     after = []
-    for layer in range(1, options.layers + 1):
-        cell = model.get_layer(f"gru_{layer}").cell
+    for layer, owner in enumerate(owners(options.layers, config.share), 1):
+        cell = model.get_layer(f"gru_{owner}").cell
         before = None if state is None else state[layer - 1]
         x = gru(x, carry, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value, before)  # (T, B, H)
         after.append(x[-1])
@@ -117,10 +123,10 @@ def layered(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """The same with Keras's own layers, without masks: what comes after a window's end is not looked at."""
     options: GruOptions = config.options
-    x = dropout(tf.gather(input_table(model), items), config.dropout, seed, 0)  # (B, T, E)
+    x = dropout(item_table(model).gather(items), config.dropout, seed, 0)  # (B, T, E)
     after = []
-    for layer in range(1, options.layers + 1):
-        x = model.get_layer(f"gru_{layer}")(x, training=True)  # (B, T, H)
+    for layer, owner in enumerate(owners(options.layers, config.share), 1):
+        x = model.get_layer(f"gru_{owner}")(x, training=True)  # (B, T, H)
         after.append(x[:, -1])
         x = dropout(x, options.hidden_dropout, seed, layer)
     return model.get_layer(FC)(x), tf.stack(after)  # (B, T, E)

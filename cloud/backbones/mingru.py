@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
+from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
 from pocketrec.cloud.backbones.fused import gelu, layer_norm, thinned
 from pocketrec.cloud.backbones.keras_layers import Activation, RepeatLast, norm
 from pocketrec.cloud.backbones.mingru_layer import MinGru, recurrence
@@ -62,7 +62,7 @@ class MinGruBackbone:
         """See `Backbone.train_embeddings`. Rows of all steps lie in one matrix, time first: (T * B, E)."""
         options: MinGruOptions = config.options
         (rows, steps), size = items.shape, config.embedding
-        x = tf.gather(input_table(model), tf.transpose(items))  # (T, B, E)
+        x = item_table(model).gather(tf.transpose(items))  # (T, B, E)
         x = tf.reshape(dropout(x, config.dropout, seed, 0), [-1, size])
         carry = tf.transpose(keep)[:, :, tf.newaxis]  # (T, B, 1)
         layer = _layers(model)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
+from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
 from pocketrec.cloud.backbones.conv import DilatedConvolution, convolution, shifts
 from pocketrec.cloud.backbones.keras_layers import Activation, RepeatLast, norm
 from pocketrec.cloud.backbones.parts import dropout, window_numbers
@@ -51,7 +51,7 @@ class NextItNetBackbone:
         state: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Backbone.train_embeddings`."""
-        x = dropout(tf.gather(input_table(model), items), config.dropout, seed, 0)  # (B, T, E)
+        x = dropout(item_table(model).gather(items), config.dropout, seed, 0)  # (B, T, E)
         x = train_blocks(model, config.options, x, window_numbers(keep), seed)
         fc = model.get_layer(FC)
         flat = tf.reshape(x, [-1, config.embedding])

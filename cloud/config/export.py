@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pocketrec.cloud.config.checks import at_least, one_of, require
+from pocketrec.cloud.config.checks import LATER, at_least, one_of, require
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,12 @@ class ExportConfig:
     """Weights that pruning made zero stay zero in the devices' training; off: training fills them again."""
     adapter: int = 16
     """Width of the adapters' bottleneck, for the ways patch and patch_parallel."""
+    adapter_activation: str = field(default="tanh", metadata=LATER)
+    """Function of the bottleneck: tanh, or gelu in its form with tanh (PeterRec)."""
+    cardinality: int = field(default=1, metadata=LATER)
+    """Adapters of width `adapter` / `cardinality` that are added at each place, instead of one (PeterRec)."""
+    train_norm: bool = field(default=True, metadata=LATER)
+    """A patch also trains the norms that the backbone names for it: of nextitnet the second of each block."""
     batch: int = 8
     """Windows B of a device train step (static shape)."""
     full_softmax_limit: int = 20_000
@@ -34,7 +40,10 @@ class ExportConfig:
         require(2 <= self.item_bits <= 8, "export", "item_bits must lie between 2 and 8")
         require(2 <= self.weight_bits <= 8 or self.weight_bits == 32, "export",
                  "weight_bits must lie between 2 and 8, or be 32")
-        at_least(1, self, "export", "adapter", "batch", "negatives")
+        at_least(1, self, "export", "adapter", "cardinality", "batch", "negatives")
+        one_of(self.adapter_activation, ("tanh", "gelu"), "export", "adapter_activation")
+        require(self.adapter % self.cardinality == 0, "export",
+                f"adapter must be a multiple of cardinality, and {self.adapter} is none of {self.cardinality}")
         at_least(0, self, "export", "full_softmax_limit")
 
 

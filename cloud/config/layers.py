@@ -23,11 +23,15 @@ LAYERS: Final = Table(
         "dense": Choice("pocketrec.export.layers.dense:Dense", "`keras.layers.Dense` without activation"),
         "adapter": Choice("pocketrec.export.layers.adapter:Adapter", "a layer with an adapter after or beside it"),
         "mingru": Choice("pocketrec.export.layers.mingru:MinGru", "a minimal GRU, without a product at each step"),
-        "attention": Choice("pocketrec.export.layers.attention:Attention", "causal self-attention with several heads"),
-        "positions": Choice("pocketrec.export.layers.attention:Positions", "learned positions, added to each step"),
         "norm": Choice("pocketrec.export.layers.norm:Norm", "`keras.layers.LayerNormalization` of each row"),
         "activation": Choice("pocketrec.export.layers.activation:Activation", "GELU in its tanh form, or ReLU"),
         "conv": Choice("pocketrec.export.layers.conv:Conv", "a dilated convolution over the steps of a window"),
+        "attention": Choice(
+            "pocketrec.export.layers.attention:Attention", "causal attention over a window's queries, keys and values"
+        ),
+        "positions": Choice(
+            "pocketrec.export.layers.positions:Positions", "adds a row of a table for each place in the window"
+        ),
         "stack": Choice("pocketrec.export.layers.stack:Stack", "layers one after the other"),
         "residual": Choice("pocketrec.export.layers.stack:Residual", "layers whose output is added to their input"),
     },

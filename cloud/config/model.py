@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from pocketrec.cloud.config.checks import at_least, known, require
+from pocketrec.cloud.config.checks import LATER, at_least, known, one_of, require
 from pocketrec.cloud.config.section import Section
 from pocketrec.device.base.choices import Choice, Table
 
@@ -28,9 +29,9 @@ BACKBONES: Final = Table(
             "pocketrec.cloud.config.nextitnet:NextItNetOptions",
         ),
         "sasrec": Choice(
-            "pocketrec.cloud.backbones.sasrec:SasRecBackbone",
-            "blocks of causal self-attention (Kang and McAuley, ICDM 2018)",
-            "pocketrec.cloud.config.sasrec:SasRecOptions",
+            "pocketrec.cloud.backbones.sasrec:SasrecBackbone",
+            "causal self-attention blocks (SASRec; Kang and McAuley, ICDM 2018)",
+            "pocketrec.cloud.config.sasrec:SasrecOptions",
         ),
     },
     "pocketrec.backbones",
@@ -58,6 +59,9 @@ GRU_STARTS: Final = Table(
         ),
     },
 )
+
+#: What `ModelConfig.share` may be.
+SHARES: Final = ("none", "adjacent", "all")
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,13 @@ class ModelConfig(Section):
     tied: bool = True
     """One item table for inputs and scores; false: scores have a table of their own, ``output_embedding``, and there is
     no export."""
+    item_blocks: list[list[float]] = field(default_factory=list, metadata=LATER)
+    """Item table in blocks of popularity (CpRec; Sun, Yuan et al., SIGIR 2020): ``[[0.1, 64], [0.3, 16], [0.6, 4]]``
+    gives the most popular tenth of the items rows of 64 numbers, the next three tenths 16 and the others 4, each
+    block with a projection to `embedding`; the shares sum to 1. Empty: each item has a row of `embedding` numbers."""
+    share: str = field(default="none", metadata=LATER)
+    """Layers of equal shape that share their tensors (CpRec): none; adjacent: the first and second, the third and
+    fourth, and so on; all."""
 
     SECTION: ClassVar[str] = "model"
     CHOICES: ClassVar = {"backbone": BACKBONES}
@@ -123,9 +134,26 @@ class ModelConfig(Section):
         at_least(1, self, "model", "embedding", "window")
         require(0 <= self.dropout < 1, "model", "dropout must lie in [0, 1)")
         at_least(0, self, "model", "embedding_std", "similarity")
-        check = getattr(self.options, "check_embedding", None)
-        if check is not None:
+        one_of(self.share, SHARES, "model", "share")
+        self._check_blocks()
+        if check := getattr(self.options, "check", None):  # of options that depend on the size of the embeddings
             check(self.embedding)
+
+    def _check_blocks(self) -> None:
+        """Refuse blocks that are none."""
+        blocks = self.item_blocks
+        if not blocks:
+            return
+        require(all(len(block) == 2 for block in blocks), "model",
+                "item_blocks is a list of [share, width], such as [[0.1, 64], [0.9, 8]]")  # fmt: skip
+        total = math.fsum(share for share, _ in blocks)
+        require(all(share > 0 for share, _ in blocks) and abs(total - 1) < 1e-6, "model",
+                f"the shares of item_blocks must be above 0 and sum to 1, and sum to {total:g}")  # fmt: skip
+        for _, width in blocks:
+            require(width == int(width) and 1 <= width <= self.embedding, "model",
+                    f"a width of item_blocks must be a whole number from 1 to embedding = {self.embedding}, and is "
+                    f"{width:g}")  # fmt: skip
+        require(self.tied, "model", "item_blocks is one table for inputs and scores: set tied = true")
 
     @property
     def options(self) -> Any:

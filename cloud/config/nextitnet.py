@@ -1,4 +1,4 @@
-"""Options of backbones ``nextitnet`` and ``grec``: blocks of dilated convolutions."""
+"""Table ``[model.nextitnet]``: blocks of dilated convolutions."""
 
 from __future__ import annotations
 
@@ -32,5 +32,5 @@ class NextItNetOptions:
 
     @property
     def reach(self) -> int:
-        """Events before its own that a position of the last block sees, or on either side of it where not causal."""
+        """Events before its own that a position of the last block sees."""
         return (self.kernel - 1) * sum(3 * dilation for dilation in self.dilations)

@@ -9,32 +9,35 @@ from pocketrec.cloud.config.checks import at_least, require
 
 
 @dataclass(frozen=True)
-class SasRecOptions:
-    """The blocks of backbone ``sasrec``."""
+class SasrecOptions:
+    """The attention blocks of backbone ``sasrec``."""
 
     layers: int = 2
-    """Number of blocks, each an attention part and a feed-forward part, at least 1."""
+    """Number of blocks, at least 1; each is an attention part and a feed-forward part."""
     heads: int = 2
-    """Heads of each attention; they divide the embedding size."""
+    """Heads of each attention; `embedding` must be divisible by it."""
     feed_forward: int = 4
-    """Width of each block's feed-forward part, in multiples of the embedding size."""
+    """Units of the feed-forward part, as a multiple of `embedding`."""
     block_dropout: float = 0.2
-    """Dropout of what each part of a block adds, in training only; in steps of 1/256."""
+    """Dropout of what each part adds, in training only."""
+    attention_dropout: float = 0.0
+    """Dropout of the attention's weights, in training only."""
 
     SPACE: ClassVar[dict[str, Any]] = {
-        "layers": [1, 2], "heads": [1, 2, 4], "feed_forward": [2, 4], "block_dropout": {"low": 0.0, "high": 0.6},
+        "layers": [1, 2, 3], "heads": [1, 2, 4], "feed_forward": [2, 4], "block_dropout": {"low": 0.1, "high": 0.6},
     }  # fmt: skip
     """What `pocketrec search` tries where ``[search.space]`` names nothing."""
 
     def __post_init__(self) -> None:
         at_least(1, self, "model.sasrec", "layers", "heads", "feed_forward")
-        require(0 <= self.block_dropout < 1, "model.sasrec", "block_dropout must lie in [0, 1)")
+        for name in ("block_dropout", "attention_dropout"):
+            require(0 <= getattr(self, name) < 1, "model.sasrec", f"{name} must lie in [0, 1)")
 
-    def check_embedding(self, embedding: int) -> None:
-        """Refuse an embedding size that the heads do not divide.
+    def check(self, embedding: int) -> None:
+        """Refuse an embedding size that does not fit.
 
         Raises:
-            ConfigError: that.
+            ConfigError: it is not divisible by the number of heads.
         """
-        require(embedding % self.heads == 0, "model.sasrec", f"heads = {self.heads} does not divide model.embedding = "
-                f"{embedding}")  # fmt: skip
+        require(embedding % self.heads == 0, "model.sasrec",
+                f"heads = {self.heads} must divide model.embedding = {embedding}")  # fmt: skip

@@ -108,7 +108,8 @@ def key_values(config: Any) -> dict[str, Any]:
     Without options that are not chosen, without fields that came later (`pocketrec.cloud.config.checks.LATER`) while
     they have their default, and with each moved key at its old address: runs that were made before stay up to date.
     """
-    later = {f.name for f in dataclasses.fields(config) if f.metadata == LATER and getattr(config, f.name) == f.default}
+    fields = [field for field in dataclasses.fields(config) if field.metadata == LATER]
+    later = {field.name for field in fields if getattr(config, field.name) == _default(field)}
     values = {name: _keyed(getattr(config, name)) for name in field_names(config) if name not in later}
     if isinstance(config, Section):
         chosen = config.chosen()
@@ -129,6 +130,10 @@ def field_names(config: Any) -> list[str]:
 def is_section(config: Any) -> bool:
     """Whether this is a section that names choices, or the class of one."""
     return issubclass(config if isinstance(config, type) else type(config), Section)
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _parts(address: str) -> tuple[str, str]:

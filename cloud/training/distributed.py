@@ -102,10 +102,11 @@ class Workers:
         """Values and indices in this worker's place among those of all, `most` rows each: their sum gathers them.
 
         (A collective gather of rows that are not as many everywhere fails inside a loop, in TensorFlow 2.21.) Rows that
-        only fill up are zeros of a row that is there.
+        only fill up are zeros of a row that is there, or of row 0 where this worker has none (of a block of items).
         """
         short = most - tf.size(part.indices)
-        indices = tf.concat([part.indices, tf.repeat(part.indices[:1], short)], 0)
+        filling = tf.concat([part.indices, tf.zeros([1], part.indices.dtype)], 0)[:1]
+        indices = tf.concat([part.indices, tf.repeat(filling, short)], 0)
         before, behind = self.index * most, (self.count - 1 - self.index) * most
         values = tf.pad(part.values, [[before, short + behind], [0, 0]])
         return tf.ensure_shape(values, [None, part.values.shape[-1]]), tf.pad(indices, [[before, behind]])

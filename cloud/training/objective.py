@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import tensorflow as tf
 
+from pocketrec.cloud.backbones import ItemTable
 from pocketrec.cloud.config.ranker import RankerConfig
 from pocketrec.cloud.config.training import LOSSES, TrainConfig
 from pocketrec.cloud.rankers import training_ranker
@@ -47,7 +48,7 @@ class Objective:
             self.popularity = tf.constant(known / known[1:].sum(), tf.float32)  # (N + 1,)
 
     def __call__(
-        self, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: tf.Variable, seed: tf.Tensor
+        self, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: ItemTable, seed: tf.Tensor
     ) -> tf.Tensor:
         """The mean loss.
 
@@ -55,7 +56,7 @@ class Objective:
             embeddings: user embeddings, float32 [G, P, E]: G groups of P positions.
             targets: int32 [G, P]; 0 = does not count.
             weights: float32 [G, P] of the targets; 0 where one does not count.
-            table: item embeddings that scores are made with, float32 [N + 1, E].
+            table: item embeddings that scores are made with.
             seed: int32 [2]; equal seeds give equal negatives.
 
         Returns:
@@ -64,8 +65,8 @@ class Objective:
         weights /= tf.maximum(tf.reduce_sum(tf.cast(targets > 0, tf.float32)), 1)
         if self.whole is not None:
             flat = tf.reshape(embeddings, [-1, embeddings.shape[-1]])  # (G * P, E)
-            return self.whole(self.ranker, flat, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]), table)
-        own = tf.gather(table, targets)  # (G, P, E)
+            return self.whole(self.ranker, flat, tf.reshape(targets, [-1]), tf.reshape(weights, [-1]), table.whole())
+        own = table.gather(targets)  # (G, P, E)
         positive = self.ranker.pairs(embeddings, own)  # (G, P)
         scores, rows = [], []
         if self.in_batch:
@@ -74,7 +75,7 @@ class Objective:
             rows.append(targets[:, :kept])  # (G, K)
         if self.config.negatives:
             drawn = self.sampler.draw(self.config.negatives, seed)  # (S,)
-            scores.append(self.ranker.grid(embeddings, tf.gather(table, drawn)))  # (G, P, S)
+            scores.append(self.ranker.grid(embeddings, table.gather(drawn)))  # (G, P, S)
             rows.append(tf.repeat(drawn[tf.newaxis], targets.shape[0], 0))  # (G, S)
         negatives, row = tf.concat(scores, -1), tf.concat(rows, -1)[:, tf.newaxis]  # (G, P, C), (G, 1, C)
         if self.corrected:

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones import Backbone, backbone, input_table, output_table
+from pocketrec.cloud.backbones import Backbone, backbone, item_table, score_table
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.training import TrainConfig
 from pocketrec.cloud.training.batches import Batch
@@ -84,7 +84,7 @@ class TrainSteps:
     ) -> None:
         self.backbone, self.model, self.model_config = backbone, model, resolved(model_config, config)
         self.objective, self.seed, self.pruner, self.workers = objective, seed, pruner or Pruner([]), workers
-        tables = _different([input_table(model), output_table(model)]) if objective.sparse else []
+        tables = [*item_table(model).tables, *score_table(model).tables] if objective.sparse else []
         self.updater = Updater(config, model.trainable_variables, tables)
         self.state: tf.Variable | None = None
         if config.batching == "sessions":
@@ -127,7 +127,7 @@ class TrainSteps:
             embeddings = tf.transpose(embeddings, [1, 0, 2])
             targets, weights = tf.transpose(targets), tf.transpose(weights)
         drawn = seed + tf.constant([0, _NEGATIVES])
-        mean = self.objective(embeddings, targets, weights, output_table(self.model), drawn)
+        mean = self.objective(embeddings, targets, weights, score_table(self.model), drawn)
         return mean * self.workers.share(batch.targets), after
 
     def _graph(self) -> Callable[..., Any]:
@@ -151,7 +151,3 @@ class TrainSteps:
             return total, done
 
         return run
-
-
-def _different(tables: list[tf.Variable]) -> list[tf.Variable]:
-    return tables[:1] if tables[0] is tables[1] else tables

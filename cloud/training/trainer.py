@@ -20,8 +20,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones import backbone, build_model, save_model
-from pocketrec.cloud.backbones.backbone import ITEM_EMBEDDING
+from pocketrec.cloud.backbones import backbone, build_model, item_table, save_model
 from pocketrec.cloud.base.fingerprint import fingerprint
 from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.model import ModelConfig
@@ -220,7 +219,7 @@ class _Trainer:
             raise DataError("no user has two known events before the cut-off: give a longer log or an earlier cut")
         if state.step == 0 and self.model_config.similarity:
             factors = similarity_factors(sequences, self.items, self.model_config.embedding, self.seed)
-            self.model.get_layer(ITEM_EMBEDDING).embeddings.assign_add(self.model_config.similarity * factors)
+            item_table(self.model).add(self.model_config.similarity * factors)
         while state.epoch < state.planned and not self._stale(state, validation):
             entry = self._epoch(state, batches)
             if validation:

@@ -26,19 +26,24 @@ class Serial:
         """See `Way.layers`."""
         marked = any(layer.patch == ADAPTER for layer in walk(layers))
         numbers = itertools.count()
-        return tuple(self._wrapped(layer, not marked, options.adapter, numbers) for layer in layers)
+        return tuple(self._wrapped(layer, not marked, options, numbers) for layer in layers)
 
     def trains(self, layers: Layers) -> tuple[str, ...]:
         """See `Way.trains`."""
         own = [tensor.name for layer in walk(layers) if layer.kind == "adapter" for tensor in layer.tensors]
         return *own, *tensors_of(layer for layer in walk(layers) if layer.patch == TRAINED)
 
-    def _wrapped(self, layer: LayerSpec, outermost: bool, width: int, numbers: Iterator[int]) -> LayerSpec:
+    def _wrapped(
+        self, layer: LayerSpec, outermost: bool, options: ExportConfig, numbers: Iterator[int]
+    ) -> LayerSpec:
         """The layer with adapters: around itself where `outermost` or where it asks for one, else inside."""
         if not outermost and layer.patch != ADAPTER:
-            inner = tuple(self._wrapped(part, False, width, numbers) for part in layer.inner)
-            return dataclasses.replace(layer, inner=inner)
-        return adapter_spec(layer, self.form, width, next(numbers))
+            inner = tuple(self._wrapped(part, False, options, numbers) for part in layer.inner)
+            left_out = layer.patch == TRAINED and not options.train_norm
+            return dataclasses.replace(layer, inner=inner, patch="" if left_out else layer.patch)
+        return adapter_spec(
+            layer, self.form, options.adapter, next(numbers), options.adapter_activation, options.cardinality
+        )
 
 
 class Parallel(Serial):

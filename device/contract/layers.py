@@ -176,21 +176,29 @@ def dense_spec(name: str, inputs: int, outputs: int, role: str = BODY, patch: st
     return LayerSpec("dense", name, _named(name, shapes), inputs, outputs, role=role, patch=patch)
 
 
-def adapter_spec(layer: LayerSpec, form: str, width: int, number: int) -> LayerSpec:
-    """A layer with a bottleneck adapter.
+def adapter_spec(
+    layer: LayerSpec, form: str, width: int, number: int, function: str = "tanh", cardinality: int = 1
+) -> LayerSpec:
+    """A layer with a bottleneck adapter, or with several that are added.
 
     Args:
         layer: what is wrapped.
         form: ``serial``: the adapter reads the layer's output; ``parallel``: its input.
         width: size W of the bottleneck.
         number: its place among the adapters of the model, from 0: its random start follows from it.
+        function: of the bottleneck: ``tanh`` or ``gelu``.
+        cardinality: c; with more than one, c adapters of width W / c: the kernels have theirs side by side and one
+            below the other, so that one product serves all, and ``up_bias`` has a row for each.
     """
     name, inputs = f"{layer.name}_adapter", layer.outputs if form == "serial" else layer.inputs
     shapes: dict[str, tuple[int, ...]] = {
         "down_kernel": (inputs, width), "down_bias": (width,),
-        "up_kernel": (width, layer.outputs), "up_bias": (layer.outputs,),
+        "up_kernel": (width, layer.outputs),
+        "up_bias": (layer.outputs,) if cardinality == 1 else (cardinality, layer.outputs),
     }  # fmt: skip
-    options = {"form": form, "number": number}
+    options: dict[str, Any] = {"form": form, "number": number}
+    options |= {} if function == "tanh" else {"function": function}  # what is usual was there before there were others
+    options |= {} if cardinality == 1 else {"cardinality": cardinality}
     return LayerSpec("adapter", name, _named(name, shapes), layer.inputs, layer.outputs, options, (layer,), layer.role)
 
 

@@ -61,12 +61,14 @@ def model_card(
 
 
 def _layers(layers: Iterable[LayerSpec]) -> str:
-    """A row for each layer that has tensors."""
-    rows = [
-        f"| {layer.name} | {layer.kind} | {layer.inputs} | {layer.outputs} | {sum(t.size for t in layer.tensors):,} |"
-        for layer in walk(layers)
-        if layer.tensors
-    ]
+    """A row for each layer that has tensors; of one that shares another's, whose they are."""
+    rows: list[str] = []
+    owners: dict[str, str] = {}  # of each tensor, the first layer that has it
+    for layer in walk(layers):
+        if layer.tensors:
+            owner = owners.setdefault(layer.tensors[0].name, layer.name)
+            own = f"{sum(t.size for t in layer.tensors):,}" if owner == layer.name else f"those of {owner}"
+            rows.append(f"| {layer.name} | {layer.kind} | {layer.inputs} | {layer.outputs} | {own} |")
     head = ["## Layers", "", "| layer | kind | inputs | outputs | numbers |", "| --- | --- | --- | --- | --- |"]
     return "\n".join([*head, *rows]) if rows else ""
 

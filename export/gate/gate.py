@@ -37,6 +37,8 @@ BITS_BOUND = 0.02
 LOSS_BOUND = 1e-4
 #: Largest difference of what the train steps changed in a tensor, as a share of that change (Euclidean norms).
 CHANGE_BOUND = 1e-3
+#: Largest difference of an item embedding from the table's, of the largest entry, where it is in blocks; else none.
+ROW_BOUND = 1e-5
 #: Train steps of the check.
 STEPS = 20
 
@@ -231,7 +233,9 @@ def _compare(
                 f"on {runtime} the model's {name} differs from Keras' by {found[name]:.2e}, more than {bound:.0e}: "
                 "the file was not published; train again, or report this with the run's configuration"
             )
-    if not np.array_equal(outputs["item_embeddings"], expected["item_embeddings"]):
+    # In blocks, an embedding is a product, which a runtime rounds in its own way.
+    slack = ROW_BOUND * np.abs(expected["item_embeddings"]).max() if "item_blocks" in exported.model else 0.0
+    if not np.abs(outputs["item_embeddings"] - expected["item_embeddings"]).max() <= slack:
         raise ExportError(f"on {runtime} item embeddings differ from the table's: report this")
     if not np.array_equal(outputs["restored"], outputs["embeddings"]):
         raise ExportError(f"on {runtime} training changed a frozen tensor: the file was not published; report this")

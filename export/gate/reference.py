@@ -56,9 +56,7 @@ class Reference:
         ranker: GraphRanker | None = None,
     ) -> None:
         personal = personal or Personal()
-        self.model = keras.models.clone_model(model)
-        self.model.set_weights(model.get_weights())
-        self.model.get_layer(ITEM_EMBEDDING).set_weights([table])
+        self.model = _with_table(model, table)
         self.model = _with_adapters(self.model, layers)
         self.ranker = ranker or InnerProduct()
         self.table = tf.constant(table)
@@ -166,22 +164,65 @@ class Reference:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(targets), logits)
 
 
+class _Adapters(keras.layers.Layer):
+    """Adapters as the papers have them: each for itself, and what they give is added."""
+
+    def __init__(self, spec: LayerSpec, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec, self.supports_masking = spec, True
+
+    def build(self, _input_shape: Any) -> None:
+        for tensor in self.spec.tensors:
+            name = tensor.name.removeprefix(f"{self.spec.name}_")
+            setattr(self, name, self.add_weight(shape=tensor.shape, name=name))
+
+    def call(self, inputs: Any) -> Any:
+        count = int(self.spec.options.get("cardinality", 1))
+        width = self.spec.tensors[0].shape[1] // count
+        biases = tf.reshape(self.up_bias, [count, -1])
+        found = []
+        for place in range(count):
+            part = slice(place * width, (place + 1) * width)
+            narrow = tf.tensordot(inputs, self.down_kernel[:, part], 1) + self.down_bias[part]
+            gelu = self.spec.options.get("function") == "gelu"
+            narrow = keras.activations.gelu(narrow, approximate=True) if gelu else tf.tanh(narrow)
+            found.append(tf.tensordot(narrow, self.up_kernel[part], 1) + biases[place])
+        return tf.add_n(found)
+
+
+def _with_table(model: keras.Model, table: Array) -> keras.Model:
+    """A copy of the model with these item embeddings, (N + 1, E), as a plain table, whatever its own is."""
+
+    def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if layer.name == ITEM_EMBEDDING:
+            return keras.layers.Embedding(*table.shape, mask_zero=True, name=ITEM_EMBEDDING)
+        return layer.__class__.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=clone)
+    for layer in copy.layers:
+        layer.set_weights([table] if layer.name == ITEM_EMBEDDING else model.get_layer(layer.name).get_weights())
+    return copy
+
+
 def _with_adapters(model: keras.Model, layers: Sequence[LayerSpec]) -> keras.Model:
-    """The same weights in a model with two Dense layers after (serial) or beside (parallel) each layer that a spec
-    wraps, added to its output."""
-    wrapped = {layer.inner[0].name: layer for layer in walk(layers) if layer.kind == "adapter"}
-    if not wrapped:
+    """The same weights in a model with adapters after (serial) or beside (parallel) each layer that a spec
+    wraps, added to its output. A Keras layer that several specs share is called once for each, in their order."""
+    keras_names = {f"{layer.name}_{variable.name}": layer.name for layer in model.layers for variable in layer.weights}
+    adapters = {layer.inner[0].name: layer for layer in walk(layers) if layer.kind == "adapter"}
+    if not adapters:
         return model
+    calls: dict[str, list[LayerSpec | None]] = {}  # of each Keras layer: the adapter of each call
+    for spec in walk(layers):
+        if spec.kind != "adapter":
+            name = keras_names.get(spec.tensors[0].name, spec.name) if spec.tensors else spec.name
+            calls.setdefault(name, []).append(adapters.get(spec.name))
 
     def call(layer: keras.layers.Layer, *args: Any, **options: Any) -> Any:
-        y = layer(*args, **options)
-        if layer.name not in wrapped:
+        y, left = layer(*args, **options), calls.get(layer.name)
+        adapter = left.pop(0) if left else None
+        if adapter is None:
             return y
-        adapter = wrapped[layer.name]
-        width, outputs = adapter.tensors[2].shape  # of up_kernel
         x = y if adapter.options["form"] == "serial" else args[0]
-        narrow = keras.layers.Dense(width, "tanh", name=f"{adapter.name}_down")(x)
-        wide = keras.layers.Dense(outputs, name=f"{adapter.name}_up")(narrow)
-        return keras.layers.Add()([y, wide])
+        return keras.layers.Add()([y, _Adapters(adapter, name=adapter.name)(x)])
 
     return keras.models.clone_model(model, clone_function=lambda layer: layer, call_function=call)

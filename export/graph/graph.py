@@ -21,7 +21,7 @@ from pocketrec.export.layers.layer import Call, merge
 from pocketrec.export.layers.stack import Stack
 from pocketrec.export.rankers.inner_product import InnerProduct
 from pocketrec.export.rankers.ranker import GraphRanker
-from pocketrec.export.tables.table import ItemTable
+from pocketrec.export.tables.table import GraphTable
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class PersonalGraph(tf.Module):
     def __init__(
         self,
         model: GraphModel,
-        table: ItemTable,
+        table: GraphTable,
         optimizer: str,
         shape: GraphShape,
         ranker: GraphRanker | None = None,
@@ -123,13 +123,16 @@ class PersonalGraph(tf.Module):
         Element-wise work, softmax, lookups and the optimiser are not counted. A train step has the logits of M items
         (all, or the negatives) and their gradient by the user embeddings, 4 B T E M, beside the layers' own.
         """
-        batch, window, embedding = self.shape.batch, self.shape.window, self.table.rows.shape[1]
+        batch, window, embedding = self.shape.batch, self.shape.window, self.table.size
         row = self.body.flop(frozenset(self.trainable), down=False)
-        compared = self.shape.negatives or self.table.items
+        negatives, candidates = self.shape.negatives, self.shape.candidates
+        compared, steps = negatives or self.table.items, batch * window
+        looked_up = self.table.flop(2 * steps + negatives, whole=not negatives)  # inputs, targets and what is compared
         return {
-            contract.TRAIN: batch * window * (row.forward + row.backward + 4 * embedding * compared),
-            contract.EMBED: window * row.forward,
-            contract.INFER: window * row.forward + 2 * self.shape.candidates * embedding,
+            contract.TRAIN: steps * (row.forward + row.backward + 4 * embedding * compared) + looked_up,
+            contract.EMBED: window * row.forward + self.table.flop(window, whole=False),
+            contract.INFER: window * row.forward + 2 * candidates * embedding
+            + self.table.flop(window + candidates, whole=False),
         }
 
     def train(

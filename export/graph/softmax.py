@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pocketrec.export.layers.layer import merge
 from pocketrec.export.rankers.ranker import Gradients, GraphRanker, Value
-from pocketrec.export.tables.table import ItemTable
+from pocketrec.export.tables.table import GraphTable
 
 # Smallest probability whose logarithm the loss takes; keeps the loss finite (at most 80) where float32 underflows.
 _TINY = 1e-35
@@ -36,7 +36,7 @@ _EXCLUDED = -1e9
 class Softmax:
     """Cross-entropy and ranks of targets, for n = T * B steps."""
 
-    table: ItemTable
+    table: GraphTable
     """Item embeddings."""
     ranker: GraphRanker
     """Scores."""

@@ -1,13 +1,14 @@
-"""Causal self-attention and learned positions, with backward passes written by hand.
+"""Causal multi-head attention of each window (Vaswani et al. 2017), without tensors of its own.
 
-Rows are time-major, (T * B, E). A head of a window is one matrix of a batch of B * heads; the mask is a constant of
-T * T numbers. Padding needs no care: it lies behind the events of its window, so that no event sees it.
+Rows are time-major, (T * B, 3E) with queries, keys and values, each head by head. A step sees itself and earlier steps
+of its window only, so padding at a window's end needs nothing: no row of an event looks at it, and its own rows are not
+read. A share that may not count is exactly 0, since -1e9 is added to its score.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,128 +16,85 @@ import tensorflow as tf
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.layers import LayerSpec
 from pocketrec.export.layers.layer import Call, Flop, Gradients
-from pocketrec.export.layers.products import frozen_transposed, transposed
 
-_HIDDEN: Final = -1e9  # added to the logit of what a step may not see: its share is exactly 0 in float32
+_NEVER = -1e9
 
 
 @dataclass(frozen=True)
 class AttentionTrace:
     """What the forward pass leaves for the backward pass; float32."""
 
-    inputs: tf.Tensor
-    """(T * B, E)."""
     queries: tf.Tensor
-    """(B * heads, T, d), scaled by 1 / sqrt(d)."""
+    """(B * heads, T, D), times D^-1/2."""
     keys: tf.Tensor
-    """(B * heads, T, d)."""
+    """(B * heads, T, D)."""
     values: tf.Tensor
-    """(B * heads, T, d)."""
+    """(B * heads, T, D)."""
     shares: tf.Tensor
-    """(B * heads, T, T), after the softmax."""
+    """(B * heads, T, T), the softmax."""
 
 
 class Attention:
-    """``pocketrec.cloud.backbones.attention.CausalAttention``.
+    """Attention over queries, keys and values that a linear layer before it makes.
 
     Args:
-        spec: its tensors are kernel (E, 3E) and bias (3E,): queries, keys, values; options ``heads`` and ``window``.
+        spec: without tensors; options ``heads``, and ``window`` (steps T, for `flop`).
     """
 
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
-        self.tensors = tuple(tensor.name for tensor in spec.tensors)
-        self._kernel, self._bias = self.tensors
-        self._heads = int(spec.options["heads"])
-        self._scale = (spec.inputs // self._heads) ** -0.5
-
-    def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, AttentionTrace]:
-        """See `DeviceLayer.forward`."""
-        projected = tf.matmul(x, call.value(self._kernel)) + call.value(self._bias)  # (T * B, 3E)
-        q, k, v = (self._by_head(part, call.steps) for part in tf.split(projected, 3, axis=1))
-        q = q * self._scale
-        hidden = np.triu(np.full((1, call.steps, call.steps), _HIDDEN, np.float32), 1)
-        shares = tf.nn.softmax(tf.matmul(q, k, transpose_b=True) + hidden)  # (B * heads, T, T)
-        return self._by_row(tf.matmul(shares, v), call.steps), AttentionTrace(x, q, k, v, shares)
-
-    def backward(
-        self, trace: AttentionTrace, dy: tf.Tensor, call: Call, down: bool
-    ) -> tuple[Gradients, tf.Tensor | None]:
-        """See `DeviceLayer.backward`."""
-        by_head = self._by_head(dy, call.steps)  # (B * heads, T, d)
-        by_values = tf.matmul(trace.shares, by_head, transpose_a=True)
-        by_shares = tf.matmul(by_head, trace.values, transpose_b=True)  # (B * heads, T, T)
-        weighted = by_shares * trace.shares
-        by_scores = weighted - trace.shares * tf.reduce_sum(weighted, 2, keepdims=True)
-        by_queries = tf.matmul(by_scores, trace.keys) * self._scale
-        by_keys = tf.matmul(by_scores, trace.queries, transpose_a=True)
-        parts = [self._by_row(part, call.steps) for part in (by_queries, by_keys, by_values)]
-        projected = tf.concat(parts, 1)  # (T * B, 3E)
-        gradients = {
-            self._kernel: tf.matmul(trace.inputs, projected, transpose_a=True),
-            self._bias: tf.reduce_sum(projected, 0),
-        }
-        if not down:
-            return gradients, None
-        kernel = call.value(self._kernel)
-        turned = transposed(kernel) if call.trains([self._kernel]) else frozen_transposed(kernel, call.padding)
-        return gradients, tf.matmul(projected, turned)
-
-    def holds(self, held: bool) -> bool:
-        """See `DeviceLayer.holds`: a row of padding sees more than the last event's does."""
-        return False
-
-    def untrained(self) -> dict[str, Array]:
-        """See `DeviceLayer.untrained`."""
-        return {}
-
-    def flop(self, trained: frozenset[str], down: bool) -> Flop:
-        """See `DeviceLayer.flop`: all T logits of a row are computed, masked ones too."""
-        product = 2 * self.spec.tensors[0].size
-        scores = 4 * int(self.spec.options["window"]) * self.spec.inputs
-        reached = down or not trained.isdisjoint(self.tensors)
-        return Flop(product + scores, product * ((self._kernel in trained) + down) + 2 * scores * reached)
-
-    def _by_head(self, rows: tf.Tensor, steps: int) -> tf.Tensor:
-        """(T * B, E) as (B * heads, T, d)."""
-        heads, size = self._heads * (rows.shape[0] // steps), rows.shape[1] // self._heads
-        return tf.transpose(tf.reshape(rows, [steps, heads, size]), [1, 0, 2])
-
-    def _by_row(self, heads: tf.Tensor, steps: int) -> tf.Tensor:
-        """(B * heads, T, d) as (T * B, E)."""
-        return tf.reshape(tf.transpose(heads, [1, 0, 2]), [-1, self.spec.outputs])
-
-
-class Positions:
-    """``pocketrec.cloud.backbones.attention.Positions``: adds to the rows of step t the t-th row of a table.
-
-    Args:
-        spec: its tensor is table (T, E).
-    """
-
-    def __init__(self, spec: LayerSpec) -> None:
-        self.spec = spec
-        self.tensors = tuple(tensor.name for tensor in spec.tensors)
-        (self._table,) = self.tensors
+        self.tensors: tuple[str, ...] = ()
+        self.heads = int(spec.options["heads"])
+        self.scale = (spec.outputs // self.heads) ** -0.5
 
     def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, Any]:
         """See `DeviceLayer.forward`."""
-        table = call.value(self._table)  # (T, E)
-        by_step = tf.reshape(x, [call.steps, -1, x.shape[1]]) + tf.reshape(table, [call.steps, 1, x.shape[1]])
-        return tf.reshape(by_step, x.shape), None
+        queries, keys, values = (self._by_head(part, call.steps) for part in tf.split(x, 3, axis=1))
+        queries *= self.scale
+        later = np.triu(np.full((call.steps, call.steps), _NEVER, np.float32), 1)
+        scores = tf.matmul(queries, keys, transpose_b=True) + later  # (B * heads, T, T)
+        shares = tf.nn.softmax(scores)
+        trace = AttentionTrace(queries, keys, values, shares)
+        return self._by_row(tf.matmul(shares, values)), trace
 
     def backward(self, trace: Any, dy: tf.Tensor, call: Call, down: bool) -> tuple[Gradients, tf.Tensor | None]:
         """See `DeviceLayer.backward`."""
-        return {self._table: tf.reduce_sum(tf.reshape(dy, [call.steps, -1, dy.shape[1]]), 1)}, dy if down else None
+        if not down:
+            return {}, None
+        dy = self._by_head(dy, call.steps)  # (B * heads, T, D)
+        by_values = tf.matmul(_turned(trace.shares), dy)
+        by_shares = tf.matmul(dy, trace.values, transpose_b=True)  # (B * heads, T, T)
+        weighed = by_shares * trace.shares
+        by_scores = weighed - trace.shares * tf.reduce_sum(weighed, 2, keepdims=True)
+        by_queries = tf.matmul(by_scores, trace.keys) * self.scale
+        by_keys = tf.matmul(_turned(by_scores), trace.queries)
+        return {}, tf.concat([self._by_row(part) for part in (by_queries, by_keys, by_values)], axis=1)
 
     def holds(self, held: bool) -> bool:
-        """See `DeviceLayer.holds`: every step has a row of its own."""
+        """See `DeviceLayer.holds`: where inputs repeat, a later step still weighs the repeated ones more."""
         return False
 
     def untrained(self) -> dict[str, Array]:
         """See `DeviceLayer.untrained`."""
         return {}
 
-    def flop(self, _trained: frozenset[str], _down: bool) -> Flop:
-        """See `DeviceLayer.flop`: no matrix product."""
-        return Flop(0, 0)
+    def flop(self, _trained: frozenset[str], down: bool) -> Flop:
+        """See `DeviceLayer.flop`: two products with all steps of the window forward, four backward."""
+        product = 2 * int(self.spec.options["window"]) * self.spec.outputs
+        return Flop(2 * product, 4 * product * down)
+
+    def _by_head(self, rows: tf.Tensor, steps: int) -> tf.Tensor:
+        """(T * B, E) as (B * heads, T, D)."""
+        count, size = rows.shape
+        apart = tf.reshape(rows, [steps, count // steps * self.heads, size // self.heads])
+        return tf.transpose(apart, [1, 0, 2])
+
+    def _by_row(self, heads: tf.Tensor) -> tf.Tensor:
+        """The inverse of `_by_head`."""
+        count, steps, size = heads.shape
+        return tf.reshape(tf.transpose(heads, [1, 0, 2]), [steps * count // self.heads, size * self.heads])
+
+
+def _turned(matrices: tf.Tensor) -> tf.Tensor:
+    """Each matrix transposed, as an operator of its own: a product that transposes its left side is slow."""
+    return tf.transpose(matrices, [0, 2, 1])

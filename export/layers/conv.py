@@ -58,7 +58,7 @@ class Conv:
         turned = transposed(rows) if call.trains([self._kernel]) else frozen_transposed(rows, call.padding)
         through = tf.split(tf.matmul(dy, turned), len(seen), axis=1)  # K x (T * B, C)
         batch = dy.shape[0] // call.steps
-        dx = tf.add_n([_shifted(part, -self.back[tap] * batch) for tap, part in zip(seen, through, strict=True)])
+        dx = sum(_shifted(part, -self.back[tap] * batch) for tap, part in zip(seen, through, strict=True))
         return gradients, dx if self.causal else dx * _events(call)
 
     def holds(self, held: bool) -> bool:

@@ -1,4 +1,4 @@
-"""A linear layer: x W + b."""
+"""A linear layer: x W + b, or x W."""
 
 from __future__ import annotations
 
@@ -9,29 +9,37 @@ import tensorflow as tf
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.layers import LayerSpec
 from pocketrec.export.layers.layer import Call, Flop, Gradients
-from pocketrec.export.layers.products import transposed
+from pocketrec.export.layers.products import frozen_transposed, transposed
 
 
 class Dense:
     """``keras.layers.Dense`` without activation.
 
     Args:
-        spec: its tensors are kernel (I, O) and bias (O,).
+        spec: its tensors are kernel (I, O), and bias (O,) where it has one.
     """
 
     def __init__(self, spec: LayerSpec) -> None:
         self.spec = spec
         self.tensors = tuple(tensor.name for tensor in spec.tensors)
-        self._kernel, self._bias = self.tensors
+        self._kernel, *self._bias = self.tensors
 
     def forward(self, x: tf.Tensor, call: Call) -> tuple[tf.Tensor, Any]:
         """See `DeviceLayer.forward`."""
-        return tf.matmul(x, call.value(self._kernel)) + call.value(self._bias), x
+        y = tf.matmul(x, call.value(self._kernel))
+        for bias in self._bias:
+            y += call.value(bias)
+        return y, x
 
     def backward(self, trace: Any, dy: tf.Tensor, call: Call, down: bool) -> tuple[Gradients, tf.Tensor | None]:
         """See `DeviceLayer.backward`."""
-        gradients = {self._kernel: tf.matmul(trace, dy, transpose_a=True), self._bias: tf.reduce_sum(dy, axis=0)}
-        return gradients, tf.matmul(dy, transposed(call.value(self._kernel))) if down else None
+        gradients = {self._kernel: tf.matmul(trace, dy, transpose_a=True)}
+        gradients |= {bias: tf.reduce_sum(dy, axis=0) for bias in self._bias}
+        if not down:
+            return gradients, None
+        kernel = call.value(self._kernel)
+        turned = transposed(kernel) if call.trains([self._kernel]) else frozen_transposed(kernel, call.padding)
+        return gradients, tf.matmul(dy, turned)
 
     def holds(self, held: bool) -> bool:
         """See `DeviceLayer.holds`: each row separately."""

@@ -90,8 +90,8 @@ class MinGru:
         dx = tf.matmul(projected, transposed(call.value(self._kernel)))
         if self.norm is None:
             return gradients, dx
-        found, below = self.norm.backward(trace.normal, dx, call, down)
-        return gradients | found, below
+        of_norm, below = self.norm.backward(trace.normal, dx, call, down)
+        return gradients | of_norm, below
 
     def _at_the_end(self, trace: MinGruTrace, projected: tf.Tensor, by_bias: tf.Tensor, call: Call) -> Gradients:
         """Gradients where nothing below is trained, without the gradient of the inputs.

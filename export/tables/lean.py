@@ -7,6 +7,7 @@ the table is another, so the same exporter, gate and packing do the rest. This m
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -122,10 +123,13 @@ def lean_shards(
 
 
 def lean_model(model: keras.Model, config: ModelConfig, table: LeanTable, reserved: int) -> keras.Model:
-    """The model over the lean table, with `reserved` further rows that are zero."""
+    """The model over the lean table, with `reserved` further rows that are zero.
+
+    Also where the model's own table is in blocks: rows of a shard are embeddings, so the lean table has those too.
+    """
     from pocketrec.cloud.backbones import ITEM_EMBEDDING, build_model
 
-    small = build_model(config, table.rows + reserved, 0)
+    small = build_model(dataclasses.replace(config, item_blocks=[]), table.rows + reserved, 0)
     empty = np.zeros((reserved, table.embeddings.shape[1]), np.float32)
     for layer in small.layers:
         if layer.name == ITEM_EMBEDDING:

@@ -6,6 +6,7 @@ The table is read in place: TensorFlow Lite memory-maps the file, so rows that a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -15,9 +16,53 @@ from pocketrec.device.contract.packed import Quantised
 from pocketrec.export.tables.quantise import quantise
 
 
+class GraphTable(Protocol):
+    """Item embeddings by row, in the graph: a row for each item (`ItemTable`), or in blocks
+    (`pocketrec.export.tables.blocks`)."""
+
+    @property
+    def items(self) -> int:
+        """Number N of items, padding not counted."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Numbers E of an embedding."""
+        ...
+
+    def quantised(self, name: str) -> dict[str, Quantised]:
+        """Its tensors for the transport form, by names that begin with `name`."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What the manifest's ``model`` table says beside the kind of table."""
+        ...
+
+    def flop(self, rows: int, whole: bool) -> int:
+        """Multiplications and additions of matrix products for so many gathered rows, and the whole catalogue."""
+        ...
+
+    def embeddings(self) -> Array:
+        """The table as the graph sees it: float32, (N + 1, E)."""
+        ...
+
+    def gather(self, rows: tf.Tensor) -> tf.Tensor:
+        """Embeddings of int32 `rows` (n,) as float32 (n, E)."""
+        ...
+
+    def catalogue(self, zero: tf.Tensor) -> tf.Tensor:
+        """Embeddings of all items without padding, float32 (N, E); column i of the logits is item row i + 1.
+
+        Args:
+            zero: an int32 scalar that is 0 at run time but not provably so: without it the converter would fold
+                the int8 table into a float32 constant four times its size.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class ItemTable:
-    """Item embeddings by row; row 0 is padding and all zero.
+    """Item embeddings by row; row 0 is padding and all zero. See `GraphTable`.
 
     Attributes:
         rows: int8 or float32, (N + 1, E).
@@ -41,37 +86,48 @@ class ItemTable:
         quantised = quantise(embeddings, bits, axis=1)
         return cls(quantised.numbers, quantised.scales)
 
-    def quantised(self) -> Quantised:
-        """The same for the transport form."""
-        return Quantised(self.rows, self.scales)
+    def quantised(self, name: str) -> dict[str, Quantised]:
+        """See `GraphTable.quantised`."""
+        return {name: Quantised(self.rows, self.scales)}
 
     @property
     def items(self) -> int:
-        """Number N of items, padding not counted."""
+        """See `GraphTable.items`."""
         return self.rows.shape[0] - 1
 
+    @property
+    def size(self) -> int:
+        """See `GraphTable.size`."""
+        return self.rows.shape[1]
+
+    def facts(self) -> dict[str, Any]:
+        """See `GraphTable.facts`."""
+        return {}
+
+    def flop(self, rows: int, whole: bool) -> int:
+        """See `GraphTable.flop`."""
+        return 0
+
     def embeddings(self) -> Array:
-        """The table as the graph sees it: float32, (N + 1, E)."""
+        """See `GraphTable.embeddings`."""
         if self.scales is None:
             return self.rows
         return self.rows.astype(np.float32) * self.scales
 
     def gather(self, rows: tf.Tensor) -> tf.Tensor:
-        """Embeddings of int32 `rows` (n,) as float32 (n, E)."""
+        """See `GraphTable.gather`."""
         gathered = tf.gather(tf.constant(self.rows), rows)
         if self.scales is None:
             return gathered
         return tf.cast(gathered, tf.float32) * tf.gather(tf.constant(self.scales), rows)
 
     def catalogue(self, zero: tf.Tensor) -> tf.Tensor:
-        """Embeddings of all items without padding, float32 (N, E); column i of the logits is item row i + 1.
+        """See `GraphTable.catalogue`."""
+        return self.span(zero, self.items)
 
-        Args:
-            zero: an int32 scalar that is 0 at run time but not provably so: without it the converter would fold
-                the int8 table into a float32 constant four times its size.
-        """
-        size = [self.items, self.rows.shape[1]]
-        rows = tf.slice(tf.constant(self.rows), tf.stack([zero + 1, 0]), size)
+    def span(self, zero: tf.Tensor, count: int) -> tf.Tensor:
+        """Embeddings of rows 1 to `count`, float32 (count, E); `zero` as in `catalogue`."""
+        rows = tf.slice(tf.constant(self.rows), tf.stack([zero + 1, 0]), [count, self.size])
         if self.scales is None:
             return rows
-        return tf.cast(rows, tf.float32) * tf.constant(self.scales[1:])
+        return tf.cast(rows, tf.float32) * tf.constant(self.scales[1 : count + 1])

@@ -1,6 +1,6 @@
 """Random tables in every format and packing that is read, with random dirt, against small independent readers.
 
-300 examples each; where POCKETREC_LONG is set, 10,000, or as many as it says if that is more than 1
+150 examples each; where POCKETREC_LONG is set, 10,000, or as many as it says if that is more than 1
 (``POCKETREC_LONG=1 pytest tests/cases/test_cases_any.py -m long``).
 """
 
@@ -30,7 +30,7 @@ pa = pytest.importorskip("pyarrow", exc_type=ImportError)
 pq = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
 
 ASKED = int(os.environ.get("POCKETREC_LONG") or 0)
-FEW, MANY = 300, ASKED if ASKED > 1 else 10_000
+FEW, MANY = 150, ASKED if ASKED > 1 else 10_000
 LONG = pytest.mark.skipif(not ASKED, reason="POCKETREC_LONG is not set")
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 

@@ -99,7 +99,9 @@ def test_refused_in_one_line_of_prepare(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", RUN)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.long] if RUN[case][0] == "run" else []) for case in RUN]
+)
 def test_run(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
     command, options = RUN[case]
     assert call(case, command, tmp_path, options) == 0

@@ -65,7 +65,7 @@ from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.backbones import build_model
 from pocketrec.export.build import build_tflite
-config = ModelConfig(embedding=8, window=4, tables={"gru": GruOptions(hidden=8, layers=1)})
+config = ModelConfig(embedding=8, window=1, tables={"gru": GruOptions(hidden=8, layers=1)})
 model = build_model(config, 2000, 1)
 tempfile.tempdir = str(path.parent)
 save = lambda: build_tflite(model, config, ExportConfig(), way="head", optimizer="sgd", candidates=5)

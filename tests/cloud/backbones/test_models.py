@@ -20,6 +20,7 @@ from pocketrec.cloud.backbones import (
     input_table,
     is_tied,
     item_embeddings,
+    item_table,
     load_model,
     logits,
     output_table,
@@ -30,7 +31,7 @@ from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.mingru import MinGruOptions
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.config.nextitnet import NextItNetOptions
-from pocketrec.cloud.config.sasrec import SasRecOptions
+from pocketrec.cloud.config.sasrec import SasrecOptions
 from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.contract.layers import HEAD, tensors_of
 
@@ -173,6 +174,17 @@ class BackboneContract:
         np.testing.assert_array_equal(output_table(again), output_table(model))
         np.testing.assert_array_equal(again(items), model(items))
 
+    def test_items_in_blocks(self) -> None:
+        """P15: the fast way equals the model, and only the rows of its items have a gradient."""
+        blocks = [[0.25, 5], [0.75, 2]]
+        model, config = self.model(item_blocks=blocks), self.config(item_blocks=blocks)
+        items, keep = tf.constant([[1, 2, 9, 9]]), tf.constant([[0.0, 1, 1, 1]])
+        with tf.GradientTape() as tape:
+            out, _ = backbone(self.name).train_embeddings(model, config, items, keep, SEED)
+        np.testing.assert_allclose(out, model(items), atol=1e-6)
+        gradients = tape.gradient(out, item_table(model).tables)
+        assert [gradient.indices.numpy().tolist() for gradient in gradients] == [[1, 2], [5, 5]]
+
     def test_saved_and_loaded_it_is_the_same(self, tmp_path: Path) -> None:
         model = self.model(dropout=0.5)
         save_model(model, tmp_path / "new" / "model.keras")
@@ -228,18 +240,6 @@ class TestNextItNet(BackboneContract):
     name = "nextitnet"
     small = NextItNetOptions(dilations=[1, 2])
     carries = False
-
-
-class TestSasRec(BackboneContract):
-    name = "sasrec"
-    small = SasRecOptions(heads=1, feed_forward=2, block_dropout=0.0)
-    carries = False
-
-    def test_several_heads_divide_the_embedding(self) -> None:
-        wide = ModelConfig(backbone="sasrec", embedding=6, tables={"sasrec": SasRecOptions(heads=3)})
-        assert build_model(wide, ITEMS, 3)(np.array([[1, 2]])).shape == (1, 2, 6)
-        with pytest.raises(ConfigError, match=r"heads = 4 does not divide model\.embedding = 6"):
-            ModelConfig(backbone="sasrec", embedding=6, tables={"sasrec": SasRecOptions(heads=4)})
 
 
 def test_every_backbone_has_a_contract_test() -> None:
@@ -321,3 +321,9 @@ def test_a_start_by_copying_says_what_the_user_had_lately(hidden: int) -> None:
     assert scores[40] > scores[7], "had later, and twice"
     plain = build_model(config.with_options("gru", start="random"), 300, seed=3)
     np.testing.assert_array_equal(item_embeddings(plain), item_embeddings(model))
+
+
+class TestSasrec(BackboneContract):
+    name = "sasrec"
+    small = SasrecOptions(heads=5, layers=2, feed_forward=2, block_dropout=0.0)
+    carries = False

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,6 +158,7 @@ VALUES = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+@examples(50)
 @given(VALUES)
 def test_any_old_configuration_is_read_and_keeps_its_key(tables: dict[str, Any]) -> None:
     """The key of a stage is computed of the old form: all values at their old addresses, defaults included."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,10 +65,10 @@ def test_a_search_goes_on_where_it_was_and_ends_alike(found: tuple[Path, str], t
     first = json.loads((tmp_path / "search.json").read_text())["trials"][0]
     (tmp_path / "trial").mkdir()
     (tmp_path / "trial" / "model.checkpoint.npz").write_bytes(b"left by a killed trial")
-    search(config_from_dict(SMALL), tmp_path, system="global", trials=3, seed=4)
+    search(config_from_dict(SMALL), tmp_path, system="global", trials=2, seed=4)
     again = json.loads((tmp_path / "search.json").read_text())
     assert again["trials"][0] == first, "what was done is not done again"
-    assert [t["curve"] for t in again["trials"]] == [t["curve"] for t in whole["trials"]]
+    assert [t["curve"] for t in again["trials"]] == [t["curve"] for t in whole["trials"][:2]]
     with pytest.raises(ConfigError, match="another"):
         search(config_from_dict(SMALL), tmp_path, system="global", trials=3, seed=5)
 
@@ -111,7 +112,7 @@ def test_trials_hear_nothing_of_the_later_events(tmp_path: Path) -> None:
         lines = [",".join(map(str, row)) for row in [*rows[:320], *future]]
         path.write_text("user,item,timestamp\n" + "\n".join(lines) + "\n", encoding="utf-8")
         tables = {**SMALL, "data": {"path": str(path)}}
-        search(config_from_dict(tables), tmp_path / name, system="global", trials=2, seed=1)
+        search(config_from_dict(tables), tmp_path / name, system="global", trials=1, seed=1)
         trials.append([t["figures"] for t in json.loads((tmp_path / name / "search.json").read_text())["trials"]])
     assert trials[0] == trials[1]
 
@@ -196,6 +197,7 @@ def test_a_search_of_before_keys_moved_is_known_again(found: tuple[Path, str], t
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
+@examples(50)
 @given(TEXT.filter(bool), st.lists(TEXT), st.floats(1e-9, 1e9), st.dictionaries(TEXT, st.lists(TEXT), max_size=3))
 def test_a_configuration_written_as_toml_is_read_back(
     name: str, words: list[str], rate: float, keep: dict[str, list[str]]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from examples import LONG
 
 from pocketrec.cloud.backbones import backbone, build_model, item_embeddings, load_model
 from pocketrec.cloud.baselines.neighbours import fit_neighbours
@@ -76,9 +75,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ("cross_entropy", {"negatives": 0, "tied": False}),
         ("cross_entropy", {"negatives": 4, "batching": "sessions", "sampler": "popularity",
                            "tables": {"sessions": SessionOptions(unroll=1)}}),
-        ("full_softmax", {"implementation": "keras"}),
-        ("bpr", {"negatives": 4, "sampler": "rank"}),
-        ("top1", {"negatives": 4, "sampler": "uniform"}),
+        # By hand in test_train_losses.py, and equal to the unrolled layers below; each takes seconds here.
+        pytest.param("full_softmax", {"implementation": "keras"}, marks=pytest.mark.long),
+        pytest.param("bpr", {"negatives": 4, "sampler": "rank"}, marks=pytest.mark.long),
+        pytest.param("top1", {"negatives": 4, "sampler": "uniform"}, marks=pytest.mark.long),
         ("bpr_max", {"negatives": 4, "batching": "sessions", "clip_norm": 5.0}),
     ],
 )
@@ -364,9 +364,8 @@ for name in ("killed", "whole"):
 """
 
 
-@pytest.mark.slow
-@pytest.mark.scaled
-@pytest.mark.parametrize(("batching", "kills"), [("windows", 10 if LONG else 3), ("sessions", 3 if LONG else 1)])
+@pytest.mark.long  # every process starts TensorFlow; the short suite breaks trainings off within one, above
+@pytest.mark.parametrize(("batching", "kills"), [("windows", 10), ("sessions", 3)])
 def test_killed_at_random_moments_and_resumed_it_ends_with_the_same_bits(
     tmp_path: Path, batching: str, kills: int
 ) -> None:

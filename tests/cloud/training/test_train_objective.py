@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pocketrec.cloud.backbones import PlainTable
 from pocketrec.cloud.config.training import BprMaxOptions, RankOptions, TrainConfig
 from pocketrec.cloud.training import objective as train_objective
 from pocketrec.cloud.training.objective import Objective
@@ -76,7 +77,7 @@ def test_in_batch_losses_equal_numpy(name: str, shape: tuple[int, int], negative
         return float(powers[item - 1] / powers.sum())
 
     expected = reference(name, users, targets, weights, table.numpy(), drawn, log_q, share)
-    got = objective(tf.constant(users), tf.constant(targets), tf.constant(weights), table, SEED)
+    got = objective(tf.constant(users), tf.constant(targets), tf.constant(weights), PlainTable(table), SEED)
     assert float(got) == pytest.approx(expected, rel=1e-4)
 
 
@@ -86,7 +87,7 @@ def test_sampled_softmax_by_hand() -> None:
     drawn = objective.sampler.draw(5, SEED).numpy().tolist()
     assert 2 in drawn  # the target: masked
     assert set(drawn) > {2}
-    got = objective(tf.ones([1, 1, 1]), tf.constant([[2]]), tf.ones([1, 1]), table, SEED)
+    got = objective(tf.ones([1, 1, 1]), tf.constant([[2]]), tf.ones([1, 1]), PlainTable(table), SEED)
     expected = {row: 5 * np.log((row + 1) / row) / np.log(4) for row in (1, 3)}
     total = np.exp(2) + sum(np.exp(row) / expected[row] for row in drawn if row != 2)
     assert float(got) == pytest.approx(np.log(total) - 2, rel=1e-5)
@@ -104,7 +105,7 @@ def test_many_negatives_approach_the_full_softmax(sampler: str) -> None:
     def loss(name: str, **options: Any) -> float:
         tables = {"rank": RankOptions(rho=0.5)}
         config = TrainConfig(loss=name, negatives=200_000, sampler=sampler, tables=tables, **options)
-        return float(Objective(config, counts)(users, targets, weights, table, SEED))
+        return float(Objective(config, counts)(users, targets, weights, PlainTable(table), SEED))
 
     exact = loss("full_softmax")
     assert loss("sampled_softmax") == pytest.approx(exact, abs=0.05)
@@ -117,10 +118,10 @@ def test_no_target_no_loss_and_gradients_of_few_rows(name: str) -> None:
     table, users, targets, weights = case(1, 5)
     objective = Objective(TrainConfig(loss=name, negatives=3), COUNTS)
     with tf.GradientTape() as tape:
-        value = objective(tf.constant(users), tf.constant(targets), tf.constant(weights), table, SEED)
+        value = objective(tf.constant(users), tf.constant(targets), tf.constant(weights), PlainTable(table), SEED)
     assert isinstance(tape.gradient(value, table), tf.IndexedSlices) == objective.sparse
     none = tf.zeros_like(targets)
-    assert float(objective(tf.constant(users), none, tf.zeros([1, 5]), table, SEED)) == 0
+    assert float(objective(tf.constant(users), none, tf.zeros([1, 5]), PlainTable(table), SEED)) == 0
 
 
 def test_of_a_large_batch_some_targets_are_negatives(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +129,7 @@ def test_of_a_large_batch_some_targets_are_negatives(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(train_objective, "_CELLS", 5 * 3)
     table, users, targets, weights = case(1, 5)
     objective = Objective(TrainConfig(loss="bpr", negatives=0), COUNTS)
-    got = objective(tf.constant(users), tf.constant(targets), tf.constant(weights), table, SEED)
+    got = objective(tf.constant(users), tf.constant(targets), tf.constant(weights), PlainTable(table), SEED)
     total = 0.0
     for i, target in enumerate(targets[0].tolist()):
         rows = [row for row in targets[0, :3].tolist() if row not in (0, target)]

@@ -8,8 +8,10 @@ import sys
 import pytest
 
 from pocketrec.cloud.backbones.mingru_specs import mingru_specs
+from pocketrec.cloud.backbones.nextitnet import block_specs
 from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.mingru import MinGruOptions
+from pocketrec.cloud.config.nextitnet import NextItNetOptions
 from pocketrec.cloud.config.personalise import WAYS
 from pocketrec.cloud.ways.way import Layers, apply
 from pocketrec.device.base.errors import ConfigError
@@ -30,6 +32,7 @@ BLOCKS: Layers = (
     LayerSpec("residual", "block_2", (), 4, 4, {}, (_marked("conv_2", "adapter"), _marked("norm_2", "trained"))),
     dense_spec("fc", 4, 4, HEAD),
 )
+NEXTITNET = (*block_specs(NextItNetOptions(dilations=[1, 4]), 64), dense_spec("fc", 64, 64, HEAD))
 MINGRU: Layers = mingru_specs(4, MinGruOptions(hidden=6, layers=2, feed_forward=1), "fc")
 BACKBONES = {"gru": GRU, "blocks": BLOCKS, "mingru": MINGRU}
 _BLOCK = ("norm_{}", "mingru_{}", "out_{}", "ffn_norm_{}", "ffn_in_{}", "ffn_out_{}")
@@ -107,6 +110,27 @@ class TestPatchParallel(WayContract):
         assert tensors["gru_1_adapter_down_kernel"].shape == (4, 2)
         assert tensors["fc_adapter_down_kernel"].shape == (6, 2)
         assert tensors["fc_adapter_up_kernel"].shape == (2, 4)
+
+
+@pytest.mark.parametrize("way", ["patch", "patch_parallel"])
+@pytest.mark.parametrize("cardinality", [1, 4, 16])
+def test_an_adapter_of_a_convolution_has_as_many_numbers_as_in_peterrec(way: str, cardinality: int) -> None:
+    """P5: C^2 / 2 + C / 4 + c C, with a bottleneck of C / 4; and the second norm of each block trains too."""
+    options = ExportConfig(adapter=16, cardinality=cardinality, adapter_activation="gelu")
+    applied = apply(way, NEXTITNET, options)
+    adapters = [layer for layer in walk(applied.layers) if layer.kind == "adapter"]
+    assert [layer.inner[0].name for layer in adapters] == ["conv_1_1", "conv_1_2", "conv_2_1", "conv_2_2"]
+    each = 64 * 64 // 2 + 64 // 4 + cardinality * 64
+    assert each == {1: 2128, 4: 2320, 16: 3088}[cardinality]
+    assert applied.numbers == 4 * each + 2 * 2 * 64
+    assert {"norm_1_2_gamma", "norm_2_2_beta"} <= set(applied.trained)
+    assert not {name for name in applied.trained if name.startswith(("norm_1_1", "conv_1_1_kernel", "fc"))}
+
+
+def test_a_patch_may_leave_norms_alone() -> None:
+    applied = apply("patch", NEXTITNET, ExportConfig(train_norm=False))
+    assert not [name for name in applied.trained if "norm" in name]
+    assert applied.numbers == 4 * 2128
 
 
 def test_every_way_has_a_contract_test() -> None:

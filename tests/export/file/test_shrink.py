@@ -15,7 +15,7 @@ from pocketrec.export.build import build_tflite
 from pocketrec.export.file import convert
 from pocketrec.export.file.shrink import shrink
 
-ITEMS, WINDOW = 50, 5
+ITEMS, WINDOW = 50, 3
 CONFIG = ModelConfig(embedding=8, window=WINDOW, tables={"gru": GruOptions(hidden=12, layers=2)})
 
 

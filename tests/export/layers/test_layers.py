@@ -13,12 +13,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.attention import CausalAttention, Positions
 from pocketrec.cloud.backbones.conv import DilatedConvolution
 from pocketrec.cloud.backbones.keras_layers import Activation
 from pocketrec.cloud.backbones.mingru_layer import MinGru
 from pocketrec.cloud.backbones.mingru_specs import mingru_spec
-from pocketrec.cloud.backbones.sasrec import attention_spec, positions_spec
 from pocketrec.cloud.backbones.specs import activation_spec, conv_spec, norm_spec
 from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.device.contract.layers import LayerSpec, adapter_spec, dense_spec, gru_spec, tensors_of, walk
@@ -259,46 +257,6 @@ class TestMinGru(LayerContract):
         return y
 
 
-class TestAttention(LayerContract):
-    kind = "attention"
-
-    def spec(self) -> LayerSpec:
-        return attention_spec("attention_1", 6, 2, STEPS)
-
-    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
-        """Head by head and step by step, as in Vaswani et al. 2017; equal to the Keras layer."""
-        kernel, bias = value.values()
-        q, k, v = tf.split(tf.einsum("bti,io->bto", x, kernel) + bias, 3, axis=2)
-        heads = []
-        for head in (slice(0, 3), slice(3, 6)):
-            steps = []
-            for step in range(x.shape[1]):
-                scores = tf.einsum("bi,bsi->bs", q[:, step, head], k[:, : step + 1, head]) / 3**0.5
-                steps.append(tf.einsum("bs,bsi->bi", tf.nn.softmax(scores), v[:, : step + 1, head]))
-            heads.append(tf.stack(steps, axis=1))
-        y = tf.concat(heads, 2)
-        layer = CausalAttention(2)
-        layer.build((None, None, 6))
-        layer.set_weights([kernel.numpy(), bias.numpy()])
-        np.testing.assert_allclose(y, layer(x), atol=2e-6)
-        return y
-
-
-class TestPositions(LayerContract):
-    kind = "positions"
-
-    def spec(self) -> LayerSpec:
-        return positions_spec("positions", STEPS, 4)
-
-    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
-        y = x + value["positions_table"][tf.newaxis]
-        layer = Positions(STEPS)
-        layer.build((None, None, 4))
-        layer.set_weights([value["positions_table"].numpy()])
-        np.testing.assert_allclose(y, layer(x), atol=2e-6)
-        return y
-
-
 class TestMinGruBehindNorm(LayerContract):
     """One layer with the normalisation of its inputs, whose gradients then take no product of their own."""
 
@@ -451,6 +409,27 @@ class TestParallelAdapter(LayerContract):
         assert start["gru_1_adapter_down_kernel"].numpy().any()
         call = self.call({**self.variables(), **start}, mask)
         np.testing.assert_array_equal(layer.forward(rows(x), call)[0], plain.forward(rows(x), call)[0])
+
+
+class TestAddedGeluAdapters(LayerContract):
+    """P5: three adapters of width 2 are one of width 6 whose matrices are theirs, block by block."""
+
+    kind = "adapter"
+
+    def spec(self) -> LayerSpec:
+        return adapter_spec(dense_spec("fc", 4, 5), "serial", 6, 1, "gelu", 3)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = tf.einsum("bti,io->bto", x, value["fc_kernel"]) + value["fc_bias"]
+        names = ("down_kernel", "down_bias", "up_kernel", "up_bias")
+        part = {tensor: value[f"fc_adapter_{tensor}"] for tensor in names}
+        found = [y]
+        for place in range(3):
+            own = slice(2 * place, 2 * place + 2)
+            narrow = tf.einsum("bti,iw->btw", y, part["down_kernel"][:, own]) + part["down_bias"][own]
+            narrow = keras.activations.gelu(narrow, approximate=True)
+            found.append(tf.einsum("btw,wo->bto", narrow, part["up_kernel"][own]) + part["up_bias"][place])
+        return tf.add_n(found)
 
 
 class TestStack(LayerContract):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.backbone import FC, input_table, item_inputs, next_item_model
+from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.device.contract.layers import HEAD, LayerSpec, dense_spec
 
@@ -51,7 +51,7 @@ class Mean:
         state: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Backbone.train_embeddings`; the state of a row is the sum of its window so far, and its count."""
-        x = tf.gather(input_table(model), items)  # (B, T, E)
+        x = item_table(model).gather(items)  # (B, T, E)
         if config.dropout:
             x = tf.nn.experimental.stateless_dropout(x, config.dropout, seed)
         known = tf.cast(items > 0, tf.float32)[..., tf.newaxis]
