@@ -18,6 +18,7 @@ from pocketrec.cloud.candidates import Candidates
 from pocketrec.cloud.config.baselines import BASELINES
 from pocketrec.cloud.config.candidates import CANDIDATES
 from pocketrec.cloud.config.layers import LAYERS
+from pocketrec.cloud.config.mingru import MINGRU_STARTS
 from pocketrec.cloud.config.model import BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
 from pocketrec.cloud.config.ranker import RANKERS
@@ -30,8 +31,8 @@ from pocketrec.device.engine.runtimes import RUNTIMES
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLES = (
-    BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS, CANDIDATES, BATCHINGS, OPTIMIZERS, DECAYS, LOSSES, SAMPLERS,
-    DEVICE_OPTIMIZERS, SPLITS, RUNTIMES, BASELINES, RANKERS, WAYS, LAYERS,
+    BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS, MINGRU_STARTS, CANDIDATES, BATCHINGS, OPTIMIZERS, DECAYS, LOSSES,
+    SAMPLERS, DEVICE_OPTIMIZERS, SPLITS, RUNTIMES, BASELINES, RANKERS, WAYS, LAYERS,
 )  # fmt: skip
 LINES = [pytest.param(table, name, id=f"{table.key}-{name}") for table in TABLES for name in table]
 
@@ -48,6 +49,7 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "train.batching": ("config", "sequences", "weights", "window", "packed"),
     "baselines.judged": ("fit", "scores", "arrays", "restore"),
     "model.gru.start": ("gru_layers", "fc", "config", "seed"),
+    "model.mingru.start": ("blocks", "config", "seed"),
     "resources.runtime": ("allocate_tensors", "get_signature_runner"),
 }
 OF_A_TYPE = {"train.loss": "Loss", "train.optimizer": "Optimizer"}
