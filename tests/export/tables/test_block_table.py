@@ -106,9 +106,8 @@ def test_the_card_tells_the_blocks_and_whose_tensors_a_layer_has() -> None:
     model = {"backbone": "gru", **graph_table(model_of(config(item_blocks=SHARES)), ExportConfig()).facts()}
     tensors = {"layers": [layer.to_dict() for layer in layers], "trainable": []}
     card = model_card(
-        facts={"model": model, "tensors": tensors, "gate": {"runtimes": {}}},
-        summary={}, recipe={}, metrics=None, size=1,
-        config={"data": {"path": "log.csv", "item": "item"}, "split": {"kind": "quantile"}},
+        facts={"model": model, "tensors": tensors, "gate": {"runtimes": {}}}, summary={}, recipe={}, metrics=None,
+        config={"data": {"path": "log.csv", "item": "item"}, "split": {"kind": "quantile"}}, size=1,
     )  # fmt: skip
     assert "| item_blocks | [[12, 8], [18, 4], [30, 2]] |" in card
     assert "| gru_1 | gru | 8 | 8 | 432 |" in card
