@@ -48,7 +48,7 @@ class SasrecBackbone:
         options: SasrecOptions = config.options
         seeds = iter(np.random.SeedSequence(seed).generate_state(2 * options.layers + 5).tolist())
         inputs, x = item_inputs(config, items, seeds)
-        x = Positions(config.window, next(seeds), name=POSITIONS)(x)
+        x = Positions(config.window, _scale(config), next(seeds), name=POSITIONS)(x)
         for place in range(1, options.layers + 1):
             name = f"block_{place}"
             y = norm(f"{name}_attention_norm")(x)
@@ -73,7 +73,7 @@ class SasrecBackbone:
         options: SasrecOptions = config.options
         hidden, places = layout(window_numbers(keep))  # (B, 1, T, T), (B, T)
         x = item_table(model).gather(tf.reshape(items, [-1]))  # (B * T, E)
-        x = thinned(x, config.dropout, seed, 0)
+        x = thinned(x, config.dropout, seed, 0) * _scale(config)
         x += tf.gather(model.get_layer(POSITIONS).embeddings.value, tf.reshape(places, [-1]))
         for place in range(1, options.layers + 1):
             name, number = f"block_{place}", 3 * place
@@ -111,10 +111,16 @@ def _norm(model: keras.Model, name: str, x: tf.Tensor) -> tf.Tensor:
     return y
 
 
+def _scale(config: ModelConfig) -> float:
+    """Of the item embeddings that enter the first block, as in the paper's code: they then weigh as much as what the
+    blocks add."""
+    return float(np.sqrt(np.float32(config.embedding)))
+
+
 def _positions(config: ModelConfig) -> LayerSpec:
     size = config.embedding
     table = TensorSpec(f"{POSITIONS}_embeddings", (config.window, size))
-    return LayerSpec("positions", POSITIONS, (table,), size, size)
+    return LayerSpec("positions", POSITIONS, (table,), size, size, {"scale": _scale(config)})
 
 
 def _parts(name: str, config: ModelConfig) -> tuple[LayerSpec, LayerSpec]:

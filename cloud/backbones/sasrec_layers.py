@@ -14,19 +14,20 @@ _NEVER = -1e9  # added to a score that may not count: its share of the softmax i
 
 @keras.saving.register_keras_serializable(package="pocketrec")
 class Positions(keras.layers.Layer):
-    """Adds a learned vector for each place in the window, counted from the window's start: (B, T, E) -> (B, T, E).
+    """A factor, and a learned vector for each place in the window, counted from its start: (B, T, E) -> (B, T, E).
 
     Args:
         window: largest T.
+        scale: of the inputs.
         seed: of the initial values.
 
     Raises:
         ValueError: a row is longer than `window`.
     """
 
-    def __init__(self, window: int, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, window: int, scale: float, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.window, self.seed = window, seed
+        self.window, self.scale, self.seed = window, scale, seed
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
@@ -39,11 +40,11 @@ class Positions(keras.layers.Layer):
         steps = inputs.shape[1]
         if steps is not None and steps > self.window:
             raise ValueError(f"a row has {steps} events, and the model has positions for {self.window}")
-        return inputs + self.embeddings[: ops.shape(inputs)[1]]
+        return inputs * self.scale + self.embeddings[: ops.shape(inputs)[1]]
 
     def get_config(self) -> dict[str, Any]:
         """What `__init__` takes."""
-        return {**super().get_config(), "window": self.window, "seed": self.seed}
+        return {**super().get_config(), "window": self.window, "scale": self.scale, "seed": self.seed}
 
 
 @keras.saving.register_keras_serializable(package="pocketrec")

@@ -17,9 +17,10 @@ from pocketrec.cloud.backbones.conv import DilatedConvolution
 from pocketrec.cloud.backbones.keras_layers import Activation
 from pocketrec.cloud.backbones.mingru_layer import MinGru
 from pocketrec.cloud.backbones.mingru_specs import mingru_spec
+from pocketrec.cloud.backbones.sasrec_layers import Positions, SelfAttention
 from pocketrec.cloud.backbones.specs import activation_spec, conv_spec, norm_spec
 from pocketrec.cloud.config.layers import LAYERS
-from pocketrec.device.contract.layers import LayerSpec, adapter_spec, dense_spec, gru_spec, tensors_of, walk
+from pocketrec.device.contract.layers import LayerSpec, TensorSpec, adapter_spec, dense_spec, gru_spec, tensors_of, walk
 from pocketrec.device.engine.runtime import find_runtimes
 from pocketrec.export.gate.gate import builtin_ops
 from pocketrec.export.layers.layer import Call, make_layer
@@ -373,6 +374,62 @@ class TestWideConv(TestConv):
 
 class TestConvOnBothSides(TestConv):
     causal = False
+
+
+def attention_spec(name: str, size: int, heads: int) -> LayerSpec:
+    """Attention between the linear layers that make its queries, keys and values, and what it adds."""
+    into = LayerSpec("dense", f"{name}_qkv", (TensorSpec(f"{name}_qkv_kernel", (size, 3 * size)),), size, 3 * size)
+    core = LayerSpec("attention", f"{name}_core", (), 3 * size, size, {"heads": heads, "window": STEPS})
+    return LayerSpec("stack", name, (), size, size, {}, (into, core, dense_spec(f"{name}_out", size, size)))
+
+
+class TestAttention(LayerContract):
+    """Between linear layers, so that something trains."""
+
+    kind = "stack"
+    heads = 2
+
+    def spec(self) -> LayerSpec:
+        return attention_spec("att", 4, self.heads)
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        parts = tf.split(tf.einsum("bti,io->bto", x, value["att_qkv_kernel"]), 3, axis=2)
+        queries, keys, values = (tf.reshape(part, [BATCH, STEPS, self.heads, -1]) for part in parts)
+        scores = tf.einsum("bthd,bshd->bhts", queries, keys) / np.sqrt(4 / self.heads)
+        seen = np.tril(np.ones((STEPS, STEPS), bool)) & mask.numpy()[:, None, None]  # nor padding
+        shares = tf.nn.softmax(tf.where(seen, scores, -np.inf))
+        mixed = tf.reshape(tf.einsum("bhts,bshd->bthd", shares, values), [BATCH, STEPS, -1])
+        y = tf.einsum("bti,io->bto", mixed, value["att_out_kernel"]) + value["att_out_bias"]
+        layer = SelfAttention(self.heads)
+        layer.build((None, None, 4))
+        layer.set_weights([variable.numpy() for variable in value.values()])
+        np.testing.assert_allclose(y * mask.numpy()[..., None], layer(x) * mask.numpy()[..., None], atol=2e-6)
+        return y
+
+    def test_one_window_of_padding_is_finite(self) -> None:
+        x, mask, _ = self.inputs()
+        y, _ = make_layer(self.spec()).forward(tf.zeros_like(rows(x)), self.call(self.variables(), mask & False))
+        assert np.isfinite(y).all()
+
+
+class TestAttentionOfOneHead(TestAttention):
+    heads = 1
+
+
+class TestPositions(LayerContract):
+    kind = "positions"
+
+    def spec(self) -> LayerSpec:
+        return LayerSpec("positions", "positions", (TensorSpec("positions_embeddings", (STEPS, 4)),), 4, 4,
+                         {"scale": 2.0})  # fmt: skip
+
+    def expected(self, x: tf.Tensor, mask: tf.Tensor, value: dict[str, tf.Variable]) -> tf.Tensor:
+        y = x * 2.0 + value["positions_embeddings"][None]
+        layer = Positions(STEPS, 2.0)
+        layer.build((None, None, 4))
+        layer.set_weights([value["positions_embeddings"].numpy()])
+        np.testing.assert_allclose(y, layer(x), atol=1e-6)
+        return y
 
 
 def adapter(x: tf.Tensor, name: str, value: dict[str, tf.Variable]) -> tf.Tensor:
