@@ -36,7 +36,7 @@ CASES = [
     ("partial", "adagrad", {}, {}),
     pytest.param("patch_parallel", "sgd", {"layers": 1, "feed_forward": 2},
                  {"adapter": 2, "full_softmax_limit": 10, "negatives": 16}, marks=LONG),
-    pytest.param("partial", "adam", {"feed_forward": 1}, {}, marks=LONG),
+    pytest.param("partial", "adam", {"feed_forward": 1}, {"item_table": "float32"}, marks=LONG),
     pytest.param("head", "sgd", {}, {}, marks=LONG),
     pytest.param("whole", "adam", {"feed_forward": 2}, {"weight_bits": 32}, marks=LONG),
     pytest.param("patch", "adagrad", {"feed_forward": 2}, {"adapter": 2}, marks=LONG),
