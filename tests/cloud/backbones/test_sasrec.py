@@ -12,7 +12,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocketrec.cloud.backbones import backbone, build_model, item_embeddings
+from pocketrec.cloud.backbones import backbone, build_model, item_table
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.sasrec import SasrecOptions
 from pocketrec.cloud.config.training import PruneConfig, TrainConfig
@@ -89,7 +89,7 @@ def test_padding_adds_nothing_to_the_loss(loss: str) -> None:
         users, _ = backbone("sasrec").train_embeddings(model(), CONFIG, tf.constant(wide), tf.constant(carry), SEED)
         assert np.isfinite(users).all()
         flat, goals = tf.reshape(users, [1, -1, 6]), tf.reshape(goals, [1, -1])
-        table = tf.Variable(item_embeddings(model()))
+        table = item_table(model())
         found.append(float(objective(flat, goals, tf.cast(goals > 0, tf.float32), table, SEED)))
     assert found[1:] == pytest.approx(found[:1] * 2, rel=1e-6)
     assert found[0] > 0
