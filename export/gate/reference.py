@@ -7,7 +7,7 @@ rounding.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -204,6 +204,16 @@ def _with_table(model: keras.Model, table: Array) -> keras.Model:
     return copy
 
 
+def _called(layers: Iterable[LayerSpec], names: set[str]) -> Iterator[LayerSpec]:
+    """The specs that are a call of a Keras layer, in order. One of these `names`, of Keras layers with weights, is one
+    call, whatever it is made of."""
+    for layer in layers:
+        if layer.name not in names:
+            yield from _called(layer.inner, names)
+        if layer.kind != "adapter":
+            yield layer
+
+
 def _with_adapters(model: keras.Model, layers: Sequence[LayerSpec]) -> keras.Model:
     """The same weights in a model with adapters after (serial) or beside (parallel) each layer that a spec
     wraps, added to its output. A Keras layer that several specs share is called once for each, in their order."""
@@ -212,10 +222,9 @@ def _with_adapters(model: keras.Model, layers: Sequence[LayerSpec]) -> keras.Mod
     if not adapters:
         return model
     calls: dict[str, list[LayerSpec | None]] = {}  # of each Keras layer: the adapter of each call
-    for spec in walk(layers):
-        if spec.kind != "adapter":
-            name = keras_names.get(spec.tensors[0].name, spec.name) if spec.tensors else spec.name
-            calls.setdefault(name, []).append(adapters.get(spec.name))
+    for spec in _called(layers, set(keras_names.values())):
+        name = keras_names.get(spec.tensors[0].name, spec.name) if spec.tensors else spec.name
+        calls.setdefault(name, []).append(adapters.get(spec.name))
 
     def call(layer: keras.layers.Layer, *args: Any, **options: Any) -> Any:
         y, left = layer(*args, **options), calls.get(layer.name)
