@@ -76,7 +76,8 @@ class TestMeanLayer(layers.LayerContract):  # type: ignore[name-defined, misc]
 class TestBiases(ways.WayContract):  # type: ignore[name-defined, misc]
     name = "biases"
     trains = {  # noqa: RUF012
-        "gru": ["gru_1", "gru_2", "fc"], "blocks": ["conv_1", "norm_1", "conv_2", "norm_2", "fc"]
+        "gru": ["gru_1", "gru_2", "fc"], "blocks": ["conv_1", "norm_1", "conv_2", "norm_2", "fc"],
+        "mingru": [*(f"{name}_{place}" for place in (1, 2) for name in ("mingru", "out", "ffn_in", "ffn_out")), "fc"],
     }  # fmt: skip
 
     def test_it_trains_nothing_but_biases(self) -> None:

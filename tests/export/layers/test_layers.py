@@ -137,7 +137,7 @@ class LayerContract:
         some, every = frozenset(layer.tensors[-2:]), frozenset(layer.tensors)
         products = any(name.endswith("kernel") for name in layer.tensors)
         assert layer.flop(every, True).forward == layer.flop(frozenset(), True).forward
-        assert (layer.flop(every, True).forward > 0) == products
+        assert layer.flop(every, True).forward > 0 or not products
         assert layer.flop(some, False).backward <= layer.flop(every, False).backward <= layer.flop(every, True).backward
 
     def test_its_spec_survives_json(self) -> None:
