@@ -72,5 +72,5 @@ def test_gate_refuses_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
     shape = config()
     keras_model = model(shape)
     exported = build_tflite(keras_model, shape, ExportConfig(batch=3), way="partial", optimizer="sgd", candidates=5)
-    with pytest.raises(ExportError, match="train_loss differs|change differs"):
+    with pytest.raises(ExportError, match=r"train_loss differs|change differs"):
         gate.check(exported, keras_model, seed=1)
