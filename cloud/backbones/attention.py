@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from pocketrec.cloud.backbones.fused import thinned
 
-_NEVER = -1e9  # added to a score that may not count: its share of the softmax is exactly 0
+#: Added to a score that may not count: its share of the softmax is exactly 0.
+NEVER = -1e9
 
 
 def layout(windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -21,7 +22,7 @@ def layout(windows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """
     steps = tf.range(windows.shape[1])
     sees = (windows[:, :, tf.newaxis] == windows[:, tf.newaxis]) & (steps[tf.newaxis] <= steps[:, tf.newaxis])
-    hidden = tf.where(sees, 0.0, _NEVER)[:, tf.newaxis]
+    hidden = tf.where(sees, 0.0, NEVER)[:, tf.newaxis]
     return hidden, tf.reduce_sum(tf.cast(sees, tf.int32), 2) - 1
 
 

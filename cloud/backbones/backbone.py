@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from pocketrec.cloud.backbones.item_table import BlockEmbedding, ItemTable, block_sizes, table_of
 from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.layers import LayerSpec
 
 #: Names of layers that the exporter relies on.
@@ -85,6 +86,25 @@ class Backbone(Protocol):
     def packs(self, config: ModelConfig) -> bool:
         """Whether a row may hold several windows one after the other; the configuration is from `resolved`."""
         ...
+
+
+class Stateless:
+    """What backbones have in common that carry nothing from step to step, but whose rows may hold several windows."""
+
+    def state_shape(self, _config: ModelConfig, _rows: int) -> tuple[int, ...]:
+        """See `Backbone.state_shape`: there is none."""
+        return (0,)
+
+    def resolved(self, config: ModelConfig, *, sessions: bool) -> ModelConfig:
+        """See `Backbone.resolved`."""
+        if sessions:
+            raise ConfigError(f'model.backbone = "{config.backbone}" carries no state from step to step, which '
+                              'train.batching = "sessions" wants: set train.batching = "windows"')  # fmt: skip
+        return config
+
+    def packs(self, _config: ModelConfig) -> bool:
+        """See `Backbone.packs`."""
+        return True
 
 
 @keras.saving.register_keras_serializable(package="pocketrec")

@@ -7,14 +7,12 @@ give rows in one matrix (n, E).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.specs import NORM_EPSILON
+from pocketrec.cloud.backbones.specs import GELU_CUBE, GELU_ROOT, NORM_EPSILON
 
-_ROOT: Final = 0.7978845608028654  # sqrt(2 / pi)
-_CUBE: Final = 0.044715
 _LEVELS: Final = 256  # of a random byte
 
 
@@ -41,13 +39,24 @@ def layer_norm(
 def gelu(x: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
     """x (1 + tanh(u)) / 2 with u = sqrt(2 / pi) (x + .044715 x^3) (Hendrycks and Gimpel 2016), as x sigmoid(2 u)."""
     square = x * x
-    half = tf.sigmoid(x * (square * (2.0 * _ROOT * _CUBE) + 2.0 * _ROOT))
+    half = tf.sigmoid(x * (square * (2.0 * GELU_ROOT * GELU_CUBE) + 2.0 * GELU_ROOT))
     y = x * half
 
     def backward(dy: tf.Tensor) -> tf.Tensor:
-        return dy * ((y - y * half) * (square * (6.0 * _ROOT * _CUBE) + 2.0 * _ROOT) + half)
+        return dy * ((y - y * half) * (square * (6.0 * GELU_ROOT * GELU_CUBE) + 2.0 * GELU_ROOT) + half)
 
     return y, backward
+
+
+def normal(x: tf.Tensor, layer: Any) -> tf.Tensor:
+    """What a model's ``keras.layers.LayerNormalization`` makes of x (n, E)."""
+    y: tf.Tensor = layer_norm(x, layer.gamma.value, layer.beta.value)
+    return y
+
+
+def linear(x: tf.Tensor, layer: Any) -> tf.Tensor:
+    """What a model's linear layer, one with ``kernel`` and ``bias``, makes of x (..., I)."""
+    return tf.matmul(x, layer.kernel.value) + layer.bias.value
 
 
 def thinned(x: tf.Tensor, rate: float, seed: tf.Tensor, layer: int) -> tf.Tensor:

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
+from pocketrec.cloud.backbones.fused import linear
 from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.backbones.parts import dropout
 from pocketrec.cloud.backbones.sharing import owners, shared
@@ -109,8 +110,7 @@ def unrolled(
         x = gru(x, carry, cell.kernel.value, cell.recurrent_kernel.value, cell.bias.value, before)  # (T, B, H)
         after.append(x[-1])
         x = dropout(x, options.hidden_dropout, seed, layer)
-    fc = model.get_layer(FC)
-    return tf.transpose(tf.matmul(x, fc.kernel.value) + fc.bias.value, [1, 0, 2]), tf.stack(after)  # (B, T, E)
+    return tf.transpose(linear(x, model.get_layer(FC)), [1, 0, 2]), tf.stack(after)  # (B, T, E)
 
 
 def layered(

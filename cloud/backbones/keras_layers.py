@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import keras
 from keras import ops
 
-from pocketrec.cloud.backbones.specs import NORM_EPSILON
-
-_ROOT: Final = 0.7978845608028654  # sqrt(2 / pi)
-_CUBE: Final = 0.044715
+from pocketrec.cloud.backbones.specs import GELU_CUBE, GELU_ROOT, NORM_EPSILON
 
 
 @keras.saving.register_keras_serializable(package="pocketrec")
@@ -67,7 +64,7 @@ def activation(x: Any, function: str) -> Any:
     """``gelu`` (tanh form) or ``relu`` of each number."""
     if function == "relu":
         return ops.maximum(x, 0.0)
-    return 0.5 * x * (1.0 + ops.tanh(_ROOT * (x + _CUBE * x * x * x)))
+    return 0.5 * x * (1.0 + ops.tanh(GELU_ROOT * (x + GELU_CUBE * x * x * x)))
 
 
 def norm(name: str) -> Any:

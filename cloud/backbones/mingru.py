@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
-from pocketrec.cloud.backbones.fused import gelu, layer_norm, thinned
+from pocketrec.cloud.backbones.fused import gelu, linear, normal, thinned
 from pocketrec.cloud.backbones.keras_layers import Activation, RepeatLast, norm
 from pocketrec.cloud.backbones.mingru_layer import MinGru, recurrence
 from pocketrec.cloud.backbones.mingru_specs import FINAL_NORM, mingru_specs
@@ -69,16 +69,16 @@ class MinGruBackbone:
         after = []
         for place in range(1, options.layers + 1):
             before = tf.zeros([rows, options.hidden]) if state is None else state[place - 1]
-            y = _linear(_normal(x, layer(f"norm_{place}")), layer(f"mingru_{place}"))  # (T * B, 2H)
+            y = linear(normal(x, layer(f"norm_{place}")), layer(f"mingru_{place}"))  # (T * B, 2H)
             y = recurrence(tf.reshape(y, [steps, rows, 2 * options.hidden]), carry, before)  # (T, B, H)
             after.append(y[-1])
-            y = _linear(tf.reshape(y, [-1, options.hidden]), layer(f"out_{place}"))
+            y = linear(tf.reshape(y, [-1, options.hidden]), layer(f"out_{place}"))
             x += thinned(y, options.block_dropout, seed, 2 * place - 1)
             if options.feed_forward:
-                y = _linear(_normal(x, layer(f"ffn_norm_{place}")), layer(f"ffn_in_{place}"))
-                y = _linear(gelu(y), layer(f"ffn_out_{place}"))
+                y = linear(normal(x, layer(f"ffn_norm_{place}")), layer(f"ffn_in_{place}"))
+                y = linear(gelu(y), layer(f"ffn_out_{place}"))
                 x += thinned(y, options.block_dropout, seed, 2 * place)
-        x = _linear(_normal(x, layer(FINAL_NORM)), layer(FC))
+        x = linear(normal(x, layer(FINAL_NORM)), layer(FC))
         return tf.transpose(tf.reshape(x, [steps, rows, size]), [1, 0, 2]), tf.stack(after)  # (B, T, E)
 
     def state_shape(self, config: ModelConfig, rows: int) -> tuple[int, ...]:
@@ -117,11 +117,3 @@ def _blocks(model: keras.Model, options: MinGruOptions) -> list[tuple[Any, Any, 
 
 def _layers(model: keras.Model) -> Callable[[str], Any]:
     return {layer.name: layer for layer in model.layers}.__getitem__
-
-
-def _linear(x: tf.Tensor, layer: Any) -> tf.Tensor:
-    return tf.matmul(x, layer.kernel.value) + layer.bias.value
-
-
-def _normal(x: tf.Tensor, layer: Any) -> tf.Tensor:
-    return layer_norm(x, layer.gamma.value, layer.beta.value)

@@ -3,9 +3,9 @@ lately.
 
 As for the GRU (`pocketrec.cloud.backbones.gru_start`): candidates pass the normalised item embedding on, groups of
 units forget at speeds of their own, and the linear layer after them adds the state to the latest item. Only the first
-block copies; those above start with outputs near zero. The latest item enters the sum as long as it is, and the state
-as long as the gains make it: these follow the items' length, so that what came before counts as much for items of any
-length. This module knows nothing about training.
+block copies; those above start with outputs near zero. The latest item enters the sum with its
+own length, the state with a length that the gains set: they are proportional to the items' length, so that the share of
+earlier items in the sum is the same for items of any length. This module knows nothing about training.
 """
 
 from __future__ import annotations

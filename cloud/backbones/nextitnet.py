@@ -13,18 +13,18 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
+from pocketrec.cloud.backbones.backbone import FC, Stateless, item_inputs, item_table, next_item_model
 from pocketrec.cloud.backbones.conv import DilatedConvolution, convolution, shifts
+from pocketrec.cloud.backbones.fused import linear
 from pocketrec.cloud.backbones.keras_layers import Activation, RepeatLast, norm
 from pocketrec.cloud.backbones.parts import dropout, window_numbers
 from pocketrec.cloud.backbones.specs import activation_spec, conv_spec, norm_spec, residual_spec
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.nextitnet import NextItNetOptions
-from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.layers import ADAPTER, HEAD, TRAINED, LayerSpec, dense_spec
 
 
-class NextItNetBackbone:
+class NextItNetBackbone(Stateless):
     """``item_embedding`` -> ``block_1`` .. ``block_n`` -> ``fc``; of block i the Keras layers are ``conv_i_1``,
     ``norm_i_1``, ``relu_i_1`` and the same with 2."""
 
@@ -53,25 +53,8 @@ class NextItNetBackbone:
         """See `Backbone.train_embeddings`."""
         x = dropout(item_table(model).gather(items), config.dropout, seed, 0)  # (B, T, E)
         x = train_blocks(model, config.options, x, window_numbers(keep), seed)
-        fc = model.get_layer(FC)
-        flat = tf.reshape(x, [-1, config.embedding])
-        out = tf.matmul(flat, fc.kernel.value) + fc.bias.value
+        out = linear(tf.reshape(x, [-1, config.embedding]), model.get_layer(FC))
         return tf.reshape(out, tf.shape(x)), tf.zeros([0])
-
-    def state_shape(self, config: ModelConfig, rows: int) -> tuple[int, ...]:
-        """See `Backbone.state_shape`: none."""
-        return (0,)
-
-    def resolved(self, config: ModelConfig, *, sessions: bool) -> ModelConfig:
-        """See `Backbone.resolved`."""
-        if sessions:
-            raise ConfigError(f'model.backbone = "{config.backbone}" carries no state from step to step, which '
-                              'train.batching = "sessions" wants: set train.batching = "windows"')  # fmt: skip
-        return config
-
-    def packs(self, config: ModelConfig) -> bool:
-        """See `Backbone.packs`."""
-        return True
 
 
 def block_specs(options: NextItNetOptions, size: int) -> tuple[LayerSpec, ...]:

@@ -15,32 +15,30 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.backbones.attention import attend, layout
-from pocketrec.cloud.backbones.backbone import FC, item_inputs, item_table, next_item_model
-from pocketrec.cloud.backbones.fused import gelu, layer_norm, thinned
+from pocketrec.cloud.backbones.backbone import FC, Stateless, item_inputs, item_table, next_item_model
+from pocketrec.cloud.backbones.fused import gelu, linear, normal, thinned
 from pocketrec.cloud.backbones.keras_layers import RepeatLast, norm
 from pocketrec.cloud.backbones.parts import window_numbers
 from pocketrec.cloud.backbones.sasrec_layers import FeedForward, Positions, SelfAttention
 from pocketrec.cloud.backbones.specs import activation_spec, norm_spec, residual_spec
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.sasrec import SasrecOptions
-from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.layers import ADAPTER, HEAD, TRAINED, LayerSpec, TensorSpec, dense_spec
 
 POSITIONS = "positions"
 LAST_NORM = "last_norm"
 
 
-class SasrecBackbone:
+class SasrecBackbone(Stateless):
     """``item_embedding`` -> ``positions`` -> blocks -> ``last_norm`` -> ``fc``."""
 
     def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
         """See `Backbone.layers`; last block and last norm are one layer, so that the way partial trains both."""
         size, last = config.embedding, config.options.layers
-        blocks = [
-            LayerSpec("stack", name, (), size, size, {}, (*_parts(name, config), *_closing(place == last, size)))
-            for place in range(1, last + 1)
-            for name in [f"block_{place}"]
-        ]
+        blocks = []
+        for place in range(1, last + 1):
+            name, closing = f"block_{place}", (norm_spec(LAST_NORM, size, TRAINED),) if place == last else ()
+            blocks.append(LayerSpec("stack", name, (), size, size, {}, (*_parts(name, config), *closing)))
         return _positions(config), *blocks, dense_spec(FC, size, size, HEAD)
 
     def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
@@ -78,37 +76,16 @@ class SasrecBackbone:
         for place in range(1, options.layers + 1):
             name, number = f"block_{place}", 3 * place
             attention, ffn = model.get_layer(f"{name}_attention"), model.get_layer(f"{name}_ffn")
-            y = tf.matmul(_norm(model, f"{name}_attention_norm", x), attention.qkv_kernel.value)  # (B * T, 3E)
+            y = normal(x, model.get_layer(f"{name}_attention_norm"))
+            y = tf.matmul(y, attention.qkv_kernel.value)  # (B * T, 3E)
             y = attend(y, hidden, options.heads, (options.attention_dropout, seed, number - 2))
             y = tf.matmul(y, attention.out_kernel.value) + attention.out_bias.value
             x += thinned(y, options.block_dropout, seed, number - 1)
-            y = _norm(model, f"{name}_ffn_norm", x)
+            y = normal(x, model.get_layer(f"{name}_ffn_norm"))
             y = gelu(tf.matmul(y, ffn.in_kernel.value) + ffn.in_bias.value)
             x += thinned(tf.matmul(y, ffn.out_kernel.value) + ffn.out_bias.value, options.block_dropout, seed, number)
-        fc = model.get_layer(FC)
-        x = tf.matmul(_norm(model, LAST_NORM, x), fc.kernel.value) + fc.bias.value
-        return tf.reshape(x, [-1, items.shape[1], config.embedding]), tf.zeros(self.state_shape(config, 0))
-
-    def state_shape(self, _config: ModelConfig, rows: int) -> tuple[int, ...]:
-        """See `Backbone.state_shape`: there is none."""
-        return rows, 0
-
-    def resolved(self, config: ModelConfig, *, sessions: bool) -> ModelConfig:
-        """See `Backbone.resolved`."""
-        if sessions:
-            raise ConfigError('backbone "sasrec" carries no state on, which train.batching = "sessions" wants: '
-                              'set train.batching = "windows"')  # fmt: skip
-        return config
-
-    def packs(self, _config: ModelConfig) -> bool:
-        """See `Backbone.packs`."""
-        return True
-
-
-def _norm(model: keras.Model, name: str, x: tf.Tensor) -> tf.Tensor:
-    layer = model.get_layer(name)
-    y: tf.Tensor = layer_norm(x, layer.gamma.value, layer.beta.value)
-    return y
+        x = linear(normal(x, model.get_layer(LAST_NORM)), model.get_layer(FC))
+        return tf.reshape(x, [-1, items.shape[1], config.embedding]), tf.zeros([0])
 
 
 def _scale(config: ModelConfig) -> float:
@@ -139,7 +116,3 @@ def _parts(name: str, config: ModelConfig) -> tuple[LayerSpec, LayerSpec]:
         residual_spec(f"{name}_attention_add", size, (norm_spec(f"{name}_attention_norm", size), attention)),
         residual_spec(f"{name}_ffn_add", size, (norm_spec(f"{name}_ffn_norm", size), ffn)),
     )
-
-
-def _closing(last: bool, size: int) -> tuple[LayerSpec, ...]:
-    return (norm_spec(LAST_NORM, size, TRAINED),) if last else ()

@@ -7,9 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from pocketrec.cloud.backbones.attention import NEVER
 from pocketrec.cloud.backbones.keras_layers import activation
-
-_NEVER = -1e9  # added to a score that may not count: its share of the softmax is exactly 0
 
 
 @keras.saving.register_keras_serializable(package="pocketrec")
@@ -81,7 +80,7 @@ class SelfAttention(keras.layers.Layer):
         scores = ops.einsum("bthd,bshd->bhts", queries, keys) * (size // self.heads) ** -0.5
         place = ops.arange(steps)
         later = ops.cast(place[None, :] > place[:, None], "float32")  # (T, T)
-        scores += later * _NEVER
+        scores += later * NEVER
         weights = ops.exp(scores - ops.max(scores, axis=-1, keepdims=True))  # (B, heads, T, T)
         shares = weights / ops.sum(weights, axis=-1, keepdims=True)
         mixed = ops.reshape(ops.einsum("bhts,bshd->bthd", shares, values), (-1, steps, size))

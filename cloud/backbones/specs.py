@@ -6,6 +6,8 @@ from pocketrec.device.contract.layers import LayerSpec, TensorSpec
 
 #: Added to the variance of a row by every layer normalisation, in the cloud and on the device.
 NORM_EPSILON = 1e-6
+#: Of GELU in its tanh form (Hendrycks and Gimpel 2016): sqrt(2 / pi), and the factor of the cube.
+GELU_ROOT, GELU_CUBE = 0.7978845608028654, 0.044715
 
 
 def norm_spec(name: str, size: int, patch: str = "") -> LayerSpec:

@@ -85,7 +85,8 @@ def _fill(model: Any, subgraph: Any, place: int) -> None:
 def _constant(model: Any, subgraph: Any, values: np.ndarray[Any, Any]) -> int:
     """The place of a new constant, whose bytes may be those of another."""
     data, tensor = values.tobytes(), schema.TensorT()
-    alike = (index for index, held in enumerate(model.buffers) if held.data is not None and bytes(held.data) == data)
+    held = ((index, buffer.data) for index, buffer in enumerate(model.buffers) if buffer.data is not None)
+    alike = (index for index, other in held if len(other) == len(data) and bytes(other) == data)
     tensor.buffer = next(alike, len(model.buffers))
     if tensor.buffer == len(model.buffers):
         buffer = schema.BufferT()

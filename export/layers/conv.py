@@ -13,7 +13,7 @@ import tensorflow as tf
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.layers import LayerSpec
 from pocketrec.export.layers.layer import Call, Flop, Gradients
-from pocketrec.export.layers.products import frozen_transposed, transposed
+from pocketrec.export.layers.products import turned
 
 
 class Conv:
@@ -54,9 +54,8 @@ class Conv:
         gradients = {self._kernel: kernel, self._bias: tf.reduce_sum(dy, axis=0)}
         if not down:
             return gradients, None
-        rows = self._rows(call)
-        turned = transposed(rows) if call.trains([self._kernel]) else frozen_transposed(rows, call.padding)
-        through = tf.split(tf.matmul(dy, turned), len(seen), axis=1)  # K x (T * B, C)
+        back = turned(self._rows(call), call.padding, call.trains([self._kernel]))
+        through = tf.split(tf.matmul(dy, back), len(seen), axis=1)  # K x (T * B, C)
         batch = dy.shape[0] // call.steps
         dx = sum(_shifted(part, -self.back[tap] * batch) for tap, part in zip(seen, through, strict=True))
         return gradients, dx if self.causal else dx * _events(call)

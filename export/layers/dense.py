@@ -9,7 +9,7 @@ import tensorflow as tf
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.layers import LayerSpec
 from pocketrec.export.layers.layer import Call, Flop, Gradients
-from pocketrec.export.layers.products import frozen_transposed, transposed
+from pocketrec.export.layers.products import turned
 
 
 class Dense:
@@ -38,8 +38,7 @@ class Dense:
         if not down:
             return gradients, None
         kernel = call.value(self._kernel)
-        turned = transposed(kernel) if call.trains([self._kernel]) else frozen_transposed(kernel, call.padding)
-        return gradients, tf.matmul(dy, turned)
+        return gradients, tf.matmul(dy, turned(kernel, call.padding, call.trains([self._kernel])))
 
     def holds(self, held: bool) -> bool:
         """See `DeviceLayer.holds`: each row separately."""

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.layers import LayerSpec
-from pocketrec.export.layers.layer import Call, Flop, Gradients
+from pocketrec.export.layers.layer import Call, Flop, Gradients, by_step
 from pocketrec.export.layers.products import transposed
 
 # Added to the update gate's input where a step is padding: sigmoid then gives exactly 1 in float32, so the state is
@@ -70,7 +70,7 @@ def forward(weights: GRUWeights, inputs: tf.Tensor, padding: tf.Tensor, steps: i
     batch = inputs.shape[0] // steps
     projected = tf.matmul(inputs, weights.kernel) + weights.bias[0]  # (T * B, 3H)
     z_input, r_input, n_input = tf.split(projected, 3, axis=1)
-    by_gate = (_by_step(values, steps) for values in (z_input + padding * _CARRY, r_input, n_input))
+    by_gate = (by_step(values, steps) for values in (z_input + padding * _CARRY, r_input, n_input))
 
     state = tf.zeros([batch, hidden])
     states, done = [], []
@@ -112,9 +112,9 @@ def backward(weights: GRUWeights, trace: GRUTrace, gradient: tf.Tensor, steps: i
     to_r = to_n * trace.recurrent * (r * _one_minus(r))
     to_recurrent = tf.concat([to_z, to_r, to_n * r], axis=1)  # (T * B, 3H), order z, r, n
 
-    factor_steps = _by_step(to_recurrent, steps)
-    carry_steps = _by_step(z, steps)
-    gradient_steps = _by_step(gradient, steps)
+    factor_steps = by_step(to_recurrent, steps)
+    carry_steps = by_step(z, steps)
+    gradient_steps = by_step(gradient, steps)
     recurrent = transposed(weights.recurrent_kernel)  # (3H, H), once for all steps
     total = gradient_steps[-1]  # (B, H), d loss / d state after the step
     totals, gates = [], []
@@ -139,12 +139,6 @@ def backward(weights: GRUWeights, trace: GRUTrace, gradient: tf.Tensor, steps: i
 def input_gradient(weights: GRUWeights, projection_gradient: tf.Tensor) -> tf.Tensor:
     """Gradient of the layer's inputs, float32 (T * B, I), from `backward`'s second result."""
     return tf.matmul(projection_gradient, transposed(weights.kernel))
-
-
-def _by_step(values: tf.Tensor, steps: int) -> list[tf.Tensor]:
-    """(T * B, X) as T tensors (B, X)."""
-    unstacked: list[tf.Tensor] = tf.unstack(tf.reshape(values, [steps, values.shape[0] // steps, values.shape[1]]))
-    return unstacked
 
 
 def _one_minus(values: tf.Tensor) -> tf.Tensor:

@@ -110,3 +110,9 @@ def merge(gradients: Gradients, more: Gradients) -> Gradients:
         **gradients,
         **{name: gradients[name] + value if name in gradients else value for name, value in more.items()},
     }
+
+
+def by_step(values: tf.Tensor, steps: int) -> list[tf.Tensor]:
+    """(T * B, X) as T tensors (B, X)."""
+    unstacked: list[tf.Tensor] = tf.unstack(tf.reshape(values, [steps, values.shape[0] // steps, values.shape[1]]))
+    return unstacked

@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.layers import LayerSpec
-from pocketrec.export.layers.layer import Call, Flop, Gradients
+from pocketrec.export.layers.layer import Call, Flop, Gradients, by_step
 from pocketrec.export.layers.norm import Norm
-from pocketrec.export.layers.products import transposed
+from pocketrec.export.layers.products import turned
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class MinGru:
         gate, candidate = tf.split(projected, 2, axis=1)  # in equal parts: XNNPACK has no other split
         gate, candidate = tf.sigmoid(gate), tf.tanh(candidate)
         kept = gate * -1.0 + 1.0  # without SUB: tflite-runtime is slow where that has a scalar
-        factors, taken = (_by_step(values, call.steps) for values in (kept, gate * candidate))
+        factors, taken = (by_step(values, call.steps) for values in (kept, gate * candidate))
         states = [taken[0]]
         for factor, part in zip(factors[1:], taken[1:], strict=True):
             states.append(factor * states[-1] + part)  # (B, H)
@@ -72,7 +72,7 @@ class MinGru:
         self, trace: MinGruTrace, dy: tf.Tensor, call: Call, down: bool
     ) -> tuple[Gradients, tf.Tensor | None]:
         """See `DeviceLayer.backward`."""
-        factors, outer = (_by_step(values, call.steps) for values in (trace.kept, dy))
+        factors, outer = (by_step(values, call.steps) for values in (trace.kept, dy))
         by_steps = [outer[-1]]
         for step in range(call.steps - 2, -1, -1):
             by_steps.append(by_steps[-1] * factors[step + 1] + outer[step])  # (B, H), by the state after the step
@@ -87,7 +87,8 @@ class MinGru:
         gradients = {self._kernel: tf.matmul(trace.inputs, projected, transpose_a=True), self._bias: by_bias}
         if not down:
             return gradients, None
-        dx = tf.matmul(projected, transposed(call.value(self._kernel)))
+        kernel = turned(call.value(self._kernel), call.padding, call.trains([self._kernel]))
+        dx = tf.matmul(projected, kernel)
         if self.norm is None:
             return gradients, dx
         of_norm, below = self.norm.backward(trace.normal, dx, call, down)
@@ -120,9 +121,3 @@ class MinGru:
         """See `DeviceLayer.flop`."""
         product = 4 * self.spec.inputs * self.spec.outputs
         return Flop(product, product * ((not trained.isdisjoint(self.tensors)) + down))
-
-
-def _by_step(values: tf.Tensor, steps: int) -> list[tf.Tensor]:
-    """(T * B, X) as T tensors (B, X)."""
-    unstacked: list[tf.Tensor] = tf.unstack(tf.reshape(values, [steps, values.shape[0] // steps, values.shape[1]]))
-    return unstacked

@@ -18,6 +18,17 @@ def transposed(matrix: tf.Tensor) -> tf.Tensor:
     return tf.reshape(tf.transpose(tf.reshape(matrix, [rows, columns, 1]), [1, 0, 2]), [columns, rows])
 
 
+def turned(matrix: tf.Tensor, padding: tf.Tensor, trained: bool) -> tf.Tensor:
+    """The transpose (m, n) of a kernel (n, m) for the backward product, in the form that suits it.
+
+    Args:
+        matrix: the kernel.
+        padding: of the call.
+        trained: whether the kernel is a variable; else it is a constant.
+    """
+    return transposed(matrix) if trained else frozen_transposed(matrix, padding)
+
+
 def frozen_transposed(matrix: tf.Tensor, padding: tf.Tensor) -> tf.Tensor:
     """The transpose (m, n) of a constant (n, m), of which the file holds one copy.
 

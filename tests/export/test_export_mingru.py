@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import keras
-import numpy as np
 import pytest
+from exported import shaken
 
-from pocketrec.cloud.backbones import build_model
 from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.mingru import MinGruOptions
 from pocketrec.cloud.config.model import ModelConfig
@@ -24,11 +23,7 @@ def config(**options: int) -> ModelConfig:
 
 
 def model(config: ModelConfig) -> keras.Model:
-    """With weights that are large enough that an error shows, biases included."""
-    made, rng = build_model(config, ITEMS, 3), np.random.default_rng(3)
-    for variable in made.weights:
-        variable.assign(variable.numpy() + rng.normal(0, 0.2, variable.shape))
-    return made
+    return shaken(config, ITEMS, 0.2)
 
 
 LONG = pytest.mark.long
@@ -66,11 +61,11 @@ def test_gate_refuses_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def wrong(self: MinGru, *args: object) -> dict:
         gradients = right(self, *args)  # type: ignore[arg-type]
-        return {name: value * 1.05 if name.endswith("gamma") else value for name, value in gradients.items()}
+        return {name: value * 1.01 if name.endswith("gamma") else value for name, value in gradients.items()}
 
     monkeypatch.setattr(MinGru, "_at_the_end", wrong)
     shape = config()
     keras_model = model(shape)
     exported = build_tflite(keras_model, shape, ExportConfig(batch=3), way="partial", optimizer="sgd", candidates=5)
-    with pytest.raises(ExportError, match=r"train_loss differs|change differs"):
+    with pytest.raises(ExportError, match="change differs"):
         gate.check(exported, keras_model, seed=1)

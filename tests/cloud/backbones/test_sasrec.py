@@ -9,21 +9,20 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from causal import SEED, assert_nothing_earlier_changes, graphs_of, losses_with_padding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocketrec.cloud.backbones import backbone, build_model, item_table
+from pocketrec.cloud.backbones import backbone, build_model
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.sasrec import SasrecOptions
-from pocketrec.cloud.config.training import PruneConfig, TrainConfig
-from pocketrec.cloud.training.objective import Objective
+from pocketrec.cloud.config.training import PruneConfig
 from pocketrec.cloud.training.pruning import pruned_tensors
 from pocketrec.device.base.errors import ConfigError
 
 ITEMS, WINDOW = 30, 10
 OPTIONS = SasrecOptions(heads=2, feed_forward=2, block_dropout=0.0)
 CONFIG = ModelConfig(backbone="sasrec", embedding=6, window=WINDOW, dropout=0.0, tables={"sasrec": OPTIONS})
-SEED = tf.constant([1, 2], tf.int32)
 
 
 @functools.cache
@@ -38,10 +37,7 @@ def model() -> keras.Model:
 @functools.cache
 def graphs() -> tuple[Any, Any]:
     """The model in training, of items and `keep`, and the Keras model."""
-    made, run = model(), backbone("sasrec").train_embeddings
-    items, keep = tf.TensorSpec([1, WINDOW], tf.int32), tf.TensorSpec([1, WINDOW], tf.float32)
-    training = tf.function(lambda items, keep: run(made, CONFIG, items, keep, SEED)[0], input_signature=[items, keep])
-    return training, tf.function(lambda items: made(items), input_signature=[items])
+    return graphs_of(model(), CONFIG)
 
 
 rows = st.lists(st.integers(1, ITEMS), min_size=WINDOW, max_size=WINDOW)
@@ -53,17 +49,7 @@ def test_nothing_before_a_changed_item_changes_by_a_bit(
     row: list[int], place: int, item: int, starts: set[int]
 ) -> None:
     """P1: nor, in a row with several windows, anything of another window; a share that is hidden is exactly 0."""
-    changed = [*row[:place], item % ITEMS + 1 if row[place] == item else item, *row[place + 1 :]]
-    training, plain_model = graphs()
-    keep = np.ones((1, WINDOW), np.float32)
-    keep[0, [0, *starts]] = 0
-    before, after = (np.asarray(training(np.array([r], np.int32), keep))[0] for r in (row, changed))
-    end = min((start for start in starts if start > place), default=WINDOW)  # where the window of the change ends
-    np.testing.assert_array_equal(before[:place], after[:place])
-    np.testing.assert_array_equal(before[end:], after[end:])
-    assert not np.array_equal(before[place], after[place])
-    plain, other = (np.asarray(plain_model(np.array([r], np.int32)))[0] for r in (row, changed))
-    np.testing.assert_array_equal(plain[:place], other[:place])
+    assert_nothing_earlier_changes(graphs(), row, place, item, starts, ITEMS)
 
 
 def test_the_first_event_of_a_window_reaches_the_last() -> None:
@@ -77,20 +63,7 @@ def test_the_first_event_of_a_window_reaches_the_last() -> None:
 @pytest.mark.parametrize("loss", ["full_softmax", "sampled_softmax"])
 def test_padding_adds_nothing_to_the_loss(loss: str) -> None:
     """P8: more columns of padding, up to the window, and the loss is the same."""
-    items = np.array([[3, 1, 4, 1, 5, 9, 0], [2, 6, 5, 0, 0, 0, 0]], np.int32)
-    targets = np.array([[1, 4, 1, 5, 9, 2, 0], [6, 5, 3, 0, 0, 0, 0]], np.int32)
-    keep = np.ones_like(items, np.float32)
-    keep[:, 0] = 0
-    objective = Objective(TrainConfig(loss=loss, negatives=8), np.arange(ITEMS + 1)[::-1] + 1)
-    found = []
-    for more in (0, 1, 3):
-        wide, goals = (np.pad(rows, [(0, 0), (0, more)]) for rows in (items, targets))
-        carry = np.pad(keep, [(0, 0), (0, more)], constant_values=1)
-        users, _ = backbone("sasrec").train_embeddings(model(), CONFIG, tf.constant(wide), tf.constant(carry), SEED)
-        assert np.isfinite(users).all()
-        flat, goals = tf.reshape(users, [1, -1, 6]), tf.reshape(goals, [1, -1])
-        table = item_table(model())
-        found.append(float(objective(flat, goals, tf.cast(goals > 0, tf.float32), table, SEED)))
+    found = losses_with_padding(model(), CONFIG, loss, ITEMS, (0, 1, 3))
     assert found[1:] == pytest.approx(found[:1] * 2, rel=1e-6)
     assert found[0] > 0
 
