@@ -20,10 +20,10 @@ from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
 from pocketrec.export.tables.table import ItemTable
 
 
-def shaken(config: ModelConfig, items: int, noise: float) -> keras.Model:
+def shaken(config: ModelConfig, items: int, noise: float, seed: int = 3) -> keras.Model:
     """A model whose weights are large enough that an error shows, biases included; equal calls, equal models."""
-    made = build_model(config, items, 3)
-    rng = np.random.default_rng(3)
+    made = build_model(config, items, seed)
+    rng = np.random.default_rng(seed)
     for variable in made.weights:
         variable.assign(variable.numpy() + rng.normal(0, noise, variable.shape))
     return made

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from exported import shaken
 
 from pocketrec.cloud.backbones import backbone, build_model, item_embeddings
 from pocketrec.cloud.config.export import ExportConfig
@@ -34,12 +35,7 @@ CONFIG = ModelConfig(embedding=8, window=3, dropout=0.0, tables={"gru": GruOptio
 
 
 def _model(config: ModelConfig = CONFIG, seed: int = 3) -> keras.Model:
-    """A model whose weights are large enough that an error shows, biases included."""
-    model = build_model(config, ITEMS, seed)
-    rng = np.random.default_rng(seed)
-    for variable in model.weights:
-        variable.assign(variable.numpy() + rng.normal(0, 0.2, variable.shape))
-    return model
+    return shaken(config, ITEMS, 0.2, seed)
 
 
 def _export(
