@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Every task of the project. Each target makes what it needs itself: Python 3.11 to 3.13 with venv, and make, are enough.
 #
 #   PYTHON=...       the interpreter (default: the first of python3.11, python3.12, python3.13, python3 that will do)
@@ -39,6 +40,8 @@ ifneq ($(wildcard ../shared/data),)
 export POCKETREC_DATA ?= $(abspath ../shared/data)
 endif
 unexport PYTHONPATH PYTHONHOME
+# uv compiles nothing: where nothing may be written either, every process compiles all of TensorFlow again, 10 s each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the tasks
@@ -91,6 +94,16 @@ $(VENV)-tflite/.wheel: $(BUILD)/.wheel
 	@$(call install-board,$(VENV)-tflite,$(PYTHON_TFLITE),$(TFLITE))
 	@$(call install-wheel,$(VENV)-tflite)
 
+# Flower, in an environment and with a lock of its own: what it needs does not fit requirements.txt.
+$(VENV)-flower/.locked-$(VERSION): requirements-flower.txt | python
+	@echo "installing Flower and dp-accounting into $(VENV)-flower (Python $(VERSION))"
+	@rm -rf $(VENV)-flower && "$(PYTHON)" -m venv $(VENV)-flower
+	@$(call install,$(VENV)-flower,-r requirements-flower.txt)
+	@touch $@
+
+$(VENV)-flower/.wheel: $(BUILD)/.wheel $(VENV)-flower/.locked-$(VERSION)
+	@$(call install-wheel,$(VENV)-flower)
+
 $(VENV)-litert/.wheel: $(BUILD)/.wheel
 	@$(call install-board,$(VENV)-litert,$(PYTHON),$(LITERT))
 	@$(call install-wheel,$(VENV)-litert)
@@ -106,10 +119,15 @@ lock: $(VENV)/.locked-$(VERSION) ## bring requirements.txt up to date with pypro
 	@UV_CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
 		$(LOCKED:%=--extra %) --no-annotate pyproject.toml -o requirements.txt
 
+.PHONY: lock-flower
+lock-flower: $(VENV)/.locked-$(VERSION) ## the same for requirements-flower.txt
+	@UV_CUSTOM_COMPILE_COMMAND="make lock-flower" $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+		--extra device --extra federated --no-annotate pyproject.toml tests/flower/requirements.in -o requirements-flower.txt
+
 # --- tasks ------------------------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: $(VENV)/.wheel ## the whole way on synthetic data, then one user's device: about 90 s
+demo: $(VENV)/.wheel ## the whole way on synthetic data, then one user's device: about 2 minutes
 	@$(BIN)/pocketrec run configs/demo.toml --out "$(OUT)"
 	@echo && echo "One device of the fleet:"
 	@set -e; \
@@ -118,6 +136,9 @@ demo: $(VENV)/.wheel ## the whole way on synthetic data, then one user's device:
 	$(BIN)/pocketrec personalise --bundle "$(OUT)/bundle" --user "$$user" --events "$(OUT)/device/events.csv" --state "$(OUT)/device/state"; \
 	echo "\$$ pocketrec recommend --bundle $(OUT)/bundle --user $$user --state $(OUT)/device/state"; \
 	$(BIN)/pocketrec recommend --bundle "$(OUT)/bundle" --user "$$user" --state "$(OUT)/device/state"
+	@printf '\nNext:\n  %s\n  %s\n  %s\n' "look at $(OUT)/report.html in a browser" \
+		"try it on a log of your own: $(BIN)/pocketrec run clicks.csv" \
+		"or go step by step: docs/tutorial.md (a quarter of an hour)"
 
 # Several processes: a Spark cluster, TensorFlow workers. pyspark lies over .venv, in an environment of its own.
 JAVA := $(shell command -v java)
@@ -130,7 +151,7 @@ endif
 
 # Tests run in build/test, where nothing but the installed wheel answers to `import pocketrec`. Each part of a suite is a
 # target of its own, which leaves a JUnit file in build/results; tests/parts.py runs several and counts.
-BUNDLE := $(BUILD)/test/bundle
+BUNDLE ?= $(BUILD)/test/bundle
 TESTS := $(CURDIR)/tests
 pytest = @mkdir -p $(BUILD)/test "$(RESULTS)" && cd $(BUILD)/test && \
 	PYTHONSAFEPATH=1 POCKETREC_INSTALLED=1 POCKETREC_TEST_BUNDLE="$(abspath $(BUNDLE))" \
@@ -140,39 +161,40 @@ parts = @"$(PYTHON)" tests/parts.py --results "$(RESULTS)"
 # $(call skipped,REASON): the part cannot run here, which is a failure where CI=true.
 skipped = @mkdir -p "$(RESULTS)" && echo "$(1)" | tee "$(RESULTS)/$@.skipped"
 
-# Two files of tests at a time: most of them use one core.
+# Two files of tests at a time: most of them use one core. In the order of tests/conftest.py, longest first.
 CORES := $(shell "$(PYTHON)" tests/parts.py --cores 2>/dev/null)
-SPREAD := $(if $(filter 1,$(CORES)),,-n 2 --dist loadfile)
-CLOUD := --ignore $(TESTS)/device --ignore $(TESTS)/distributed $(TESTS)
+SPREAD := $(if $(filter 1,$(CORES)),,-n 2 --dist loadfile --no-loadscope-reorder)
+CLOUD := --ignore $(TESTS)/device --ignore $(TESTS)/distributed --ignore $(TESTS)/flower $(TESTS)
 FAST := not slow and not long and not real_data and not java
 # In the long suites property tests try ten times as many examples, 1,000 processes are killed, 10,000 files altered.
 MORE := long or scaled or hypothesis
 
-$(BUNDLE)/manifest.json: $(filter %.py,$(SOURCES)) requirements.txt tests/make_bundle.py | $(VENV)/.wheel
+$(BUNDLE)/manifest.json: $(filter %.py,$(SOURCES)) requirements.txt tests/make_bundle.py tests/tiny_device.py | $(VENV)/.wheel
 	@echo "exporting the bundle that the device tests use" && rm -rf $(BUNDLE) && mkdir -p $(BUILD)/test
 	@cd $(BUILD)/test && PYTHONSAFEPATH=1 $(abspath $(BIN))/python $(TESTS)/make_bundle.py bundle 2>bundle.log || \
 		{ cat bundle.log; exit 1; }
 
-# A part with :2 has two files of tests at work; one with :0 often waits, for processes that it kills and for disks, and
-# runs beside the others.
-SHORT := test-litert:0 test-cloud:2 $(if $(PYTHON_TFLITE),test-tflite) test-android
-LONG := test-long-device:0 test-python3.13:2 test-long-cloud:2 test-arm64 test-distributed test-app
+# The longest part runs from the first second to the last, with two files of tests at work, and the others one after the
+# other beside it: many tests wait, for processes and for disks, and so both cores have work all the time. A part with :0
+# waits most (for processes that it kills) and runs beside both.
+SHORT := test-cloud test-litert:0 $(if $(PYTHON_TFLITE),test-tflite) test-android
+LONG := test-long-cloud test-long-device:0 test-python3.13 test-distributed test-flower:0 test-arm64 test-long-android test-app test-notebook
 TESTED := $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel)
 
 .PHONY: test
-test: $(TESTED) ## all tests but the long ones, against the built wheel: about 12 minutes on two cores
+test: $(TESTED) ## all tests but the long ones, against the built wheel: about 10 minutes on two cores
 	$(parts) $(SHORT)
 
 # What test-python3.13 calls with the other interpreter.
 .PHONY: test-chosen
 test-chosen: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel
-	$(parts) test-litert:0 test-chosen-cloud:2
+	$(parts) test-litert:0 test-chosen-cloud
 
 .PHONY: test-chosen-cloud
 test-chosen-cloud: export POCKETREC_OTHER_PYTHON := 1
 test-chosen-cloud: $(BUNDLE)/manifest.json
 	@echo "all other tests that tests/other_python.py chooses: Python $(VERSION), TensorFlow"
-	$(call pytest,$(VENV)) $(SPREAD) $(PYTEST_ARGS) $(CLOUD)
+	$(call pytest,$(VENV)) $(SPREAD) -m "" $(PYTEST_ARGS) $(CLOUD)
 
 .PHONY: test-long
 test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13, screens, ...: about 45 minutes
@@ -212,18 +234,18 @@ test-long-device: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel ## the device's 
 test-long-cloud: export POCKETREC_LONG := 1
 test-long-cloud: $(BUNDLE)/manifest.json ## the other long tests: every way with every optimizer, more examples
 	@echo "all other long tests: Python $(VERSION), TensorFlow"
-	$(call pytest,$(VENV)) $(SPREAD) -m "$(MORE)" $(PYTEST_ARGS) $(CLOUD)
+	$(call pytest,$(VENV)) $(SPREAD) -m "($(MORE)) and not java" $(PYTEST_ARGS) $(CLOUD)
 
-# The environments of the other interpreter lie beside ours; tflite-runtime has no wheels for it. pyenv's may be installed
+# The environments of the other interpreter lie beside ours, and its devices get the bundle that ours has made; tflite-runtime has no wheels for it. pyenv's may be installed
 # without being on PATH.
 PYTHON_3_13 := $(shell for p in python3.13 "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.13.*/bin/python3.13; do \
 	if $(call usable,$$p,13,13); then echo "$$p"; break; fi; done)
 
 .PHONY: test-python3.13
 ifneq ($(PYTHON_3_13),)
-test-python3.13: ## with Python 3.13, in environments of its own: the device's tests, the others by tests/other_python.py
+test-python3.13: $(BUNDLE)/manifest.json ## with Python 3.13, in environments of its own: the device's tests, the others by tests/other_python.py
 	@env -u MAKEFLAGS PYTHON="$(PYTHON_3_13)" PYTHON_TFLITE= VENV=$(VENV)-3.13 BUILD=$(BUILD)/python3.13 \
-		RESULTS="$(RESULTS)/$@" make --no-print-directory test-chosen
+		BUNDLE="$(abspath $(BUNDLE))" RESULTS="$(RESULTS)/$@" make --no-print-directory test-chosen
 else
 test-python3.13:
 	$(call skipped,no Python 3.13 with venv here)
@@ -246,26 +268,43 @@ test-distributed: $(VENV)/.wheel $(SPARK) ## a Spark cluster and TensorFlow work
 	@echo "distributed tests: $(if $(JAVA),Spark cluster (master and two workers),Spark skipped: no Java)"
 	$(call pytest,$(DISTRIBUTED)) $(PYTEST_ARGS) $(TESTS)/distributed
 
+# The real thing: a SuperLink and two SuperNodes on the loopback, watched by strace, killed, resumed.
+.PHONY: test-flower
+test-flower: $(BUNDLE)/manifest.json $(VENV)-flower/.wheel ## federated rounds through Flower on the loopback; our accountant beside dp-accounting
+	@echo "Flower: SuperLink and SuperNodes on the loopback; dp-accounting"
+	$(call pytest,$(VENV)-flower) -m "" $(PYTEST_ARGS) $(TESTS)/flower
+
 # Java: compiled and tested by Maven against the same bundles, and against the Python runner itself.
 MAVEN := $(shell command -v javac >/dev/null 2>&1 && command -v mvn 2>/dev/null)
 ANDROID := $(BUILD)/android
 REFERENCE := $(ANDROID)/reference
 
-.PHONY: test-android
+.PHONY: test-android test-long-android
 ifneq ($(MAVEN),)
-test-android: export POCKETREC_JAVA := java -cp $(abspath $(ANDROID)/target/desktop/classes):$(abspath \
-	$(ANDROID)/target/core/classes):$(HOME)/.m2/repository/net/java/dev/jna/jna/5.14.0/jna-5.14.0.jar pocketrec.desktop.Main
+JAVA_PATH := $(foreach module,desktop store pull core,$(abspath $(ANDROID))/target/$(module)/classes) \
+	$(HOME)/.m2/repository/net/java/dev/jna/jna/5.14.0/jna-5.14.0.jar \
+	$(HOME)/.m2/repository/org/xerial/sqlite-jdbc/3.46.1.3/sqlite-jdbc-3.46.1.3.jar
+# For processes that live for seconds: compiling to fast code would cost more than it saves.
+QUICK := -XX:+UseSerialGC -XX:TieredStopAtLevel=1
+MAVEN_PACKAGE := MAVEN_OPTS="$(QUICK)" $(MAVEN) -q -B -f android_harness/pom.xml -Dstyle.color=never -Dbuild.root=$(abspath $(ANDROID)) \
+	-Dpocketrec.reference=$(abspath $(REFERENCE)) -Dpocketrec.python=$(abspath $(BIN))/python package
+test-android test-long-android: export POCKETREC_JAVA := java $(QUICK) -cp $(subst $(eval ) ,:,$(JAVA_PATH)) pocketrec.desktop.Main
 test-android: $(REFERENCE)/users.json ## the Java core and its desktop harness, compared with the Python runner
 	@echo "Java tests: core and desktop, LiteRT through its C API"
 	@rm -rf $(ANDROID)/target/*/surefire-reports
-	@$(MAVEN) -q -B -f android_harness/pom.xml -Dstyle.color=never -Dbuild.root=$(abspath $(ANDROID)) \
-		-Dpocketrec.reference=$(abspath $(REFERENCE)) -Dpocketrec.python=$(abspath $(BIN))/python package; status=$$?; \
+	@$(MAVEN_PACKAGE) -DargLine="$(QUICK)" -pl core,store,pull,desktop; status=$$?; \
 		mkdir -p "$(RESULTS)/$@" && cp $(ANDROID)/target/*/surefire-reports/TEST-*.xml "$(RESULTS)/$@/"; exit $$status
 	@$(BIN)/python android_harness/apk.py --compile-only --out $(ANDROID)/apk && echo "compiled: app, against Android 14"
-	@echo "pocketrec android run, the desktop harness in the app's place"
-	$(call pytest,$(VENV)) -m java $(PYTEST_ARGS) $(TESTS)/machines/test_android_run.py
+	@echo "pocketrec android run, the desktop harness in the app's place; stores, pulls and states of Java and Python"
+	$(call pytest,$(VENV)) -m "java and not long" $(PYTEST_ARGS) $(TESTS)/machines
+
+test-long-android: export POCKETREC_LONG := 1
+test-long-android: $(REFERENCE)/users.json ## Java's long tests: Kotlin, 26 releases, every backbone, 160 kills, 4,000 altered files
+	@echo "the Kotlin module, and long tests of the Java runner"
+	@$(MAVEN_PACKAGE) -Dtest="pocketrec.kotlin.*Test" -Dsurefire.failIfNoSpecifiedTests=false
+	$(call pytest,$(VENV)) -m "java and ($(MORE))" $(PYTEST_ARGS) $(TESTS)/machines
 else
-test-android:
+test-android test-long-android:
 	$(call skipped,no JDK with Maven here)
 endif
 
@@ -275,13 +314,17 @@ APK_BUNDLE ?= $(ANDROID)/reference.zip
 apk: $(APK_BUNDLE) ## the Android app, signed with a debug key, with a bundle inside: needs Maven, aapt, zipalign, apksigner
 	@$(BIN)/python android_harness/apk.py --bundle "$(APK_BUNDLE)" --out $(ANDROID)/apk
 
+.PHONY: aar
+aar: ## the modules as .aar and .jar files with sources, javadoc and POMs in build/maven: needs a JDK and Maven
+	@$(BIN)/python android_harness/aar.py --out $(ANDROID)/apk --maven $(BUILD)/maven
+
 .PHONY: screens
 screens: $(APK_BUNDLE) $(VENV)/.wheel ## the app's screens, tested and drawn on a JVM: needs Maven and aapt; half a minute
 	@$(BIN)/python android_harness/layout.py --bundle "$(APK_BUNDLE)" --out $(ANDROID)/apk --litert $(VENV)
 
 # Both compile to the same folder, so one after the other.
 .PHONY: test-app
-test-app: screens apk ## screens and apk, as a part of make test-long
+test-app: screens apk aar ## screens, apk and aar, as a part of make test-long
 
 $(ANDROID)/reference.zip: $(BUNDLE)/manifest.json
 	@mkdir -p $(ANDROID) && rm -f $@ && cd $(BUNDLE).reference && \
@@ -292,16 +335,20 @@ $(REFERENCE)/users.json: $(BUNDLE)/manifest.json android_harness/reference.py
 	@cd $(BUILD)/test && PYTHONSAFEPATH=1 $(abspath $(BIN))/python $(CURDIR)/android_harness/reference.py bundle \
 		$(abspath $(REFERENCE)) 2>$(abspath $(ANDROID))/reference.log || { cat $(abspath $(ANDROID))/reference.log; exit 1; }
 
-.PHONY: lint
-lint: $(VENV)/.locked-$(VERSION)
+# The sources under their import names, as links.
+.PHONY: tree
+tree:
 	@mkdir -p build/tree/pocketrec && for part in cloud export device; do ln -sfn ../../../$$part build/tree/pocketrec/$$part; done
 	@for file in $(filter-out %/__pycache__,$(wildcard pocketrec/*)); do ln -sfn ../../../$$file build/tree/$$file; done
+
+.PHONY: lint
+lint: $(VENV)/.locked-$(VERSION) tree
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 
 .PHONY: check
 check: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel ## ruff, mypy and the fast tests: at most two minutes on two cores
-	$(parts) lint check-device check-cloud:2
+	$(parts) check-cloud lint check-device
 
 .PHONY: check-device
 check-device: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel
@@ -312,10 +359,11 @@ check-cloud: $(BUNDLE)/manifest.json
 	$(call pytest,$(VENV)) $(SPREAD) -m "$(FAST)" $(PYTEST_ARGS) $(CLOUD)
 
 .PHONY: bench
-bench: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel) ## latency and memory of the reference model on each runtime here
+bench: $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel) ## latency and memory of the reference model, and tasks beside it, on each runtime here
 	@for env in $(if $(PYTHON_TFLITE),$(VENV)-tflite) $(VENV)-litert; do \
 		$$env/bin/pocketrec bench --bundle $(BUNDLE).reference --calls 300; echo; \
-		$$env/bin/python -P benchmarks/memory.py $(BUNDLE).reference; echo; done
+		$$env/bin/python -P benchmarks/memory.py $(BUNDLE).reference; echo; \
+		$$env/bin/python -P benchmarks/tasks.py $(BUNDLE).reference; echo; done
 
 # `make measure` lists what there is, `make measure NAME` measures it: the words behind `measure` are names, not targets.
 ifeq ($(firstword $(MAKECMDGOALS)),measure)
@@ -328,6 +376,48 @@ endif
 .PHONY: measure
 measure: $(VENV)/.wheel $(if $(NAMES),$(TESTED)) ## NAME: the figures of README and docs that need real logs or much time; without NAME: a list
 	@$(BIN)/python benchmarks/measure.py $(NAMES)
+
+SITE := mkdocs==1.6.1 mkdocs-material==9.7.7 mkdocstrings==1.0.8 mkdocstrings-python==2.0.9 pymdown-extensions==10.21.3 ruff==0.17.5
+.PHONY: site
+site: tree | python ## build/site: the documentation as a site, built without network; a warning or a dead link is an error
+	@$(call install-board,$(VENV)-site,$(PYTHON),$(SITE))
+	@NO_MKDOCS_2_WARNING=1 $(VENV)-site/bin/mkdocs build --quiet --site-dir $(abspath $(BUILD))/site
+	@echo "$(BUILD)/site/index.html"
+
+# docs/notebook.ipynb: `make notebook` runs it on the demo's run and keeps what its cells give; `make test-notebook` runs it
+# on the run that tests/golden has, and keeps nothing.
+NOTEBOOK := pandas==2.3.3 matplotlib==3.11.2 ipykernel==7.4.0 nbmake==1.5.5
+NOTEBOOK_RUN = PYTHONSAFEPATH=1 POCKETREC_RUN="$(1)" $(VENV)-notebook/bin/python -m pytest -q -p no:cacheprovider -c /dev/null --nbmake
+
+$(VENV)-notebook/.wheel: $(BUILD)/.wheel
+	@$(call install-board,$(VENV)-notebook,$(PYTHON),$(NOTEBOOK))
+	@$(call install-wheel,$(VENV)-notebook)
+
+.PHONY: notebook
+notebook: $(VENV)-notebook/.wheel ## runs docs/notebook.ipynb on the run of `make demo`, and keeps its tables and plots
+	@test -e "$(OUT)/metrics.json" || $(MAKE) --no-print-directory demo
+	@$(call NOTEBOOK_RUN,$(abspath $(OUT))) --overwrite docs/notebook.ipynb
+
+.PHONY: test-notebook
+test-notebook: $(VENV)-notebook/.wheel ## the notebook on a run of before
+	@rm -rf $(BUILD)/notebook && mkdir -p $(BUILD)/notebook "$(RESULTS)"
+	@tar -xzf tests/golden/run.tar.gz -C $(BUILD)/notebook && cp docs/notebook.ipynb $(BUILD)/notebook
+	@$(call NOTEBOOK_RUN,$(abspath $(BUILD))/notebook/run) --junitxml="$(RESULTS)/$@.xml" $(BUILD)/notebook/notebook.ipynb
+
+# What a release would upload: wheel and sdist, their description checked, each installed into an empty environment and used.
+PACKAGING := build==1.4.0 twine==6.2.0 setuptools==80.9.0 wheel==0.45.1
+.PHONY: dist
+dist: $(BUNDLE)/manifest.json ## build/release: wheel and sdist, checked, installed into empty environments and run
+	@$(call install-board,$(VENV)-dist,$(PYTHON),$(PACKAGING))
+	@rm -rf $(BUILD)/release && $(VENV)-dist/bin/python -m build --no-isolation --outdir $(BUILD)/release . >$(BUILD)/release.log 2>&1 \
+		|| { cat $(BUILD)/release.log; exit 1; }
+	@$(VENV)-dist/bin/python -m twine check --strict $(BUILD)/release/*
+	@set -e; for package in $(BUILD)/release/*.whl $(BUILD)/release/*.tar.gz; do \
+		rm -rf $(VENV)-empty && "$(PYTHON)" -m venv $(VENV)-empty; \
+		$(call install,$(VENV)-empty,"$$package[device]"); \
+		$(VENV)-empty/bin/pocketrec --version; \
+		$(VENV)-empty/bin/pocketrec recommend --bundle $(BUNDLE) --new-user -k 3; \
+	done; rm -rf $(VENV)-empty; ls -l $(BUILD)/release
 
 .PHONY: clean
 clean: ## remove environments, builds and caches (runs/ stays)

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """Build the Android app without Android Studio: ``python android_harness/apk.py --bundle BUNDLE.zip --out FOLDER``.
 
-Maven fetches Android's classes, TensorFlow Lite and the dexer; javac compiles core and app against them; Debian's aapt,
-zipalign and apksigner make, sign and verify pocketrec.apk with the bundle inside. With --compile-only it stops after
-javac, for which a JDK and Maven suffice. Only the standard library is used.
+Maven fetches Android's classes, TensorFlow Lite and the dexer; javac compiles the modules and the app against them;
+Debian's aapt, zipalign and apksigner make, sign and verify pocketrec.apk with the bundle inside. With --compile-only it
+stops after javac, for which a JDK and Maven suffice. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import xml.etree.ElementTree as ElementTree
 import zipfile
 from pathlib import Path
 
+import binaries
+
 HERE = Path(__file__).resolve().parent
 APP = HERE / "app"
 MIN_API, TARGET_API, VERSION = 26, 34, "0.1.0"
+MODULES = ("core", "store", "pull", "runtime", "jobs")  # what the app is built on, each after those that it needs
 RUNTIME = "tensorflow-lite"  # what app/pom.xml names
 _PACKAGES = {"aapt": "aapt", "zipalign": "zipalign", "apksigner": "apksigner"}
 # A key that everybody knows, as Android Studio's debug key: who publishes an app signs it with an own one.
@@ -48,7 +52,7 @@ class BuildError(Exception):
 
 
 def compile_java(out: Path) -> tuple[Path, Path]:
-    """Compile core and app; gives the folder of classes and that of the fetched libraries."""
+    """Compile the modules and the app; gives the folder of classes and that of the fetched libraries."""
     libraries = out / "libraries"
     need("mvn", "install a JDK and Maven")
     run(["mvn", "-q", "-B", "-N", "-f", str(APP / "pom.xml"), "dependency:copy-dependencies",
@@ -65,7 +69,8 @@ def compile_java(out: Path) -> tuple[Path, Path]:
     classes = out / "classes"
     shutil.rmtree(classes, ignore_errors=True)
     classes.mkdir()
-    sources = [*java_files(HERE / "core/src/main/java"), *java_files(APP / "src/main/java"), *generated]
+    sources = [source for module in MODULES for source in java_files(HERE / module / "src/main/java")]
+    sources += [*java_files(APP / "src/main/java"), *generated]
     runtime = [str(jar) for jar in sorted(libraries.glob("tensorflow-lite*.jar"))]
     run(["javac", "--release", "8", "-Werror", "-Xlint:all,-options,-serial,-processing,-try,-classfile,-deprecation",
           "-cp", ":".join([str(_android(libraries)), *runtime]), "-d", str(classes), *map(str, sources)],
@@ -140,6 +145,7 @@ def describe(apk: Path) -> str:
     lines = [line for line in badging.splitlines() if line.startswith(kept)]
     lines.append(f"{apk}: signed and verified, {apk.stat().st_size:,} bytes, of which TensorFlow Lite {libraries:,} "
                  f"and the bundle {bundle:,}")  # fmt: skip
+    lines += [f"{badging.count('uses-permission:')} permissions", *binaries.libraries_of(apk)]
     return "\n".join(lines)
 
 

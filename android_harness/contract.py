@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write core's Contract.java from device/contract/names.py: ``python android_harness/contract.py``.
 
 The names of signatures, tensors and files are defined once, in Python. A test checks that the Java file is current.
@@ -12,6 +13,7 @@ SOURCE = Path(__file__).parents[1] / "device" / "contract" / "names.py"
 TARGET = Path(__file__).parent / "core/src/main/java/pocketrec/core/Contract.java"
 
 _HEAD = """\
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /**

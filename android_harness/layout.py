@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the app's screens on a JVM and draw them: ``python android_harness/layout.py --bundle BUNDLE.zip --out FOLDER``.
 
 Robolectric brings Android 15's own classes and its renderer; the model runs in LiteRT through desktop's binding, in
@@ -15,7 +16,7 @@ from pathlib import Path
 from apk import APP, HERE, BuildError, compile_java, java_files, manifest, need, run
 
 LAYOUT = HERE / "layout"
-TESTS = ("pocketrec.app.LayoutTest", "pocketrec.app.OnJvmTest")
+TESTS = tuple(f"pocketrec.app.{name}Test" for name in ("Layout", "OnJvm", "AndroidStore", "Jobs", "Accessibility"))
 
 
 def main() -> int:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write core's RecipeFields.java from device/contract/recipe.py: ``python android_harness/recipe_fields.py``.
 
 What the fields of recipe.json take, their bounds and what they are where they are absent stand once, in Python's
@@ -22,8 +23,11 @@ _TABLES: Final = {
     Prior: "Each table in guard.prior.", Signal: "Tables loglik and rr of a prior.",
     Line: "Table gain of a prior, and expected of a signal.",
 }  # fmt: skip
+#: Fields that Java does not know: it refuses a recipe that has them, and Python writes them only where they are on.
+_PYTHON_ALONE: Final = frozenset(("item_rows",))
 _RULES: Final = {Above: "above", AtLeast: "atLeast", Below: "below", AtMost: "atMost"}
 _HEAD: Final = """\
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /**
@@ -41,7 +45,8 @@ def java() -> str:
     for cls, place in _TABLES.items():
         name = cls.__name__.removesuffix("Recipe").upper() or "RECIPE"
         lines = [f'Field.whole("format", {FORMAT})'] if cls is Recipe else []
-        lines += [_line(field, hints_of(cls)[field.name]) for field in dataclasses.fields(cls)]
+        lines += [_line(field, hints_of(cls)[field.name]) for field in dataclasses.fields(cls)
+                  if field.name not in _PYTHON_ALONE]  # fmt: skip
         body = "".join(f"        {line},\n" for line in lines)
         if cls is Recipe:
             parts.append(f"    /** Format of the file. */\n    static final Long FORMAT = {FORMAT}L;\n\n")

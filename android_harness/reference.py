@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Write what the Java tests compare with: ``python android_harness/reference.py BUNDLE FOLDER``.
 
 BUNDLE is what tests/make_bundle.py has written. FOLDER gets bundles around the same model files, and what the Python
@@ -39,6 +40,12 @@ _PRIOR = {
         "rr": {"weight": 0.3, "strength": 12.0},
     },
 }
+# All shares, each with a chance of harm: which wins depends on the length of the history and on what was seen.
+_WIDE: dict[str, Any] = {
+    name: {**_PRIOR["personal"], "gain": {"intercept": -0.06 * share, "slope": 0.02 * share},
+           "spread": {"intercept": 0.02 + 0.08 * share**2, "slope": -0.01 * share}}
+    for name, share in (("quarter", 0.25), ("blend", 0.5), ("most", 0.75), ("personal", 1.0))
+}  # fmt: skip
 RECIPES: dict[str, dict[str, Any]] = {
     "plain": {"learning_rate": 0.1, "passes": 4, "minimum_events": 2, "proximal": 0.01, "guard": {"prior": _PRIOR}},
     "raised": {
@@ -48,10 +55,12 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "timed": {
         "learning_rate": 0.05, "passes": 3, "targets": "all",
-        "repeats": {"strength": 1.0, "decay": 1.0, "power": 0.5, "follows": 0.5, "time_power": 0.5},
-        "guard": {"prior": _PRIOR, "threshold": 0.02},
+        "repeats": {"strength": 1.0, "decay": 1.0, "power": 0.5, "follows": 0.5, "time_power": 0.5,
+                    "slope": 0.1, "headroom": 0.4},
+        "guard": {"prior": _WIDE, "threshold": 0.002, "price": 0.05},
     },
     "sampled": {"learning_rate": 0.1, "passes": 2, "guard": {"prior": _PRIOR}},
+    "cloze": {"learning_rate": 0.1, "passes": 2, "replay": 0.5, "guard": {"prior": _PRIOR}},
 }  # fmt: skip
 
 
@@ -60,8 +69,9 @@ def main(made: Path, folder: Path) -> None:
     histories, cut_off = _histories(len(open_bundle(made).vocabulary))
     bundles = {}
     for name, recipe in RECIPES.items():
-        model_file = made.with_name(made.name + ".sampled.tflite") if name == "sampled" else made / "model.tflite"
-        bundles[name] = _bundle(folder / name, made, model_file, recipe, list(histories), cut_off)
+        origin = made.with_name(f"{made.name}.cloze") if name == "cloze" else made
+        model_file = made.with_name(made.name + ".sampled.tflite") if name == "sampled" else origin / "model.tflite"
+        bundles[name] = _bundle(folder / name, origin, model_file, recipe, list(histories), cut_off)
     numbers = {name: _numbers(bundle) for name, bundle in bundles.items() if name not in ("raised", "timed")}
     for name in ("reference", "packed", "lean"):
         # As it was written: the device tests may have opened it since, which leaves files of its own.
@@ -155,7 +165,7 @@ def _numbers(bundle: Bundle) -> dict[str, Any]:
     rng = np.random.default_rng(5)
     rows = rng.integers(1, model.items + 1, (model.batch, model.window + 1), dtype=np.int32)
     rows[0, 3:] = 0
-    items, targets = rows[:, :-1].copy(), rows[:, 1:].copy()
+    items, targets = rows[:, :-1].copy(), rows[:, -model.targets :].copy()
     one = context(rows[1, :-2], model.window)
     candidates = rng.integers(1, model.items + 1, model.candidates, dtype=np.int32)
     negatives = [log_uniform(model.negatives, model.items, 1, step) if model.sampled else None for step in range(STEPS)]

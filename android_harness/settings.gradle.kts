@@ -17,4 +17,4 @@ dependencyResolutionManagement {
 
 rootProject.name = "pocketrec-android"
 
-include(":core", ":app")
+include(":core", ":store", ":pull", ":runtime", ":jobs", ":kotlin", ":app")

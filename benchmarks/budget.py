@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far `personalise` overshoots its budget with a long history, and what the cap on what is learned from saves.
 
     python benchmarks/budget.py BUNDLE [--events 100000] [--seconds 1 3] [--runtime tflite_runtime] [--bonus]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a device fetches, form by form, and what each form costs in Recall@20.
 
     python benchmarks/bytes_ledger.py RUN [--pruned RUN] [--bits 8 5 4] [--item-bits 5] [--users 200] [--beside RUN]

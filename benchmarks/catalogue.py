@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Does a device's memory grow with the catalogue? Resident memory and time of scoring by number of items.
 
     python benchmarks/catalogue.py [--items 5000 50000 500000 4000000] [--runtime ai_edge_litert] [--keep DIR]

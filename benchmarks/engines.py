@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same stages on this machine and on Spark: time, and the bytes that a cluster stores and shuffles for an event.
 
     python benchmarks/engines.py [--events 1000000] [--cores 2] [--factors 64] [--iterations 15]

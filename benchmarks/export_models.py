@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Untrained models as .tflite files, for benchmarks that measure them in processes without TensorFlow.
 
     python benchmarks/export_models.py FOLDER --model gru mingru:feed_forward=0 [--negatives 100] [--way partial]

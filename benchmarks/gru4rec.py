@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our global model against GRU4Rec's official PyTorch code: the same events, protocol and metrics, in one run.
 
     python benchmarks/gru4rec.py configs/yoochoose-100k.toml --gru4rec PATH --python PYTHON [--seeds 1 2 3]
@@ -53,10 +54,10 @@ class Exam:
     items: int
     by_user: bool
 
-    def places(self, window: int) -> Places:
+    def places(self, window: int, causal: bool = True) -> Places:
         from pocketrec.cloud.evaluation.ranking import Places
 
-        return Places.of(self.whole, self.items, window, self.first)
+        return Places.of(self.whole, self.items, window, self.first, causal=causal)
 
     def figures(self, places: Places, scores: ScoresOf, config: RunConfig) -> dict[str, float]:
         from pocketrec.cloud.metrics import metrics
@@ -98,7 +99,7 @@ def ours(config: RunConfig, exam: Exam, folder: Path) -> tuple[dict[str, float],
     from pocketrec.cloud.rankers import make_ranker
     from pocketrec.cloud.training.trainer import TrainJob, train
 
-    places, ranker = exam.places(config.model.window), make_ranker(config.ranker)
+    places, ranker = exam.places(config.model.window, config.model.causal), make_ranker(config.ranker)
     curve: list[tuple[float, float]] = []
     figures: dict[str, float] = {}
 

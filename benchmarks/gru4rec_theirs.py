@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The part of benchmarks/gru4rec.py that runs under the interpreter with PyTorch: train GRU4Rec, give its embeddings.
 
     python gru4rec_theirs.py JOB.json

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Is the Java runner as fast as the Python one on the same runtime? ``python benchmarks/java_runner.py BUNDLE BUILD``.
 
 BUNDLE is a bundle (build/test/bundle.reference for configuration R); BUILD is where `make test-android` has built the

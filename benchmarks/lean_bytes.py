@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a device fetches of a lean bundle at the size of Taobao's UserBehavior.
 
     python benchmarks/lean_bytes.py [--items 4162024] [--users 987994] [--categories 9439] [--head 50000]

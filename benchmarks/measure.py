@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make the figures of README.md and docs that need real logs or much time: ``python benchmarks/measure.py [NAME...]``.
 
 Without NAME it lists the names in measure.toml, with their time and the tables that they feed. A name's steps run one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Memory of a device's process beside one that has only loaded numpy and the runtime, in the same run.
 
     python -P benchmarks/memory.py BUNDLE [--runtime auto] [--rounds 3]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a device does, in TensorFlow, so that a starting point and rates can be learned for it.
 
 The graph is the very one that is exported (`pocketrec.export.graph.graph`), the windows are the device's, and a user is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Can a starting point, or rates, be learned from which devices adapt better than from the global weights?
 
     python benchmarks/meta_learning.py configs/taobao-categories.toml [--out runs/taobao-categories] [--users 300]

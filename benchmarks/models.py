@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models that a benchmark measures beside each other, as its command line names them.
 
     NAME                        a backbone with its defaults, such as `gru`

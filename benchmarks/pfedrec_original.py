@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rounds of our PFedRec beside those of the published code, brought from outside, on one thread of the same machine.
 
     python benchmarks/pfedrec_original.py --original PATH --python PYTHON [--set data.set=ml-1m] [--share 0.05]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rounds of PFedRec's published code on one thread of a CPU, in an environment with PyTorch; called by
 `pfedrec_original.py`.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many older windows should a device replay when it trains on what is new?
 
     python benchmarks/replay.py runs/taobao-categories [--users 300] [--shares 0 1 4 16] [--parts 8]

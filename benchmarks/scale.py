@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cloud side on one machine at 1, 10 and 100 million events: time, events a second, and peak memory of each stage.
 
     python benchmarks/scale.py --events 100150807 [--keep DIR] [--stages prepare als ...] [--share 0.02]

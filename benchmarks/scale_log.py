@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A log of the shape that Taobao's UserBehavior has as published, at any size, written as the real file is.
 
     python benchmarks/scale_log.py OUT.csv [--events 1000000] [--seed 1]

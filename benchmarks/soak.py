@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Years of one device's use in minutes: does the memory stay flat? ``python benchmarks/soak.py BUNDLE``.
 
 One process trains, recommends and saves in turn, with an event store that keeps a bounded number of events, until it

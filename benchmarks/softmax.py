@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where does the full softmax end on a device? Train step and memory by size of the catalogue.
 
     python benchmarks/softmax.py [--items 4000 16000 64000] [--runtime ai_edge_litert]

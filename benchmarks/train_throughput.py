@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How fast does global training run on this machine? Events a second, on whatever device TensorFlow finds.
 
     python benchmarks/train_throughput.py [--items 4000 1000000 4000000] [--batching sessions] [--implementation keras]
@@ -52,6 +53,7 @@ class Training:
         config = TrainConfig(
             batch=options.batch, loss=loss, negatives=options.negatives, optimizer=options.optimizer,
             batching=options.batching, tables={"sessions": SessionOptions(unroll=options.unroll)},
+            objective="next_item" if model_config.causal else "cloze",
         )  # fmt: skip
         self.name, self.loss, self.steps = name, loss, options.steps
         model = build_model(model_config, items, 1)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The device runner: numpy, a TensorFlow Lite runtime and the standard library, nothing else.
 
 `Recommender` is what an application uses; its example is in docs/device.md. Importing this package imports none of

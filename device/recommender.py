@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`Recommender`: one user's recommender on the device, in a handful of methods.
 
 Nothing here opens a network connection, and nothing leaves the device: events, weights and embeddings stay in this
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from pocketrec.device.personal.budget import Budget
     from pocketrec.device.personal.options import Progress
     from pocketrec.device.personal.report import Report
+    from pocketrec.device.state.choosing import Filter
+    from pocketrec.device.state.quality import QualityReport
     from pocketrec.device.store.database import EventStore
+    from pocketrec.device.task import Task
 
 
 class Recommender(UserData):
@@ -110,7 +114,7 @@ class Recommender(UserData):
             BundleError, RuntimeMissingError: the model file cannot be opened.
         """
         given = events if isinstance(events, Events) else gather(events)
-        return personalised(self._session, given, resume, passes, progress, budget, if_new)
+        return personalised(self._session, self._watching, given, resume, passes, progress, budget, if_new)
 
     def recommend(
         self,
@@ -118,26 +122,63 @@ class Recommender(UserData):
         candidates: Sequence[str] | None = None,
         mask_seen: bool | None = None,
         now: object = None,
+        filter: Filter | None = None,
+        retrieve: bool | None = None,
     ) -> list[tuple[str, float]]:
         """The best `k` items of the user's set, with their scores, best first; equal scores the more popular first.
 
         The set is the user's candidates in the bundle (else the popular items) and the items of the own history;
         where seen items are masked, the candidates that are not in the history. Without any event in the history the
-        candidates stay in their own order, with 1 / place as the score.
+        candidates stay in their own order, with 1 / place as the score. Where the model file searches the whole
+        catalogue (signature ``retrieve``), the K items that it finds by the personal user embedding take the place of
+        the candidates, and no file of candidates is opened.
 
         Args:
             k: items wanted, at least 1; fewer come back where the set is smaller.
             candidates: item ids to choose from instead of the user's set; unknown ids and repeats are passed over.
             mask_seen: leave out items of the history; None = as the manifest says.
-            now: moment of asking, for a recipe whose bonus for repeats looks at times: Unix seconds, or a date as in
-                `add`; None = the clock.
+            now: moment of asking, for a recipe whose bonus for repeats looks at times: a Unix time, or a date as in
+                `add`; None = the clock. Not looked at where the log's times are no clock's.
+            filter: what may come back: item ids, such as those in stock or of a category, or a function of an item id
+                that says whether it may. Where that leaves fewer than `k` of the K items, all items that pass are
+                searched, and a function is asked about each item of the catalogue. Of candidates it only leaves out.
+            retrieve: search the whole catalogue; None = where the bundle can. False = rank the bundle's candidates.
 
         Raises:
             ValueError: k is below 1, or `now` is not finite.
-            DataError: `now` is not a time, or `candidates` is not a list.
+            DataError: `now` is not a time, `candidates` is not a list, `filter` is none, or the bundle cannot
+                `retrieve`.
             BundleError, RuntimeMissingError: a file cannot be read.
         """
-        return recommended(self._session, k, candidates, mask_seen, now)
+        return recommended(self._session, k, candidates, mask_seen, now, filter, retrieve)
+
+    def quality(self, k: int = 10, last: int = 1000) -> QualityReport:
+        """How well this device has recommended: events ranked before they were learned, global beside personal.
+
+        Ranks first what is new, as `recommend` would have ranked it right before each event: at most the latest 500
+        events. `personalise` does so before it trains. Where the weights in use have ranked worse than the global ones
+        for long (`pocketrec.device.personal.watch`), the global ones are in use from then on, until `personalise` has
+        others. `save` keeps what was ranked. Nothing is sent.
+
+        Args:
+            k: length of the lists that Recall and MRR are about, 1 to 100.
+            last: events that they are about, the latest ones of at most 1,000 that are kept.
+
+        Raises:
+            ValueError: `k` or `last` is out of range.
+            BundleError, RuntimeMissingError: a file cannot be read.
+        """
+        self._watching.look()
+        with self._session.lock:
+            return self._watching.quality.report(k, last)
+
+    def titles(self, items: Iterable[str]) -> list[str]:
+        """What people call each item, as the bundle says; "" where it does not.
+
+        Raises:
+            BundleError: the file of titles is missing or damaged.
+        """
+        return self.bundle.titles(self.bundle.vocabulary.rows(items).tolist())
 
     def embed(self) -> Array:
         """The user embedding after the history, float32 [E]; PocketRec never sends it anywhere."""
@@ -149,3 +190,20 @@ class Recommender(UserData):
         """Whether the bundle has candidates for this user, or there is a history."""
         known = self.user is not None and self.bundle.candidates_of(self.user) is not None
         return known or len(self) > 0
+
+    def task(self, name: str) -> Task:
+        """A task of this bundle, whose patch stands in for the present weights whenever the task is asked something.
+
+        The model is not opened anew: a swap imports the patch's tensors, and the next call of this object or of
+        another task imports others. History, candidates' rows and state of this object are as before.
+
+        Args:
+            name: of the task, such as ``actions``; its patch lies in the bundle's folder (`pocketrec pull --task`).
+
+        Raises:
+            BundleError: there is no such patch, or it is cut short, altered, or of another model, or not signed where a
+                key is pinned.
+        """
+        from pocketrec.device.task import Task
+
+        return Task(self._session, name)

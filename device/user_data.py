@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`UserData`: what an application may do with one user's data on the device, apart from recommending with it.
 
 Nothing here opens a network connection, and nothing leaves the device: events, weights and embeddings stay in this
@@ -6,11 +7,14 @@ process, and in the state file and the event store that the application names.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pocketrec.device.base.errors import ConfigError
+from pocketrec.device.base.locks import locked
+from pocketrec.device.state.watching import Watching
 from pocketrec.device.store.events import Event, Events, gather
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ class UserData:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._watching = Watching(session)
 
     @property
     def bundle(self) -> Bundle:
@@ -85,8 +90,9 @@ class UserData:
         leaves three. An event without a time counts as the latest. Items that the vocabulary lacks are left out.
 
         Args:
-            events: item ids, or pairs of item id and time: a number in the log's unit, larger is later, or where that
-                unit is Unix seconds a ``datetime``, ``numpy.datetime64``, ``pandas.Timestamp`` or ISO 8601 text.
+            events: item ids, or pairs of item id and time: a number in the log's unit, larger is later; where the log's
+                times are Unix times, of whatever unit, one of another of these units too, a ``datetime``,
+                ``numpy.datetime64``, ``pandas.Timestamp`` or ISO 8601 text.
 
         Returns:
             How many were left out because their item is not in the vocabulary. A store keeps these too, for a later
@@ -105,8 +111,12 @@ class UserData:
             StorageError: it could not be written, and the old state is still good.
             StateError: no path was given, here or when this object was made.
         """
-        with self._session.lock:
-            return self._session.save(path)
+        named = self._session.path if path is None else path
+        together = contextlib.nullcontext() if named is None else locked(named)  # nobody saves between the two files
+        with self._session.lock, together:
+            written = self._session.save(path)
+            self._watching.save(written)
+            return written
 
     def load(self, path: str | Path | None = None) -> None:
         """Replace history and weights by those of a state file; where there is a store, the history is its events.
@@ -119,6 +129,7 @@ class UserData:
         """
         with self._session.lock:
             self._session.load(path)
+            self._watching.reload()
 
     def clear_history(self) -> None:
         """Begin the history again, in memory; the weights stay in use until `personalise` has others."""
@@ -146,7 +157,9 @@ class UserData:
             StorageError, StoreError: a file cannot be written: call again.
         """
         with self._session.lock:
-            return self._session.forget(gather(items))
+            given = gather(items)
+            self._watching.forget()
+            return self._session.forget(given)
 
     def export(self, path: str | Path) -> int:
         """Write all events that are kept of the user to a CSV file, ``item,timestamp``; gives their number.
@@ -164,7 +177,9 @@ class UserData:
             StateError, StoreError: a file is not ours; StorageError: a file cannot be deleted.
         """
         with self._session.lock:
-            return self._session.wipe()
+            deleted = self._session.wipe()
+            self._watching.reload()
+            return deleted
 
     def close(self) -> None:
         """Close the model, and the store if it was opened here; a training that runs ends at its next step.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes docs/configuration.md from the docstrings of `pocketrec.cloud.config`: ``python docs/configuration.py``.
 
 The text under each field of a configuration class is its documentation; this only lays it out. A test compares.
@@ -10,11 +11,12 @@ import dataclasses
 import inspect
 import textwrap
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.config.section import field_names
+from pocketrec.cloud.config.transfer import TransferConfig
 from pocketrec.device.base.choices import Table
 
 _HEAD = """\
@@ -48,6 +50,7 @@ def render() -> str:
     for name, kind in get_type_hints(RunConfig).items():
         if dataclasses.is_dataclass(kind):
             parts += _tables(name, kind)
+    parts += _tables("transfer", TransferConfig)
     parts += ["## Layers", "", "What a backbone may be made of: the kinds of layer that the exporter knows.", ""]
     parts += _rows(LAYERS)
     return "\n".join(parts)
@@ -65,6 +68,9 @@ def _tables(name: str, kind: Any) -> list[str]:
         default = factory() if factory is not dataclasses.MISSING else field.default
         if dataclasses.is_dataclass(types[key]):
             below[f"{name}.{key}"] = types[key]
+            continue
+        if inner := [part for part in get_args(types[key]) if dataclasses.is_dataclass(part)]:
+            below[f"{name}.{key}.NAME"] = inner[0]  # tables of names that the user chooses
             continue
         text = texts[key] + (f" One of {_names(seams[key])}." if key in seams else "")
         rows.append(f"| `{key}` | `{_toml(default)}` | {text} |")
@@ -98,10 +104,12 @@ def _text(text: str) -> str:
 
 
 def _field_texts(kind: Any) -> dict[str, str]:
-    """The string that stands under each field."""
+    """The string that stands under each field, those of the classes that it extends included."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
     assert isinstance(tree, ast.ClassDef)
     texts: dict[str, str] = {}
+    for base in kind.__bases__:
+        texts |= _field_texts(base) if dataclasses.is_dataclass(base) else {}
     name = ""
     for node in tree.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a Keras model to a verified TensorFlow Lite bundle.
 
 The public face: `build_tflite` (`pocketrec.export.build`) re-states the weights as a builtins-only graph and converts

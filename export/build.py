@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a trained Keras model to the bytes of a TensorFlow Lite file and the facts that go with it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from pocketrec.cloud.backbones import ITEM_EMBEDDING, BlockEmbedding, backbone, 
 from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.model import ModelConfig
-from pocketrec.cloud.ways.way import apply
 from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ConfigError
@@ -25,6 +25,9 @@ from pocketrec.export.file.convert import convert
 from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
 from pocketrec.export.graph.weights import pruned_names, weights_for, weights_of
 from pocketrec.export.rankers.ranker import make_ranker
+from pocketrec.export.rankers.ranknet import RankNet
+from pocketrec.export.retrieval import retrieval, retrieved
+from pocketrec.export.second import BESIDE, applied_way, second_of
 from pocketrec.export.tables.blocks import BlockTable
 from pocketrec.export.tables.quantise import pack, quantise_weights
 from pocketrec.export.tables.table import GraphTable, ItemTable
@@ -49,6 +52,7 @@ class ExportedModel:
         weights: float32, the layers' tensors as the file holds them (dequantised), by name.
         skeleton, coded: the transport form of `content` (`pocketrec.device.contract.packed`).
         ranker: how an embedding meets item rows, a name in `pocketrec.cloud.config.ranker.RANKERS`.
+        retrieval: the manifest's table ``retrieval``; empty where the file has no such signature.
     """
 
     content: bytes
@@ -60,6 +64,7 @@ class ExportedModel:
     skeleton: bytes
     coded: bytes
     ranker: str = contract.INNER_PRODUCT
+    retrieval: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path, gate: Mapping[str, Any]) -> None:
         """Write model.tflite, its transport form (model.skeleton, model.weights), item_embeddings.npy (for evaluation;
@@ -74,6 +79,7 @@ class ExportedModel:
         """
         folder.mkdir(parents=True, exist_ok=True)
         facts = {"model": self.model, "tensors": self.tensors, "gate": dict(gate), "ranker": self.ranker}
+        facts |= {"retrieval": self.retrieval} if self.retrieval else {}
         write_atomic(folder / contract.MODEL_FILE, self.content)
         write_atomic(folder / contract.SKELETON_FILE, self.skeleton)
         write_atomic(folder / contract.WEIGHTS_FILE, self.coded)
@@ -90,6 +96,7 @@ def build_tflite(
     optimizer: str,
     candidates: int,
     ranker: str = contract.INNER_PRODUCT,
+    compared: int = 0,
 ) -> ExportedModel:
     """Re-state a model made by `pocketrec.cloud.backbones` as a builtins-only graph and convert it.
 
@@ -100,27 +107,34 @@ def build_tflite(
         way: which tensors the device trains (`pocketrec.cloud.ways`).
         optimizer: sgd, adagrad or adam.
         candidates: items C that one ``infer`` call scores.
-        ranker: how an embedding meets item rows, a name in `pocketrec.cloud.config.ranker.RANKERS`.
+        ranker: how an embedding meets item rows, a name in `pocketrec.cloud.config.ranker.RANKERS`. Where it is
+            ``ranknet``, the model's layer ``ranker`` has its tensors, and the way may be ``ranker``, which trains them.
+        compared: rows of a task's head that a step of its patch compares; 0 = devices train no task's patch.
 
     Raises:
-        ConfigError: `way` or `ranker` is unknown, a layer of the backbone is, or scores have an item table of their
-            own.
+        ConfigError: `way` or `ranker` is unknown, a layer of the backbone is, scores have an item table of their
+            own, or `retrieve` is asked of a table or ranker that it cannot serve.
         ExportError: the backbone's layers do not fit the model.
     """
     if not is_tied(model):
         raise ConfigError("a device holds one item table: set model.tied = true, or leave the export out")
     layers = backbone(model_config.backbone).layers(model_config)
     check_layers(layers, model_config.backbone)
-    applied = apply(way, layers, export_config)
-    weights = weights_for(applied.layers, model)
+    second = second_of(ranker, model, way)
+    applied = applied_way(way, layers, export_config)
+    weights = {**weights_for(applied.layers, model, beside=BESIDE), **second}
     pruned = pruned_names(weights_of(model)) if export_config.keep_pruned else []
     quantised = quantise_weights(weights, export_config.weight_bits)
     weights = {name: tensor.values for name, tensor in quantised.items()}
     table = graph_table(model, export_config)
-    sampled = table.items > export_config.full_softmax_limit
-    shape = GraphShape(export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0)
-    held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned))
-    graph = PersonalGraph(held, table, optimizer, shape, make_ranker(ranker))
+    sampled = table.items > export_config.full_softmax_limit or way == contract.RANKER_WAY
+    shape = GraphShape(
+        export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0, compared,
+        retrieved(export_config.retrieve, table, ranker), (export_config.retrieve or candidates) if second else 0,
+    )  # fmt: skip
+    held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned), model_config.causal)
+    first = make_ranker(contract.INNER_PRODUCT if second else ranker)
+    graph = PersonalGraph(held, table, optimizer, shape, first, RankNet() if second else None)
     facts = {
         "backbone": model_config.backbone,
         "way": way,
@@ -139,6 +153,9 @@ def build_tflite(
         "negatives": shape.negatives,
         "pruned": pruned,
         "flop": graph.flop(),
+        **({} if model_config.causal else {"causal": False}),  # as before there were such models
+        **({"rank": shape.rank} if second else {}),
+        **({"compared": compared} if compared else {}),
     }
     frozen = {name: value for name, value in weights.items() if name not in graph.trainable}
     rows = table.quantised(ITEM_EMBEDDING)
@@ -150,7 +167,8 @@ def build_tflite(
     }
     content = convert(graph)
     packed = pack(content, {**quantised, **rows})
-    return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed, ranker)
+    told = retrieval(content, table, shape.retrieve) if isinstance(table, ItemTable) and shape.retrieve else {}
+    return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed, ranker, told)
 
 
 def graph_table(model: keras.Model, config: ExportConfig) -> GraphTable:

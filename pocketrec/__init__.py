@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PocketRec: recommendation trained in the cloud and made personal on the device.
 
 This package body stays almost empty on purpose: `pocketrec.device` is imported on small boards and must not

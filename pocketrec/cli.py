@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command ``pocketrec``: parse, hand over, and turn every error into one line.
 
 Nothing heavy is imported before the subcommand is known: ``pocketrec --help`` loads neither numpy nor TensorFlow, and
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import difflib
 import errno
 import importlib
 import io
@@ -17,7 +19,7 @@ import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -60,11 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     name = next((word for word in arguments if not word.startswith("-")), "")
-    parser = _parser(name)
+    if name and name not in COMMANDS:
+        alike = difflib.get_close_matches(name, COMMANDS, 1)
+        return _fail(f"no command {name}{f', did you mean {alike[0]}?' if alike else ':'} see pocketrec --help", 2)
+    parser = parser_of([name])
     options = argparse.Namespace()
     try:
         try:
-            options = parser.parse_args(arguments)
+            options, unknown = parser.parse_known_args(arguments)
+            if unknown:
+                return _fail(f"unknown arguments {' '.join(unknown)}: see pocketrec {options.command} --help", 2)
         finally:
             sys.stdout.flush()  # of --help, too, so that a reader who has left is noticed here
         status = options.run(options)
@@ -95,13 +102,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(_unexpected(error, getattr(options, "out", None)), 1)
 
 
-def _parser(wanted: str) -> argparse.ArgumentParser:
-    """The parser; only the subcommand `wanted` gets its arguments."""
+def parser_of(wanted: Collection[str]) -> argparse.ArgumentParser:
+    """The parser; only the subcommands `wanted` get their arguments, for which their modules are imported."""
     parser = _Parser(
         prog="pocketrec",
         usage="pocketrec [-h] [--version] COMMAND ...",
         description="Recommendation trained in the cloud and made personal on the device.",
-        epilog="" if wanted in COMMANDS else _command_list(),
+        epilog=_command_list() if COMMANDS.keys().isdisjoint(wanted) else "",
         formatter_class=_Formatter,
     )
     parser.add_argument("--version", action="version", version=f"pocketrec {__version__}")
@@ -109,11 +116,13 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         dest="command", required=True, prog="pocketrec", metavar="COMMAND", help=argparse.SUPPRESS
     )
     for name in COMMANDS:
-        sub = commands.add_parser(name, formatter_class=_Formatter)
-        if name == wanted:
-            found = command(name)
-            found.arguments(sub)
-            sub.set_defaults(run=found.run)
+        if name not in wanted:
+            commands.add_parser(name)
+            continue
+        found = command(name)
+        sub = commands.add_parser(name, formatter_class=_Formatter, help=found.help)
+        found.arguments(sub)
+        sub.set_defaults(run=found.run, whole_parser=lambda: parser_of(COMMANDS))
     return parser
 
 
@@ -169,7 +178,7 @@ def _drop_unwritten_output() -> None:
 
 
 def _how_to_go_on(arguments: Sequence[str]) -> str:
-    if arguments and arguments[0] in ("run", "search", "compare", "pfedrec", *_STAGES):
+    if arguments and arguments[0] in ("run", "search", "compare", "federate", "pfedrec", "transfer", *_STAGES):
         return ": the same command resumes the work"
     return ""
 
@@ -206,16 +215,20 @@ def _on_device(found: Command) -> Command:
 
 
 # Subcommand -> the module whose table `COMMANDS` has it. Only the module of the subcommand that is wanted is imported.
-_STAGES = ("prepare", "train", "baselines", "candidates", "rehearse", "export", "fleet", "report")
+_STAGES = (
+    "prepare", "train", "rank", "baselines", "candidates", "rehearse", "export", "fleet", "report", "refit",
+)  # fmt: skip
 _ON_A_DEVICE = {
     "personalise": "device.cli.personal",
     "recommend": "device.cli.personal",
     "pull": "device.cli.bundles",
     **dict.fromkeys(("record", "forget", "wipe", "export-data", "store"), "device.cli.store"),
     "bench": "commands.bench",
-    "state": "device.cli.personal",
+    "state": "device.cli.state",
+    "join": "device.cli.federated",
 }
-_OTHERS = ("search", "compare", "audit", "pfedrec", "publish", "android", "doctor", "events", "config")
+_OTHERS = ("data", "search", "compare", "audit", "retrieval", "items", "track", "federate", "pfedrec", "transfer",
+           "publish", "android", "doctor", "events", "config", "completion")  # fmt: skip
 COMMANDS = {
     **dict.fromkeys(("run", *_STAGES), "commands.run"),
     **{name: f"commands.{name}" for name in _OTHERS},
@@ -224,14 +237,15 @@ COMMANDS = {
 
 _GROUPS = {
     "everything": ("run",),
-    "before a run": ("search", "config"),
-    "beside a run": ("compare", "audit"),
-    "federated": ("pfedrec",),
+    "before a run": ("data", "search", "config"),
+    "beside a run": ("compare", "audit", "retrieval", "items", "track"),
+    "federated": ("federate", "pfedrec"),
+    "transfer to cold users": ("transfer",),
     "one stage of a run": _STAGES,
     "for a server": ("publish",),
     "on a device (no TensorFlow needed)": tuple(_ON_A_DEVICE),
     "for phones": ("android",),
-    "help": ("doctor", "events"),
+    "help": ("doctor", "events", "completion"),
 }
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An adb for tests: its devices are folders, and the Java harness on a JVM runs where the app would.
 
 ADB_STAND_IN names a folder with devices.json: a list of {serial, state, properties, free_kb, app}. The files of a

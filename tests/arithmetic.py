@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Numbers that must not depend on the machine: ``python tests/arithmetic.py [--forward] BUNDLE ...``.
 
 Of each model: user embedding, scores, losses and ranks; and, without --forward, losses of twelve train steps, the

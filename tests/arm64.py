@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The device's tests on 64-bit ARM, emulated: ``python tests/arm64.py WHEEL BUNDLE``. Works on x86 Linux, as any user.
 
 A root of Debian for arm64 (`debootstrap --download-only`, unpacked), with Python, numpy and both runtimes from their

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tests of causal backbones share: nothing later is seen (P1), and padding adds nothing to the loss (P8)."""
 
 from __future__ import annotations

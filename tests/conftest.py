@@ -1,7 +1,10 @@
-"""What holds for every test: examples of property tests, the choice for another Python, no skip unseen in CI."""
+# SPDX-License-Identifier: Apache-2.0
+"""What holds for every test: examples of property tests, the choice for another Python, the order of files, no skip
+unseen in CI."""
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Generator
 from pathlib import Path
@@ -10,7 +13,7 @@ from typing import Any
 import pytest
 from examples import LONG
 from hypothesis import settings
-from other_python import CHOSEN, is_run
+from other_python import CHOSEN, is_read, is_run
 
 # No deadline, for machines differ. The short suites try the same examples everywhere; the long one draws new ones.
 settings.register_profile("short", deadline=None, derandomize=True, database=None)
@@ -18,15 +21,45 @@ settings.register_profile("long", deadline=None, max_examples=1000, database=Non
 settings.load_profile("long" if LONG else "short")
 
 
+# Files that take longest, in the short suites or the long ones. They are begun first: a file is the work of one worker,
+# and at the end both should have something to do.
+LONGEST = (
+    "test_half_year.py", "test_run.py", "cloud/training/test_train.py", "test_benchmarks.py", "test_scale.py",
+    "test_demo.py", "cloud/training/test_train_yoochoose.py", "export/test_export.py", "export/file/test_zeros.py",
+    "export/layers/test_layers.py", "test_cli.py", "cloud/rehearsal/test_rehearse.py", "cases/test_cases_any.py",
+    "export/test_export_sasrec.py", "export/test_export_mingru.py", "export/test_export_nextitnet.py",
+    "package/test_package_run.py", "cloud/backbones/test_models.py", "export/tables/test_quantise.py",
+    "cloud/search/test_search.py", "export/tables/test_block_table.py", "cloud/data/test_data_readers.py",
+    "cloud/data/test_data_killed.py", "cloud/data/test_data_sequences.py", "test_golden_run.py",
+    "commands/test_compare.py", "cloud/audit/test_audit_command.py", "cloud/federated/test_pfedrec_command.py",
+    "cloud/test_full_disk.py", "test_skips.py",
+)  # fmt: skip
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """With another Python, files none of whose tests are chosen: importing them costs seconds."""
+    if not CHOSEN or not collection_path.name.startswith("test_") or collection_path.suffix != ".py":
+        return None
+    return None if is_read(collection_path.relative_to(Path(__file__).parent).as_posix()) else True
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With another Python a choice of the tests is run: see `other_python`."""
+    """Files in the order of `LONGEST`; with another Python a choice of the tests is run: see `other_python`."""
+    below, places = Path(__file__).parent, {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(below).as_posix(), len(LONGEST)))
     if CHOSEN:
-        below = Path(__file__).parent
         chosen = [item for item in items
                   if is_run(item.path.relative_to(below).as_posix(), item.nodeid.partition("::")[2],
                             {marker.name for marker in item.iter_markers()})]  # fmt: skip
-        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        kept = set(chosen)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
         items[:] = chosen
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays to the end: the garbage collector need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def _must_run(item: pytest.Item) -> bool:

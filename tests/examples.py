@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many examples a property test tries: ten times as many in the long suite (POCKETREC_LONG=1)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tests of exported models share: models whose errors show, and what holds for every patch."""
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def assert_patch_alone_changes(
     plain = backbone(config.backbone).layers(config)
     shape = GraphShape(batch=3, window=5, candidates=5)
     weights = {name: frozen.weights[name] for name in tensors_of(plain)}
-    graph = PersonalGraph(GraphModel(plain, weights, norms), ItemTable(frozen.item_embeddings, None), "sgd", shape)
+    graph = PersonalGraph(GraphModel(plain, weights, norms, causal=config.causal),
+                          ItemTable(frozen.item_embeddings, None), "sgd", shape)  # fmt: skip
     (folder / "plain.tflite").write_bytes(convert(graph))
     before = hashlib.sha256(frozen.content).hexdigest()
     for runtime in ("ai_edge_litert", *(["tflite_runtime"] if sys.version_info < (3, 12) else [])):
@@ -78,7 +80,7 @@ np.testing.assert_array_equal(first, plain.embed(items))
 untrained = patched.export_weights()
 window = np.tile(items, (3, 1))
 for _ in range(20):
-    patched.train(window, np.where(window > 0, 5, 0).astype(np.int32), 0.1)
+    patched.train(window, np.where(window > 0, 5, 0).astype(np.int32)[:, : patched.targets], 0.1)
 trained = patched.export_weights()
 assert all(np.abs(trained[name] - untrained[name]).max() > 0 for name in untrained), "a tensor has not moved"
 assert np.abs(patched.embed(items) - first).max() > 0.001

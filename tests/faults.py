@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Faults at the n-th system call that changes a file of a device: ``python tests/faults.py BUNDLE``. Needs strace.
 
 Five commands: a first pull, an update, one that resumes a part, a rollback, and an update by which two changes of

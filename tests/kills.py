@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """kill -9 at random moments: ``python tests/kills.py BUNDLE --count 1000``. Every restart has to find a valid state.
 
 Five kinds, a fifth of the count each: events appended to a store, states written, personalise with store and state,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """kill -9 of several processes and threads that share one user's store and state; run by ``tests/kills.py``.
 
 Each event has a number of its own, which is its time; a number is told through a pipe when its event has been taken.

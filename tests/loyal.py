@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A user for tests of the device: one who only uses a few items, so that there is something to learn."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Altered releases: ``python tests/mutated_releases.py BUNDLE --count 10000``. Each is one line, or is taken rightly.
 
 Three kinds, in turn: latest.json, manifests, and rotations, altered in bytes or in values. About half are signed again

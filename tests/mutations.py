@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Altered files: ``python tests/mutations.py BUNDLE --count 10000``. Each is one clear error, or works as it should.
 
 Six kinds, in turn: bundles (a file altered, hashes left as they were), contents (a file altered, and the hashes made to

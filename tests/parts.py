@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run parts of the tests, targets of make, two at a time: ``python tests/parts.py --results FOLDER PART[:SLOTS]...``.
 
 A part is the target of that name. It takes one of two slots, or as many as stand behind its name: none (``:0``) for a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tests of publish and pull share: bundles that differ in little, offers that nobody checked, signed sites."""
 
 from __future__ import annotations

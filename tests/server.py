@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A static HTTP/1.1 server on loopback, with ranges and validators; it writes down what it is asked, and misbehaves."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The comparison with GRU4Rec, as far as it goes without GRU4Rec."""
 
 from __future__ import annotations

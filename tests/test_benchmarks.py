@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The benchmarks of bytes and of training, from end to end on small logs: they run, and their figures hang together."""
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ def run(name: str, *arguments: str) -> dict[str, Any]:
 
 
 @pytest.mark.long
+@pytest.mark.feature("D9")
 def test_the_bytes_ledger(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("", encoding="utf-8")
     named = [word for key, value in SMALL.items() for word in ("--set", f"{key}={value}")]
@@ -64,16 +66,6 @@ def test_the_bytes_ledger(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_training_throughput() -> None:
-    found = run("train_throughput.py", "--items", "300", "--steps", "2", "--calls", "2", "--batch", "8", "--embedding",
-                "8", "--hidden", "8", "--window", "5")  # fmt: skip
-    (row,) = found["rows"]
-    assert row["items"] == 300
-    assert row["events_per_s"] > 0
-    assert row["events_per_s_p50_of_first"] == 1
-
-
-@pytest.mark.long
 def test_training_throughput_of_models_in_turns() -> None:
     """Two sizes of one backbone: what is said for all, for each, and by old flags arrives where it belongs."""
     found = run("train_throughput.py", "--items", "300", "--steps", "2", "--calls", "2", "--batch", "8", "--embedding",
@@ -85,6 +77,8 @@ def test_training_throughput_of_models_in_turns() -> None:
         gru_and_fc = (8 + hidden) * 3 * hidden + 6 * hidden + (hidden + 1) * 8
         assert row["weights"] == 301 * 8 + gru_and_fc
         assert len(row["raw_step_ms"]) == len(row["raw_step_cpu_ms"]) == 2
+        assert row["items"] == 300
+        assert row["events_per_s"] > 0
     assert first["targets_per_step"] == second["targets_per_step"]
     for key in ("events_per_s_p50", "events_per_cpu_s_p50"):
         assert first[f"{key}_of_first"] == 1
@@ -141,7 +135,7 @@ def test_meta_learning_adapts_as_the_rehearsed_devices_do(tmp_path: Path) -> Non
     (tmp_path / "c.toml").write_text("", encoding="utf-8")
     recipe = {
         "data.synthetic": "{users = 30, items = 40}", "rehearse.ways": '["partial"]', "rehearse.targets": '["later"]',
-        "rehearse.learning_rates": [0.02], "rehearse.passes": [2], "rehearse.repeats": [0.0],
+        "rehearse.learning_rates": [0.02], "rehearse.passes": [2], "rehearse.repeats": [0.0], "rehearse.neighbours": 0,
     }  # fmt: skip
     settings = [f"{key}={value}" for key, value in {**SMALL, **recipe}.items()]
     config, out = str(tmp_path / "c.toml"), str(tmp_path / "run")
@@ -172,3 +166,16 @@ def test_the_memory_of_a_device_is_compared_with_numpy_and_the_runtime_alone() -
     assert found["peak_mb"] > found["base_mb"] > 0
     assert found["difference_mb"] == pytest.approx(found["peak_mb"] - found["base_mb"], abs=0.11)
     assert found["ratio"] == pytest.approx(found["peak_mb"] / found["base_mb"], abs=0.01)
+
+
+@pytest.mark.long
+def test_retrieval_ranking_and_lists(tmp_path: Path) -> None:
+    """Small files: the signature finds what numpy finds, and lists what they promised."""
+    found = run("retrieve.py", "--items", "9000", "--runtimes", "ai_edge_litert", "--keep", str(tmp_path / "retrieve"))
+    assert found["sizes"][0]["same"] > 0.99
+    assert found["sizes"][0]["recall"] > 0.97
+    ranked = run("rank.py", "--items", "300", "--runtimes", "ai_edge_litert")["runtimes"][0]
+    assert ranked["rank_1000_ms_p50"] > 0
+    lists = run("lists.py", "--items", "3000", "--recall", "0.9")
+    assert lists["shipped"] == ("there is no index" not in lists["reason"])
+    assert lists["recall"] >= 0.9 or not lists["shipped"]

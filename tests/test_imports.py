@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who may import whom (read from the source), and what an import may cost (measured in fresh processes)."""
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ TABLE = {
     "device/personal": "device/base device/contract device/engine",
     "device/delivery": "device/base device/contract device/engine",
     "device/state": "device/base device/contract device/delivery device/engine device/personal device/store",
+    "device/federated": "device/base device/contract device/delivery device/engine device/personal",
     "device/bench": "device/base device/delivery device/engine device/personal",
-    "device": "device/base device/delivery device/engine device/personal device/state device/store",
-    "device/cli": "device device/base device/bench device/delivery device/engine device/personal device/state "
-    "device/store",
+    "device": "device/base device/contract device/delivery device/engine device/personal device/state device/store",
+    "device/cli": "device device/base device/bench device/delivery device/engine device/federated device/personal "
+    "device/state device/store",
     "cloud": "",
     "cloud/config": "device/base device/contract device/engine",
     "cloud/base": "cloud/config device/base",
@@ -38,42 +40,54 @@ TABLE = {
     "cloud/data": "cloud/base cloud/config device/base device/contract",
     "cloud/data/splits": "cloud/config cloud/data device/base",
     "cloud/rankers": "cloud/config device/base",
-    "cloud/backbones": "cloud/config cloud/rankers device/base device/contract",
+    "cloud/backbones": "cloud/config cloud/data cloud/rankers device/base device/contract",
     "cloud/ways": "cloud/config device/base device/contract",
-    "cloud/candidates": _CLOUD_DATA,
-    "cloud/baselines": f"{_CLOUD_DATA} cloud/candidates",
+    "cloud/candidates": f"{_CLOUD_DATA} cloud/backbones",
+    "cloud/baselines": f"{_CLOUD_DATA} cloud/candidates device/contract",
     "cloud/fleet": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/metrics cloud/rankers device/bench "
     "device/contract device/delivery device/engine device/personal",
-    "cloud/rehearsal": f"{_CLOUD_DATA} cloud/fleet cloud/metrics device/contract device/engine device/personal",
-    "cloud/evaluation": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/fleet cloud/metrics cloud/rankers",
-    "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation cloud/rankers device/contract",
+    "cloud/rehearsal": f"{_CLOUD_DATA} cloud/fleet cloud/metrics cloud/rankers device/contract device/engine "
+    "device/personal",
+    "cloud/evaluation": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/fleet cloud/metrics cloud/rankers "
+    "device/contract",
+    "cloud/training": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/candidates cloud/evaluation cloud/metrics "
+    "cloud/rankers device/contract",
+    "cloud/retrieval": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/evaluation cloud/metrics cloud/rankers "
+    "cloud/training",
     "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation cloud/metrics cloud/rankers "
     "cloud/training",
     "cloud/report": "cloud/base cloud/config cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base "
     "device/bench",
     "cloud/audit": "cloud/base cloud/config cloud/data cloud/metrics cloud/report device/base",
-    "cloud/federated": "",
+    "cloud/federated": f"{_CLOUD_DATA} cloud/backbones cloud/evaluation cloud/metrics cloud/rankers device/contract "
+    "device/delivery device/engine device/federated device/personal",
     "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/metrics cloud/report",
     "cloud/spark": "cloud/candidates cloud/config cloud/data cloud/data/splits device/base",
     "export/layers": "cloud/config device/base device/contract",
-    "export/rankers": "cloud/config device/base export/layers",
+    "export/rankers": "cloud/config device/base device/contract export/layers",
     "export/tables": "cloud/backbones cloud/config device/base device/contract",
     "export/graph": "cloud/backbones cloud/config device/base device/contract export/layers export/rankers "
     "export/tables",
     "export/file": "device/base export/graph",
+    "cloud/transfer": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/metrics cloud/rehearsal cloud/report "
+    "cloud/training cloud/ways device/contract device/engine device/personal export/graph export/layers export/tables",
     "export": "cloud/backbones cloud/config cloud/ways device/base device/contract export/file export/graph "
     "export/rankers export/tables",
     "export/gate": "cloud/backbones device/base device/contract device/engine device/personal export export/rankers",
+    "export/federated": "cloud/backbones cloud/config device/base device/contract device/engine device/federated "
+    "device/personal export export/file export/gate export/graph export/layers export/rankers export/tables",
     "export/bundle": "device/base device/contract device/delivery",
+    "pocketrec/flower": "cloud/federated device/base device/contract device/engine device/federated",
     "pocketrec/machines": "cloud/data device device/base device/bench device/contract device/delivery device/engine",
     "pocketrec/stages": f"{_CLOUD_DATA} cloud/audit cloud/backbones cloud/baselines cloud/candidates cloud/evaluation "
-    "cloud/fleet cloud/rehearsal cloud/report cloud/spark cloud/training device/contract export export/bundle "
-    "export/gate export/tables",
-    "pocketrec/commands": f"{_CLOUD_DATA} cloud/audit cloud/evaluation cloud/federated/pfedrec cloud/fleet "
-    "cloud/rehearsal cloud/report cloud/search cloud/training device/cli device/delivery device/state export/bundle "
-    "pocketrec/machines "
-    "pocketrec/stages",
-    "pocketrec": "device/base device/cli pocketrec/commands",
+    "cloud/federated cloud/fleet cloud/metrics cloud/rankers cloud/rehearsal cloud/report cloud/search cloud/spark "
+    "cloud/training cloud/transfer device/contract device/delivery device/engine export export/bundle export/federated "
+    "export/gate export/graph export/tables pocketrec/flower",
+    "pocketrec/commands": f"{_CLOUD_DATA} cloud/audit cloud/backbones cloud/evaluation cloud/federated/pfedrec "
+    "cloud/fleet cloud/metrics cloud/rankers cloud/rehearsal cloud/report cloud/retrieval cloud/search cloud/training "
+    "cloud/transfer device/cli device/delivery device/state "
+    "export/bundle pocketrec/machines pocketrec/stages",
+    "pocketrec": "cloud/candidates cloud/config cloud/data cloud/metrics device/base device/cli pocketrec/commands",
 }
 
 
@@ -192,7 +206,9 @@ def test_the_devices_public_api_loads_neither_tensorflow_nor_pandas() -> None:
     assert _loaded_by("from pocketrec.device import Recommender", *HEAVY) == set()
 
 
-@pytest.mark.parametrize("command", ["", "run", "personalise", "bench", "audit", "pfedrec"])
+@pytest.mark.parametrize(
+    "command", ["", "run", "personalise", "bench", "audit", "federate", "join", "pfedrec", "transfer"]
+)
 def test_help_is_light(command: str) -> None:
     arguments = [*command.split(), "--help"]
     code = (

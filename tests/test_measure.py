@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`make measure`: what has finished is kept, what is missing is one line, and every name is one that the docs know."""
 
 from __future__ import annotations

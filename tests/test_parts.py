@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tests/parts.py on a small Makefile: what fails stops nothing, everything is counted, one core takes one at a time."""
 
 from __future__ import annotations

@@ -1,19 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
 """A whole run, small, through the command line: what it leaves, what it promises, how it continues."""
 
 from __future__ import annotations
 
 import csv
+import html
 import json
 import os
 import random
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from examples import LONG
 
 from pocketrec.cloud.audit.altered import altered_log
 from pocketrec.cloud.audit.own import parts_of_run
@@ -28,6 +33,7 @@ from pocketrec.cloud.data.readers import read_log
 pytestmark = pytest.mark.slow
 
 LATER_ITEM, LATER_USER = "planted-item", "planted-user"
+TELLTALE = "telltale"  # in every folder that the run is made of or in, and the name of user and machine
 COMMAND = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
 CONFIG = """
 [data]
@@ -56,14 +62,21 @@ targets = ["later"]
 [personalise]
 way = "head"
 passes = 2
+[lean]
+enabled = {whole}
+head = 20
 [evaluate]
 bootstrap = 100
 central = true
+[refit]
+enabled = {whole}
 """
 
 
 def _pocketrec(*words: object) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False, cwd=os.sep)
+    named = dict.fromkeys(("USER", "LOGNAME", "HOSTNAME"), TELLTALE)
+    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False, cwd=os.sep,
+                          env={**os.environ, **named})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -72,7 +85,7 @@ def _pocketrec(*words: object) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A synthetic log as CSV, to which the last user and item of all have been added."""
-    folder = tmp_path_factory.mktemp("log")
+    folder = tmp_path_factory.mktemp(f"log-of-{TELLTALE}")
     log = read_log(DataConfig(set="synthetic", synthetic={"users": 40, "items": 60, "events": 60}), None)
     users, items = log.users.values[log.users.codes], log.items.values[log.items.codes]
     rows = list(zip(users, items, log.timestamps.tolist(), strict=True))
@@ -80,14 +93,15 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     planted = [(LATER_USER, LATER_ITEM, latest + 1), (LATER_USER, rows[0][1], latest + 2)]
     with (folder / "log.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("user", "item", "timestamp"), *rows, *planted])
-    (folder / "small.toml").write_text(CONFIG.format(log=folder / "log.csv"), encoding="utf-8")
+    # Lean bundles and the training on the whole log, which take as long again, are in the long suite.
+    (folder / "small.toml").write_text(CONFIG.format(log=folder / "log.csv", whole=str(LONG).lower()), encoding="utf-8")
     return folder / "small.toml"
 
 
 @pytest.fixture(scope="module")
 def run(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """The run directory of a whole run, and what it printed."""
-    folder = tmp_path_factory.mktemp("runs") / "run"
+    folder = tmp_path_factory.mktemp(f"runs-of-{TELLTALE}") / "run"
     return folder, _pocketrec("run", config, "--out", folder).stdout
 
 
@@ -103,10 +117,25 @@ def test_it_leaves_what_the_readme_says(run: tuple[Path, str]) -> None:
                  "report.html"):  # fmt: skip
         assert (folder / name).stat().st_size, name
     assert str(folder / "bundle") in printed
-    for system in ("global", "personal", "naive", "central", *BASELINES):
+    for system in ("global", "personal", "naive", "naive_all", "central", *BASELINES):
         assert f"\n{system} " in printed
     card = (folder / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "| measure | global | personal | " in card
+    verdict = _metrics(folder)["verdict"]["sentence"]
+    assert f"\n{verdict}\n" in printed
+    assert f"Verdict: {verdict}." in card
+    assert verdict[1:] in html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+
+
+def test_a_run_that_does_not_meet_a_demand_ends_with_3(run: tuple[Path, str], config: Path) -> None:
+    demands = ["--fail-under", "mrr@20=1.5", "--fail-under", "recall@5=0"]
+    done = subprocess.run([*COMMAND, "run", str(config), "--out", str(run[0]), *demands], capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    figure = _metrics(run[0])["personal"]["mrr@20"]
+    words = f"mrr@20 of what devices recommend is {figure:.4f}, less than 1.5"
+    assert json.loads(done.stdout.splitlines()[-1])["gate"] == {"passed": False, "failed": [words]}
+    assert done.stderr.splitlines()[-1] == f"failed: {words}"
 
 
 def test_metrics_keep_their_names(run: tuple[Path, str]) -> None:
@@ -146,6 +175,28 @@ def test_no_check_of_the_audit_fails(run: tuple[Path, str]) -> None:
     assert "<h2>Leaks</h2>" in (run[0] / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.scaled
+def test_no_shipped_file_tells_where_or_by_whom_it_was_made(run: tuple[Path, str], tmp_path: Path) -> None:
+    """Every file that a device may get, in every form: bundle, packed, lean, what is published of them, archives."""
+    folder = run[0]
+    forms = ("bundle", "packed", *(["lean"] if LONG else []))
+    for name in forms:
+        _pocketrec("publish", folder / name, "--to", tmp_path / name)
+    shipped = {
+        str(path): path.read_bytes() for top in (*(folder / name for name in forms), tmp_path)
+        for path in top.rglob("*") if path.is_file()
+    }  # fmt: skip
+    for name in ("bundle.zip", "packed.zip"):
+        archive = zipfile.ZipFile(folder / name)
+        shipped |= {f"{name}: {member.filename}": archive.read(member) for member in archive.infolist()}
+        shipped[name] = (folder / name).read_bytes()
+    assert sum("MODEL_CARD.md" in name for name in shipped) == len(forms) + 2
+    told = {TELLTALE, str(folder.parent), tempfile.gettempdir() + os.sep, sys.prefix + os.sep, f"{Path.home()}{os.sep}",
+            str(Path(__file__).resolve().parents[1])}  # fmt: skip
+    found = [(name, words) for name, content in shipped.items() for words in told if words.encode() in content]
+    assert not found
+
+
 @pytest.mark.long
 def test_another_future_of_known_items_changes_no_byte_of_what_the_cloud_makes(config: Path, tmp_path: Path) -> None:
     """Feature D1, where an id would not show: every later event is of another known user and item (the audit's log)."""
@@ -157,7 +208,8 @@ def test_another_future_of_known_items_changes_no_byte_of_what_the_cloud_makes(c
     made = []
     for path in (futures.same, futures.other):
         folder = tmp_path / f"run-{path.name}"
-        words = [f"data.path={path}", "data.format=csv", "split.kind=time", f"split.time={cut}", "train.epochs=1"]
+        words = [f"data.path={path}", "data.format=csv", "split.kind=time", f"split.time={cut}", "train.epochs=1",
+                 "lean.enabled=false"]  # fmt: skip
         _pocketrec("export", config, "--out", folder, *(part for word in words for part in ("--set", word)))
         made.append(folder)
     for name in ("data/cloud/before.npz", "candidates/candidates.npz", "baselines/als/item_factors.npy",
@@ -171,6 +223,7 @@ def test_another_future_of_known_items_changes_no_byte_of_what_the_cloud_makes(c
     assert later[0] != later[1]
 
 
+@pytest.mark.feature("D16")
 def test_the_central_model_is_compared_and_stays_in_the_cloud(run: tuple[Path, str]) -> None:
     metrics, folder = _metrics(run[0]), run[0]
     assert metrics["compare"]["personal_central"]["mrr@20"]["users"] == metrics["users"]["evaluated"]
@@ -187,9 +240,40 @@ def test_a_second_run_does_nothing_and_shows_the_same(run: tuple[Path, str], con
     folder, printed = run
     before = (folder / "bundle" / "manifest.json").read_bytes()
     again = _pocketrec("run", config, "--out", folder)
-    assert again.stderr.count("up to date") == 10
+    assert again.stderr.count("up to date") == (11 if LONG else 10)
     assert again.stdout == printed
     assert (folder / "bundle" / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.long
+def test_what_is_trained_on_the_whole_log_is_published_and_knows_later_items(
+    run: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, printed = run
+    evaluated, refitted = (json.loads((folder / part / "bundle" / "manifest.json").read_text(encoding="utf-8"))
+                           for part in (".", "refit"))  # fmt: skip
+    with np.load(folder / "data" / "devices" / "after.npz") as file:
+        latest = file["timestamps"].max()
+    assert evaluated["cut_off"] < refitted["cut_off"] >= latest + 1
+    assert "measured" not in evaluated
+    assert refitted["measured"]["model_id"] == evaluated["model_id"] != refitted["model_id"]
+    assert refitted["measured"]["events"] > refitted["measured"]["events_evaluated"] > 0
+    ids = [(folder / part / "bundle" / "items.txt").read_text(encoding="utf-8").split() for part in (".", "refit")]
+    assert LATER_ITEM not in ids[0]
+    assert LATER_ITEM in ids[1]
+    card = (folder / "refit" / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"of model `{evaluated['model_id'][:12]}`" in card
+    assert _metrics(folder)["verdict"]["sentence"] in card
+    assert (folder / "refit" / "rehearse" / "recipe.json").read_bytes() == (
+        folder / "rehearse" / "recipe.json").read_bytes()  # fmt: skip
+    assert "trained on the whole log" in printed
+    (tmp_path / "events.csv").write_text(f"item,timestamp\n{LATER_ITEM},{latest + 5}\n", encoding="utf-8")
+    common = ("--bundle", folder / "refit" / "bundle", "--user", LATER_USER, "--state", tmp_path / "state")
+    _pocketrec("personalise", *common, "--events", tmp_path / "events.csv")
+    best = json.loads(_pocketrec("recommend", *common, "-k", len(ids[1])).stdout.splitlines()[-1])
+    assert LATER_ITEM in best["items"]
+    published = json.loads(_pocketrec("publish", folder, "--to", tmp_path / "site").stdout.splitlines()[-1])
+    assert Path(published["source"]) == folder / "refit" / "packed"
 
 
 def test_a_device_learns_and_recommends_from_the_bundle(run: tuple[Path, str], tmp_path: Path) -> None:
@@ -208,8 +292,12 @@ def test_a_device_learns_and_recommends_from_the_bundle(run: tuple[Path, str], t
 @pytest.mark.parametrize("backbone", [name for name in BACKBONES.own if name != "gru"])
 def test_another_backbone_goes_all_the_way(config: Path, tmp_path: Path, backbone: str) -> None:
     """Trained, exported, checked on the runtimes, and made personal by a patch."""
-    words = ("--set", f"model.backbone={backbone}", "--set", "personalise.way=patch", "--set", "rehearse.enabled=false")
-    _pocketrec("run", config, "--out", tmp_path / "run", *words)
+    words = (f"model.backbone={backbone}", "personalise.way=patch", "rehearse.enabled=false", "evaluate.central=false",
+             "lean.enabled=false", "refit.enabled=false")  # fmt: skip
+    if not getattr(BACKBONES[backbone], "causal", True):
+        words += ("train.objective=cloze",)
+    named = [part for word in words for part in ("--set", word)]
+    _pocketrec("run", config, "--out", tmp_path / "run", *named)
     manifest = json.loads((tmp_path / "run" / "bundle" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["model"]["backbone"] == backbone
     assert manifest["model"]["adapter"] > 0
@@ -248,7 +336,8 @@ def test_a_log_with_its_own_split_is_judged_by_the_global_model_alone(config: Pa
         for row in rows:
             part = "test" if row["user"][-1] in "05" else "train"
             writer.writerow((row["user"], row["item"], row["timestamp"], part))
-    words = ["--set", f"data.path={log}", "--set", "split.kind=column"]
+    words = ["--set", f"data.path={log}", "--set", "split.kind=column", "--set", "lean.enabled=false",
+             "--set", "refit.enabled=false"]  # fmt: skip
     printed = _pocketrec("run", config, "--out", tmp_path / "run", *words).stdout
     metrics = _metrics(tmp_path / "run")
     assert "personal" not in metrics

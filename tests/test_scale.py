@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """benchmarks/scale.py from end to end, on a small log."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How product files are written, read from their source: few parameters, small files, JSON and digests in one place."""
 
 from __future__ import annotations
@@ -7,10 +8,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("device", "export", "cloud", "pocketrec")
 MOST_PARAMETERS = 8
 MOST_LINES = 400
+OURS = (*PARTS, "android_harness", "benchmarks", "docs", "tests")
+LICENCE = "SPDX-License-Identifier: Apache-2.0"
 
 
 def _files(*parts: str) -> Iterator[tuple[str, str]]:
@@ -63,14 +68,33 @@ def test_json_and_digests_of_it_are_made_in_one_place() -> None:
 
 
 def test_an_embedding_meets_item_rows_in_one_place_on_the_device() -> None:
-    """Matrix products of the device: the ranker's, and the benchmark's of the processor."""
+    """Matrix products of the device: the ranker's, those of personal item rows on top of it, and the benchmark's of the
+    processor."""
     found = {
         name
         for name, text in _files("device")
         if any(isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult) for node in ast.walk(ast.parse(text)))
         or re.search(r"\bnp\.(dot|matmul|inner|einsum|tensordot|vdot)\(", text)
     }
-    assert found == {"device/engine/scores.py", "device/bench/limit.py"}
+    assert found == {"device/engine/scores.py", "device/personal/item_rows.py", "device/bench/limit.py"}
     java = ROOT / "android_harness/core/src/main/java/pocketrec/core"
     callers = {path.name for path in java.glob("*.java") if "innerProducts(" in path.read_text(encoding="utf-8")}
-    assert callers == {"Scores.java", "Model.java"}
+    assert callers == {"Scores.java", "ItemTable.java", "ItemLists.java"}
+
+
+def test_every_source_file_names_the_licence() -> None:
+    """One line near the top, as https://spdx.dev has it; LICENSE is the text."""
+    files = [path for pattern in ("*.py", "*.java") for path in ROOT.rglob(pattern)]
+    ours = [path for path in files if path.relative_to(ROOT).parts[0] in OURS and path.stat().st_size]
+    ours = [path for path in ours if ROOT / "tests/golden" not in path.parents]  # as they were at that commit
+    assert len(ours) > 500
+    missing = [str(path.relative_to(ROOT)) for path in ours if LICENCE not in path.read_text(encoding="utf-8")[:200]]
+    assert not missing, missing[:5]
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["device", "all other"])
+def test_no_two_files_of_tests_of_a_part_have_one_name(inside: bool) -> None:
+    """They are imported by their names, and the second one could not be."""
+    device = ROOT / "tests" / "device"
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py") if (device in path.parents) == inside]
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -1,6 +1,7 @@
-"""A tiny model file for tests of the simulated devices, made by a process of its own.
+# SPDX-License-Identifier: Apache-2.0
+"""A tiny model file for tests of the simulated devices: ``python tests/tiny_device.py FOLDER``. Needs TensorFlow.
 
-The caller's process stays without TensorFlow, as the processes of a fleet must.
+`make` starts that as a process of its own: the caller's stays without TensorFlow, as the processes of a fleet must.
 """
 
 from __future__ import annotations
@@ -15,26 +16,26 @@ from pocketrec.cloud.fleet.device import DeviceUser
 
 ITEMS, WINDOW, BATCH, CANDIDATES = 40, 6, 2, 10
 
-_MAKE = """
-import sys, numpy as np
-from pocketrec.cloud.config.export import ExportConfig
-from pocketrec.cloud.config.model import GruOptions, ModelConfig
-from pocketrec.cloud.backbones import build_model
-from pocketrec.export.build import build_tflite
-items, window, batch, candidates = map(int, sys.argv[2:6])
-config = ModelConfig(embedding=8, window=window, tables={"gru": GruOptions(hidden=8)})
-model = build_model(config, items, 1)
-for way in ("partial", "head"):
-    made = build_tflite(model, config, ExportConfig(batch=batch), way=way, optimizer="adagrad", candidates=candidates)
-    open(f"{sys.argv[1]}/{way}.tflite", "wb").write(made.content)
-np.save(f"{sys.argv[1]}/items.npy", made.item_embeddings)
-"""
+
+def write(folder: Path) -> None:
+    """Write partial.tflite, head.tflite and items.npy to `folder`: random weights, 40 items."""
+    from pocketrec.cloud.backbones import build_model
+    from pocketrec.cloud.config.export import ExportConfig
+    from pocketrec.cloud.config.model import GruOptions, ModelConfig
+    from pocketrec.export.build import build_tflite
+
+    config = ModelConfig(embedding=8, window=WINDOW, tables={"gru": GruOptions(hidden=8)})
+    model, options = build_model(config, ITEMS, 1), ExportConfig(batch=BATCH)
+    folder.mkdir(exist_ok=True)
+    for way in ("partial", "head"):
+        made = build_tflite(model, config, options, way=way, optimizer="adagrad", candidates=CANDIDATES)
+        (folder / f"{way}.tflite").write_bytes(made.content)
+    np.save(folder / "items.npy", made.item_embeddings)
 
 
 def make(folder: Path) -> Path:
-    """Write partial.tflite, head.tflite and items.npy to `folder`: random weights, 40 items."""
-    numbers = [str(n) for n in (ITEMS, WINDOW, BATCH, CANDIDATES)]
-    subprocess.run([sys.executable, "-c", _MAKE, str(folder), *numbers], check=True, capture_output=True)
+    """`write` in a process of its own."""
+    subprocess.run([sys.executable, __file__, str(folder)], check=True, capture_output=True)
     return folder
 
 
@@ -48,3 +49,7 @@ def loyal_users(count: int, seed: int = 5, favourites: int = 3) -> list[DeviceUs
         candidates = np.arange(1, CANDIDATES + 1, dtype=np.int32)
         users.append(DeviceUser(f"u{index:02}", events[:6], events[6:18], events[18:], candidates))
     return users
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

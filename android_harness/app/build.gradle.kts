@@ -59,11 +59,8 @@ tasks.matching { it.name == "preBuild" }.configureEach {
 
 dependencies {
     implementation(project(":core"))
-    when (runtime) {
-        "tensorflow-lite" -> implementation(libs.tensorflow.lite)
-        "litert" -> implementation(libs.litert)
-        else -> error("-Pruntime=$runtime: name tensorflow-lite or litert")
-    }
+    implementation(project(":runtime"))
+    implementation(project(":jobs"))
     androidTestImplementation(libs.junit4)
     androidTestImplementation(libs.androidx.test.runner)
 }

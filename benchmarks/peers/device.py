@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Train step, embed, file and memory of one device, of models in turns on one core, and PyTorch's times beside them.
 
     python benchmarks/peers/device.py --pytorch PYTHON [--device PYTHON ...] [--negatives 0 100] [--rounds 3]
@@ -56,7 +57,7 @@ def measure(path: str, negatives: int, items: int, runtime: str, calls: int) -> 
 
     model = Model(path, runtime, items=items)
     window = np.random.default_rng(1).integers(1, items + 1, (model.batch, model.window + 1), dtype=np.int32)
-    rows, targets, one = window[:, :-1].copy(), window[:, 1:].copy(), window[:1, :-1].copy()
+    rows, targets, one = window[:, :-1].copy(), window[:, -model.targets :].copy(), window[:1, :-1].copy()
     drawn = log_uniform(negatives, items, 1, 0) if negatives else None
     raw: dict[str, list[float]] = {"train": [], "embed": [], "sgemm": []}
     kinds = {"train": lambda: model.train(rows, targets, 0.01, 0.05, drawn), "embed": lambda: model.embed(one)}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The device's work at the reference configuration R in PyTorch; started by peers/device.py with PyTorch's interpreter.
 
     PYTHON benchmarks/peers/pytorch_device.py NEGATIVES CALLS      # 0 negatives: the full softmax

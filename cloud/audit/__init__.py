@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pocketrec audit`: leaks and other faults of an evaluation, found by counting (feature N4).
 
 A check is one function and one line of the table in `pocketrec.cloud.audit.table`. All checks read one `Case`: the

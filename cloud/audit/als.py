@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Candidate sets of the audit's own, by implicit ALS (Hu, Koren, Volinsky 2008): what training alone can foretell."""
 
 from __future__ import annotations

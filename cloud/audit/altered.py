@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A log with the same past and another future.
 
 Every event at or after the cut gets another item and another user; times, other columns, the number and the order of

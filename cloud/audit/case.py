@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is audited: a split and what was made of it, as frames of whole numbers. Knows nothing about files."""
 
 from __future__ import annotations

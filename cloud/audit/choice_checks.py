@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of how a configuration was chosen: on the past, or on the test."""
 
 from __future__ import annotations

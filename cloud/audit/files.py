@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Anybody's split as `Parts`: the files that the command line names."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a check found, and the verdict over all of them. Knows nothing about how anything is found."""
 
 from __future__ import annotations

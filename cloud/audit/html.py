@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page of an audit, in the style of report.html."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an audit is given, from files: events, negatives, candidates, predictions, item lists, results."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of what a model knows: its vocabulary, its order of popularity, its candidate sets."""
 
 from __future__ import annotations

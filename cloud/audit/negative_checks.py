@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of negatives: which were drawn, and whether who drew them knew the test."""
 
 from __future__ import annotations

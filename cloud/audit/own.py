@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our own runs and configurations as `Parts`: what the splitter made, as frames."""
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def parts_of_run(folder: Path, *, recounted: bool = True) -> Parts:
     counts = _array(folder / _CLOUD / "counts.npy")[1:]
     train, _ = _sequences(folder / _CLOUD / "before.npz", items)
     after, lengths = _sequences(folder / _DEVICES / "after.npz", items)
-    personal = config.split.kind != "column"
+    personal = config.split.personal
     learn, test = _learned(after, lengths, _array(folder / _DEVICES / "learn.npy"), personal)
     summary = _json(folder / _CLOUD / "summary.json")
     log, found, notes = (

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of who and what stands on both sides, without regard to time."""
 
 from __future__ import annotations

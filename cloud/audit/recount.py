@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A log of ours read, cut and counted by pandas alone, beside what the splitter says of it."""
 
 from __future__ import annotations
@@ -71,7 +72,18 @@ def read_log_anew(config: RunConfig) -> pd.DataFrame:
         frame["time"] = to_times(dates.dropna(), str(path)).reindex(frame.index)
     else:
         frame["time"] = _tolerant_times(frame["time"], str(path))
-    return frame.dropna(subset=["time"]).reset_index(drop=True)
+    frame = frame.dropna(subset=["time"]).reset_index(drop=True)
+    return sessions_anew(frame, config.split.gap) if config.split.gap else frame
+
+
+def sessions_anew(log: pd.DataFrame, gap: float) -> pd.DataFrame:
+    """The log with a session in place of each user, by pandas: ``USER#1``, ``USER#2``, ..."""
+    size = float(log["time"].median())
+    unit = next((unit for unit in (1.0, 1e3, 1e6, 1e9) if 1e8 * unit <= size < 5e9 * unit), 1.0)
+    ordered = log.sort_values("time", kind="stable")
+    pause = ordered.groupby("user")["time"].diff()
+    number = (pause > gap * unit).astype(int).groupby(ordered["user"]).cumsum().reindex(log.index)
+    return log.assign(user=[f"{user}#{before + 1}" for user, before in zip(log["user"], number, strict=True)])
 
 
 def compared(
@@ -88,6 +100,9 @@ def compared(
     A log with rows that cannot be read is compared within their number, for pandas may take one that was left out.
     """  # fmt: skip
     early, cut = cut_anew(config, log)
+    if cut is not None:  # what a session that began before it has after it is on neither side
+        inside = ~early | (log["time"] < cut)
+        log, early = log[inside], early[inside]
     known = log.loc[early, "item"].value_counts()
     known = known[known >= config.data.min_item_count]
     in_vocabulary = log["item"].isin(known.index)
@@ -124,6 +139,10 @@ def cut_anew(config: RunConfig, log: pd.DataFrame) -> tuple[pd.Series, float | N
         place = log.sort_values("time", kind="stable").groupby("user").cumcount().reindex(log.index)
         size = log.groupby("user")["item"].transform("size")
         return place < (size * split.quantile + 1e-9).astype(int).clip(lower=1), None
+    if split.kind == "sessions":
+        began = log.groupby("user")["time"].transform("min")
+        cut = began.sort_values().iloc[min(int(len(log) * split.quantile + 1e-9), len(log) - 1)].item()
+        return began < cut, cut
     if split.kind == "quantile":
         cut = log["time"].sort_values().iloc[min(int(len(log) * split.quantile + 1e-9), len(log) - 1)].item()
     else:

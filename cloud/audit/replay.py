@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Replay: run a program on two logs with one past and two futures, and compare all that it writes.
 
 What is made of the past must not depend on the future (non-interference). This finds what no list of checks knows, in

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of predictions and of the figures that are reported of them."""
 
 from __future__ import annotations

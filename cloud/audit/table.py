@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """THE table of checks: what each is called, what it may find, what it takes, what to do about it.
 
 A new check is a function from a `Case` to a `Finding`, one entry here, one paragraph in docs/audit.md, and a planted

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading anybody's tables with pandas alone: CSV, TSV, Parquet, and the shapes that other libraries write.
 
 RecBole's ``.inter``, MovieLens and NCF files without a header, adjacency lists (``user item item ...``, LightGCN). This

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of what lies before and after what. Each takes a `Case` and gives a `Finding`."""
 
 from __future__ import annotations

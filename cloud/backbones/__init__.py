@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Backbones: next-item models over one seam, made by name.
 
 A new backbone is one module with a class that follows `Backbone`, one line in `BACKBONES`
@@ -24,11 +25,14 @@ from pocketrec.cloud.backbones.backbone import (
     output_table,
     score_table,
 )
+from pocketrec.cloud.backbones.item_net import content_given
 from pocketrec.cloud.backbones.item_table import BlockEmbedding, ItemTable, PlainTable
 from pocketrec.cloud.backbones.sharing import shares
 from pocketrec.cloud.config.model import BACKBONES, ModelConfig
 from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
+from pocketrec.cloud.data.item_features import ItemFeatures
 from pocketrec.cloud.rankers import make_ranker
+from pocketrec.cloud.rankers.ranknet_training import with_ranknet
 from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.base.files import storage_error, write_atomic
 
@@ -67,8 +71,21 @@ def backbone(name: str) -> Backbone:
     return made
 
 
-def build_model(config: ModelConfig, items: int, seed: int) -> keras.Model:
+def build_model(
+    config: ModelConfig,
+    items: int,
+    seed: int,
+    content: ItemFeatures | None = None,
+    ranker: RankerConfig = INNER_PRODUCT,
+) -> keras.Model:
     """A new model over `items` items: int32 [B, T] -> user embeddings float32 [B, T, E]; equal seeds, equal weights.
+
+    Args:
+        config: of the model.
+        items: N.
+        seed: of the start.
+        content: features of the N + 1 rows, which `config.content` wants.
+        ranker: whose tensors are trained with the model, where it has any.
 
     Raises:
         ConfigError: no two layers can share their tensors as the configuration wants, or its blocks of items are more
@@ -80,7 +97,9 @@ def build_model(config: ModelConfig, items: int, seed: int) -> keras.Model:
             f"[model] share {config.share!r}: backbone {config.backbone!r} has no two layers that could share: give it "
             'more layers, or set share = "none"'
         )
-    return made.build(config, items, seed)
+    with content_given(content if config.content else None):
+        model = made.build(config, items, seed)
+    return with_ranknet(model, ranker.hidden, ranker.inner, seed) if ranker.joint else model
 
 
 def item_embeddings(model: keras.Model) -> np.ndarray:

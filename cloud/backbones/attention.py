@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Attention over packed rows, in training. This module knows nothing about items or layers' names."""
 
 from __future__ import annotations

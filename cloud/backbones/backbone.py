@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a backbone is: the seam between the shape of the model and everything that trains, scores or exports it.
 
 This module knows nothing about losses, optimisers or files.
@@ -11,9 +12,10 @@ from typing import Any, Final, Protocol
 import keras
 import tensorflow as tf
 
+from pocketrec.cloud.backbones.item_net import content_embedding
 from pocketrec.cloud.backbones.item_table import BlockEmbedding, ItemTable, block_sizes, table_of
+from pocketrec.cloud.config.fit import no_state
 from pocketrec.cloud.config.model import ModelConfig
-from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.layers import LayerSpec
 
 #: Names of layers that the exporter relies on.
@@ -27,7 +29,9 @@ class Backbone(Protocol):
     """Makes the Keras model, and runs it fast in training.
 
     The Keras model is the truth: it maps items int32 [B, T] (right-padded with 0) to user embeddings float32
-    [B, T, E]; position t sees items 0..t of its row only; a padded position repeats the embedding of the last item.
+    [B, T, E]; position t sees items 0..t of its row only; a padded position repeats the embedding of the last item. Of
+    a backbone that is not causal (`pocketrec.cloud.config.model.BackboneChoice`) all positions of a row have one
+    embedding, made of all its items.
     """
 
     def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
@@ -55,7 +59,8 @@ class Backbone(Protocol):
         Args:
             model: from `build`.
             config: its configuration, from `resolved`.
-            items: int32 [B, T].
+            items: int32 [B, T]; of a backbone that is not causal, with `pocketrec.cloud.config.training.MASKED` in
+                place of items that are to be said, and then an embedding follows from both sides of its position.
             keep: float32 [B, T]; 0 where a window starts (nothing before it may be seen), else 1. Where the
                 configuration `packs` not, there is one window a row, every row starts afresh, and it is not looked at.
             seed: int32 [2]; equal seeds give equal dropout.
@@ -98,8 +103,7 @@ class Stateless:
     def resolved(self, config: ModelConfig, *, sessions: bool) -> ModelConfig:
         """See `Backbone.resolved`."""
         if sessions:
-            raise ConfigError(f'model.backbone = "{config.backbone}" carries no state from step to step, which '
-                              'train.batching = "sessions" wants: set train.batching = "windows"')  # fmt: skip
+            raise no_state(config.backbone)
         return config
 
     def packs(self, _config: ModelConfig) -> bool:
@@ -147,6 +151,9 @@ def item_inputs(config: ModelConfig, items: int, seeds: Iterator[int]) -> tuple[
     if config.item_blocks:
         sizes = block_sizes(config.item_blocks, items)
         x = BlockEmbedding(sizes, config.embedding, std, seed, name=ITEM_EMBEDDING)(inputs)  # (B, T, E)
+    elif config.content:
+        layer = content_embedding(items + 1, config.embedding, config.content_hidden, std, seed, ITEM_EMBEDDING)
+        x = layer(inputs)  # (B, T, E)
     else:
         x = keras.layers.Embedding(
             items + 1,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Dilated convolutions over the steps of a window, as shifted rows and one matrix product.
 
 TensorFlow 2.21 has no gradient of a dilated one-dimensional convolution on processors ("dilation rates larger than 1",
@@ -39,14 +40,15 @@ class DilatedConvolution(keras.layers.Layer):
         self.kernel = self.add_weight(shape=(self.taps * size, size), name="kernel", initializer=start)
         self.bias = self.add_weight(shape=(size,), name="bias", initializer="zeros")
 
-    def call(self, inputs: Any, mask: Any = None) -> Any:
-        """See the class."""
+    def call(self, inputs: Any, mask: Any = None, dilation: int | None = None) -> Any:
+        """See the class; with another dilation than its own where one is given, for layers that share a kernel."""
+        dilation = self.dilation if dilation is None else dilation
         if mask is not None and not self.causal:  # padding comes last: what is causal never sees it
             inputs *= ops.cast(mask, inputs.dtype)[:, :, None]
-        first = shifts(self.taps, self.dilation, causal=self.causal)[0]
-        rows = ops.pad(inputs, [[0, 0], [first, (self.taps - 1) * self.dilation - first], [0, 0]])
+        first = shifts(self.taps, dilation, causal=self.causal)[0]
+        rows = ops.pad(inputs, [[0, 0], [first, (self.taps - 1) * dilation - first], [0, 0]])
         steps = ops.shape(inputs)[1]
-        looked_at = [rows[:, place : place + steps] for place in range(0, self.taps * self.dilation, self.dilation)]
+        looked_at = [rows[:, place : place + steps] for place in range(0, self.taps * dilation, dilation)]
         return ops.tensordot(ops.concatenate(looked_at, -1), self.kernel, axes=1) + self.bias
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Element-wise parts of `Backbone.train_embeddings` with backward passes written by hand.
 
 On a processor these cost as much as the products around them where a tape records each of their steps. All take and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The DeepRec backbone: item embedding, GRU layers, a linear layer to the embedding size (Han et al., WWW 2021)."""
 
 from __future__ import annotations

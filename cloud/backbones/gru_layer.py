@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One GRU layer over packed rows, with its backward pass written by hand.
 
 Equal to ``keras.layers.GRU(reset_after=True)`` (Cho et al. 2014 with the recurrent bias of cuDNN), step for step, and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the weights of the GRU backbone start: at random, or so that the untrained model says what the user had lately.
 
 On logs where people come back to what they had, a GRU that starts at random must first learn to remember items and

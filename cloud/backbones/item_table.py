@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The item table of a model in training: whole, or in blocks of popularity with narrower rows for rarer items.
 
 Block-wise factorisation (CpRec: Sun, Yuan et al., SIGIR 2020, section 3.1; adaptive input representations: Baevski and
@@ -178,8 +179,9 @@ class BlockEmbedding(keras.layers.Layer):
 
 
 def table_of(layer: Any) -> ItemTable:
-    """The item table of a Keras layer that has one: `BlockEmbedding`, or one with `embeddings`."""
-    return layer if isinstance(layer, BlockEmbedding) else PlainTable(layer.embeddings.value)
+    """The item table of a Keras layer that has one: a layer that is one itself (`BlockEmbedding`,
+    `pocketrec.cloud.backbones.item_net.ContentEmbedding`), or one with `embeddings`."""
+    return layer if hasattr(layer, "whole") else PlainTable(layer.embeddings.value)
 
 
 def block_sizes(shares: Sequence[Sequence[float]], items: int) -> list[tuple[int, int]]:

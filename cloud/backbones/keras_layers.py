@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keras layers that several backbones have, registered, so that a saved model loads without asking its backbone."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The minimal GRU (Feng et al. 2024, "Were RNNs All We Needed?"), as a Keras layer and over packed rows.
 
 h_t = (1 - z_t) h_(t-1) + z_t c_t with z = sigmoid(x W_z + b_z) and c = tanh(x W_c + b_c): gate and candidate do not

@@ -1,9 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """What backbone ``mingru`` is made of, as `LayerSpec`; no TensorFlow here."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Final
 
+from pocketrec.cloud.backbones.sharing import shared
 from pocketrec.cloud.backbones.specs import activation_spec, norm_spec, residual_spec
 from pocketrec.cloud.config.mingru import MinGruOptions
 from pocketrec.device.contract.layers import ADAPTER, HEAD, TRAINED, LayerSpec, TensorSpec, dense_spec
@@ -11,19 +14,21 @@ from pocketrec.device.contract.layers import ADAPTER, HEAD, TRAINED, LayerSpec, 
 FINAL_NORM: Final = "norm"
 
 
-def mingru_specs(embedding: int, options: MinGruOptions, fc: str) -> tuple[LayerSpec, ...]:
+def mingru_specs(
+    embedding: int, options: MinGruOptions, fc: str, share: str = "none"
+) -> tuple[LayerSpec, ...]:
     """A stack for each block, the last one with the normalisation that ends the body; then the linear layer `fc`.
 
     A patch puts an adapter on what each part of a block adds (Houlsby et al., ICML 2019), and trains the last
     normalisation.
     """
-    blocks = []
-    for place in range(1, options.layers + 1):
-        parts = list(_block(place, embedding, options))
-        if place == options.layers:
-            parts.append(norm_spec(FINAL_NORM, embedding, TRAINED))
-        blocks.append(LayerSpec("stack", f"block_{place}", (), embedding, embedding, {}, tuple(parts)))
-    return *blocks, dense_spec(fc, embedding, embedding, HEAD)
+    blocks = [
+        LayerSpec("stack", f"block_{place}", (), embedding, embedding, {}, _block(place, embedding, options))
+        for place in range(1, options.layers + 1)
+    ]
+    *below, last = shared(blocks, share)
+    last = dataclasses.replace(last, inner=(*last.inner, norm_spec(FINAL_NORM, embedding, TRAINED)))
+    return *below, last, dense_spec(fc, embedding, embedding, HEAD)
 
 
 def mingru_spec(name: str, inputs: int, units: int, *norms: LayerSpec) -> LayerSpec:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the weights of the mingru backbone start: at random, or so that the untrained model says what the user had
 lately.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NextItNet: residual blocks of two dilated causal convolutions (Yuan et al., WSDM 2019, figure 3 b and section 3.3).
 
 A block is conv(d) -> layer norm -> ReLU -> conv(2 d) -> layer norm -> ReLU, added to its input. Differences to the
@@ -6,7 +7,7 @@ original: a linear layer that starts as the identity comes before the scores, wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -18,6 +19,7 @@ from pocketrec.cloud.backbones.conv import DilatedConvolution, convolution, shif
 from pocketrec.cloud.backbones.fused import linear
 from pocketrec.cloud.backbones.keras_layers import Activation, RepeatLast, norm
 from pocketrec.cloud.backbones.parts import dropout, window_numbers
+from pocketrec.cloud.backbones.sharing import once, owners, shared
 from pocketrec.cloud.backbones.specs import activation_spec, conv_spec, norm_spec, residual_spec
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.nextitnet import NextItNetOptions
@@ -31,14 +33,14 @@ class NextItNetBackbone(Stateless):
     def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
         """See `Backbone.layers`."""
         size = config.embedding
-        return *block_specs(config.options, size), dense_spec(FC, size, size, HEAD)
+        return *block_specs(config.options, size, config.share), dense_spec(FC, size, size, HEAD)
 
     def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
         """See `Backbone.build`."""
         options: NextItNetOptions = config.options
         seeds = iter(np.random.SeedSequence(seed).generate_state(3 * len(options.dilations) + 4).tolist())
         inputs, x = item_inputs(config, items, seeds)
-        x = RepeatLast(name="last")([blocks(x, options, seeds), inputs])  # (B, T, E)
+        x = RepeatLast(name="last")([blocks(x, options, seeds, config.share), inputs])  # (B, T, E)
         return next_item_model(inputs, x, config, items, seeds, identity=True)
 
     def train_embeddings(
@@ -52,12 +54,12 @@ class NextItNetBackbone(Stateless):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Backbone.train_embeddings`."""
         x = dropout(item_table(model).gather(items), config.dropout, seed, 0)  # (B, T, E)
-        x = train_blocks(model, config.options, x, window_numbers(keep), seed)
+        x = train_blocks(model, config, x, window_numbers(keep), seed)
         out = linear(tf.reshape(x, [-1, config.embedding]), model.get_layer(FC))
         return tf.reshape(out, tf.shape(x)), tf.zeros([0])
 
 
-def block_specs(options: NextItNetOptions, size: int) -> tuple[LayerSpec, ...]:
+def block_specs(options: NextItNetOptions, size: int, share: str = "none") -> tuple[LayerSpec, ...]:
     """The blocks as layers; a patch puts an adapter after (or beside) each convolution and trains the second norm
     (PeterRec, Yuan et al., SIGIR 2020)."""
     found = []
@@ -66,22 +68,32 @@ def block_specs(options: NextItNetOptions, size: int) -> tuple[LayerSpec, ...]:
         for half, patch in ((1, ""), (2, TRAINED)):
             name = f"{place}_{half}"
             inner += [
-                conv_spec(f"conv_{name}", size, options.kernel, half * dilation, ADAPTER),
+                conv_spec(f"conv_{name}", size, options.kernel, half * dilation, ADAPTER, causal=options.CAUSAL),
                 norm_spec(f"norm_{name}", size, patch),
                 activation_spec(f"relu_{name}", size, "relu"),
             ]
         found.append(residual_spec(f"block_{place}", size, tuple(inner)))
-    return tuple(found)
+    return tuple(shared(found, share))
 
 
-def blocks(x: Any, options: NextItNetOptions, seeds: Iterator[int]) -> Any:
-    """The blocks as Keras layers on x (B, T, E). Takes two of `seeds` for each, and with dropout a third."""
-    for place, dilation in enumerate(options.dilations, 1):
+def blocks(x: Any, options: NextItNetOptions, seeds: Iterator[int], share: str = "none") -> Any:
+    """The blocks as Keras layers on x (B, T, E). Takes two of `seeds` for each that does not have another's tensors,
+    and with dropout one for each."""
+    made: dict[str, Any] = {}
+
+    def convolution_of(dilation: int) -> Callable[[str], Any]:
+        return lambda name: DilatedConvolution(
+            options.kernel, dilation, causal=options.CAUSAL, seed=next(seeds), name=name
+        )
+
+    owned = owners(len(options.dilations), share)
+    for place, (dilation, owner) in enumerate(zip(options.dilations, owned, strict=True), 1):
         y = x
         for half in (1, 2):
-            name, seed = f"{place}_{half}", next(seeds)
-            y = DilatedConvolution(options.kernel, half * dilation, seed=seed, name=f"conv_{name}")(y)
-            y = Activation("relu", name=f"relu_{name}")(norm(f"norm_{name}")(y))  # (B, T, E)
+            conv = once(made, f"conv_{owner}_{half}", convolution_of(half * dilation))
+            other = {} if conv.dilation == half * dilation else {"dilation": half * dilation}
+            y = once(made, f"norm_{owner}_{half}", norm)(conv(y, **other))
+            y = Activation("relu", name=f"relu_{place}_{half}")(y)  # (B, T, E)
         if options.block_dropout:
             y = keras.layers.Dropout(options.block_dropout, seed=next(seeds), name=f"dropout_{place}")(y)
         x = keras.layers.Add(name=f"block_{place}")([x, y])
@@ -89,15 +101,17 @@ def blocks(x: Any, options: NextItNetOptions, seeds: Iterator[int]) -> Any:
 
 
 def train_blocks(
-    model: keras.Model, options: NextItNetOptions, x: tf.Tensor, windows: tf.Tensor, seed: tf.Tensor
+    model: keras.Model, config: ModelConfig, x: tf.Tensor, windows: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
     """The blocks of a model in training, on x float32 [B, T, E] whose positions lie in `windows` int32 [B, T]."""
-    for place, dilation in enumerate(options.dilations, 1):
+    options: NextItNetOptions = config.options
+    owned = owners(len(options.dilations), config.share)
+    for place, (dilation, owner) in enumerate(zip(options.dilations, owned, strict=True), 1):
         y = x
         for half in (1, 2):
-            layer = model.get_layer(f"conv_{place}_{half}")
-            back = shifts(options.kernel, half * dilation, causal=True)
+            layer = model.get_layer(f"conv_{owner}_{half}")
+            back = shifts(options.kernel, half * dilation, causal=options.CAUSAL)
             y = convolution(y, layer.kernel.value, layer.bias.value, back, windows)
-            y = tf.nn.relu(model.get_layer(f"norm_{place}_{half}")(y))
+            y = tf.nn.relu(model.get_layer(f"norm_{owner}_{half}")(y))
         x += dropout(y, options.block_dropout, seed, place)
     return x

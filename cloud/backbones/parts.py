@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parts of `Backbone.train_embeddings` that several backbones have."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Backbone ``sasrec``: causal self-attention (Kang and McAuley, ICDM 2018), here with the loss that the training names.
 
 Item embeddings plus learned positions, then blocks with the norm before each part (as in GPT-2, Radford et al. 2019):
@@ -9,6 +10,7 @@ it; a row of the model may therefore not be longer than the window.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +22,7 @@ from pocketrec.cloud.backbones.fused import gelu, linear, normal, thinned
 from pocketrec.cloud.backbones.keras_layers import RepeatLast, norm
 from pocketrec.cloud.backbones.parts import window_numbers
 from pocketrec.cloud.backbones.sasrec_layers import FeedForward, Positions, SelfAttention
+from pocketrec.cloud.backbones.sharing import once, owners, shared
 from pocketrec.cloud.backbones.specs import activation_spec, norm_spec, residual_spec
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.sasrec import SasrecOptions
@@ -34,26 +37,28 @@ class SasrecBackbone(Stateless):
 
     def layers(self, config: ModelConfig) -> tuple[LayerSpec, ...]:
         """See `Backbone.layers`; last block and last norm are one layer, so that the way partial trains both."""
-        size, last = config.embedding, config.options.layers
-        blocks = []
-        for place in range(1, last + 1):
-            name, closing = f"block_{place}", (norm_spec(LAST_NORM, size, TRAINED),) if place == last else ()
-            blocks.append(LayerSpec("stack", name, (), size, size, {}, (*_parts(name, config), *closing)))
-        return _positions(config), *blocks, dense_spec(FC, size, size, HEAD)
+        size = config.embedding
+        names = [f"block_{place}" for place in range(1, config.options.layers + 1)]
+        blocks = [LayerSpec("stack", name, (), size, size, {}, _parts(name, config)) for name in names]
+        *below, last = shared(blocks, config.share)
+        last = dataclasses.replace(last, inner=(*last.inner, norm_spec(LAST_NORM, size, TRAINED)))
+        return _positions(config), *below, last, dense_spec(FC, size, size, HEAD)
 
     def build(self, config: ModelConfig, items: int, seed: int) -> keras.Model:
         """See `Backbone.build`."""
         options: SasrecOptions = config.options
         seeds = iter(np.random.SeedSequence(seed).generate_state(2 * options.layers + 5).tolist())
         inputs, x = item_inputs(config, items, seeds)
+        wide = options.feed_forward * config.embedding
         x = Positions(config.window, _scale(config), next(seeds), name=POSITIONS)(x)
-        for place in range(1, options.layers + 1):
-            name = f"block_{place}"
-            y = norm(f"{name}_attention_norm")(x)
-            y = SelfAttention(options.heads, next(seeds), name=f"{name}_attention")(y)
+        made: dict[str, Any] = {}
+        for place, owner in enumerate(owners(options.layers, config.share), 1):
+            name, own = f"block_{place}", f"block_{owner}"
+            y = once(made, f"{own}_attention_norm", norm)(x)
+            y = once(made, f"{own}_attention", lambda of: SelfAttention(options.heads, next(seeds), name=of))(y)
             x = keras.layers.Add(name=f"{name}_attention_add")([x, y])
-            y = norm(f"{name}_ffn_norm")(x)
-            y = FeedForward(options.feed_forward * config.embedding, next(seeds), name=f"{name}_ffn")(y)
+            y = once(made, f"{own}_ffn_norm", norm)(x)
+            y = once(made, f"{own}_ffn", lambda of: FeedForward(wide, next(seeds), name=of))(y)
             x = keras.layers.Add(name=f"{name}_ffn_add")([x, y])
         x = RepeatLast(name="repeat_last")([norm(LAST_NORM)(x), inputs])
         return next_item_model(inputs, x, config, items, seeds, identity=True)
@@ -73,8 +78,8 @@ class SasrecBackbone(Stateless):
         x = item_table(model).gather(tf.reshape(items, [-1]))  # (B * T, E)
         x = thinned(x, config.dropout, seed, 0) * _scale(config)
         x += tf.gather(model.get_layer(POSITIONS).embeddings.value, tf.reshape(places, [-1]))
-        for place in range(1, options.layers + 1):
-            name, number = f"block_{place}", 3 * place
+        for place, owner in enumerate(owners(options.layers, config.share), 1):
+            name, number = f"block_{owner}", 3 * place
             attention, ffn = model.get_layer(f"{name}_attention"), model.get_layer(f"{name}_ffn")
             y = normal(x, model.get_layer(f"{name}_attention_norm"))
             y = tf.matmul(y, attention.qkv_kernel.value)  # (B * T, 3E)

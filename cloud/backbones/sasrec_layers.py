@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keras layers of backbone ``sasrec``, registered, so that a saved model loads."""
 
 from __future__ import annotations

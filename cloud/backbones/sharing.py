@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layers that share their tensors (CpRec: Sun, Yuan et al., SIGIR 2020, section 3.2), as ``[model] share`` says.
 
 A backbone with L layers of one kind makes the tensors of some of them only: layer i runs with those of layer
@@ -8,7 +9,8 @@ specs are read. This module needs no TensorFlow.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.layers import LayerSpec, walk
@@ -24,6 +26,13 @@ def owners(count: int, share: str) -> list[int]:
     """
     group = {"none": 1, "adjacent": 2, "all": max(count, 1)}[share]
     return [number - number % group + 1 for number in range(count)]
+
+
+def once(made: dict[str, Any], name: str, make: Callable[[str], Any]) -> Any:
+    """The Keras layer of this name: the one of `made`, where it is there already, else a new one, which is kept."""
+    if name not in made:
+        made[name] = make(name)
+    return made[name]
 
 
 def shared(layers: Sequence[LayerSpec], share: str) -> list[LayerSpec]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Specs of layers that several backbones have; `pocketrec.device.contract.layers` has those of the first, the GRU's."""
 
 from __future__ import annotations

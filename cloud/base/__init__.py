@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every part of the cloud rests on: runs and stages, processes, progress, arrays."""

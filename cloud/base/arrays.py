@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing arrays as one .npz file that is whole or absent, also where the disk is full; texts as two plain arrays."""
 
 from __future__ import annotations

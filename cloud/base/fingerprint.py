@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one way in which the cloud names what a result depends on: a SHA-256 of plain values, arrays and files."""
 
 from __future__ import annotations

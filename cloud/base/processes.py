@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Independent jobs in fresh processes, one line of JSON each, in a file that a killed run continues.
 
 The processes are spawned, so they hold nothing of the caller's (no TensorFlow, no locks), and their numerical
@@ -89,6 +90,21 @@ def run_jobs(
                 finished += 1
                 progress(finished, len(jobs))
     return {key: done[key] for key in jobs}
+
+
+@contextlib.contextmanager
+def worker_pool(
+    processes: int, start: Callable[..., None], arguments: tuple[Any, ...] = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """Processes as `run_jobs` has them, for a caller that hands out jobs itself; they end with the context.
+
+    Args:
+        processes: as for `process_count`.
+        start: module-level function called once in every process, with `arguments`.
+        arguments: for `start`.
+    """
+    with _one_thread(), _pool(process_count(processes), start, arguments) as pool:
+        yield pool
 
 
 def read_lines(path: Path) -> list[Line]:

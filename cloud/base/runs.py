@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run: stages in order, each done once, in one folder that only one process works in.
 
 Every stage leaves a marker with a hash of all that its outcome depends on: its part of the configuration, the
@@ -11,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import platform
 import shutil
@@ -19,7 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any, TextIO
+from typing import IO, Any, Final, TextIO
 
 from pocketrec import __version__
 from pocketrec.cloud.base.fingerprint import fingerprint
@@ -36,6 +38,9 @@ METRICS_FILE = "metrics.json"
 MARKERS_FOLDER = "stages"
 
 _BEGUN, _DONE = "begun", "done"
+#: What a run does and measures, for handlers of an application: records have ``stage`` and ``run``, and those of
+#: measurements ``entry``.
+LOG: Final = logging.getLogger("pocketrec.run")
 _PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "implicit", "ai-edge-litert", "tflite-runtime")
 
 
@@ -63,19 +68,30 @@ class Run:
 
     def detail(self, line: str) -> None:
         """A line about what the stage found, under its title."""
-        self.say(f"{'':<11} {line}")
+        self.tell(f"{'':<11} {line}")
+
+    def tell(self, line: str) -> None:
+        """A line for the person at the terminal, which goes to the logger `LOG` too."""
+        LOG.info("%s", " ".join(line.split()), extra={"stage": self.label, "run": str(self.folder)})
+        self.say(line)
 
     @contextlib.contextmanager
-    def progress(self, label: str = "") -> Iterator[Progress]:
-        """A progress callback ``(done, total, note)`` that draws under this stage's name."""
+    def progress(self, label: str = "", unit: str = "") -> Iterator[Progress]:
+        """A progress callback ``(done, total, note)`` that draws under this stage's name; `unit` is what is counted."""
         if self.terminal is None:
             yield no_progress
             return
-        with TerminalProgress(label or self.label, self.terminal) as bar:
+        with TerminalProgress(label or self.label, self.terminal, unit) as bar:
             yield bar
 
     def record(self, entries: Sequence[Mapping[str, Any]], *, replace: bool = False) -> None:
-        """Add lines to metrics.jsonl under this stage's name; `replace` takes its earlier lines out."""
+        """Add lines to metrics.jsonl under this stage's name; `replace` takes its earlier lines out.
+
+        Each goes to the logger `LOG` too, with the entry itself as the record's ``entry``.
+        """
+        for entry in entries:
+            about = {"stage": self.label, "run": str(self.folder), "entry": dict(entry)}
+            LOG.info("%s %s", self.label, json.dumps(entry), extra=about)
         lines = [json.dumps({"stage": self.label, **entry}) + "\n" for entry in entries]
         path = self.folder / HISTORY_FILE
         old = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
@@ -186,12 +202,12 @@ class Pipeline:
         key = self.key(stage)
         marker = read_json(self._marker(stage))
         if self._is_done(stage) and not again:
-            run.say(f"{stage.name:<11} up to date")
+            run.tell(f"{stage.name:<11} up to date")
             return False
         if stage.name in self._gone:
             raise self._gone[stage.name]
         resumes = marker.get("key") == key and marker.get("state") == _BEGUN and not again
-        run.say(f"{stage.name:<11} {'resumes: ' if resumes else ''}{stage.title}")
+        run.tell(f"{stage.name:<11} {'resumes: ' if resumes else ''}{stage.title}")
         if not resumes:
             self._forget(stage)
         begun = marker.get("seconds", 0.0) if resumes else 0.0
@@ -246,8 +262,8 @@ class Pipeline:
             self._gone[stage.name] = error
             if marker.get("state") != _DONE or found is None:
                 raise
-            self.run.say(f"{stage.name:<11} {error}")
-            self.run.say(f"{'':<11} continuing with what it has left in {self.run.folder}")
+            self.run.tell(f"{stage.name:<11} {error}")
+            self.run.tell(f"{'':<11} continuing with what it has left in {self.run.folder}")
         self._outside[stage.name] = found
         return found
 
@@ -280,8 +296,8 @@ class Pipeline:
             if not name.startswith("resources.")
         ]
         if changes:
-            self.run.say(f"changed since the last run in {self.run.folder}: {'; '.join(changes)}")
-            self.run.say("stages that depend on it are done again")
+            self.run.tell(f"changed since the last run in {self.run.folder}: {'; '.join(changes)}")
+            self.run.tell("stages that depend on it are done again")
 
 
 def versions() -> dict[str, Any]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ALS as a baseline: inner products of the user's factor with all item factors.
 
 The factors of both are kept in plain arrays, so that the processes of an evaluation share one copy in memory; fitting

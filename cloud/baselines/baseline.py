@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a baseline is: a system that needs no neural network, fitted to the events before the cut-off.
 
 A baseline gives one score for every item row, for one user at one test position, so that all systems are ranked by the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fitted baselines in files that any number of processes map: ``FOLDER/NAME/ARRAY.npy``, and the list of names.
 
 The arrays are plain .npy files, opened with `numpy.load(mmap_mode="r")`: the processes of an evaluation share one copy.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fitting the baselines that a configuration asks for.
 
 This module knows nothing about cut-offs: it is given the events before them.

@@ -1,11 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """Item-kNN: what was had by the users who had what this user had, recent events first.
 
 Cosine similarity of items over the users (or sessions) that had them, each counted once, damped by a shrink term, the
 most similar items of each kept (Sarwar et al., WWW 2001; with shrink as in Ferrari Dacrema et al., RecSys 2019). An
-item is its own nearest neighbour, so on logs where people come back to what they had the baseline can say so; where
-seen items are masked that changes nothing. A user's score of an item is the sum of its similarities to the events
-of the whole history, each next event weighing more (Ding and Li, CIKM 2005). This module knows nothing about
-cut-offs: it is given the events before them.
+item may be its own nearest neighbour, so on logs where people come back to what they had the baseline can say so; on
+others that would put what cannot come next on top, and where seen items are masked it changes nothing. A user's score
+of an item is the sum of its similarities to the events of the whole history, each next event weighing more (Ding and
+Li, CIKM 2005). This module knows nothing about cut-offs: it is given the events before them.
 
 Scoring needs numpy only, for it runs in the device processes of an evaluation.
 """
@@ -56,6 +57,15 @@ class ItemNeighbours(Baseline):
         """See `Baseline.restore`."""
         return cls(arrays["offsets"], arrays["items"], arrays["similarities"], float(arrays["decay"][0]))
 
+    def narrowed(self, config: KnnConfig) -> ItemNeighbours:
+        """What `fit_neighbours` would give with these options, from more neighbours at the same shrink, themselves
+        included."""
+        owner = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        kept = np.flatnonzero(config.own | (self.items != owner))
+        kept = kept[_rank(owner[kept]) < config.neighbours]
+        offsets = np.searchsorted(owner[kept], np.arange(len(self.offsets)))
+        return ItemNeighbours(offsets, self.items[kept], self.similarities[kept], config.decay)
+
     def scores(self, history: NDArray[Any], user: str = "") -> Scores:
         """See `Baseline.scores`; items that are no neighbour of the history follow in the order of popularity."""
         rows = len(self.offsets) - 1
@@ -74,7 +84,7 @@ def fit_neighbours(config: KnnConfig, before: Sequences, items: int) -> ItemNeig
     """Find the neighbours of every item.
 
     Args:
-        config: how many, the shrink term and the decay.
+        config: how many, whether an item is one of its own, the shrink term and the decay.
         before: events before the cut-off.
         items: N.
     """
@@ -94,10 +104,15 @@ def fit_neighbours(config: KnnConfig, before: Sequences, items: int) -> ItemNeig
         owner = np.repeat(np.arange(begin, begin + block.shape[0]), np.diff(block.indptr))
         similarity = block.data / (norms[owner] * norms[block.indices] + config.shrink)
         order = np.lexsort((block.indices, -similarity, owner))  # of equal similarity the more popular item first
-        rank = np.arange(len(order)) - np.repeat(block.indptr[:-1], np.diff(block.indptr))
-        kept = order[rank < config.neighbours]
-        counts[begin : begin + block.shape[0]] = np.minimum(np.diff(block.indptr), config.neighbours)
+        order = order[config.own | (block.indices[order] != owner[order])]
+        kept = order[_rank(owner[order]) < config.neighbours]
+        counts[begin : begin + block.shape[0]] = np.bincount(owner[kept] - begin, minlength=block.shape[0])
         found.append(block.indices[kept].astype(np.int32))
         values.append(similarity[kept].astype(np.float32))
     offsets = np.concatenate([[0], np.cumsum(counts)])
     return ItemNeighbours(offsets, np.concatenate(found), np.concatenate(values), config.decay)
+
+
+def _rank(owners: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Place of each entry among those of its owner, from 0; owners ascend."""
+    return np.arange(len(owners)) - np.searchsorted(owners, owners)

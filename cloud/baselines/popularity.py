@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same items for everybody: the most popular ones, of all time or of late."""
 
 from __future__ import annotations

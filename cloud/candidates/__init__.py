@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Candidate sets: K items for each user over one seam, made by name.
 
 A new source is one module with a class that follows `CandidateSource`, one line in `CANDIDATES`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Implicit-feedback ALS (Hu, Koren, Volinsky 2008), by the `implicit` package.
 
 Counts of the events before the cut-off are the confidence, c = 1 + alpha r. This module knows nothing about later

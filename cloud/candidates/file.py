@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Candidate sets that another program has made: a file of user, item and score.
 
 Read as logs are, with the score in the place of the time: CSV, TSV or Parquet, packed or not, ids as text. This module

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The same popular items for everybody."""
 
 from __future__ import annotations

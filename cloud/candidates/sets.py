@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Candidate sets in memory and on disk.
 
 This module knows nothing about where candidates come from.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a source of candidate sets is: the seam between where candidates come from and everything that uses them."""
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ class Past:
     """Ids of the items, where they are known."""
     model: Path | None = None
     """The trained next-item model (``.keras``), for a source whose line needs stage ``train``."""
+    window: int = 0
+    """T: events that the model looks back on."""
     als: Any = None
     """The baseline ALS (`pocketrec.cloud.candidates.als.AlsModel`), fitted to the same events; None = not yet."""
     seed: int = 1

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[baselines]``: which simple systems every evaluation compares with, and the table of those that there are."""
 
 from __future__ import annotations

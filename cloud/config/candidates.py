@@ -1,8 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[candidates]``: the candidate sets; and the table of their sources."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from pocketrec.cloud.config.checks import at_least, require
@@ -43,11 +45,25 @@ CANDIDATES: Final = Table(
         "popularity": SourceChoice(
             "pocketrec.cloud.candidates.popularity:PopularityCandidates", "the same popular items for everybody"
         ),
+        "embedding": SourceChoice(
+            "pocketrec.cloud.candidates.embedding:EmbeddingCandidates",
+            "the items of highest inner product with the user's embedding at the cut-off, of the whole catalogue",
+            needs=("train",),
+        ),
+        "mix": SourceChoice(
+            "pocketrec.cloud.candidates.mix:MixCandidates", "several sources, each with its share of the places",
+            "pocketrec.cloud.config.candidates:MixOptions",
+            needs=("train",),
+        ),
         "file": SourceChoice(
             "pocketrec.cloud.candidates.file:FileCandidates",
             "sets of another program: user, item, score in a file",
             "pocketrec.cloud.config.candidates:FileOptions",
             outside="pocketrec.cloud.candidates.file:identity",
+        ),
+        "none": SourceChoice(
+            "pocketrec.cloud.candidates.none:NoCandidates",
+            "no sets: devices search the whole catalogue by themselves (`export.retrieve`), and fetch no candidates",
         ),
     },
     "pocketrec.candidates",
@@ -80,6 +96,22 @@ class AlsOptions:
     def __post_init__(self) -> None:
         at_least(1, self, "candidates.als", "factors", "iterations")
         at_least(0, self, "candidates.als", "regularization", "alpha", "head")
+
+
+@dataclass(frozen=True)
+class MixOptions:
+    """Candidate sets of several sources."""
+
+    shares: dict[str, Any] = field(default_factory=lambda: {"embedding": 0.5, "als": 0.3, "popularity": 0.2})
+    """Source -> its share of the places; sources are als, embedding and popularity, with their default options."""
+
+    def __post_init__(self) -> None:
+        known = ("als", "embedding", "popularity")
+        require(bool(self.shares), "candidates.mix", "shares names no source")
+        for name, share in self.shares.items():
+            require(name in known, "candidates.mix", f"{name!r} is not one of {', '.join(known)}")
+            number = isinstance(share, int | float) and not isinstance(share, bool)
+            require(number and 0 < share < math.inf, "candidates.mix", f"the share of {name} must be a number above 0")
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of configuration values. Each failure is a `ConfigError` that names the table and the key."""
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[compare]``: ways to personalise side by side."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pocketrec.cloud.config.checks import known, rate, require
+from pocketrec.cloud.config.checks import LATER, known, rate, require
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
 
 
@@ -21,6 +22,8 @@ class CompareConfig:
         default_factory=lambda: {"sgd": [0.2, 1.0], "adagrad": [0.005, 0.02], "adam": [0.001, 0.005]}
     )
     """Rates by optimiser: what is much for one is nothing for another."""
+    federated: bool = field(default=False, metadata=LATER)
+    """Also what federated rounds make of the shared model ([federate]), beside training in the cloud."""
 
     def __post_init__(self) -> None:
         require(bool(self.ways and self.optimizers), "compare", "ways and optimizers must not be empty")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[data]``: which interaction log is read."""
 
 from __future__ import annotations
@@ -36,10 +37,17 @@ class DataConfig:
     empty = none. An item of several categories has the one that most of its events before the cut-off carry."""
     keep: dict[str, list[str]] = field(default_factory=dict)
     """Rows kept: column -> allowed values, such as ``behavior = ["buy"]``. Empty keeps all."""
+    privacy: dict[str, list[str]] = field(default_factory=dict, metadata=LATER)
+    """Events that the business needs anyway: column -> values, such as ``behavior = ["buy"]``. Of what comes after the
+    cut-off the cloud then uses those alone (a retrained model beside the global one, and [refit]), and devices use all.
+    Empty = no such classes."""
     max_bad_share: float = 0.01
     """Share of unreadable rows above which the log is refused, in [0, 1]."""
     min_item_count: int = 1
     """Items with fewer events before the cut-off are not in the vocabulary (row 0, unknown)."""
+    share: float = field(default=1.0, metadata=LATER)
+    """Share of the users (or sessions) that the global model trains on, a seeded sample, in (0, 1]: for logs of which
+    a part says enough. Vocabulary, baselines, candidate sets and the evaluation have all."""
     synthetic: dict[str, Any] = field(default_factory=dict)
     """Arguments of the synthetic generator, where `set` is ``synthetic``."""
 
@@ -49,4 +57,6 @@ class DataConfig:
         require(not self.time_format or "%" in self.time_format, "data", "time_format has codes such as %Y-%m-%d")
         require(not self.time_format or bool(self.timestamp), "data", "time_format needs a column, `timestamp`")
         require(0 <= self.max_bad_share <= 1, "data", "max_bad_share must lie in [0, 1]")
+        require(0 < self.share <= 1, "data", "share must lie in (0, 1]")
         require(self.min_item_count >= 1, "data", "min_item_count must be at least 1")
+        require(all(self.privacy.values()), "data", 'privacy names values for each column, such as behavior = ["buy"]')

@@ -1,10 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[evaluate]``: how quality is measured."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pocketrec.cloud.config.checks import at_least, one_of
+from pocketrec.cloud.config.checks import LATER, at_least, one_of
 
 
 @dataclass(frozen=True)
@@ -18,10 +19,14 @@ class EvaluateConfig:
     users: int = 0
     """Users evaluated through the device code; 0 = all that have events to learn from and to test."""
     naive: bool = True
-    """Also evaluate naive fine-tuning: `PersonaliseConfig` without rehearsal, pull or guard."""
+    """Also evaluate naive fine-tuning, on the events after the cut-off and on all: `PersonaliseConfig` without
+    rehearsal, pull or guard."""
     central: bool = False
     """Also judge a model trained in the cloud on the events that devices learn from, with the same bonus for repeats:
     what privacy costs, if anything. It is for comparison only, and takes another training."""
+    push: bool = field(default=False, metadata=LATER)
+    """Also judge push mode: the device sends its user embedding, and a server scores the whole catalogue by it. The
+    server learns the embedding of every request, and nothing else."""
     bootstrap: int = 2000
     """Resamples of users for the 95 % intervals."""
 

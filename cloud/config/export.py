@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables ``[export]`` and ``[lean]``: the TensorFlow Lite file, and the bundle for large catalogues."""
 
 from __future__ import annotations
@@ -34,8 +35,21 @@ class ExportConfig:
     """Largest catalogue for which the device trains with the full softmax; above, the corrected sampled softmax."""
     negatives: int = 1024
     """Shared negatives of a device train step, for the sampled softmax."""
+    retrieve: int = field(default=0, metadata=LATER)
+    """Items K that the file's signature `retrieve` finds in the whole catalogue by the personal user embedding; 0 = no
+    such signature. Take it larger than what is wanted and a history together: seen items are dropped afterwards."""
+
+    index: str = field(default="auto", metadata=LATER)
+    """For a catalogue that is searched: exhaustive; lists (`index/lists.bin`), where they reach `recall` on this very
+    table and look at half of the rows or less; auto: lists above 200,000 items. Otherwise the run prints the reason."""
+    recall: float = field(default=0.95, metadata=LATER)
+    """Share of the exact best 100 items that lists must find for the log's own users; sets how many are looked into."""
+    lists: int = field(default=0, metadata=LATER)
+    """Number of lists; 0 = 2 sqrt(items), at most 4,096."""
 
     def __post_init__(self) -> None:
+        one_of(self.index, ("auto", "exhaustive", "lists"), "export", "index")
+        require(0 < self.recall <= 1, "export", f"recall must lie above 0 and at most 1, and is {self.recall}")
         one_of(self.item_table, ("int8", "float32"), "export", "item_table")
         require(2 <= self.item_bits <= 8, "export", "item_bits must lie between 2 and 8")
         require(2 <= self.weight_bits <= 8 or self.weight_bits == 32, "export",
@@ -44,7 +58,7 @@ class ExportConfig:
         one_of(self.adapter_activation, ("tanh", "gelu"), "export", "adapter_activation")
         require(self.adapter % self.cardinality == 0, "export",
                 f"adapter must be a multiple of cardinality, and {self.adapter} is none of {self.cardinality}")
-        at_least(0, self, "export", "full_softmax_limit")
+        at_least(0, self, "export", "full_softmax_limit", "retrieve", "lists")
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The layers that the exporter can re-state for a device, and the checks that a configuration asks for no other layer,
 and for no ranker that lacks a side."""
 
@@ -31,6 +32,11 @@ LAYERS: Final = Table(
         ),
         "positions": Choice(
             "pocketrec.export.layers.positions:Positions", "adds a row of a table for each place in the window"
+        ),
+        "append_mask": Choice("pocketrec.export.layers.cloze:AppendMask", "a trained vector after the last event"),
+        "at_mask": Choice("pocketrec.export.layers.cloze:AtMask", "the row at that vector's place, one of each window"),
+        "profile": Choice(
+            "pocketrec.export.layers.profile:Profile", "mean, deviation and count of a window's rows so far"
         ),
         "stack": Choice("pocketrec.export.layers.stack:Stack", "layers one after the other"),
         "residual": Choice("pocketrec.export.layers.stack:Residual", "layers whose output is added to their input"),
@@ -80,7 +86,7 @@ def check_ranker(config: RunConfig) -> None:
     from pocketrec.device.contract.rankers import RANKERS as DEVICE_RANKERS
 
     kind, choice = config.ranker.kind, RANKERS[config.ranker.kind]
-    if not config.model.tied:  # there is no export with two item tables
+    if not config.model.tied or config.ranker.second:  # no export with two item tables; a second stage may be left out
         return
     if not (isinstance(choice, RankerChoice) and choice.training and choice.graph):
         missing = "graph" if getattr(choice, "training", "") else "training"

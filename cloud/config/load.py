@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading a configuration: TOML and ``key=value`` overrides become a checked `RunConfig`."""
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pocketrec.cloud.config.fit import check_training
 from pocketrec.cloud.config.layers import check_backbone, check_ranker
 from pocketrec.cloud.config.moved import refuse_old_keys, upgraded
 from pocketrec.cloud.config.run import RunConfig
@@ -52,7 +54,8 @@ def read_tables(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     try:
         tables = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise ConfigError(f"no configuration file {path}: name one of configs/*.toml or write your own") from None
+        what = "configuration file" if Path(path).suffix == ".toml" else "log or configuration"
+        raise ConfigError(f"no {what} {path}: name a file that is there, such as configs/demo.toml") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"cannot read {path}: {error}: correct the TOML and try again") from None
     refuse_old_keys(tables, lambda *_: f"`pocketrec config upgrade {path}` writes the file with the new keys")
@@ -62,6 +65,28 @@ def read_tables(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     return tables
 
 
+def tables_of(overrides: Sequence[str]) -> dict[str, Any]:
+    """The tables of ``key=value`` overrides alone, not yet checked.
+
+    Raises:
+        ConfigError: an override is not of the form ``table.key=value``, or a key has another address today.
+    """
+    tables: dict[str, Any] = {}
+    for override in overrides:
+        _apply(tables, override)
+        refuse_old_keys(tables, _with_value(override.partition("=")[2]))
+    return tables
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain tables with the keys of other tables laid over them, table by table."""
+    both = {**below, **above}
+    for key in below.keys() & above.keys():
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
+            both[key] = merged(below[key], above[key])
+    return both
+
+
 def config_from_dict(tables: dict[str, Any]) -> RunConfig:
     """Make a checked `RunConfig` from plain tables (the inverse of `RunConfig.to_dict`).
 
@@ -69,6 +94,7 @@ def config_from_dict(tables: dict[str, Any]) -> RunConfig:
         ConfigError: a key is unknown, or a value has the wrong type or range.
     """
     config = build_config(RunConfig, tables)
+    check_training(config)
     check_backbone(config)
     check_ranker(config)
     return config

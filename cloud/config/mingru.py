@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[model.mingru]``: options of backbone ``mingru``, and its starts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[model]``: the shape of the next-item model; and the table of backbones."""
 
 from __future__ import annotations
@@ -9,6 +10,18 @@ from typing import Any, ClassVar, Final
 from pocketrec.cloud.config.checks import LATER, at_least, known, one_of, require
 from pocketrec.cloud.config.section import Section
 from pocketrec.device.base.choices import Choice, Table
+
+
+@dataclass(frozen=True)
+class BackboneChoice(Choice):
+    """One backbone, with what the rest of a configuration has to fit."""
+
+    causal: bool = True
+    """Whether what it says of a position follows from the items up to there alone. Else the model sees both sides of
+    each: it is trained by cloze, and what comes next is asked for one window for each target."""
+    carries: bool = True
+    """Whether it can carry a state on from step to step, which session-parallel batches want."""
+
 
 BACKBONES: Final = Table(
     "model.backbone",
@@ -23,15 +36,30 @@ BACKBONES: Final = Table(
             "blocks of a minimal GRU, whose gates do not look at the state (Feng et al. 2024), then a linear layer",
             "pocketrec.cloud.config.mingru:MinGruOptions",
         ),
-        "nextitnet": Choice(
+        "nextitnet": BackboneChoice(
             "pocketrec.cloud.backbones.nextitnet:NextItNetBackbone",
             "blocks of dilated causal convolutions (Yuan et al., WSDM 2019)",
             "pocketrec.cloud.config.nextitnet:NextItNetOptions",
+            carries=False,
         ),
-        "sasrec": Choice(
+        "sasrec": BackboneChoice(
             "pocketrec.cloud.backbones.sasrec:SasrecBackbone",
             "causal self-attention blocks (SASRec; Kang and McAuley, ICDM 2018)",
             "pocketrec.cloud.config.sasrec:SasrecOptions",
+            carries=False,
+        ),
+        "grec": BackboneChoice(
+            "pocketrec.cloud.backbones.grec:GrecBackbone",
+            "blocks of dilated convolutions that see both sides, trained by cloze (GRec; Yuan et al., WWW 2020)",
+            "pocketrec.cloud.config.nextitnet:GrecOptions",
+            causal=False,
+            carries=False,
+        ),
+        "towers": BackboneChoice(
+            "pocketrec.cloud.backbones.towers:TowersBackbone",
+            "a network over mean and deviation of the window's item embeddings: the order within it does not matter",
+            "pocketrec.cloud.config.towers:TowersOptions",
+            carries=False,
         ),
     },
     "pocketrec.backbones",
@@ -119,6 +147,17 @@ class ModelConfig(Section):
     """Layers of equal shape that share their tensors (CpRec): none; adjacent: the first and second, the third and
     fourth, and so on; all."""
 
+    content: bool = field(default=False, metadata=LATER)
+    """An item's embedding is a row of its own plus what a small network makes of its content, the table of ``[items]``;
+    an item that nobody had yet is known by its content alone."""
+    content_hidden: int = field(default=64, metadata=LATER)
+    """Units of that network."""
+    id_dropout: float = field(default=0.0, metadata=LATER)
+    """Share of the items whose own rows are left out of a training step, so that their content must carry them."""
+    popularity_start: bool = field(default=False, metadata=LATER)
+    """The untrained model scores items by the logarithm of their events: one direction of the item embeddings, which
+    the bias of the last layer meets, is their bias."""
+
     SECTION: ClassVar[str] = "model"
     CHOICES: ClassVar = {"backbone": BACKBONES}
     MOVED: ClassVar = {
@@ -135,6 +174,11 @@ class ModelConfig(Section):
         require(0 <= self.dropout < 1, "model", "dropout must lie in [0, 1)")
         at_least(0, self, "model", "embedding_std", "similarity")
         one_of(self.share, SHARES, "model", "share")
+        at_least(1, self, "model", "content_hidden")
+        require(0 <= self.id_dropout < 1, "model", "id_dropout must lie in [0, 1)")
+        require(not self.id_dropout or self.content, "model", "id_dropout wants content = true")
+        require(not self.content or (self.tied and not self.item_blocks), "model",
+                "content is one table without blocks: set tied = true and leave item_blocks out")  # fmt: skip
         self._check_blocks()
         if check := getattr(self.options, "check", None):  # of options that depend on the size of the embeddings
             check(self.embedding)
@@ -154,6 +198,11 @@ class ModelConfig(Section):
                     f"a width of item_blocks must be a whole number from 1 to embedding = {self.embedding}, and is "
                     f"{width:g}")  # fmt: skip
         require(self.tied, "model", "item_blocks is one table for inputs and scores: set tied = true")
+
+    @property
+    def causal(self) -> bool:
+        """Whether the backbone is (`BackboneChoice.causal`); one of a package that does not say is."""
+        return bool(getattr(BACKBONES[self.backbone], "causal", True))
 
     @property
     def options(self) -> Any:

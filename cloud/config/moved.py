@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keys that have another address today: stored values are read at either, a file with an old one is refused.
 
 Since options stand beside their choice (`pocketrec.cloud.config.section`), a configuration written before has some keys
@@ -20,7 +21,7 @@ from pocketrec.device.base.errors import ConfigError
 
 _SECTIONS: Final[tuple[type[Section], ...]] = (ModelConfig, TrainConfig, CandidatesConfig)
 _KNN: Final = "knn"
-_LATER: Final = ("baselines", "ranker")  # sections that runs of before did not have
+_LATER: Final = ("baselines", "items", "ranker")  # sections that runs of before did not have
 
 #: Old address -> today's.
 MOVED: Final[Mapping[str, str]] = {

@@ -1,4 +1,5 @@
-"""Table ``[model.nextitnet]``: blocks of dilated convolutions."""
+# SPDX-License-Identifier: Apache-2.0
+"""Tables ``[model.nextitnet]`` and ``[model.grec]``: blocks of dilated convolutions."""
 
 from __future__ import annotations
 
@@ -21,6 +22,8 @@ class NextItNetOptions:
     """Dropout of what each block adds to its input, in training only."""
 
     SECTION: ClassVar[str] = "model.nextitnet"
+    CAUSAL: ClassVar[bool] = True
+    """Whether an event is the last of those that its convolution looks at, or in their middle."""
     SPACE: ClassVar[dict[str, Any]] = {"block_dropout": [0.0, 0.2, 0.4]}
     """What `pocketrec search` tries where ``[search.space]`` names nothing."""
 
@@ -34,3 +37,21 @@ class NextItNetOptions:
     def reach(self) -> int:
         """Events before its own that a position of the last block sees."""
         return (self.kernel - 1) * sum(3 * dilation for dilation in self.dilations)
+
+
+@dataclass(frozen=True)
+class GrecOptions(NextItNetOptions):
+    """The convolutions of backbone ``grec``: those of ``nextitnet``, with an event in the middle of what is looked
+    at."""
+
+    SECTION: ClassVar[str] = "model.grec"
+    CAUSAL: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.kernel % 2 == 1, self.SECTION, "kernel must be odd: an event lies in the middle of it")
+
+    @property
+    def reach(self) -> int:
+        """Events on either side that a position of the last block sees."""
+        return super().reach // 2

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[personalise]``: naive fine-tuning, and the recipe where there is no rehearsal; and the table of ways."""
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ DEVICE_OPTIMIZERS: Final = Table(
 
 @dataclass(frozen=True)
 class PersonaliseConfig:
-    """The recipe followed where rehearsal is off, and by the column ``naive`` of every evaluation."""
+    """The recipe followed where rehearsal is off, and by ``naive`` and ``naive_all`` of every evaluation."""
 
     way: str = "partial"
     """Which tensors the device trains: partial (last GRU + FC), head (FC), whole (all but the item table), patch or

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[resources]``: where and how fast a run takes place."""
 
 from __future__ import annotations

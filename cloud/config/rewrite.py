@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A configuration file with old keys as one with today's: comments, order and values stay as they are written.
 
 A key that has moved goes to its new table, which stands right after the table that it was in, with the comments right

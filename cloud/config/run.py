@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The configuration of a run: frozen dataclasses, read from TOML, checked when made.
 
 A configuration file has one table for each field of `RunConfig` (``[data]``, ``[split]``, ...; each in a module of this
@@ -13,13 +14,17 @@ from typing import Any, Final
 
 from pocketrec.cloud.config.baselines import BaselinesConfig
 from pocketrec.cloud.config.candidates import CandidatesConfig
+from pocketrec.cloud.config.checks import require
 from pocketrec.cloud.config.compare import CompareConfig
 from pocketrec.cloud.config.data import DataConfig
 from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.config.export import ExportConfig, LeanConfig
+from pocketrec.cloud.config.federate import FederateConfig
+from pocketrec.cloud.config.items import ItemsConfig
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.personalise import PersonaliseConfig
 from pocketrec.cloud.config.ranker import RankerConfig
+from pocketrec.cloud.config.refit import RefitConfig
 from pocketrec.cloud.config.rehearse import RehearseConfig
 from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.config.search import SearchConfig
@@ -38,6 +43,7 @@ class RunConfig:
     seed: int = 1
     """Seed of everything random."""
     data: DataConfig = field(default_factory=lambda: DataConfig(set="synthetic"))
+    items: ItemsConfig = field(default_factory=ItemsConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -50,13 +56,30 @@ class RunConfig:
     personalise: PersonaliseConfig = field(default_factory=PersonaliseConfig)
     rehearse: RehearseConfig = field(default_factory=RehearseConfig)
     compare: CompareConfig = field(default_factory=CompareConfig)
+    federate: FederateConfig = field(default_factory=FederateConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    refit: RefitConfig = field(default_factory=RefitConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
     resources: ResourceConfig = field(default_factory=ResourceConfig)
 
     def __post_init__(self) -> None:
         if not 0 <= self.seed < _SEEDS:
             raise ConfigError(f"seed must lie between 0 and {_SEEDS - 1}, and is {self.seed}")
+        if self.lean.enabled and self.split.of_sessions:
+            raise ConfigError("[lean] items come with the candidate sets, which sessions have none of: enabled = false")
+        if self.candidates.method == "none":
+            require(self.export.retrieve > 0, "candidates", "method none needs devices that search the catalogue by "
+                    "themselves: set export.retrieve, such as 200")  # fmt: skip
+            require(not self.lean.enabled, "candidates", "method none leaves [lean] without its shards: set "
+                    "lean.enabled = false")  # fmt: skip
+
+        require(not self.data.privacy or self.resources.engine != "spark", "data", "privacy is not there for Spark: "
+                "prepare without --engine spark")  # fmt: skip
+        if self.model.content and not self.items.path:
+            raise ConfigError("[model] content = true wants a table of items: name it with items.path")
+        described = self.items.categories or self.items.numbers
+        require(not self.model.content or bool(described), "model", "content = true makes embeddings of categories and "
+                "numbers: name columns in items.categories or items.numbers")  # fmt: skip
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain tables, ready for JSON or TOML."""

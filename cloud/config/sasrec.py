@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[model.sasrec]``: options of backbone ``sasrec``."""
 
 from __future__ import annotations

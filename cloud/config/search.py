@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[search]``: random search before the cut-off."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sections of the configuration that name choices of seams, each with a table of options of its own.
 
 A section names its choice (``[model] backbone = "gru"``), and the options of that choice stand in a table below it

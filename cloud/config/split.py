@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Table ``[split]``: where the past ends."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
-from pocketrec.cloud.config.checks import require
+from pocketrec.cloud.config.checks import LATER, at_least, require
 from pocketrec.cloud.config.section import Section
 from pocketrec.device.base.choices import Choice, Table
 
@@ -21,6 +22,11 @@ SPLITS: Final = Table(
             "pocketrec.cloud.data.splits.per_user:early",
             "the last share of each user's events; for logs that have only an order",
         ),
+        "sessions": Choice(
+            "pocketrec.cloud.data.splits.sessions:early",
+            "one time for all, at a quantile of the events; each session lies on the side where it began; for sessions "
+            "that never come back, of which the global model alone is judged",
+        ),
     },
 )
 
@@ -32,7 +38,7 @@ class SplitConfig(Section):
     kind: str = "quantile"
     """Which events lie before the cut-off."""
     quantile: float = 0.8
-    """Share of the events before the cut-off, for kinds quantile and per_user; in (0, 1)."""
+    """Share of the events before the cut-off, for kinds quantile, per_user and sessions; in (0, 1)."""
     time: str = ""
     """Cut-off for kind time: a number in the log's unit or an ISO 8601 date, quoted or not."""
     column: str = "split"
@@ -40,7 +46,14 @@ class SplitConfig(Section):
     test_values: list[str] = field(default_factory=lambda: ["test"])
     """Values of `column` that mark the test part; every other row is training."""
     learn_share: float = 0.5
-    """Share of each user's later events that the device learns from; the rest is the test. Ignored for kind column."""
+    """Share of each user's later events that the device learns from; the rest is the test. Ignored for kinds column
+    and sessions."""
+    gap: float = field(default=0.0, metadata=LATER)
+    """For kind sessions, seconds without an event after which a user's next event begins another session; 0: each id of
+    `data.user` is one session."""
+    anonymous: bool = field(default=False, metadata=LATER)
+    """For kind column: ids of `data.user` are sessions that never come back, as always for kind sessions. There are no
+    candidate sets then, which nobody would fetch, and reports speak of sessions."""
 
     SECTION: ClassVar[str] = "split"
     CHOICES: ClassVar = {"kind": SPLITS}
@@ -50,3 +63,16 @@ class SplitConfig(Section):
         require(0 < self.quantile < 1, "split", "quantile must lie in (0, 1)")
         require(0 < self.learn_share < 1, "split", "learn_share must lie in (0, 1)")
         require(self.kind != "time" or bool(self.time), "split", "kind time needs `time`")
+        at_least(0, self, "split", "gap")
+        require(not self.gap or self.kind == "sessions", "split", "gap needs kind sessions")
+        require(not self.anonymous or not self.personal, "split", "anonymous needs kind column or sessions")
+
+    @property
+    def personal(self) -> bool:
+        """Whether users come back, so that devices have events to learn from."""
+        return self.kind not in ("column", "sessions")
+
+    @property
+    def of_sessions(self) -> bool:
+        """Whether ids are sessions that never come back."""
+        return self.kind == "sessions" or self.anonymous

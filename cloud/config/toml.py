@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A configuration as a TOML file that `pocketrec.cloud.config.load.load_config` reads back."""
 
 from __future__ import annotations

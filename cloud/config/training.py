@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables ``[train]`` and ``[prune]``: how the global model is trained."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from pocketrec.cloud.config.checks import at_least, one_of, rate, require
+from pocketrec.cloud.config.checks import LATER, at_least, one_of, rate, require
 from pocketrec.cloud.config.section import Section
 from pocketrec.device.base.choices import Choice, Table
 
@@ -21,6 +22,21 @@ BATCHINGS: Final = Table(
             "session-parallel mini-batches (GRU4Rec): `batch` sessions are read side by side, the model's state "
             "continues from step to step and starts afresh with each session",
             f"{_HERE}:SessionOptions",
+        ),
+    },
+)
+OBJECTIVES: Final = Table(
+    "train.objective",
+    {
+        "next_item": Choice(f"{_TRAINING}.batches:next_item", "the item after each event: for causal backbones"),
+        "later_item": Choice(
+            f"{_TRAINING}.later:later_item",
+            "one of the user's later items, each as likely: for lists of what somebody will like at any time",
+        ),
+        "cloze": Choice(
+            f"{_TRAINING}.cloze:by_cloze",
+            "masked items from both sides (BERT, GRec): for backbones that are not causal",
+            f"{_HERE}:ClozeOptions",
         ),
     },
 )
@@ -52,6 +68,9 @@ LOSSES: Final = Table(
         "cross_entropy": Choice(
             f"{_TRAINING}.losses:CROSS_ENTROPY", "the same with the other targets of the batch among the negatives"
         ),
+        "binary": Choice(
+            f"{_TRAINING}.losses:BINARY", "cross-entropy of target and sampled negatives as yes and no (NCF)"
+        ),
         "bpr": Choice(f"{_TRAINING}.losses:BPR", "Rendle et al. 2009; targets of the batch and sampled negatives"),
         "top1": Choice(f"{_TRAINING}.losses:TOP1", "Hidasi et al. 2016; targets of the batch and sampled negatives"),
         "bpr_max": Choice(
@@ -76,6 +95,10 @@ SAMPLERS: Final = Table(
         ),
     },
 )
+#: What `TrainConfig.similarity` may be.
+SIMILARITIES: Final = ("none", "cosine", "affine")
+#: Row of a masked event in training; no item has it.
+MASKED: Final = -1
 PRUNED: Final = ("kernel", "recurrent_kernel", "fc")
 
 
@@ -88,6 +111,21 @@ class SessionOptions:
 
     def __post_init__(self) -> None:
         at_least(1, self, "train.sessions", "unroll")
+
+
+@dataclass(frozen=True)
+class ClozeOptions:
+    """Objective ``cloze``: of ten places that count, eight show a mask, one an item at random and one the item itself
+    (Devlin et al., NAACL 2019)."""
+
+    mask: float = 0.3
+    """Share of a window's known events whose item is to be said, in (0, 1]; at least one is."""
+    mask_most: int = 30
+    """Most such events of a window."""
+
+    def __post_init__(self) -> None:
+        require(0 < self.mask <= 1, "train.cloze", "mask must lie in (0, 1]")
+        at_least(1, self, "train.cloze", "mask_most")
 
 
 @dataclass(frozen=True)
@@ -133,6 +171,8 @@ class TrainConfig(Section):
     """Windows a step; with batching sessions, the sessions that are read side by side."""
     batching: str = "windows"
     """How rows of a batch are filled."""
+    objective: str = field(default="next_item", metadata=LATER)
+    """What is to be said: the item after each event, or masked ones. It has to suit `model.backbone`."""
     optimizer: str = "adam"
     """Rule of an update, that of Keras's optimizer of the same name."""
     learning_rate: float = 0.004
@@ -152,6 +192,14 @@ class TrainConfig(Section):
     recency_half_life: float = 0.0
     """Share of the log's time span in which the weight of an event as a target halves, counted back from the latest
     event (0.25: an event a quarter of the span earlier counts half); 0 = all events weigh the same."""
+    balance: float = field(default=0.0, metadata=LATER)
+    """Power of a user's number of events by which each of them weighs less as a target: 0 = events weigh alike, 1 =
+    users do."""
+    similarity: str = field(default="none", metadata=LATER)
+    """What is added to a loss over negatives, of the cosine of user and item embedding: none; cosine: its distance
+    (root mean square) from the cosine of the user's and the item's content; affine: its distance from yes and no."""
+    similarity_weight: float = field(default=0.5, metadata=LATER)
+    """Weight of `similarity`."""
     clip_norm: float = 0.0
     """Global norm to which gradients are clipped; 0 = no clipping."""
     validation: float = 0.1
@@ -165,7 +213,8 @@ class TrainConfig(Section):
 
     SECTION: ClassVar[str] = "train"
     CHOICES: ClassVar = {
-        "batching": BATCHINGS, "optimizer": OPTIMIZERS, "decay": DECAYS, "loss": LOSSES, "sampler": SAMPLERS,
+        "batching": BATCHINGS, "objective": OBJECTIVES, "optimizer": OPTIMIZERS, "decay": DECAYS, "loss": LOSSES,
+        "sampler": SAMPLERS,
     }  # fmt: skip
     MOVED: ClassVar = {
         "unroll": "sessions.unroll",
@@ -182,10 +231,13 @@ class TrainConfig(Section):
         super().__post_init__()
         at_least(1, self, "train", "epochs", "batch", "patience")
         at_least(int(self.loss == "sampled_softmax"), self, "train", "negatives")
+        one_of(self.similarity, SIMILARITIES, "train", "similarity")
+        require(self.similarity == "none" or self.negatives > 0, "train", "similarity wants negatives")
         require(0 <= self.warmup < 1, "train", "warmup must lie in [0, 1)")
         require(0 <= self.validation < 1, "train", "validation must lie in [0, 1)")
         require(rate(self.learning_rate), "train", "learning_rate must be above 0 and finite")
-        at_least(0, self, "train", "clip_norm", "recency_half_life", "checkpoint_minutes")
+        at_least(0, self, "train", "clip_norm", "recency_half_life", "checkpoint_minutes", "balance",
+                 "similarity_weight")  # fmt: skip
 
 
 @dataclass(frozen=True)

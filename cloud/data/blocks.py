@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A text log in blocks of whole records, each cut into columns.
 
 Two parsers give the same columns. pyarrow, where it is installed, takes the blocks in which nothing is unusual (every
@@ -11,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,11 +57,14 @@ class Columns:
     category: str | None
     filters: dict[str, list[str]]
     """Column -> values that are kept."""
+    privacy: dict[str, list[str]] = field(default_factory=dict)
+    """Column -> values of business-necessary events."""
 
     @property
     def texts(self) -> set[str]:
         """All but the time."""
-        return {self.user, self.item, *self.filters} | {name for name in (self.label, self.category) if name}
+        named = {self.user, self.item, *self.filters, *self.privacy}
+        return named | {name for name in (self.label, self.category) if name}
 
     @staticmethod
     def find(layout: Layout, config: DataConfig, split_column: str | None, path: Path) -> Columns:
@@ -69,16 +73,17 @@ class Columns:
         Raises:
             DataError: there is no such column.
         """
+        def values_of(table: dict[str, list[str]], key: str) -> dict[str, list[str]]:
+            return {layout.find(name, key, path): [str(one) for one in values] for name, values in table.items()}
+
         return Columns(
             layout.find(config.user, "data.user", path),
             layout.find(config.item, "data.item", path),
             layout.find(config.timestamp, "data.timestamp", path) if config.timestamp else "",
             layout.find(split_column, "split.column", path) if split_column else None,
             layout.find(config.category, "data.category", path) if config.category else None,
-            {
-                layout.find(name, "data.keep", path): [str(value) for value in values]
-                for name, values in config.keep.items()
-            },
+            values_of(config.keep, "data.keep"),
+            values_of(config.privacy, "data.privacy"),
         )
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The category of each item: what items outside a small table share a row by.
 
 This module knows item rows and category ids, not where either comes from.

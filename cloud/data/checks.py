@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a split log can be known to be worth before anything is trained on it: refusals, and lines for the terminal."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Counts and times of a cut, which kinds of split and the rehearsal share."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events with the user, item and time of an earlier one: how many there are, and which are the first."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What reading a log found, in lines for a person: at the terminal, in errors, and in the report."""
 
 from __future__ import annotations

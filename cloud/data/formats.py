@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shapes of interaction logs: how a file's rows are cut into named columns.
 
 Known are CSV and TSV with a header, Parquet (a file, or a folder of part files), RecBole's .inter, and the publishers'

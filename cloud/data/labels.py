@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Columns of ids: different texts numbered in the order in which they come, and which of them cannot be an id.
 
 An id is text of one line, not empty, in UTF-8, without NUL bytes.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where logs lie: in $POCKETREC_DATA, else in ../shared/data beside the checkout, else in the user's cache.
 
 Nothing is downloaded: the publishers' terms ask that their logs be fetched by the person who uses them.
@@ -70,7 +71,7 @@ def find_log(config: DataConfig) -> Path:
         if not path.is_dir():
             raise DataError(
                 f"no data set {config.set!r} in {data_root()}: set ${ENVIRONMENT} to the folder that holds "
-                f"{config.set}/, or name a file with --set data.path=FILE (README.md says where each log is published)"
+                f"{config.set}/, or name a file with --set data.path=FILE (docs/data.md: where logs are published)"
             )
     names = [*_FILES, f"{path.name}.inter"]
     for file in [path / (name + packed) for name in names for packed in ("", *_PACKED)]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An interaction log in memory: what every reader and the synthetic generator give, and every split takes.
 
 This module knows nothing about files, cut-offs or models.
@@ -122,6 +123,8 @@ class Log:
     """What reading found."""
     categories: Labels | None = None
     """Category of each event's item, where one was asked for; code -1 where there is none."""
+    necessary: np.ndarray | None = None
+    """bool (n,): whether the cloud may use the event after the cut-off (`DataConfig.privacy`); None = no classes."""
 
     def __len__(self) -> int:
         return len(self.timestamps)

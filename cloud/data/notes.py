@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What in a log could be meant otherwise than it is read: one line each that says what was done."""
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pocketrec.cloud.data.blocks import Columns
 from pocketrec.cloud.data.formats import Layout, printable
 from pocketrec.cloud.data.log import Labels
 from pocketrec.cloud.data.reasons import LinesOf
+from pocketrec.device.base.columns import letters_of
 
 _MISSING = (
     "NaN", "nan", "NAN", "None", "none", "null", "NULL", "Null", "NA", "N/A", "n/a", "<NA>", "NaT", "undefined", "\\N",
@@ -35,7 +37,7 @@ def column_notes(layout: Layout, columns: Columns) -> list[str]:
         if not taken:
             found.append("no column holds times (data.timestamp is empty): the order of the rows is that of time")
             continue
-        others = [name for name in layout.columns if name not in used and _plain(name) in _ALIKE[key]]
+        others = [name for name in layout.columns if name not in used and letters_of(name) in _ALIKE[key]]
         if others:
             shown = ", ".join(map(printable, others[:5]))
             found.append(f"column {printable(taken)} is the {key}; {shown} could be it, too: data.{key} decides")
@@ -92,7 +94,3 @@ def time_note(name: str, values: np.ndarray, numbers: bool) -> list[str]:
     if not ((days >= 1) & (days <= 31) & (months >= 1) & (months <= 12)).all():
         return []
     return [f'{name} has numbers such as {low}, taken as numbers: data.time_format = "%Y%m%d" reads them as days']
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[^a-z]", "", name.lower())

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packed files: which kind a file is, by its first bytes, and its bytes unpacked.
 
 gzip, bz2, xz and a zip with one file in it are read as they lie, whatever the file is called. Kinds that are not text

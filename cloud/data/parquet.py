@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Logs in Parquet: one file, or a folder of part files, whose ``key=value`` folders are columns (as Hive writes them).
 
 Values are taken as the file's types say: whole numbers exactly, whatever stands beside them; what is not an id or time

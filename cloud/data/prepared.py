@@ -1,9 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage `prepare`: from an interaction log to the files that later stages read.
 
 ``RUN/data/cloud`` holds what lies before the cut-off and is all that cloud stages open, so nothing later can leak into
 what they make (feature D1). ``RUN/data/devices`` holds the later events and is opened by the device side of rehearsal
 and evaluation only. ``RUN/data/summary.json`` has the counts of both, ``RUN/data/reading.json`` what was
-wrong with rows of the log and what was done about it, for the report.
+wrong with rows of the log and what was done about it, for the report. Where the log has privacy classes
+(`DataConfig.privacy`), ``RUN/data/later`` has what the cloud may use of the events after the cut-off.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.categories import Categories
 from pocketrec.cloud.data.checks import check_usable
+from pocketrec.cloud.data.item_features import ItemFeatures, features_of_vocabulary
+from pocketrec.cloud.data.item_table import find_items, read_items
 from pocketrec.cloud.data.log import Details, ReadReport
 from pocketrec.cloud.data.readers import read_log
 from pocketrec.cloud.data.sequences import Sequences
@@ -26,12 +30,16 @@ from pocketrec.cloud.data.split import Prepared, split_log
 from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.device.base.errors import DataError
 from pocketrec.device.base.files import write_atomic
+from pocketrec.device.contract.titles import TITLES_FILE, titles_file
 
 CLOUD_FOLDER = Path("data", "cloud")
 DEVICES_FOLDER = Path("data", "devices")
+NECESSARY_FILE = Path("data", "later", "necessary.npz")
 _ITEMS, _COUNTS, _CATEGORIES, _BEFORE, _AFTER, _LEARN, _SUMMARY, _READING = (
     "items.txt", "counts.npy", "categories.npz", "before.npz", "after.npz", "learn.npy", "summary.json", "reading.json"
 )  # fmt: skip
+FEATURES_FILE = CLOUD_FOLDER / "item_features.npz"
+TITLES_OF_ITEMS = CLOUD_FOLDER / TITLES_FILE
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,8 @@ class CloudData:
     """Counts of the events before the cut-off."""
     categories: Categories | None = None
     """Category of each item row; None where `DataConfig.category` names no column."""
+    features: ItemFeatures | None = None
+    """Features of each item row; None where ``[items]`` names no file."""
 
 
 @dataclass(frozen=True)
@@ -76,11 +86,71 @@ def prepare(config: RunConfig, folder: str | Path, progress: Progress = no_progr
         ConfigError: the configuration does not fit the log.
         StorageError: a file cannot be written.
     """
+    prepared, report, items = look_at(config, progress)
+    write_prepared(prepared, report, folder)
+    write_items(items, folder)
+    return prepared
+
+
+def look_at(
+    config: RunConfig, progress: Progress = no_progress
+) -> tuple[Prepared, ReadReport, tuple[ItemFeatures | None, list[str]]]:
+    """What `prepare` writes; nothing is written.
+
+    Returns:
+        The log in two parts, what reading it found, and what `items_of_run` gives.
+
+    Raises:
+        DataError: see `prepare`.
+        ConfigError: see `prepare`.
+    """
     log = read_log(config.data, config.split.column if config.split.kind == "column" else None, progress=progress)
     prepared = split_log(log, config.split, config.data)
     check_usable(prepared)
-    write_prepared(prepared, log.report, folder)
-    return prepared
+    return prepared, log.report, items_of_run(config, prepared.vocabulary)
+
+
+def items_of_run(config: RunConfig, vocabulary: Vocabulary) -> tuple[ItemFeatures | None, list[str]]:
+    """What the file of ``[items]`` says of the vocabulary's items: features, and titles by row.
+
+    Where it names no file or no such columns there are no features (None) and no titles (empty).
+
+    Raises:
+        DataError: the file is missing, cannot be read, or has none of the items.
+    """
+    if not config.items.path:
+        return None, []
+    read = read_items(find_items(config.items, config.data), config.items)
+    described = config.items.categories or config.items.numbers
+    features = features_of_vocabulary(read, vocabulary.ids) if described else None
+    named = dict(zip(read.ids, read.titles, strict=True)) if read.titles else {}
+    titles = [named.get(item, "") for item in vocabulary.ids]
+    if named and not any(titles):
+        raise DataError(f"{config.items.path} has a title for none of the log's items: correct [items]")
+    return features, titles if named else []
+
+
+def load_titles(folder: str | Path) -> list[str]:
+    """The title of each item, row 1 first, "" where it has none; empty where the run has no titles."""
+    path = Path(folder) / TITLES_OF_ITEMS
+    return path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+
+
+def write_items(items: tuple[ItemFeatures | None, list[str]], folder: str | Path) -> None:
+    """Write what `items_of_run` gave into the run directory `folder`, or remove what an earlier call wrote.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    features, titles = items
+    if titles:
+        write_atomic(Path(folder) / TITLES_OF_ITEMS, titles_file(titles))
+    else:
+        (Path(folder) / TITLES_OF_ITEMS).unlink(missing_ok=True)
+    if features is None:
+        (Path(folder) / FEATURES_FILE).unlink(missing_ok=True)
+    else:
+        features.save(Path(folder) / FEATURES_FILE)
 
 
 def write_prepared(prepared: Prepared, report: ReadReport, folder: str | Path) -> None:
@@ -102,6 +172,10 @@ def write_prepared(prepared: Prepared, report: ReadReport, folder: str | Path) -
     _write_json(cloud / _SUMMARY, prepared.past)
     prepared.after.save(devices / _AFTER)
     write_atomic(devices / _LEARN, lambda file: np.save(file, prepared.learn))
+    if prepared.necessary is not None:
+        prepared.necessary.save(Path(folder) / NECESSARY_FILE)
+    else:
+        (Path(folder) / NECESSARY_FILE).unlink(missing_ok=True)
     _write_json(Path(folder) / "data" / _SUMMARY, {**prepared.summary, "read": report.to_dict()})
     _write_json(Path(folder) / "data" / _READING, report.details.to_dict())
 
@@ -122,7 +196,12 @@ def load_cloud(folder: str | Path) -> CloudData:
     categories = Categories.load(cloud / _CATEGORIES) if (cloud / _CATEGORIES).exists() else None
     if categories is not None and len(categories.of_row) != len(counts):
         raise DataError(f"{cloud} does not fit together: run `pocketrec prepare` again")
-    return CloudData(vocabulary, counts, before, summary["cut_off"], summary["personal"], summary, categories)
+    features = ItemFeatures.load(Path(folder) / FEATURES_FILE) if (Path(folder) / FEATURES_FILE).exists() else None
+    if features is not None and len(features) != len(counts):
+        raise DataError(f"{cloud} does not fit together: run `pocketrec prepare` again")
+    return CloudData(
+        vocabulary, counts, before, summary["cut_off"], summary["personal"], summary, categories, features
+    )
 
 
 def load_devices(folder: str | Path) -> DeviceData:
@@ -136,6 +215,15 @@ def load_devices(folder: str | Path) -> DeviceData:
     if len(data.learn) != len(data.after):
         raise DataError(f"{devices} does not fit together: run `pocketrec prepare` again")
     return data
+
+
+def load_necessary(folder: str | Path) -> Sequences:
+    """What the cloud may use of the later events that devices learn from, of the run directory `folder`.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    return Sequences.load(Path(folder) / NECESSARY_FILE)
 
 
 def load_summary(folder: str | Path) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quoted fields that continue over line ends: which lines belong to one record, and which were swallowed by mistake.
 
 The rule is that of Python's csv module and of pandas: a quote opens a field only at its beginning, and two quotes

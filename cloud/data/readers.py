@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading interaction logs, of any of the forms in `formats`, into a `Log`.
 
 User and item ids are taken as text, as they are written. Rows that cannot be used (too many fields, an id that is
@@ -98,6 +99,8 @@ def read_log(
     if config.set == SYNTHETIC and not config.path:
         if config.category not in ("", "category"):
             raise ConfigError(f"the synthetic log has no column {config.category!r}: set data.category to category")
+        if config.privacy:
+            raise ConfigError("the synthetic log has no column for data.privacy: leave it empty")
         log = generate(**config.synthetic)
         return log if config.category else replace(log, categories=None)
     path, layout, columns = find_columns(config, split_column)
@@ -151,8 +154,9 @@ def _make(path: Path, columns: Columns, read: _Read, config: DataConfig, notes: 
     filtered = filtered_reasons(good, passes, read.lines) if events < usable_rows else []
     chosen = np.flatnonzero(kept) if events < rows else None
     notes = notes + _id_notes(columns, read, chosen)
+    necessary = _necessary(columns, texts)
     if chosen is not None:
-        times = times[kept]
+        times, necessary = times[kept], None if necessary is None else necessary[kept]
         wanted = (columns.user, columns.item, columns.label, columns.category)
         texts = {name: column.take(kept) for name, column in texts.items() if name in wanted}
     users, items = texts[columns.user], texts[columns.item]
@@ -164,7 +168,14 @@ def _make(path: Path, columns: Columns, read: _Read, config: DataConfig, notes: 
     report = ReadReport(str(path), rows, events, bad, bad_lines, usable_rows - events, duplicates,
                         Details(read.unit, reasons, filtered, lines, notes))  # fmt: skip
     labels, categories = (texts[name] if name else None for name in (columns.label, columns.category))
-    return Log(users, items, times, labels, report, categories)
+    return Log(users, items, times, labels, report, categories, necessary)
+
+
+def _necessary(columns: Columns, texts: dict[str, Labels]) -> np.ndarray | None:
+    """bool (rows,): events that carry a value of each column of `Columns.privacy`; None where it names none."""
+    if not columns.privacy:
+        return None
+    return np.logical_and.reduce([texts[name].isin(values) for name, values in columns.privacy.items()])
 
 
 def _id_notes(columns: Columns, read: _Read, used: np.ndarray | None) -> list[str]:

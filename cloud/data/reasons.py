@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Why rows were left out: bad rows by column and reason, filtered rows by filter, with the first lines of each."""
 
 from __future__ import annotations

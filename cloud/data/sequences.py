@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Item sequences of many users in four flat arrays.
 
 The one form in which events travel from the split to training, candidates, rehearsal and evaluation. This module

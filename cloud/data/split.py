@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one split of a log that everything after it uses (feature D1).
 
 The cloud's part lies before the cut-off; vocabulary and counts are made of it alone. Of each user's later events the
@@ -6,7 +7,7 @@ first share is for the device to learn from and the rest is the test. This modul
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ from pocketrec.cloud.config.split import SPLITS, SplitConfig
 from pocketrec.cloud.data.categories import Categories, build_categories
 from pocketrec.cloud.data.cuts import heads_of, quantile_time, share_of
 from pocketrec.cloud.data.log import Log
+from pocketrec.cloud.data.privacy import necessary_part
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.data.sessions import by_gap
 from pocketrec.cloud.data.vocabulary import Vocabulary, build_vocabulary
 from pocketrec.device.base.errors import DataError
 
@@ -35,17 +38,20 @@ class Prepared:
     """Events at or after the cut-off."""
     learn: np.ndarray
     """int64 (len(after),): number of first events of each user in `after` that the device learns from; the rest is
-    the test. All 0 for kind column."""
+    the test. All 0 for kinds column and sessions."""
     cut_off: int | float | None
     """First time that is not seen by the cloud; None for kinds per_user and column, which have no such time."""
     personal: bool
-    """Whether users have events to learn from; False for kind column: then the global model alone is judged."""
+    """Whether users have events to learn from; False for kinds column and sessions: then the global model alone is
+    judged."""
     past: dict[str, Any]
     """Counts that follow from the events before the cut-off alone."""
     later: dict[str, Any]
     """Counts of the events after it."""
     categories: Categories | None = None
     """Of the items, where the log has any; made of the events before the cut-off."""
+    necessary: Sequences | None = None
+    """What the cloud may use of the later events that devices learn from; None where the log has no privacy classes."""
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -58,10 +64,15 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
 
     Raises:
         ConfigError: `split.time` is neither a number nor a date.
-        DataError: one side of the cut-off has no event, or no item is frequent enough for the vocabulary.
+        DataError: one side of the cut-off has no event, no item is frequent enough for the vocabulary, or no later
+            event is business-necessary where some should be.
     """
+    log = by_gap(log, split.gap) if split.gap else log
     early, cut_off = SPLITS.load(split.kind)(log, split)
-    check_sides(int(early.sum()), int((~early).sum()), cut_off, log.timestamps.min(), log.timestamps.max())
+    late = ~early
+    if cut_off is not None:
+        early = early & (log.timestamps < cut_off)  # what a session has after it is on neither side
+    check_sides(int(early.sum()), int(late.sum()), cut_off, log.timestamps.min(), log.timestamps.max())
     vocabulary, counts, row_of = build_vocabulary(
         log.items.values, log.items.codes[early], log.timestamps[early], data.min_item_count
     )
@@ -69,17 +80,19 @@ def split_log(log: Log, split: SplitConfig, data: DataConfig) -> Prepared:
         raise DataError(f"no item has {data.min_item_count} events before the cut-off: lower data.min_item_count")
     rows = row_of[log.items.codes]
     before = _part(log, rows, early & (rows > 0))
-    after = _part(log, rows, ~early & (rows > 0))
+    after = _part(log, rows, late & (rows > 0))
     categories = None
     if log.categories is not None:
         past = np.where(early, rows, 0)
         categories = build_categories(log.categories.values, log.categories.codes, past, log.timestamps, counts)
-    unknown = np.flatnonzero(~early & (rows == 0))
-    return assemble(
+    unknown = np.flatnonzero(late & (rows == 0))
+    prepared = assemble(
         vocabulary, counts, before, after, categories, split,
         cut_off=cut_off, unknown=Unknown(int((early & (rows == 0)).sum()), len(unknown),
                                          len(np.unique(log.items.codes[unknown]))),
     )  # fmt: skip
+    necessary, counted = necessary_part(log, late & (rows > 0), after, prepared.learn)
+    return replace(prepared, necessary=necessary, later={**prepared.later, **counted})
 
 
 @dataclass(frozen=True)
@@ -106,7 +119,7 @@ def assemble(
     unknown: Unknown,
 ) -> Prepared:
     """Put the parts of a split log together and count them; the arguments are those of `Prepared`."""
-    personal = split.kind != "column"
+    personal = split.personal
     learn = share_of(after.lengths, split.learn_share) if personal else np.zeros(len(after), np.int64)
     past = {
         "personal": personal,
@@ -116,6 +129,7 @@ def assemble(
         "users_before": len(before),
         "one_event_users_before": int((before.lengths == 1).sum()),
         "unknown_before": unknown.before,
+        **({"sessions": True} if split.of_sessions else {}),
     }
     old = before.find_all(after.users) >= 0
     later = {
@@ -133,7 +147,7 @@ def assemble(
 
 
 def rehearsal_split(
-    before: Sequences, quantile: float, *, per_user: bool = False, learn_share: float = 0.5
+    before: Sequences, quantile: float, *, per_user: bool = False, sessions: bool = False, learn_share: float = 0.5
 ) -> tuple[Sequences, Sequences, np.ndarray]:
     """Play the split again on the past: a second, earlier cut-off, with the same rules.
 
@@ -144,6 +158,8 @@ def rehearsal_split(
         before: events before the true cut-off.
         quantile: share of them that lies before the earlier one.
         per_user: cut each user's sequence by itself (for kind per_user) and not all at one time.
+        sessions: each user is a session, which lies on the side where it began (for kind sessions); what it has after
+            the earlier cut-off is left out.
         learn_share: share of each user's later events that the device learns from.
 
     Returns:
@@ -155,6 +171,10 @@ def rehearsal_split(
     """
     if per_user:
         earliest, later = before.cut_heads(heads_of(before.lengths, quantile))
+    elif sessions:
+        began = before.timestamps[before.offsets[:-1]]
+        cut_off = quantile_time(np.repeat(began, before.lengths), quantile)
+        earliest, later = before.select(began < cut_off).cut(cut_off)[0], before.select(began >= cut_off)
     else:
         earliest, later = before.cut(quantile_time(before.timestamps, quantile))
     later = later.keep(np.isin(later.items, earliest.items))

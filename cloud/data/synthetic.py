@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A seeded synthetic log with known structure: the embedded default of the demo and of the tests.
 
 `simulate` gives the log together with what it was drawn from, so that tests can check that the structure is there;

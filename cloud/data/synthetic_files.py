@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The synthetic log as files of the public logs' shapes (feature D24), for tests that run without those logs."""
 
 from __future__ import annotations

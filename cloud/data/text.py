@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The text of a log as blocks of whole lines, unpacked, without byte-order mark, every line ended by a line feed.
 
 Line ends may be LF, CRLF or CR. A NUL byte becomes the two bytes `NUL`, which are not UTF-8: parsers in C would end the

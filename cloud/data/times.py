@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Times of events: numbers in any unit, or dates, which become unix seconds.
 
 Dates are ISO 8601, also with slashes (2020/09/13) and with a final UTC, or of the form that `DataConfig.time_format`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which item ids have a row, and which row that is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training windows for the cloud.
 
 A window is a run of a sequence: up to T inputs and, for each, the event that came next. This module knows nothing

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From ranks to metrics.json: quality of every system on the same test positions, by group, with intervals.
 
 The names in metrics.json are documented in docs/metrics.md and stay as they are. This module knows nothing about how
@@ -19,10 +20,13 @@ from numpy.typing import NDArray
 from pocketrec.cloud.base.processes import read_lines
 from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.evaluation.systems import in_order
+from pocketrec.cloud.evaluation.verdict import verdict
+from pocketrec.cloud.evaluation.worth import worth
 from pocketrec.cloud.fleet.files import FLEET_FILE, USERS_FILE
 from pocketrec.cloud.metrics import metrics
 from pocketrec.cloud.metrics.sampled import NEGATIVES, sampled_means
 from pocketrec.device.base.errors import DataError
+from pocketrec.device.contract.neighbours import NEIGHBOURS_FILE
 
 #: Measures that get intervals and paired differences.
 COMPARED: Final = ("mrr@20", "recall@20", "ndcg@20")
@@ -82,13 +86,14 @@ def fleet_metrics(
     result = _quality(ranks, judge, fleet["window"], evaluate, (data or {}).get("items"), personal=True)
     kept = [user["decision"].get("personal", {}).get("kept", "global") for user in users]
     personal = result["compare"].get("personal", {}).get(metrics.HEADLINE, {})
-    for name in ("central", "repeats"):
+    for name in ("central", "repeats", "neighbours", "push"):
         if name in ranks and "personal" in ranks:
             both = {measure: [metrics.user_values(ranks[system], measure) for system in ("personal", name)]
                     for measure in COMPARED}  # fmt: skip
             result["compare"][f"personal_{name}"] = {m: judge.compare(*values) for m, values in both.items()}
     result["users"] = {
         "evaluated": len(users),
+        "events_learn": int(learn.sum()),
         **{name: personal.get(name, 0) for name in ("gained", "harmed", "gained_share", "harmed_share")},
         **{f"kept_{name}": kept.count(name) for name in ("global", "blend", "personal")},
     }
@@ -109,6 +114,11 @@ def fleet_metrics(
         "k": fleet["candidates"],
         **{name: metrics.user_means(values) for name, values in within.items()},
     }
+    if parts := worth({name: metrics.user_values(values) for name, values in ranks.items()}, judge.compare):
+        result["privacy"] = parts
+    if "push" in ranks:
+        result["push_mode"] = {"reveals": "the user embedding of each request", "bytes_up": 4 * fleet["embedding"],
+                               "items": fleet["items"]}  # fmt: skip
     result["skipped"] = fleet["skipped"]
     result["device"] = {**(device or {}), **{f"fleet_{name}": value for name, value in fleet["device"].items()}}
     if rehearsal is not None:
@@ -151,7 +161,7 @@ def global_metrics(
 def forecast_against(rehearsal: Mapping[str, Any], ranks: Mapping[str, Ranks], learn: NDArray[Any],
                      judge: _Judge) -> dict[str, Any]:
     """What rehearsal expected of personal training and what happened, overall and by history length."""
-    before = metrics.user_values(ranks["global"])
+    before = metrics.user_values(ranks.get("neighbours", ranks["global"]))
     came = metrics.user_values(ranks.get("personal", ranks["global"])) - before
     forecast = rehearsal["forecast"]
     rows = []
@@ -177,8 +187,9 @@ def size_ledger(
         items: N.
 
     Returns:
-        ``model`` (bytes of model.tflite), ``candidates_per_user`` (bytes of the shards for each user), ``bundle`` (all
-        files), ``dense_fp32_model`` (4 bytes a weight), ``ratio`` = dense_fp32_model / (model + candidates_per_user),
+        ``model`` (bytes of model.tflite), ``neighbours`` (bytes of the file of neighbours, 0 where there is none),
+        ``candidates_per_user`` (bytes of the shards for each user), ``bundle`` (all files), ``dense_fp32_model`` (4
+        bytes a weight), ``ratio`` = dense_fp32_model / (model + neighbours + candidates_per_user),
         and for comparison the payload of the paper, which ships the candidates' rows instead of the item table:
         ``sparse_payload`` = all other weights in float32 + k int8 rows with scale and row id, and
         ``sparse_ratio`` = dense_fp32_model / sparse_payload.
@@ -186,14 +197,17 @@ def size_ledger(
     model = (bundle / "model.tflite").stat().st_size
     shards = sum(path.stat().st_size for path in (bundle / "candidates").rglob("*") if path.is_file())
     each = shards / users if users else 0.0
+    near = bundle / NEIGHBOURS_FILE
+    neighbours = near.stat().st_size if near.exists() else 0
     dense = 4 * dense_parameters
     sparse = dense - 4 * (items + 1) * embedding + k * (embedding + 8)
     return {
         "model": model,
+        "neighbours": neighbours,
         "candidates_per_user": each,
         "bundle": sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()),
         "dense_fp32_model": dense,
-        "ratio": dense / (model + each),
+        "ratio": dense / (model + neighbours + each),
         "sparse_payload": sparse,
         "sparse_ratio": dense / sparse,
     }
@@ -233,6 +247,11 @@ def _quality(ranks: dict[str, Ranks], judge: _Judge, window: int, evaluate: Eval
         if name != "global":
             compare[name] = {m: judge.compare(v, metrics.user_values(ranks["global"], m)) for m, v in values.items()}
     result["compare"] = compare
+
+    def difference(first: str, second: str) -> dict[str, Any]:
+        return judge.compare(*(metrics.user_values(ranks[name]) for name in (first, second)))
+
+    result["verdict"] = verdict({name: result[name] for name in ranks}, difference)
     return result
 
 

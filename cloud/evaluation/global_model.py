@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ranks on a log without personal training (sessions, or a log's own split): the Keras model and the baselines.
 
 Every known event of the test part but the first of its sequence is a test position; the context is the sequence's own
@@ -36,6 +37,7 @@ def sequence_ranks(
     baselines: Mapping[str, Baseline] | None = None,
     ranker: RankerConfig = INNER_PRODUCT,
     progress: Progress = no_progress,
+    causal: bool = True,
 ) -> dict[str, list[NDArray[np.float64]]]:
     """Ranks of every test position, by system (``global`` and each baseline) and sequence.
 
@@ -49,9 +51,10 @@ def sequence_ranks(
         baselines: fitted ones by name, such as `pocketrec.cloud.baselines.files.load_baselines` gives; None = none.
         ranker: how the model's embeddings become scores.
         progress: called after every block of the model's positions.
+        causal: whether the model is.
     """
     table = item_embeddings(model)  # (N + 1, E)
-    places = Places.of(after, len(table) - 1, window)
+    places = Places.of(after, len(table) - 1, window, causal=causal)
     embedded = embed_positions(model, places.where)
     systems = {"global": places.by_embedding(embedded, table, make_ranker(ranker, model))}
     systems |= {name: places.by_baseline(baseline) for name, baseline in (baselines or {}).items()}

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every system ranked on the same positions, where one process holds all of them: the model, baselines, or any other.
 
 A position is an event to be foretold, from all that its user had before it. This module knows nothing about what
@@ -43,7 +44,9 @@ class Places:
     """N + 1, size of the item table."""
 
     @staticmethod
-    def of(sequences: Sequences, items: int, window: int, first: NDArray[np.int64] | None = None) -> Places:
+    def of(
+        sequences: Sequences, items: int, window: int, first: NDArray[np.int64] | None = None, *, causal: bool = True
+    ) -> Places:
         """All known events at or after `first` (int64 [U], None = all) that have a known event before them.
 
         Args:
@@ -51,8 +54,9 @@ class Places:
             items: N.
             window: T, events that the model looks back on.
             first: place of each sequence's first event to rank.
+            causal: whether the model is.
         """
-        where = positions(sequences, window, first)
+        where = positions(sequences, window, first, causal=causal)
         return Places(where, seen_before(sequences, where), sequences.users[where.user], items + 1)
 
     def ranks(

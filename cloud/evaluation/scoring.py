@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """User embeddings and full-ranking ranks for every (context -> next item) position, on the Keras side.
 
 For logs whose test is judged by the global model alone (sessions), and for validation in training. It knows nothing
@@ -48,7 +49,9 @@ class Positions:
         return len(self.targets)
 
 
-def positions(sequences: Sequences, window: int, first: np.ndarray | None = None, *, exact: bool = True) -> Positions:
+def positions(
+    sequences: Sequences, window: int, first: np.ndarray | None = None, *, exact: bool = True, causal: bool = True
+) -> Positions:
     """Every position whose target is at or after `first`, each with the up to `window` items before it.
 
     Args:
@@ -58,10 +61,11 @@ def positions(sequences: Sequences, window: int, first: np.ndarray | None = None
             target; None = 0 throughout.
         exact: True: a position sees exactly the last `window` items before it. False: at least the last
             `window` / 2 where there are as many; several times cheaper on long sequences.
+        causal: False: each position has a window of its own, with nothing in it that comes later; exact in any case.
     """
     windows: list[np.ndarray] = []
     entries: list[tuple[int, int, int, int, int]] = []
-    hop = 1 if exact else max(1, window // 2)
+    hop = 1 if exact or not causal else max(1, window // 2)
     for user in range(len(sequences)):
         events = sequences.of(user)[0]
         items = events[events != 0]
@@ -69,7 +73,7 @@ def positions(sequences: Sequences, window: int, first: np.ndarray | None = None
         while start < len(items):
             # One window holds the context of the targets start..end-1, `start` with as much history as fits.
             begin = max(0, start - (window - hop + 1))
-            end = min(len(items), begin + window + 1)
+            end = min(len(items), begin + window + 1) if causal else start + 1
             row = np.zeros(window, np.int32)
             row[: end - 1 - begin] = items[begin : end - 1]
             entries += [(len(windows), t - 1 - begin, int(items[t]), user, t) for t in range(start, end)]
@@ -141,7 +145,7 @@ def seen_before(sequences: Sequences, where: Positions) -> list[np.ndarray]:
 def model_runner(model: keras.Model) -> Embed:
     """The model as one graph, int32 [B, T] -> float32 [B, T, E]; make it once and pass it on where it runs again."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def run(items: tf.Tensor) -> tf.Tensor:
         return model(items, training=False)
 

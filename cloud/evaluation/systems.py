@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every system that is ranked: what readers call it, and in which order tables and reports have them."""
 
 from __future__ import annotations
@@ -11,9 +12,17 @@ from pocketrec.cloud.config.baselines import BASELINES, label_of
 _OURS: Final = {
     "global": ("Global model", "global"),
     "personal": ("Personal, with rehearsal and guard", "personal"),
+    "neighbours": ("Network and neighbours, not personal", "other"),
     "repeats": ("Bonus for repeats alone", "other"),
-    "naive": ("Naive fine-tuning", "naive"),
+    "naive": ("Naive fine-tuning (later)", "naive"),
+    "naive_all": ("Naive fine-tuning (all)", "naive"),
+    "federated": ("Federated", "personal"),
+    "federated_personal": ("Federated, then personal", "personal"),
+    "push": ("Push: the user embedding goes up", "other"),
+    "necessary": ("Retrained on business-necessary events", "other"),
+    "necessary_personal": ("Retrained on those, then personal", "personal"),
     "central": ("Retrained in the cloud", "other"),
+    "central_tuned": ("Fine-tuned in the cloud", "other"),
 }
 
 

@@ -1,1 +1,2 @@
-"""Federated training: models that are trained together without an event leaving a device."""
+# SPDX-License-Identifier: Apache-2.0
+"""Federated training: rounds over devices that improve the bundle's model, and PFedRec (`pfedrec`)."""

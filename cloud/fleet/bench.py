@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a device needs for a bundle: the measurement of `pocketrec bench`, in a process that holds nothing else."""
 
 from __future__ import annotations

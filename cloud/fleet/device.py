@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One simulated device: the very code that a device runs, served to one user after the other.
 
 Imports numpy, the device package and plain helpers only, so that the processes of fleet and rehearsal are as a device
@@ -16,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
+from pocketrec.cloud.fleet.offered import retrieved
 from pocketrec.cloud.metrics.metrics import ranks
 from pocketrec.cloud.rankers import make_ranker
+from pocketrec.device.contract.neighbours import Neighbours
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.contract.repeats import Repeats, gaps_at
 from pocketrec.device.engine.model import Model
 from pocketrec.device.personal.guard import Decision
+from pocketrec.device.personal.item_rows import NONE
 from pocketrec.device.personal.options import TrainingOptions
 from pocketrec.device.personal.personalise import personalise
 from pocketrec.device.personal.windows import context
@@ -79,18 +83,24 @@ class Settings:
     ties: str
     mask_seen: bool
     runtime: str
+    retrieve: int = 0
+    """Items that a device finds in the whole catalogue; 0 = it ranks the user's candidates."""
 
 
 class SimulatedDevice:
     """One model file, served to user after user; each starts from the global weights."""
 
     def __init__(
-        self, model: Path, item_embeddings: Path, runtime: str = "auto", ranker: RankerConfig = INNER_PRODUCT
+        self, model: Path, item_embeddings: Path, runtime: str = "auto", ranker: RankerConfig = INNER_PRODUCT,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.ranker = make_ranker(ranker)
         self.table: NDArray[np.float32] = np.load(item_embeddings, mmap_mode="r")  # (N + 1, E)
         self.model = Model(model, runtime, items=len(self.table) - 1, ranker=ranker.kind)
         self.reference = self.model.export_weights()
+        self.neighbours = neighbours
+        self._near: tuple[bytes, list[tuple[NDArray[np.int32], NDArray[np.float32]]]] = (b"", [])
+        self.item_rows = NONE  # of the user that was made personal last
         self.milliseconds: dict[str, list[float]] = {"train": [], "embed": [], "infer": []}
 
     def personalise(self, user: DeviceUser, recipe: Recipe) -> Decision:
@@ -101,6 +111,7 @@ class SimulatedDevice:
             options=TrainingOptions(progress=lambda done, total, note="": marks.append(time.perf_counter())),
             times=user.history_times,
         )  # fmt: skip
+        self.item_rows = outcome.item_rows
         if len(marks) > 1:
             self.milliseconds["train"].append(float(np.median(np.diff(marks))) * 1e3)
         return outcome.decision
@@ -125,15 +136,28 @@ class SimulatedDevice:
         self, embedded: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64], repeats: Repeats,
         times: NDArray[np.float64] | None = None,
     ) -> NDArray[np.float32]:
-        """Scores [P, N + 1] of all items, with the bonus for what was repeated before each place in `rows`.
+        """Scores [P, N + 1] of all items, with neighbours and the bonus for repeats of what lies before each place.
 
         With `times`, float64 like `rows`, each is asked for at the time of its own event.
         """
         scores: NDArray[np.float32] = self.ranker.scores(embedded, self.table)
+        for row, (items, raised) in zip(scores, self._raised(rows, places), strict=False):
+            row[items] += raised
         for index, place in enumerate(places):
             gaps = None if times is None else gaps_at(times[:place], times[place])
             repeats.add_to_catalogue(scores[index], rows[:place], gaps)
         return scores
+
+    def _raised(
+        self, rows: NDArray[np.int32], places: NDArray[np.int64]
+    ) -> list[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """What the neighbours add at each place; the latest answer is kept, for many recipes ask for the same."""
+        if self.neighbours is None:
+            return []
+        key = rows.tobytes() + places.tobytes()
+        if self._near[0] != key:
+            self._near = key, [self.neighbours.bonus(rows[:place]) for place in places]
+        return self._near[1]
 
     def infer_difference(self, user: DeviceUser) -> float:
         """Largest difference between `infer` and the ranker over the item table, at the user's first test position."""
@@ -157,7 +181,7 @@ def known_positions(user: DeviceUser) -> tuple[NDArray[np.int32], NDArray[np.int
 
 
 def system_ranks(
-    user: DeviceUser, scores_of: ScoresOf, rows_in_table: int, settings: Settings
+    user: DeviceUser, scores_of: ScoresOf, rows_in_table: int, settings: Settings, searched_by: ScoresOf | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rank of every known test event, in the full catalogue and within what the device offers (`is_offered`).
 
@@ -165,7 +189,8 @@ def system_ranks(
         user: whose test events.
         scores_of: slice of positions -> [p, N + 1] scores.
         rows_in_table: N + 1.
-        settings: ties and mask.
+        settings: ties and mask, and whether devices search the whole catalogue.
+        searched_by: the scores by which they do; None = `scores_of`.
 
     Returns:
         float64 [P] each; infinity = missing (masked, or not offered).
@@ -187,11 +212,32 @@ def system_ranks(
             for index, place in enumerate(places[part]):
                 masked[index, rows[:place]] = True
         full[part] = ranks(scores, targets[part], settings.ties, masked)
+        if settings.retrieve:
+            by = scores if searched_by is None else searched_by(part)
+            found = retrieved(by, rows, places[part], settings.retrieve, settings.mask_seen)
+            own = np.where(np.take_along_axis(found, targets[part][:, None], 1)[:, 0], targets[part], 0)
+            within[part] = ranks(scores, own, settings.ties, ~found)
+            continue
         left_out = np.tile(~np.isin(inside, fixed), (len(scores), 1))
         for index, place in enumerate(places[part]):
             left_out[index, at[:place]] = settings.mask_seen
         within[part] = ranks(scores[:, inside], np.where(offered[part], at[places[part]], 0), settings.ties, left_out)
     return full, within
+
+
+def first_list(user: DeviceUser, scores_of: ScoresOf, settings: Settings, count: int) -> list[int]:
+    """Rows of the best `count` items that the device offers right before the first test event, best first.
+
+    Equal scores come in the order of their rows. With `retrieve` the whole catalogue is offered.
+    """
+    rows, places = known_positions(user)
+    history, scores = rows[: places[0]], scores_of(slice(0, 1))[0]  # (N + 1,)
+    own = np.arange(1, len(scores)) if settings.retrieve else np.union1d(user.candidates, history)
+    own = own[own > 0]
+    if settings.mask_seen:
+        own = np.setdiff1d(own, history)
+    best: list[int] = own[np.lexsort((own, -scores[own]))[:count]].tolist()
+    return best
 
 
 def is_offered(user: DeviceUser, settings: Settings) -> NDArray[np.bool_]:

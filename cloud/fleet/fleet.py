@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Many users through the very same device code, in processes, and every system ranked on the same test positions.
 
 For a test event the context is the latest `window` known events before it, earlier test events included; nothing is
@@ -34,22 +35,27 @@ from pocketrec.cloud.fleet.device import (
     ScoresOf,
     Settings,
     SimulatedDevice,
+    first_list,
     is_offered,
     known_positions,
     system_ranks,
 )
 from pocketrec.cloud.fleet.files import FLEET_FILE, USERS_FILE
 from pocketrec.device.base.memory import peak_resident_mb
+from pocketrec.device.contract.neighbours import Neighbours
 from pocketrec.device.contract.recipe import GuardRecipe, Recipe
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.engine.runtime import choose_runtime
 from pocketrec.device.personal.guard import GLOBAL, Decision
+from pocketrec.device.personal.item_rows import NONE, ItemRows
 
 if TYPE_CHECKING:
     from pocketrec.cloud.candidates import Candidates
     from pocketrec.cloud.data.sequences import Sequences
 
-_LINES: Final = 2  # changes with what a line of users.jsonl holds
+_LINES: Final = 2  # changes with the figures that a line of users.jsonl holds
+_SHOWN: Final = ("global", "personal", "item_knn")  # systems whose first list is kept, for examples
+_EXAMPLE: Final = 5  # items of such a list, and of the history beside it
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,13 @@ class System:
     """False: what was trained is always used (naive fine-tuning)."""
     ranker: RankerConfig = INNER_PRODUCT
     """How its embeddings become scores."""
+    neighbours: Path | None = None
+    """`NEIGHBOURS_FILE` of the bundle; None = the network alone."""
+    retrieve: int = 0
+    """Items that devices find in the whole catalogue, as the first system says for all; 0 = they rank candidates."""
+    pushed: bool = False
+    """Push mode (C3DRec): the user embedding goes up, and a server scores the whole catalogue by it, without what needs
+    the history: no neighbours, no bonus for repeats. What is seen is masked on the device."""
 
 
 def device_users(
@@ -140,7 +153,7 @@ def run_fleet(
     """
     resources = resources or ResourceConfig()
     runtime = choose_runtime(resources.runtime)
-    settings = Settings(evaluate.ties, evaluate.mask_seen, runtime)
+    settings = Settings(evaluate.ties, evaluate.mask_seen, runtime, systems[0].retrieve)
     folder.mkdir(parents=True, exist_ok=True)
     key = _fingerprint(users, systems, settings, load_baselines(baselines) if baselines else {})
     lines = run_jobs(
@@ -153,6 +166,7 @@ def run_fleet(
         for name in ("train", "embed", "infer")
     }
     shared = _shape(systems[0], users)
+    shared |= {"candidates": settings.retrieve} if settings.retrieve else {}
     result = {
         "format": 1, "systems": [system.name for system in systems], **shared,
         "window": entries[0]["window"] if entries else 0,
@@ -173,11 +187,12 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
     full: dict[str, NDArray[np.float64]] = {}
     within: dict[str, NDArray[np.float64]] = {}
     decisions: dict[str, Any] = {}
+    shown: dict[str, list[int]] = {}
     as_exported: dict[str, str] = {}  # device -> name of a system that was served with its global weights
     difference = 0.0
     for system in systems:
         device = devices[_device_key(system)]
-        repeats = Repeats()
+        repeats, item_rows = Repeats(), NONE
         if system.recipe is None:
             device.model.import_weights(device.reference)
             choice = GLOBAL
@@ -187,31 +202,41 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
                 recipe = _without_guard(recipe)
             decision = device.personalise(user, recipe)
             choice = decision.choice
-            repeats = recipe.repeats.times(decision.share)
+            repeats = Repeats() if system.pushed else recipe.repeats.times(decision.share)
+            item_rows = NONE if system.pushed else device.item_rows
             decisions[system.name] = _decision(decision)
-        twin = as_exported.get(_device_key(system)) if choice == GLOBAL else None
+        as_it_is = choice == GLOBAL and not len(item_rows.rows)
+        twin = as_exported.get(_device_key(system)) if as_it_is else None
         if twin is not None:
-            full[system.name], within[system.name] = full[twin], within[twin]
+            full[system.name], within[system.name] = full[twin], full[twin] if system.pushed else within[twin]
+            shown |= {system.name: shown[twin]} if system.name in _SHOWN and twin in shown else {}
             continue
-        if choice == GLOBAL:
+        if as_it_is:
             as_exported[_device_key(system)] = system.name
         embedded, filled = device.embeddings(user)
-        scores = _system_scores(user, device, embedded, filled, repeats)
-        full[system.name], within[system.name] = system_ranks(user, scores, len(device.table), settings)
+        scores = _system_scores(user, device, embedded, filled, repeats, item_rows)
+        raised = repeats != Repeats() or len(item_rows.rows)
+        plain = _system_scores(user, device, embedded, filled, Repeats()) if raised else None
+        full[system.name], within[system.name] = system_ranks(user, scores, len(device.table), settings, plain)
+        if system.pushed:  # a server has no candidate set
+            within[system.name] = full[system.name]
+        shown |= {system.name: first_list(user, scores, settings, _EXAMPLE)} if system.name in _SHOWN else {}
         difference = max(difference, device.infer_difference(user))
     for name, baseline in baselines.items():
-        full[name], within[name] = system_ranks(user, _baseline_scores(user, baseline), len(device.table), settings)
-    _, places = known_positions(user)
+        scores = _baseline_scores(user, baseline)
+        full[name], within[name] = system_ranks(user, scores, len(device.table), settings)
+        shown |= {name: first_list(user, scores, settings, _EXAMPLE)} if name in _SHOWN else {}
+    rows, places = known_positions(user)
     targets = user.test[user.test > 0]
     timed = devices[_device_key(next((s for s in systems if s.name == "personal"), systems[0]))]
     times = {name: values[-1] for name, values in timed.milliseconds.items() if values}
     return {
         "user": user.user, "old": len(user.before) > 0, "before": len(user.before), "learn": len(user.learn),
         "test": len(targets), "unknown": int((user.test == 0).sum()), "empty": int((places == 0).sum()),
-        "ceiling": int(is_offered(user, settings).sum()),
-        "ceiling_candidates": int(np.isin(targets, user.candidates).sum()), "decision": decisions,
+        **_ceilings(user, settings, full, within), "decision": decisions,
         "ranks": {name: _plain(rank) for name, rank in full.items()},
         "within": {name: _plain(rank) for name, rank in within.items()},
+        "example": {"had": rows[: places[0]][: -_EXAMPLE - 1 : -1].tolist(), "next": int(rows[places[0]]), **shown},
         "ms": {name: round(value, 4) for name, value in times.items()}, "rss_mb": round(peak_resident_mb(), 1),
         "infer_difference": difference, "window": timed.model.window,
     }  # fmt: skip
@@ -237,7 +262,8 @@ def _start(systems: tuple[System, ...], settings: Settings, baselines: Path | No
     for system in systems:
         key = _device_key(system)
         if key not in devices:
-            devices[key] = SimulatedDevice(system.model, system.item_embeddings, settings.runtime, system.ranker)
+            devices[key] = SimulatedDevice(system.model, system.item_embeddings, settings.runtime, system.ranker,
+                                           _neighbours(system))  # fmt: skip
     _process = _Process(systems, settings, devices, load_baselines(baselines) if baselines else {})
 
 
@@ -248,12 +274,19 @@ def _work(user: DeviceUser) -> dict[str, Any]:
 
 
 def _device_key(system: System) -> str:
-    return f"{system.model}\n{system.item_embeddings}"
+    return f"{system.model}\n{system.item_embeddings}\n{system.neighbours or ''}"
+
+
+def _neighbours(system: System) -> Neighbours | None:
+    if system.neighbours is None:
+        return None
+    items = len(np.load(system.item_embeddings, mmap_mode="r")) - 1
+    return Neighbours.from_bytes(system.neighbours.read_bytes(), items)
 
 
 def _system_scores(
     user: DeviceUser, device: SimulatedDevice, embedded: NDArray[np.float32], filled: NDArray[np.bool_],
-    repeats: Repeats,
+    repeats: Repeats, item_rows: ItemRows = NONE,
 ) -> ScoresOf:
     """Scores of a system under the weights that `embedded` was made with; popularity where nothing is known."""
     rows, places = known_positions(user)
@@ -261,6 +294,8 @@ def _system_scores(
 
     def scores(part: slice) -> NDArray[np.float32]:
         raised = device.scores_at(embedded[part], rows, places[part], repeats, user.known_times)  # (p, N + 1)
+        if len(item_rows.rows):
+            item_rows.add_to_catalogue(raised, embedded[part])
         return np.where(filled[part, None], raised, popular)
 
     return scores
@@ -273,6 +308,21 @@ def _baseline_scores(user: DeviceUser, baseline: Baseline) -> ScoresOf:
 
 def _without_guard(recipe: Recipe) -> Recipe:
     return dataclasses.replace(recipe, guard=GuardRecipe(enabled=False))
+
+
+def _ceilings(
+    user: DeviceUser, settings: Settings, full: Mapping[str, NDArray[np.float64]],
+    within: Mapping[str, NDArray[np.float64]],
+) -> dict[str, int]:
+    """Test events whose item the device offers, and those that the candidates alone have. Of a device that searches the
+    catalogue: what the personal model offers, and what is among the K best items of the global one."""
+    if settings.retrieve:
+        served = within.get("personal", within["global"])
+        found = {"ceiling": np.isfinite(served), "ceiling_candidates": full["global"] <= settings.retrieve}
+    else:
+        targets = user.test[user.test > 0]
+        found = {"ceiling": is_offered(user, settings), "ceiling_candidates": np.isin(targets, user.candidates)}
+    return {name: int(values.sum()) for name, values in found.items()}
 
 
 def _decision(decision: Decision) -> dict[str, Any]:
@@ -306,12 +356,15 @@ def _fingerprint(
     """Changes with all that a figure depends on."""
     fitted = {name: baseline.arrays() for name, baseline in baselines.items()}
     plain = {
-        "lines": _LINES, "settings": dataclasses.asdict(settings), "users": [user.user for user in users],
-        "systems": [[system.name, system.recipe, system.guard, dataclasses.asdict(system.ranker)]
-                    for system in systems],
+        "lines": _LINES,
+        "settings": {k: v for k, v in dataclasses.asdict(settings).items() if k != "retrieve" or v},  # as before
+        "users": [user.user for user in users],
+        "systems": [[system.name, system.recipe, system.guard, dataclasses.asdict(system.ranker),
+                     *(["pushed"] if system.pushed else [])] for system in systems],
         "baselines": {name: list(arrays) for name, arrays in fitted.items()},
     }  # fmt: skip
-    files = itertools.chain.from_iterable((system.model, system.item_embeddings) for system in systems)
+    own = [(one.model, one.item_embeddings, *([one.neighbours] if one.neighbours else [])) for one in systems]
+    files = itertools.chain.from_iterable(own)
     rows = itertools.chain.from_iterable(
         (user.before, user.learn, user.test, user.candidates, user.times) for user in users
     )

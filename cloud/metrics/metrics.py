@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ranking quality and how sure we are of it: ranks, Recall, MRR, NDCG, paired intervals, gained and harmed.
 
 Everything here is plain numpy on small arrays; the module knows nothing about models, files or users' names, so
@@ -30,6 +31,7 @@ TIES: Final = ("worst", "best", "average")
 HEADLINE: Final = "mrr@20"
 #: A user gained (was harmed) where the headline rose (fell) by more than this.
 MARGIN: Final = 0.01
+_ROUNDING: Final = 1e-9  # must not make exactly the margin more than the margin
 #: Lower ends of the history-length groups: 1-2, 3-5, 6-10, 11-20, 21-50 and more than 50 events.
 LENGTHS: Final = (0, 1, 3, 6, 11, 21, 51)
 
@@ -199,11 +201,16 @@ class Paired:
                 "gained_share": self.gained / share, "harmed_share": self.harmed / share}
 
 
+def is_harmed(differences: NDArray[Any], margin: float = MARGIN) -> NDArray[np.bool_]:
+    """Which paired differences lie below the negative of `margin`; just the margin does not."""
+    below: NDArray[np.bool_] = np.asarray(differences, dtype=np.float64) < -(margin + _ROUNDING)
+    return below
+
+
 def gained_harmed(differences: NDArray[Any], margin: float = MARGIN) -> tuple[int, int]:
     """How many paired differences lie above `margin`, and how many below its negative; just the margin is neither."""
-    differences = np.asarray(differences, dtype=np.float64)
-    edge = margin + 1e-9  # rounding must not make exactly the margin more than the margin
-    return int((differences > edge).sum()), int((differences < -edge).sum())
+    gained = np.asarray(differences, dtype=np.float64) > margin + _ROUNDING
+    return int(gained.sum()), int(is_harmed(differences, margin).sum())
 
 
 def paired(

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sampled ranking: the target among 99 negatives drawn at random, as many papers report it.
 
 Nothing is drawn. Who stands at rank r among n items has, among m negatives drawn from the n - 1 others without

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rankers: the one place in the cloud where a user embedding meets item embeddings, in numpy and in training.
 
 A new ranker is a class that follows `pocketrec.cloud.rankers.ranker.Ranker`, one that follows `TrainingRanker`, one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The inner product of user and item embedding."""
 
 from __future__ import annotations
@@ -22,4 +23,9 @@ class InnerProduct(Ranker):
     def scores(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `Ranker.scores`."""
         found: NDArray[np.float32] = users @ items.T
+        return found
+
+    def each(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
+        """See `Ranker.each`."""
+        found: NDArray[np.float32] = np.einsum("pe,pce->pc", users, items)
         return found

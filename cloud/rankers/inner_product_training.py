@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The inner product of user and item embedding, in training."""
 
 from __future__ import annotations

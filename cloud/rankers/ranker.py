@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a ranker is in numpy: what evaluation, fleet and rehearsal score with. Needs numpy only."""
 
 from __future__ import annotations
@@ -36,3 +37,8 @@ class Ranker(abc.ABC):
         Returns:
             float32 [..., M], an array that the caller may write to.
         """
+
+    def each(self, users: NDArray[np.float32], items: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores of each user's own items: float32 [P, E] and [P, C, E] -> [P, C]."""
+        found = [self.scores(user, own) for user, own in zip(users, items, strict=True)]
+        return np.stack(found) if found else np.zeros(items.shape[:2], np.float32)

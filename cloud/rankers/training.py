@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a ranker is in training: scores with gradients, in TensorFlow."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From what rehearsed users went through to a decision: the guard's prior, the winner, the forecast.
 
 Everything is judged on users that it was not fitted to: users are dealt into folds, the prior that decides for a
@@ -7,6 +8,7 @@ recipes is not taken at its own word. This module knows nothing about models or 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -15,22 +17,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.metrics.metrics import MARGIN, bootstrap_mean, gained_harmed, length_groups
-from pocketrec.device.contract.recipe import GuardRecipe, Line, Prior, Signal
-from pocketrec.device.personal.guard import BLEND, BLEND_SHARE, GLOBAL, PERSONAL, decide
+from pocketrec.cloud.rehearsal.folds import folds_of
+from pocketrec.cloud.rehearsal.harm import fit_spread
+from pocketrec.device.contract.recipe import CHOICES, GuardRecipe, Line, Prior, Signal
+from pocketrec.device.personal.guard import GLOBAL, Decision, decide, posterior_gain
 from pocketrec.device.personal.judgement import Judgement, Observed
 
 Floats = NDArray[np.float64]
 Name = TypeVar("Name")
 
-FOLDS: Final = 5
 #: Standard errors taken off a mean gain before recipes are compared with each other.
 CAUTION: Final = 1.0
 #: Standard errors by which the winner's gain must exceed zero, or nobody is made personal (5 % one-sided).
 CLEAR: Final = 1.645
-#: Users that should gain for each one that is harmed.
-GAINED_FOR_HARMED: Final = 3.0
+#: Users that should gain for each one that is harmed, where the configuration does not say.
+GAINED_FOR_HARMED: Final = 5.0
 #: Posterior gains that the guard may ask for before it uses personal weights.
 THRESHOLDS: Final = (0.01, 0.005, 0.0)
+#: Share of a rehearsed gain that comes in the future, and how far the share differs between periods and logs (one
+#: standard deviation). The final model has seen more than the early one and leaves less to gain: docs/decisions.md has
+#: the logs and cuts that both are taken from.
+COMES: Final = 0.85
+COMES_SPREAD: Final = 0.15
+_TWO_SIDED: Final = 1.96  # standard deviations of a 95 % interval
 _STRENGTHS: Final = (2.0, 5.0, 10.0, 20.0, 50.0)
 _HALF: Final = 5.0  # test positions at which a user's own mean is half trusted
 _TINY: Final = 1e-12
@@ -43,7 +52,7 @@ class DressRehearsal:
     judgements: list[Judgement]
     """What the guard would see."""
     gains: dict[str, Floats]
-    """``personal`` and ``blend``: [users], the real gain in mean reciprocal rank."""
+    """By choice: [users], the real gain in mean reciprocal rank."""
     weights: Floats
     """[users] how far a user's gain is trusted, by the number of test positions."""
 
@@ -56,43 +65,47 @@ class DressRehearsal:
                       {choice: Observed(**seen) for choice, seen in one["observed"].items()}, one["diverged"])
             for one in dressed
         ]  # fmt: skip
-        gains = {choice: np.array([one["gain"][choice] for one in dressed]) for choice in (PERSONAL, BLEND)}
+        gains = {choice: np.array([one["gain"][choice] for one in dressed]) for choice in CHOICES}
         tests = np.array([entry["test"] for entry in entries], dtype=np.float64)
         return cls(judgements, gains, tests / (tests + _HALF))
 
 
 def fit_priors(dressed: DressRehearsal, users: NDArray[np.int64]) -> dict[str, Prior]:
-    """The guard's priors of ``personal`` and ``blend``, from some of the rehearsed users."""
-    return {choice: _fit_prior(dressed, choice, users) for choice in (PERSONAL, BLEND)}
+    """The guard's priors of all choices, from some of the rehearsed users."""
+    found = {}
+    for choice in dressed.gains:
+        prior = _fit_prior(dressed, choice, users)
+        judgements = [dressed.judgements[user] for user in users]
+        expected = [posterior_gain(prior, one.events, one.heldback, one.observed.get(choice)) for one in judgements]
+        events = np.array([one.events for one in judgements], dtype=np.float64)
+        spread = fit_spread(np.array(expected), events, dressed.gains[choice][users])
+        found[choice] = dataclasses.replace(prior, spread=spread)
+    return found
 
 
 def guarded(
-    dressed: DressRehearsal, users: NDArray[np.int64], priors: Mapping[str, Prior], threshold: float = 0.0
-) -> tuple[Floats, list[str]]:
-    """Real gain of some users, and what the guard chooses for each of them, under given priors."""
-    guard = GuardRecipe(prior=dict(priors), threshold=threshold)
-    choices = [decide(guard, dressed.judgements[user]).choice for user in users]
-    pairs = zip(choices, users, strict=True)
-    gain = [0.0 if choice == GLOBAL else dressed.gains[choice][user] for choice, user in pairs]
-    return np.array(gain, dtype=np.float64), choices
+    dressed: DressRehearsal, users: NDArray[np.int64], guard: GuardRecipe
+) -> tuple[Floats, list[Decision]]:
+    """Real gain of some users, and what the guard decides for each of them."""
+    decisions = [decide(guard, dressed.judgements[user]) for user in users]
+    pairs = zip(decisions, users, strict=True)
+    gain = [0.0 if one.choice == GLOBAL else dressed.gains[one.choice][user] for one, user in pairs]
+    return np.array(gain, dtype=np.float64), decisions
 
 
-def folds_of(count: int, seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Users dealt into folds: (the others, the fold's own) for each; with few users, one fold for each."""
-    order = np.random.default_rng(seed).permutation(count)
-    parts = np.array_split(order, min(FOLDS, max(1, count)))
-    return [(np.setdiff1d(order, part), np.sort(part)) for part in parts]
-
-
-def crossfit(dressed: DressRehearsal, count: int, seed: int) -> dict[float, tuple[Floats, list[str]]]:
-    """Guarded gain and choice of every user, [count], each under priors fitted to other users, for each threshold."""
-    found = {threshold: (np.zeros(count), [GLOBAL] * count) for threshold in THRESHOLDS}
+def crossfit(
+    dressed: DressRehearsal, count: int, seed: int, price: float = 0.0
+) -> dict[float, tuple[Floats, list[Decision]]]:
+    """Guarded gain and decision for every user, [count], under priors fitted to other users, for each threshold."""
+    found: dict[float, tuple[Floats, list[Decision]]] = {
+        threshold: (np.zeros(count), [Decision(GLOBAL, "")] * count) for threshold in THRESHOLDS
+    }
     for others, own in folds_of(count, seed):
         priors = fit_priors(dressed, others)
-        for threshold, (gain, choices) in found.items():
-            gain[own], chosen = guarded(dressed, own, priors, threshold)
-            for user, choice in zip(own, chosen, strict=True):
-                choices[user] = choice
+        for threshold, (gain, decisions) in found.items():
+            gain[own], decided = guarded(dressed, own, GuardRecipe(prior=priors, threshold=threshold, price=price))
+            for user, decision in zip(own, decided, strict=True):
+                decisions[user] = decision
     return found
 
 
@@ -103,17 +116,17 @@ def bound(gain: Floats, errors: float = CAUTION) -> float:
     return float(gain.mean() - errors * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def choose(gains: Mapping[Name, Floats], errors: float = CLEAR) -> Name | None:
+def choose(gains: Mapping[Name, Floats], errors: float = CLEAR, aim: float = GAINED_FOR_HARMED) -> Name | None:
     """The winner among recipes, by the guarded gains of the same users; None where nothing is clearly gained.
 
-    Recipes with at least `GAINED_FOR_HARMED` users gained for each one harmed are preferred. Among them the one with
+    Recipes with at least `aim` users gained for each one harmed are preferred. Among them the one with
     the highest bound (mean less one standard error) leads. Others that are as good, that is within half a standard
     error of the paired difference, win if they harm fewer users; of equals the first named wins, so name the gentler
     ones first. Whoever does not exceed zero by `errors` standard errors is not considered.
     """
     counts = {name: gained_harmed(gain) for name, gain in gains.items()}
     clear = [name for name, gain in gains.items() if bound(gain, errors) > 0]
-    mild = [name for name in clear if counts[name][0] >= GAINED_FOR_HARMED * counts[name][1]]
+    mild = [name for name in clear if counts[name][0] >= aim * counts[name][1]]
     eligible = mild or clear
     if not eligible:
         return None
@@ -122,7 +135,7 @@ def choose(gains: Mapping[Name, Floats], errors: float = CLEAR) -> Name | None:
     return min(equals, key=lambda name: counts[name][1])
 
 
-def honest_gain(gains: Mapping[Name, Floats], seed: int) -> Floats:
+def honest_gain(gains: Mapping[Name, Floats], seed: int, aim: float = GAINED_FOR_HARMED) -> Floats:
     """Gain of every user under the recipe that the other folds' users would choose: what the choice itself is worth.
 
     Asked where some recipe has won on all users, so a fold need not find it clear with fewer of them.
@@ -130,7 +143,7 @@ def honest_gain(gains: Mapping[Name, Floats], seed: int) -> Floats:
     count = len(next(iter(gains.values())))
     result = np.zeros(count)
     for others, own in folds_of(count, seed + 1):
-        winner = choose({name: gain[others] for name, gain in gains.items()}, errors=0.0)
+        winner = choose({name: gain[others] for name, gain in gains.items()}, 0.0, aim)
         if winner is not None:
             result[own] = gains[winner][own]
     return result
@@ -148,7 +161,10 @@ def minimum_events(gain: Floats, events: NDArray[np.int64], steps: Sequence[int]
 
 
 def forecast(gain: Floats, learn: NDArray[np.int64], samples: int, seed: int) -> dict[str, Any]:
-    """Expected gain in MRR@20 of a device that follows the recipe, overall and by history length."""
+    """Expected gain in MRR@20 of a device that follows the recipe, overall and by history length.
+
+    ``rehearsed`` is what the rehearsed users gained; ``mean``, ``low`` and ``high`` say what may come (`_estimate`).
+    """
     return {
         "gain": _estimate(gain, samples, seed),
         "spread": {f"p{p}": float(np.percentile(gain, p)) for p in (5, 25, 50, 75, 95)} if len(gain) else {},
@@ -174,7 +190,17 @@ def _as_good(gain: Floats, leader: Floats) -> bool:
 
 
 def _estimate(gain: Floats, samples: int, seed: int) -> dict[str, float | None]:
-    interval = bootstrap_mean(gain, samples, seed).to_dict()
+    """What is to be expected of later users in a later period.
+
+    The 95 % interval holds how users differ (bootstrap) and how periods do (`COMES_SPREAD`), which are independent.
+    """
+    seen = bootstrap_mean(gain, samples, seed)
+    between = _TWO_SIDED * COMES_SPREAD * abs(seen.mean)
+    mean = COMES * seen.mean
+    interval = {
+        "mean": mean, "low": mean - float(np.hypot(COMES * (seen.mean - seen.low), between)),
+        "high": mean + float(np.hypot(COMES * (seen.high - seen.mean), between)), "rehearsed": seen.mean,
+    }  # fmt: skip
     return {name: value if np.isfinite(value) else None for name, value in interval.items()}
 
 
@@ -202,7 +228,7 @@ def _fit_prior(dressed: DressRehearsal, choice: str, users: NDArray[np.int64]) -
         if best is None or cost < best[0] - _TINY:
             best = cost, {name: Signal(expected[name], worth[name], strength) for name in columns}
     fitted = best[1] if best else {}
-    return Prior(gain=line, **fitted)
+    return Prior(line, fitted.get("loglik", Signal()), fitted.get("rr", Signal()))
 
 
 def _fit_weights(columns: Mapping[str, Floats], rest: Floats, weights: Floats) -> dict[str, float]:
@@ -246,7 +272,3 @@ def _trust(value: float, error: float) -> float:
 
 def _at(line: Line, events: Floats) -> Floats:
     return line.intercept + line.slope * np.log1p(events)
-
-
-#: Share of personal weights by choice, for reports.
-SHARES: Final = {GLOBAL: 0.0, BLEND: BLEND_SHARE, PERSONAL: 1.0}

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one rehearsed user goes through, with the device's own code: a screening of all recipes, and a dress rehearsal.
 
 The screening trains once for each run (way, optimiser, rate, pull, targets) and reads the gain off after each number
 of passes. The dress rehearsal lives through a recipe as a device does: some events are held back and judged, and the
-real gain of what the guard may choose (personal, or blended weights) is measured on the events that came next.
+real gain of what the guard may choose is measured on the events that came next.
 
 Runs in processes without TensorFlow; knows nothing about how recipes are chosen.
 """
@@ -22,15 +23,17 @@ from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.fleet.device import DeviceUser, Settings, SimulatedDevice, known_positions
 from pocketrec.cloud.metrics.metrics import ranks, reciprocal
 from pocketrec.cloud.rehearsal.words import recipe_in_words
-from pocketrec.device.contract.recipe import GuardRecipe, Recipe, Targets
+from pocketrec.device.contract.neighbours import Neighbours
+from pocketrec.device.contract.recipe import CHOICES, GuardRecipe, Prior, Recipe, Targets
 from pocketrec.device.contract.repeats import Repeats
-from pocketrec.device.personal.guard import BLEND, BLEND_SHARE, PERSONAL, blend, finite, judge, learned_since
+from pocketrec.device.personal.guard import blend, finite, judge, learned_since
 from pocketrec.device.personal.options import Start, TrainingOptions
 from pocketrec.device.personal.training import fine_tune, steps_of
 
 #: Most test positions judged for one user, spread evenly: more tell little and cost time.
 POSITIONS: Final = 30
 _DEPTH: Final = 20  # of the reciprocal rank
+_WEIGHED: Final = GuardRecipe(prior=dict.fromkeys(CHOICES, Prior()))  # all choices are judged
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Variant:
     """Numbers that the way trains: the fewer, the gentler it is."""
     ranker: RankerConfig = INNER_PRODUCT
     """How its embeddings become scores."""
+    neighbours: Neighbours | None = None
+    """What is added to its scores; None = nothing."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ class Rehearsing:
     ) -> None:
         self.trials, self.settings = trials, settings
         self.devices = {
-            key: SimulatedDevice(variant.model, variant.item_embeddings, settings.runtime, variant.ranker)
+            key: SimulatedDevice(variant.model, variant.item_embeddings, settings.runtime, variant.ranker,
+                                 variant.neighbours)
             for key, variant in variants.items()
             if key in {(trial.way, trial.optimizer) for trial in trials}
         }
@@ -114,19 +120,21 @@ class Rehearsing:
         return {**_about(user), "base": base, "gain": gain}
 
     def dress(self, user: DeviceUser) -> dict[str, Any]:
-        """Each trial with the guard: what it would see, and what personal and blended weights would really gain."""
+        """Each trial with the guard: what it would see, and what each choice would really gain."""
         base = self._global_quality(user)
         entry: dict[str, Any] = {}
         for trial in self.trials:
             device = self.devices[trial.way, trial.optimizer]
             model, reference = device.model, device.reference
             rows, first = user.history, _first(user, trial)
-            judgement = judge(model, rows, user.known_before, trial.recipe(), reference, times=user.history_times)
+            judgement = judge(
+                model, rows, user.known_before, trial.recipe(_WEIGHED), reference, times=user.history_times
+            )
             model.import_weights(reference)
             fine_tune(model, rows, first, trial.recipe())
             personal = model.export_weights()
             gain = {}
-            for choice, share in ((PERSONAL, 1.0), (BLEND, BLEND_SHARE)):
+            for choice, share in CHOICES.items():
                 if not finite(personal):
                     gain[choice] = 0.0  # the device falls back
                     continue

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A recipe in words: the name of a trial in rehearsal.json and in charts, and what a run says it has chosen."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ def recipe_in_words(recipe: Recipe) -> str:
     """
     if not recipe.personalise:
         return "nothing to gain: devices stay with the global model"
-    again = f", repeats {_repeats_in_words(recipe.repeats)}" if recipe.repeats.strength else ""
+    again = f", repeats {bonus_in_words(recipe.repeats)}" if recipe.repeats.strength else ""
     if not recipe.passes:
         return f"no training{again}"
     pull = f", pull {recipe.proximal:g}" if recipe.proximal else ""
@@ -22,9 +23,12 @@ def recipe_in_words(recipe: Recipe) -> str:
     return f"{training}{pull}{every}{again}"
 
 
-def _repeats_in_words(repeats: Repeats) -> str:
+def bonus_in_words(repeats: Repeats) -> str:
     """The bonus for repeats: its strength, then what it falls with."""
     decay = f"/{repeats.decay:g}" if repeats.decay < 1 else ""
     power = f"/age^-{repeats.power:g}" if repeats.power else ""
     time = f"/seconds^-{repeats.time_power:g}" if repeats.time_power else ""
-    return f"{repeats.strength:g}{decay}{power}{time}" + (f"+follows {repeats.follows:g}" if repeats.follows else "")
+    slope = f"(1{repeats.slope:+g} log n)" if repeats.slope else ""
+    follows = f"+follows {repeats.follows:g}" if repeats.follows else ""
+    headroom = f", headroom {repeats.headroom:g}" if repeats.headroom else ""
+    return f"{repeats.strength:g}{slope}{decay}{power}{time}{follows}{headroom}"

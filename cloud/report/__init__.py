@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """report.html: one self-contained page about a run, made with plain Python and inline SVG.
 
 A section is one function in `pocketrec.cloud.report.sections`; the page fetches nothing from anywhere.
@@ -12,12 +13,16 @@ from typing import Any
 
 from pocketrec.cloud.base.runs import stage_seconds
 from pocketrec.cloud.config.moved import upgraded
-from pocketrec.cloud.data.prepared import load_reading
+from pocketrec.cloud.data.prepared import load_reading, load_titles
 from pocketrec.cloud.evaluation.evaluate import read_users
+from pocketrec.cloud.evaluation.verdict import beats_the_network, sentence_of
 from pocketrec.cloud.fleet.files import USERS_FILE
-from pocketrec.cloud.report import page, sections
+from pocketrec.cloud.report import closing, page, sections
 from pocketrec.cloud.report.audit import audit_section
+from pocketrec.cloud.report.costs import costs, packed_bytes
+from pocketrec.cloud.report.examples import examples
 from pocketrec.cloud.report.flow import flow
+from pocketrec.cloud.report.privacy import privacy
 from pocketrec.cloud.report.reading import reading
 from pocketrec.device.base.errors import DataError
 from pocketrec.device.base.files import write_atomic
@@ -43,20 +48,24 @@ def write_report(run: Path) -> Path:
     settings, versions = upgraded(_read(run / "config.json")), _read(run / "versions.json")
     rehearsal = _read(run / "rehearse" / "rehearsal.json") if "rehearsal" in metrics else {}
     users = read_users(run / "fleet") if "personal" in metrics and (run / "fleet" / USERS_FILE).exists() else []
-    source = settings.get("data", {})
+    source, packed = settings.get("data", {}), packed_bytes(run)
     name = source.get("set") or Path(source.get("path", "")).name or run.resolve().name
     lead = f"{name}, seed {settings.get('seed', metrics['protocol']['seed'])}"
     parts = [
-        f'<h1>PocketRec: {escape(name)}</h1><p class="lead">{escape(_lead(metrics, lead))}</p>',
-        sections.headline(metrics),
+        f'<h1>PocketRec: {escape(name)}</h1><p class="lead">{escape(_lead(metrics, lead) + _verdict(metrics))}</p>',
+        sections.headline(metrics, packed),
+        closing.verdict(metrics),
         page.section("The way of the data", _WAY, flow(metrics, settings)),
         reading(load_reading(run)),
         sections.quality(metrics),
+        privacy(metrics),
         sections.per_user(metrics, users),
+        examples(users, _item_names(run)),
         sections.rehearsal(metrics, rehearsal),
         sections.training(_lines(run / "metrics.jsonl")),
-        sections.costs(metrics),
+        costs(metrics, packed),
         audit_section(_read(run / "audit.json")),
+        closing.glossary(),
         page.section("How this was made", "", "".join(
             page.details(title, json.dumps(content, indent=1, ensure_ascii=False))
             for title, content in (("Configuration", settings), ("Versions", versions),
@@ -68,10 +77,21 @@ def write_report(run: Path) -> Path:
     return path
 
 
+def _item_names(run: Path) -> list[str]:
+    """The title of each item row, its id where it has none; empty where the run has no list of items."""
+    path = run / "data" / "cloud" / "items.txt"
+    if not path.exists():
+        return []
+    ids = path.read_text(encoding="utf-8").split("\n")[:-1]
+    titles = load_titles(run) or [""] * len(ids)
+    return [title or item for title, item in zip(titles, ids, strict=True)]
+
+
 def _lead(metrics: dict[str, Any], lead: str) -> str:
     change = metrics["compare"].get("personal", {}).get("mrr@20")
     if not change:
-        return f"{lead}. A log without personal training: the global model against simple baselines."
+        kind = "sessions that never come back" if metrics.get("data", {}).get("sessions") else "its own split"
+        return f"{lead}. A log of {kind}, without personal training: the global model against simple baselines."
     if change["low"] is not None and change["low"] > 0:
         verdict = f"what a device does for its user clearly helps{_by_what(metrics)}"
     elif change["high"] is not None and change["high"] < 0:
@@ -79,6 +99,11 @@ def _lead(metrics: dict[str, Any], lead: str) -> str:
     else:
         verdict = "what a device does for its user makes no clear difference"
     return f"{lead}. On this log {verdict}."
+
+
+def _verdict(metrics: dict[str, Any]) -> str:
+    sentence, found = sentence_of(metrics), beats_the_network(metrics)
+    return f" {sentence[0].upper()}{sentence[1:]}." + (f" {found}." if found else "")
 
 
 def _by_what(metrics: dict[str, Any]) -> str:

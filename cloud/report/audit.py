@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The section about leaks: what `pocketrec audit` found, from its JSON document to markup."""
 
 from __future__ import annotations

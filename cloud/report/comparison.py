@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Benchmark results of several machines side by side: a table, and one page with plots.
 
 Takes results of the form of `pocketrec.device.bench.schema`, whoever measured them. Knows nothing of how that is done.

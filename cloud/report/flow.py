@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The way of the data as a drawing: what lies before the cut-off on the cloud's side, what after it on the devices'."""
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         settings: config.json; may be empty.
     """
     data = metrics.get("data", {})
+    who = "sessions" if data.get("sessions") else "users"
     model = settings.get("model", {})
     personal = metrics["protocol"]["personal"]
     sizes = metrics.get("bytes", {})
@@ -33,11 +35,12 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     boxes = [
         _box(columns[0], (top + bottom) / 2, "Interaction log", [f"{total} events", _split(settings)], ""),
         _box(columns[1], top, "Before the cut-off", [f"{count(data.get('events_before'))} events",
-             f"{count(data.get('users_before'))} users, {count(data.get('items'))} items"], "cloud"),
+             f"{count(data.get('users_before'))} {who}, {count(data.get('items'))} items"], "cloud"),
         _box(columns[2], top, "Global model", [shape, f"MRR@20 {figure(metrics['global']['mrr@20'])}"], "cloud"),
         _box(columns[3], top, "Bundle", [f"model.tflite {size(sizes.get('model'))}",
              f"{count(min(k, data.get('items', k)))} candidates a user" if k else ""], "cloud"),
         _box(columns[1], bottom, "After the cut-off", [f"{count(data.get('events_after'))} events",
+             f"{count(data.get('users_after'))} sessions" if data.get("sessions") else
              f"{count(data.get('users_old'))} old, {count(data.get('users_new'))} new users"], "device"),
     ]  # fmt: skip
     arrows = [_bend(columns[0], (top + bottom) / 2, columns[1], top),
@@ -46,8 +49,8 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     if personal:
         users = metrics["users"]
         boxes += [
-            _box(columns[2], bottom, "Devices learn", [f"{count(data.get('events_learn'))} events",
-                 f"{count(users['evaluated'])} users judged"], "device"),
+            _box(columns[2], bottom, "Devices learn", [f"{count(users.get('events_learn'))} events of",
+                 f"the {count(users['evaluated'])} users judged"], "device"),
             _box(columns[3], bottom, "Recommendations", [f"MRR@20 {figure(metrics['personal']['mrr@20'])}",
                  f"offered: {percent(ceiling)}" if ceiling is not None else ""], "device"),
         ]  # fmt: skip
@@ -55,7 +58,8 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
                    _down(columns[3], top, bottom)]  # fmt: skip
     else:
         boxes.append(_box(columns[3], bottom, "Test", [f"{count(metrics['protocol']['positions'])} events",
-                          f"{count(metrics['users']['evaluated'])} sequences"], "device"))  # fmt: skip
+                          f"{count(metrics['users']['evaluated'])} {who if data.get('sessions') else 'sequences'}"],
+                          "device"))  # fmt: skip
         arrows += [_arrow(columns[1], bottom, columns[3]), _down(columns[3], top, bottom)]
     middle = (top + _BOX[1] + bottom) / 2
     left = columns[1] - 8
@@ -67,7 +71,7 @@ def flow(metrics: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 def _split(settings: Mapping[str, Any]) -> str:
     split = settings.get("split", {})
     words = {"quantile": "cut at the {quantile:.0%} quantile", "time": "cut at {time}", "column": "the log's own split",
-             "per_user": "last {rest:.0%} of each user"}  # fmt: skip
+             "per_user": "last {rest:.0%} of each user", "sessions": "latest {rest:.0%}, by session"}  # fmt: skip
     kind = split.get("kind", "")
     if kind not in words:
         return ""

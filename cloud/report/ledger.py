@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ledger of `pocketrec compare`: what each way to personalise gains, whom it harms, and what it costs.
 
 Takes figures that others have measured and lays them out: as a table for the terminal, a page with charts, drawings of
@@ -14,7 +15,7 @@ from typing import Any, Final
 from pocketrec.cloud.config.baselines import label_of
 from pocketrec.cloud.config.personalise import WAYS
 from pocketrec.cloud.metrics.metrics import HEADLINE
-from pocketrec.cloud.report import page, svg
+from pocketrec.cloud.report import page, shared, svg
 from pocketrec.cloud.report.style import STYLE
 from pocketrec.cloud.report.words import DASH, change, count, figure, size
 
@@ -88,6 +89,8 @@ def as_text(found: Table) -> str:
         for row in rows
     ]  # fmt: skip
     lines.insert(0, "")
+    if found.get("shared"):
+        lines += shared.as_lines(found["shared"])
     lines += [
         "",
         f"{found['users']} users, full ranking; gain in MRR@20 over the global model; gained, harmed: by more than .01",
@@ -112,6 +115,7 @@ def write_page(found: Table) -> str:
                      alone_chart(found)),
         page.section("What it costs", "", cost_chart(found)),
         page.section("Ledger", "", page.table(_HEAD, cells)),
+        *([shared.section(found["shared"])] if found.get("shared") else []),
     ]  # fmt: skip
     return page.page("PocketRec: ways to personalise", "\n".join(parts))
 

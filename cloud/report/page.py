@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The frame of report.html: style sheet, sections, tables. No resource is fetched from anywhere.
 
 Knows nothing about metrics; gets titles, words and markup.

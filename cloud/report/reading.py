@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The section on the log: rows read and left out, why, and what was done about what could be meant otherwise."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sections of report.html, each from plain figures to markup; each is empty where its figures are missing."""
 
 from __future__ import annotations
@@ -5,12 +6,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
+from pocketrec.cloud.config.knn import options_in_words
 from pocketrec.cloud.evaluation.systems import in_order, kind_of, name_of
 from pocketrec.cloud.report import page, svg
+from pocketrec.cloud.report.recipes import bonus_name, names_of
 from pocketrec.cloud.report.words import (
     DASH,
     count,
@@ -19,14 +22,17 @@ from pocketrec.cloud.report.words import (
     lengths,
     percent,
     size,
+    times,
 )
 from pocketrec.cloud.report.words import change as written
 
 Table = Mapping[str, Any]
 
+_TIMES: Final = "\N{MULTIPLICATION SIGN} global"
 
-def headline(metrics: Table) -> str:
-    """The large figures on top."""
+
+def headline(metrics: Table, packed: Mapping[str, int]) -> str:
+    """The large figures on top; `packed` is what `pocketrec.cloud.report.costs.packed_bytes` gives."""
     entries = [(figure(metrics["global"]["mrr@20"]), "MRR@20, global model", f"Recall@20 {_recall(metrics, 'global')}")]
     change = metrics["compare"].get("personal", {}).get("mrr@20")
     if change:
@@ -43,8 +49,9 @@ def headline(metrics: Table) -> str:
         entries.append((percent(metrics["ceiling"]), "of next items are offered by the device",
                         f"{percent(metrics.get('ceiling_candidates'))} by the candidate set alone"))  # fmt: skip
     if metrics.get("bytes"):
+        way = f"packed {size(sum(packed.values()))}, updates {size(packed['weights'])}; " if packed else ""
         entries.append((size(metrics["bytes"]["model"]), "model.tflite",
-                        f"dense float32: {size(metrics['bytes']['dense_fp32_model'])}"))  # fmt: skip
+                        f"{way}dense float32 {size(metrics['bytes']['dense_fp32_model'])}"))  # fmt: skip
     return page.tiles(entries)
 
 
@@ -86,24 +93,27 @@ def quality(metrics: Table) -> str:
     for name in systems:
         entry, change = metrics[name], metrics["compare"].get(name, {}).get("mrr@20")
         if change:
-            versus = f"{written(change['mean'])} <small>({interval(change)})</small>"
-            moved = f"{count(change['gained'])} : {count(change['harmed'])}"
+            versus = f'{written(change["mean"])} <small class="under">{interval(change)}</small>'
+            moved, ratio = f"{count(change['gained'])} : {count(change['harmed'])}", _ratio(change)
         else:
-            versus, moved = DASH, DASH
-        cells = [figure(entry[m]) for m in ("recall@5", "recall@10", "recall@20", "mrr@20", "ndcg@20")]
-        rows.append([f'<i class="{kind_of(name)}"></i>{escape(name_of(name))}', *cells, versus, moved])
-    head = ["", "Recall@5", "Recall@10", "Recall@20", "MRR@20", "NDCG@20", "MRR@20 - global (95 %)", "gained : harmed"]
+            versus, moved, ratio = DASH, DASH, DASH
+        cells = [figure(entry[m]) for m in ("recall@10", "recall@20", "mrr@20", "ndcg@20")]
+        rows.append([f'<i class="{kind_of(name)}"></i>{escape(name_of(name))}', *cells, versus, ratio, moved])
+    who = "sessions, gained : harmed" if metrics.get("data", {}).get("sessions") else "gained : harmed"
+    head = ["", "Recall@10", "Recall@20", "MRR@20", "NDCG@20", "less global (95 %)", _TIMES, who]
     strong = [index for index, name in enumerate(systems) if name == "personal"]
     words = (f"Full ranking of all items at {count(protocol['positions'])} test positions, the same for every "
              f"system. Means are over {protocol['mean']}; ties: {protocol['ties']} place; "
              f"seen items {'are masked' if protocol['mask_seen'] else 'stay in'}.")  # fmt: skip
+    for name, options in metrics.get("tuned", {}).items():
+        words += f" {name_of(name)} was tuned before the cut-off: {options_in_words(options)}."
     estimates = [
         svg.Estimate(name_of(name).split(",")[0], metrics[name]["interval"]["mrr@20"]["mean"],
                      _number(metrics[name]["interval"]["mrr@20"]["low"]),
                      _number(metrics[name]["interval"]["mrr@20"]["high"]), kind_of(name))
         for name in systems
     ]  # fmt: skip
-    chart = svg.estimates(estimates, x_label="MRR@20 with 95 % interval", name_room=150, shape=_short)
+    chart = svg.estimates(estimates, x_label="MRR@20 with 95 % interval", name_room=170, shape=_short)
     parts = [page.table(head, rows, strong), page.heading("How sure"), page.pair(chart, _groups(metrics, systems))]
     return page.section("Quality", words, "".join(parts))
 
@@ -126,7 +136,7 @@ def per_user(metrics: Table, users: Sequence[Table]) -> str:
         groups.append((group["low"], high, change["mean"], _number(change["low"]), _number(change["high"])))
         rows.append([lengths(group["low"], group["high"]), count(group["users"]), figure(group["global"]["mrr@20"]),
                      figure(group["personal"]["mrr@20"]),
-                     f"{written(change['mean'])} <small>({interval(change)})</small>",
+                     f"{written(change['mean'])} <small>({interval(change)})</small>", _ratio(change),
                      f"{count(change['gained'])} : {count(change['harmed'])}"])  # fmt: skip
     kept = metrics["users"]
     words = (
@@ -138,7 +148,7 @@ def per_user(metrics: Table, users: Sequence[Table]) -> str:
     chart = svg.scatter(
         points, groups, x_label="events that the device learned from (log scale)", y_label="gain in MRR@20"
     )
-    head = ["Events learned from", "users", "global", "personal", "gain (95 %)", "gained : harmed"]
+    head = ["Events learned from", "users", "global", "personal", "gain (95 %)", _TIMES, "gained : harmed"]
     return page.section("Who gains", words, chart + page.table(head, rows))
 
 
@@ -147,61 +157,41 @@ def rehearsal(metrics: Table, report: Table) -> str:
     if not report:
         return ""
     trials = [trial for trial in report["trials"] if "guarded" in trial]
-    rows = [svg.Estimate(trial["name"], trial["guarded"]["mean"], *_one_error(trial["guarded"]),
+    names, base = names_of(report["trials"]), report.get("global", {}).get("mrr@20")
+    rows = [svg.Estimate(names[trial["name"]], trial["guarded"]["mean"], *_one_error(trial["guarded"]),
                          "personal" if trial["name"] == report["chosen"] else "other",
-                         f"{trial['guarded']['gained']} : {trial['guarded']['harmed']}")
+                         _moved(trial["guarded"], base))
             for trial in trials]  # fmt: skip
     parts = []
     if rows:
-        parts.append(page.heading("Dress rehearsal: guarded gain in MRR@20, one standard error; gained : harmed"))
-        chart = svg.estimates(rows, x_label="gain in MRR@20", zero=True, width=900, name_room=300, shape=svg.signed)
-        parts.append(chart)
+        parts.append(page.heading("Dress rehearsal: guarded gain in MRR@20, one standard error; times global; gained "
+                                  ": harmed"))  # fmt: skip
+        parts.append(svg.estimates(rows, x_label="gain in MRR@20", zero=True, width=900, name_room=300, note_room=130,
+                                   shape=svg.signed))  # fmt: skip
     unguarded = [trial for trial in report["trials"] if "unguarded" in trial]
     if unguarded:
-        lines = [f"{t['name']:<48} {t['unguarded']['mean']:+.4f}  {t['unguarded']['gained']:>4} : "
-                 f"{t['unguarded']['harmed']:<4} {t['loglik']:+.3f} nats" for t in unguarded]  # fmt: skip
+        lines = [f"{t['unguarded']['mean']:+.4f}  {_times(t['unguarded']['mean'], base):>8}  "
+                 f"{t['unguarded']['gained']:>4} : {t['unguarded']['harmed']:<4} {t['loglik']:+7.3f} nats  "
+                 f"{names[t['name']]}" for t in unguarded]  # fmt: skip
         parts.append(page.details(f"Screening of all {len(unguarded)} recipes, without the guard", "\n".join(lines)))
+    if "bonus" in report:
+        parts.append(page.heading("The bonus for repeats, by the price of a user harmed"))
+        parts.append(_bonus(report["bonus"]))
+    for trial in trials:
+        if trial["name"] == report["chosen"] and "against" in trial:
+            parts.append(_guard(trial))
     against = metrics.get("rehearsal")
     if against:
         parts.append(page.heading("What was expected, and what happened"))
-        parts.append(_forecast(against))
-    chosen = report["chosen"]
+        parts.append(_forecast(against, metrics))
+    chosen = names.get(report["chosen"], report["chosen"])
     words = (f"Before the cut-off, on a second, earlier cut, {count(report['users'])} users went through "
              f"{len(report['trials'])} recipes in the device's own code. Chosen: {chosen}.")  # fmt: skip
     if chosen == "none":
         words += " No recipe clearly gained, so devices keep the global model."
+    if report.get("clock") and not metrics["protocol"]["mask_seen"]:
+        words += f" The log's {report['clock']}."
     return page.section("Rehearsal", words, "".join(parts))
-
-
-def costs(metrics: Table) -> str:
-    """Bytes and latency."""
-    sizes, device = metrics.get("bytes", {}), metrics.get("device", {})
-    parts = []
-    if sizes:
-        names = {
-            "model": "model.tflite",
-            "candidates_per_user": "candidate set, each user",
-            "bundle": "whole bundle",
-            "dense_fp32_model": "dense float32 model",
-            "sparse_payload": "candidates' rows only (float32 rest)",
-        }
-        rows = [[escape(words), size(sizes[key])] for key, words in names.items() if key in sizes]
-        rows.append(["dense float32 : model and candidates", f"{sizes['ratio']:.2f} \N{MULTIPLICATION SIGN}"])
-        parts.append(page.heading("Bytes") + page.table(["", ""], rows))
-    if device:
-        names = {"train": "train step", "embed": "user embedding", "infer": "score the candidates"}
-        columns = ("{}_ms_p50", "fleet_{}_ms_p50", "fleet_{}_ms_p95")
-        rows = [
-            [escape(words), *(_milliseconds(device.get(column.format(key))) for column in columns)]
-            for key, words in names.items()
-        ]
-        memory = [device.get(key) for key in ("peak_rss_mb", "fleet_peak_rss_mb")]
-        shown = [DASH if value is None else f"{value:.0f} MB" for value in memory]
-        rows.append(["peak memory of the process", *shown, ""])
-        title = f"Latency, {device.get('runtime') or device.get('fleet_runtime', '')}, one thread"
-        head = ["median", "one device", "in the fleet", "fleet, 95 %"]
-        parts.append(page.heading(title) + page.table(head, rows))
-    return page.section("Bytes and latency", "", page.pair(*parts)) if parts else ""
 
 
 def _groups(metrics: Table, systems: Sequence[str]) -> str:
@@ -211,9 +201,9 @@ def _groups(metrics: Table, systems: Sequence[str]) -> str:
         if group and group["users"]:
             shown = [figure(group[s]["mrr@20"]) for s in ("global", "personal") if s in group]
             change = group.get("compare", {})
-            rows.append([words, count(group["users"]), *shown, written(change.get("mean", 0.0))])
+            rows.append([words, count(group["users"]), *shown, written(change.get("mean", 0.0)), _ratio(change)])
     inside = metrics.get("candidates", {})
-    parts = page.table(["MRR@20", "users", "global", "personal", "gain"], rows) if rows else ""
+    parts = page.table(["MRR@20", "users", "global", "personal", "gain", _TIMES], rows) if rows else ""
     chosen = [name for name in systems if name in inside]
     if chosen:
         cells = [[f'<i class="{kind_of(n)}"></i>{escape(name_of(n).split(",")[0])}', figure(inside[n]["recall@20"]),
@@ -226,22 +216,69 @@ def _groups(metrics: Table, systems: Sequence[str]) -> str:
     return parts
 
 
-def _forecast(against: Table) -> str:
+def _bonus(fitted: Table) -> str:
+    """What was tried at each price; users are those that the bonus of the row was not fitted to."""
     rows = []
-    entries = [("All", against["expected"], against["came"])]
+    for one in fitted["tried"]:
+        fit, judged = one["fitted"], one["judged"]
+        price = f"{one['price']:g}" + (" (taken)" if one["price"] == fitted["price"] else "")
+        words = bonus_name(one["repeats"]) if "repeats" in one else one["words"]
+        rows.append([price, f'<span class="said">{escape(words)}</span>', written(fit["mean"]),
+                     f"{fit['gained']} : {fit['harmed']}", written(judged["mean"]),
+                     f"{judged['gained']} : {judged['harmed']}"])  # fmt: skip
+    words = (f"{count(fitted['users'])} users before the cut-off, no training; aim: {fitted['aim']:g} gained for each "
+             "one harmed.")  # fmt: skip
+    head = ["price", "bonus", "gain, fitted", "gained : harmed", "gain on other users", "gained : harmed"]
+    return page.heading(words) + page.table(head, rows)
+
+
+def _guard(trial: Table) -> str:
+    """What the guard does for the chosen recipe, and whether its chance of harm is right."""
+    on, off = trial["against"]["with"], trial["against"]["without"]
+    words = (f"The guard: {on['gained']} : {on['harmed']} and {written(on['mean'])} with it, {off['gained']} : "
+             f"{off['harmed']} and {written(off['mean'])} without it. ")  # fmt: skip
+    words += "It is used." if trial["guard"] else "It does not lower harm by more than chance, so it is off."
+    rows = [svg.Estimate(f"{percent(one['low'])} to {percent(one['high'])}", one["came"], one["came_low"],
+                         one["came_high"], "personal", f"{percent(one['predicted'])} predicted, {one['users']} users")
+            for one in trial["reliability"]]  # fmt: skip
+    chart = svg.estimates(rows, x_label="share of users harmed, 95 % interval, by predicted chance of harm", width=900,
+                          name_room=130, note_room=220) if rows else ""  # fmt: skip
+    return page.heading(words) + chart
+
+
+def _forecast(against: Table, metrics: Table) -> str:
+    """What was expected and what came, as gains and as multiples of the global model's MRR@20 in the same group."""
+    groups = {(group["low"], group["high"]): group["global"]["mrr@20"] for group in metrics.get("history", ())}
+    rows = []
+    entries = [("All", against["expected"], against["came"], metrics["global"]["mrr@20"])]
     for group in against["by_length"]:
         if group["users"]:
-            entries.append((lengths(group["low"], group["high"]) + " events", group["expected"], group["came"]))
-    for name, expected, came in entries:
-        rows.append(_row(name, expected, "other", "expected"))
-        rows.append(_row("", came, "personal", "came"))
+            name = lengths(group["low"], group["high"]) + " events"
+            entries.append((name, group["expected"], group["came"], groups.get((group["low"], group["high"]))))
+    for name, expected, came, base in entries:
+        rows.append(_row(name, expected, "other", "expected", base))
+        rows.append(_row("", came, "personal", "came", base))
     return svg.estimates(rows, x_label="gain in MRR@20, 95 % interval", zero=True, width=900, name_room=130,
-                         note_room=150, shape=svg.signed)  # fmt: skip
+                         note_room=200, shape=svg.signed)  # fmt: skip
 
 
-def _row(name: str, entry: Table, kind: str, words: str) -> svg.Estimate:
-    note = f"{words} {written(entry['mean'])}"
+def _row(name: str, entry: Table, kind: str, words: str, base: float | None) -> svg.Estimate:
+    note = f"{words} {written(entry['mean'])}" + (f", {_times(entry['mean'], base)}" if base else "")
     return svg.Estimate(name, entry["mean"], _number(entry["low"]), _number(entry["high"]), kind, note)
+
+
+def _ratio(change: Table) -> str:
+    """The means' ratio in a comparison with the global model."""
+    return times(change.get("ratio", {}).get("mean"))
+
+
+def _times(gain: float, base: float | None) -> str:
+    """A gain over a base as a ratio."""
+    return times(1 + gain / base if base else None)
+
+
+def _moved(entry: Table, base: float | None) -> str:
+    return f"{_times(entry['mean'], base)}  {entry['gained']} : {entry['harmed']}"
 
 
 def _one_error(entry: Table) -> tuple[float, float]:
@@ -255,10 +292,6 @@ def _recall(metrics: Table, system: str) -> str:
 
 def _mrr(rank: Any) -> float:
     return float(np.where(rank <= 20, 1 / rank, 0.0).mean())
-
-
-def _milliseconds(value: float | None) -> str:
-    return DASH if value is None else f"{value:.2f} ms"
 
 
 def _short(value: float) -> str:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The style sheet of report.html, for light and dark."""
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ th, td { text-align: right; padding: 6px 10px; border-bottom: 1px solid var(--ru
 th { color: var(--soft); font-weight: 600; font-size: 13px; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 tr:last-child td { border-bottom: 0; }
+td:first-child { white-space: normal; }
+td small.under { display: block; font-weight: 400; }
+.lists th, .lists td { text-align: left; white-space: normal; }
+td .said { white-space: normal; display: block; text-align: left; }
 td small { color: var(--soft); }
 tr.strong td { font-weight: 600; }
 td i { display: inline-block; width: 9px; height: 9px; border-radius: 50%; margin-right: 8px; }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Charts as inline SVG, in plain Python: scales, axes, lines, dots with intervals, scatter, boxes of a flow.
 
 Colours are CSS classes of the page (`pocketrec.cloud.report.page`), so that one drawing serves light and dark. The
@@ -138,9 +139,15 @@ class Estimate:
 
 def estimates(rows: Sequence[Estimate], *, x_label: str, width: float = 440, zero: bool = False, label: str = "",
               name_room: float = 110, note_room: float = 70, shape: Format = compact) -> str:
-    """Dots with intervals, one row each, on a common axis; with `zero`, a line where nothing changes."""
-    step = 28
-    height = step * len(rows) + 50
+    """Dots with intervals, one row each, on a common axis; with `zero`, a line where nothing changes.
+
+    Long names get the room that they need, up to 45 % of the width, and go on in further lines beyond that.
+    """
+    widest = max(name_room, 0.45 * width)
+    names = [_lines(row.name, widest - 14) for row in rows]
+    name_room = min(widest, max(name_room, 14 + max((_length(each) for lines in names for each in lines), default=0)))
+    steps = [max(28, 8 + 12 * len(lines)) for lines in names]
+    height = sum(steps) + 50
     values = [v for row in rows for v in (row.value, row.low, row.high)]
     xs = Axis(*span(values, include=[0.0] if zero else []), name_room, width - note_room)
     bottom = height - 40
@@ -149,8 +156,9 @@ def estimates(rows: Sequence[Estimate], *, x_label: str, width: float = 440, zer
         parts.append(line(xs(0), 8, xs(0), bottom, "zero"))
     parts.append(text((xs.start + xs.end) / 2, height - 6, x_label, "axis", "middle"))
     for index, row in enumerate(rows):
-        y = 8 + step * (index + 0.5)
-        parts.append(text(name_room - 10, y + 4, row.name, "label", "end"))
+        y = 8 + sum(steps[:index]) + steps[index] / 2
+        parts += [text(name_room - 10, y + 4 + 12 * (place - (len(names[index]) - 1) / 2), each, "label", "end")
+                  for place, each in enumerate(names[index])]  # fmt: skip
         if math.isfinite(row.low) and math.isfinite(row.high):
             parts.append(line(xs(row.low), y, xs(row.high), y, f"whisker {row.kind}"))
         title = f"{row.name}: {compact(row.value)} ({compact(row.low)} to {compact(row.high)})"
@@ -217,6 +225,34 @@ def _frame(xs: Axis, ys: Axis, x_label: str, y_label: str, shape: Format = compa
 def _horizontal(xs: Axis, ys: Axis, shape: Format) -> str:
     return "".join(line(xs.start, ys(t), xs.end, ys(t)) + text(xs.start - 6, ys(t) + 4, shape(t), "tick", "end")
                    for t in ys.ticks())
+
+
+def _length(words: str) -> float:
+    """Pixels that a label takes at most, by the mean width of a letter."""
+    return 6.8 * len(words)
+
+
+def _lines(words: str, room: float) -> list[str]:
+    """One line where the words fit; else two, parted at the comma or space nearest to the middle; else as many as are
+    needed, each as full as it can be."""
+    if _length(words) <= room:
+        return [words]
+    places = [place for place, letter in enumerate(words) if letter == " "]
+    if not places:
+        return [words]
+    commas = [place for place in places if words[place - 1] == ","] or places
+    middle = min(commas, key=lambda place: abs(place - len(words) / 2))
+    halves = [words[:middle], words[middle + 1 :]]
+    if max(map(_length, halves)) <= room:
+        return halves
+    lines = [""]
+    for word in words.split(" "):
+        joined = f"{lines[-1]} {word}".strip()
+        if lines[-1] and _length(joined) > room:
+            lines.append(word)
+        else:
+            lines[-1] = joined
+    return lines
 
 
 def _plain(value: object) -> str:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How figures are written in report.html."""
 
 from __future__ import annotations
@@ -24,6 +25,11 @@ def change(value: float | None, digits: int = 4) -> str:
     if value is None or not math.isfinite(value):
         return DASH
     return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def times(ratio: float | None) -> str:
+    """A ratio, such as ``1.10 \N{MULTIPLICATION SIGN}``."""
+    return DASH if ratio is None or not math.isfinite(ratio) else f"{ratio:.2f} \N{MULTIPLICATION SIGN}"
 
 
 def interval(entry: Mapping[str, Any]) -> str:

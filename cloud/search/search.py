@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random search over configurations, judged before the cut-off.
 
 The past is cut again, as for the rehearsal: trials learn from the earlier part and are judged on the later one, in
@@ -83,8 +84,8 @@ class Slice:
     def __init__(self, config: RunConfig, data: CloudData) -> None:
         search = config.search
         self.items, self.by_user = len(data.vocabulary), data.personal
-        per_user = config.split.kind == "per_user"
-        self.earlier, later, _ = rehearsal_split(data.before, search.quantile, per_user=per_user)
+        per_user, sessions = config.split.kind == "per_user", config.split.of_sessions
+        self.earlier, later, _ = rehearsal_split(data.before, search.quantile, per_user=per_user, sessions=sessions)
         if 0 < search.users < len(later):
             drawn = np.random.default_rng(config.seed).choice(len(later), search.users, replace=False)
             later = later.select(drawn)
@@ -93,9 +94,9 @@ class Slice:
         known = context.find_all(self.whole.users)
         self.first = np.where(known >= 0, context.lengths[known], 0) if len(context) else np.zeros(len(self.whole), int)
 
-    def places(self, window: int) -> Places:
-        """The positions, with contexts of `window` events."""
-        return Places.of(self.whole, self.items, window, self.first)
+    def places(self, window: int, *, causal: bool = True) -> Places:
+        """The positions, with contexts of `window` events; for a model that is `causal` or not."""
+        return Places.of(self.whole, self.items, window, self.first, causal=causal)
 
     def figures(self, places: Places, scores: ScoresOf, config: RunConfig) -> Figures:
         """Every measure; means over users or over events, as the final evaluation has them."""
@@ -198,7 +199,7 @@ def _at(trial: Trial, share: float) -> float:
 def _try(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial], system: str, folder: Path,
          progress: Progress) -> None:
     if system == "global":
-        _train(trial, config, judge, others, folder, progress)
+        train_trial(trial, config, judge, others, folder, progress)
         return
     figures = _baseline(config, judge, system, progress)
     if figures is None:
@@ -222,8 +223,13 @@ def _baseline(config: RunConfig, judge: Slice, name: str, progress: Progress) ->
     return judge.figures(places, places.by_baseline(baseline), config)
 
 
-def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial], folder: Path,
-           progress: Progress) -> None:
+def train_trial(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial], folder: Path,
+                progress: Progress) -> None:
+    """Train a configuration on the earlier part and fill in the trial: curve, figures and seconds.
+
+    Raises:
+        ConfigError, DataError: the configuration cannot be trained on this log.
+    """
     import keras
 
     from pocketrec.cloud.backbones import item_embeddings
@@ -231,14 +237,14 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
     from pocketrec.cloud.training.trainer import TrainJob, train
 
     fixed = dataclasses.replace(config.train, validation=0.0)
-    places = judge.places(config.model.window)
+    places = judge.places(config.model.window, causal=config.model.causal)
     trial.planned = fixed.epochs
     runner: list[Embed] = []
 
     def watch(model: keras.Model, _entry: dict[str, Any]) -> bool:
         runner.extend([] if runner else [model_runner(model)])
         embedded = embed_positions(model, places.where, runner[0])
-        scores = places.by_embedding(embedded, item_embeddings(model), make_ranker(config.ranker, model))
+        scores = places.by_embedding(embedded, item_embeddings(model), make_ranker(config.ranker.trained, model))
         trial.figures = judge.figures(places, scores, config)
         trial.curve.append(trial.figures[MEASURE])
         behind = is_behind(trial.curve, trial.planned, others)
@@ -246,7 +252,7 @@ def _train(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[Trial
         return behind
 
     job = TrainJob(
-        config.model, fixed, judge.earlier, judge.items, config.prune, config.ranker, config.seed,
+        config.model, fixed, judge.earlier, judge.items, config.prune, config.ranker.trained, config.seed,
         config.evaluate.mask_seen,
     )  # fmt: skip
     trained = train(job, folder, watch=watch, progress=progress)

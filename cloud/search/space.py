@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a random search may change, and how values are drawn.
 
 A space maps keys of the configuration, such as ``train.batch``, to a list of choices or to a range

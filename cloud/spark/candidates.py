@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage `candidates` on Spark: implicit-feedback ALS of `pyspark.ml`, then the top K of every user in blocks.
 
 Spark weighs the L2 penalty of each factor by the number of its observations (ALS-WR; Zhou and others 2008), where

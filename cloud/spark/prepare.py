@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage `prepare` on Spark: the split of `pocketrec.cloud.data.split`, said in joins, groups and sorts.
 
 What grows with the number of events stays on the cluster until it is sorted; the driver holds one entry for each

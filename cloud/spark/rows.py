@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A log's rows as a Spark DataFrame: cut into parts by Spark, understood by the reader of the one-machine path.
 
 This module knows nothing about cut-offs.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Spark session that ends with its block, and Spark's errors as one line each.
 
 This module knows nothing about logs or candidates.

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """Batches of training: fixed shapes, made from the flat events by index arithmetic, a block of steps at a time.
 
 An epoch is a sequence of blocks, each the stacked batches of some thousand steps or fewer; order and content follow
 from a seed, so any block can be made again. Two ways to fill the rows: `WindowBatches` here and `SessionBatches` in
-`train_sessions`. Neither knows anything about models.
+`sessions`; and `ClozeBatches` in `cloze`, whose targets are masked events. None knows anything about models.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
-from pocketrec.cloud.config.training import TrainConfig
+from pocketrec.cloud.config.training import BATCHINGS, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 from pocketrec.cloud.data.windows import training_windows
 
@@ -47,7 +48,8 @@ class Block:
 
 
 class Batches(Protocol):
-    """Deals a log into batches, each epoch another way; every transition of a sequence is a target once an epoch."""
+    """Deals a log into batches, each epoch another way; every transition of a sequence is a target once an epoch, but
+    where targets are drawn (cloze)."""
 
     rows: int
     """Rows B of a batch."""
@@ -89,33 +91,52 @@ class WindowBatches:
         order = np.random.default_rng(seed).permutation(count)
         for begin in range(first * self._windows_in_block, count, self._windows_in_block):
             end = min(count, begin + self._windows_in_block)
+            self._begin(seed, begin)
             yield Block(self._batches(order[begin:end]), begin / count, end / count)
+
+    def _begin(self, seed: list[int], first: int) -> None:
+        """Called before a block, whose first window is number `first` of the epoch's order."""
+
+    def _goals(self, source: np.ndarray) -> np.ndarray:
+        """Place of each input's target among all events: the one after it."""
+        return source + 1
 
     def _batches(self, chosen: np.ndarray) -> Batch:
         """Windows laid out in rows, dealt evenly to steps; a step that gets fewer rows is padded."""
         lengths = self.windows.length[chosen]
-        row, column, used = _pack(lengths, self.width) if self.packed else _one_a_row(lengths)
-        steps = -(-used // self.rows)
-        bounds = np.linspace(0, used, steps + 1).round().astype(np.int64)
-        step = np.searchsorted(bounds, row, side="right") - 1
-        row += step * self.rows - bounds[step]  # row among the padded ones
-        place, within = np.repeat(row * self.width + column, lengths), _counted(lengths)
+        steps, row, column = dealt(lengths, self.width, self.rows, packed=self.packed)
+        place, within = np.repeat(row * self.width + column, lengths), counted(lengths)
         source = np.repeat(self.windows.start[chosen], lengths) + within
         counts = within >= np.repeat(self.windows.context[chosen], lengths)
-        batches = _empty((steps, self.rows, self.width))
+        batches = empty((steps, self.rows, self.width))
         batches.items.reshape(-1)[place + within] = self.items[source]
-        batches.targets.reshape(-1)[place + within] = np.where(counts, self.items[source + 1], 0)
+        goal = self._goals(source)
+        batches.targets.reshape(-1)[place + within] = np.where(counts, self.items[goal], 0)
         batches.weights.reshape(-1)[place + within] = np.where(counts, self.weights[source + 1], 0)
         batches.keep.reshape(-1)[row * self.width + column] = 0
         return batches
 
 
-def _empty(shape: tuple[int, int, int]) -> Batch:
+def empty(shape: tuple[int, int, int]) -> Batch:
+    """A batch of padding alone, [S, B, T]."""
     ints, floats = np.zeros((2, *shape), np.int32), np.zeros(shape, np.float32)
     return Batch(ints[0], ints[1], floats, np.ones(shape, np.float32))
 
 
-def _counted(lengths: np.ndarray) -> np.ndarray:
+def dealt(lengths: np.ndarray, width: int, rows: int, *, packed: bool) -> tuple[int, np.ndarray, np.ndarray]:
+    """Windows laid out in rows of `width`, and these dealt evenly to steps of `rows`, the rest of each being empty.
+
+    Returns:
+        The number of steps, and for each window its row among those of all steps, and its first column in it.
+    """
+    row, column, used = _pack(lengths, width) if packed else _one_a_row(lengths)
+    steps = -(-used // rows)
+    bounds = np.linspace(0, used, steps + 1).round().astype(np.int64)
+    step = np.searchsorted(bounds, row, side="right") - 1
+    return steps, row + step * rows - bounds[step], column
+
+
+def counted(lengths: np.ndarray) -> np.ndarray:
     """0, 1, .. length - 1 for each length."""
     return np.arange(lengths.sum()) - np.repeat(offsets_of(lengths)[:-1], lengths)
 
@@ -152,6 +173,25 @@ def by_windows(
 ) -> WindowBatches:
     """Batching ``windows``: windows of up to `window` events; `packed`: several in a row."""
     return WindowBatches(sequences, weights, window, config.batch, packed=packed)
+
+
+def next_item(
+    config: TrainConfig, sequences: Sequences, weights: np.ndarray, window: int, packed: bool
+) -> Batches:
+    """Objective ``next_item``: rows filled as `train.batching` says."""
+    made: Batches = BATCHINGS.load(config.batching)(config, sequences, weights, window, packed)
+    return made
+
+
+def balance_weights(lengths: np.ndarray, power: float) -> np.ndarray:
+    """Weight of each event as a target, float32 (n,), 1 on average: its user's number of events to the power -`power`.
+
+    Args:
+        lengths: int (U,), events of each user.
+        power: 0 = all weigh the same.
+    """
+    weights = np.repeat(np.maximum(lengths, 1).astype(np.float64) ** -power, lengths)
+    return (weights / weights.mean()).astype(np.float32) if len(weights) else weights.astype(np.float32)
 
 
 def recency_weights(timestamps: np.ndarray, half_life: float) -> np.ndarray:

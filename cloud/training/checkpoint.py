@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state of a training between two calls of the training graph, in one file that is whole or absent.
 
 What is kept is enough to continue bit for bit: weights, optimizer slots, position, figures so far; the weights of the

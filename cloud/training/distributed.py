@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training by several processes, one accelerator (or machine) each: `tf.distribute.MultiWorkerMirroredStrategy`.
 
 Every worker holds the whole model and takes its rows of every batch; the gradients are added up over the workers, and

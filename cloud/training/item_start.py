@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Item embeddings that start alike where items were had by the same users.
 
 From few events a model learns slowly which of some thousand items belong together, yet it can be read off the log: the
@@ -12,15 +13,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from pocketrec.cloud.backbones import FC, item_table
 from pocketrec.cloud.baselines.neighbours import fit_neighbours
 from pocketrec.cloud.config.knn import KnnConfig
 
 if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
 
+_QUIET = 0.25  # of the last layer's kernel, so that popularity outweighs what a random network says of the history
 _SIMILARITY = KnnConfig(neighbours=1000, shrink=5.0)
 
 
@@ -45,3 +49,27 @@ def similarity_factors(before: Sequences, items: int, size: int, seed: int) -> N
     values, vectors = eigsh((similar + similar.T) / 2, k=rank, which="LA", v0=np.ones(items + 1))
     turn, _ = np.linalg.qr(np.random.default_rng([seed, 2]).normal(size=(size, size)))
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0)) @ turn[:rank], np.float32)
+
+
+def start_by_popularity(model: keras.Model, counts: NDArray[Any]) -> None:
+    """Let the untrained model score items by the logarithm of their events, whatever the user had.
+
+    One direction d of the item embeddings, all of whose numbers are alike in size, holds the logarithm, and the bias of
+    the last layer points along it: an item bias that needs no tensor of its own, in the cloud, in the file or in an
+    index of any library, and that training changes like the rest. From a bias of 0, some hundred steps of Adam reach
+    .9 nats where a log's popularity spans 8.
+
+    Args:
+        model: as it was made.
+        counts: int [N + 1], events of each row.
+    """
+    fc = model.get_layer(FC)
+    size = int(fc.bias.shape[0])
+    direction = np.where(np.arange(size) % 2, -1.0, 1.0) * size**-0.5  # of length 1
+    logs = np.log(np.asarray(counts, np.float64) + 1)
+    logs[1:] -= logs[1:].mean()
+    logs[0] = 0
+    scale = size**0.5  # most of the spread on the user's side: the rows also enter the model, and stay mostly random
+    fc.kernel.assign(fc.kernel * _QUIET)
+    fc.bias.assign_add((scale * direction).astype(np.float32))
+    item_table(model).add((logs[:, None] * direction / scale).astype(np.float32))

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Losses of the next-item model.
 
 The full softmax is the ranker's own (`TrainingRanker.cross_entropy`), which may have a fast path. The others compare
@@ -66,6 +67,11 @@ def cross_entropy(positive: tf.Tensor, negatives: tf.Tensor, counts: tf.Tensor) 
     return tf.reduce_logsumexp(scores, -1) - positive
 
 
+def binary(positive: tf.Tensor, negatives: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+    """-log sigmoid(r_i) plus the mean over negatives j of -log sigmoid(-r_j) (He et al., WWW 2017)."""
+    return _mean(-tf.math.log_sigmoid(-negatives), counts) - tf.math.log_sigmoid(positive)
+
+
 def bpr(positive: tf.Tensor, negatives: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
     """Mean over negatives j of -log sigmoid(r_i - r_j) (Rendle et al. 2009; Hidasi et al. 2016, eq. 2)."""
     return _mean(-tf.math.log_sigmoid(positive[..., tf.newaxis] - negatives), counts)
@@ -99,6 +105,7 @@ def _mean(values: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
 FULL_SOFTMAX: Final = Loss(whole=full_softmax)
 SAMPLED_SOFTMAX: Final = Loss(over_negatives=lambda _: cross_entropy, corrected=True)
 CROSS_ENTROPY: Final = Loss(over_negatives=lambda _: cross_entropy, in_batch=True, corrected=True)
+BINARY: Final = Loss(over_negatives=lambda _: binary)
 BPR: Final = Loss(over_negatives=lambda _: bpr, in_batch=True)
 TOP1: Final = Loss(over_negatives=lambda _: top1, in_batch=True)
 BPR_MAX: Final = Loss(over_negatives=bpr_max, in_batch=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All workers meet before TensorFlow begins, which would wait without end for a missing one, ignoring signals.
 
 Every worker listens at its own port, which shows that it is free; the others tell the chief, again and again, that they

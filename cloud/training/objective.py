@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is minimised: user embeddings and targets -> one loss, as the configuration says.
 
 Where the negatives come from is decided here. With windows they are one group: all positions of the batch, in any row.
@@ -20,6 +21,7 @@ from pocketrec.cloud.rankers import training_ranker
 from pocketrec.cloud.rankers.training import TrainingRanker
 from pocketrec.cloud.training.losses import Loss
 from pocketrec.cloud.training.samplers import make_sampler
+from pocketrec.cloud.training.similarity import affine, content_vectors, cosines, distance, pair_cosines
 
 _CELLS: Final = 1 << 22  # scores of a group against targets of the batch: 16 MB a matrix
 _LEAST: Final = 256  # targets of the batch that are negatives, however large the batch
@@ -48,7 +50,8 @@ class Objective:
             self.popularity = tf.constant(known / known[1:].sum(), tf.float32)  # (N + 1,)
 
     def __call__(
-        self, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: ItemTable, seed: tf.Tensor
+        self, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: ItemTable, seed: tf.Tensor,
+        users: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """The mean loss.
 
@@ -58,6 +61,7 @@ class Objective:
             weights: float32 [G, P] of the targets; 0 where one does not count.
             table: item embeddings that scores are made with.
             seed: int32 [2]; equal seeds give equal negatives.
+            users: content of each user so far, float32 [G, P, F], which ``train.similarity = "cosine"`` wants.
 
         Returns:
             float32 []: sum of weight times loss, over the number of targets that count; 0 where there is none.
@@ -82,7 +86,24 @@ class Objective:
             inside = tf.reduce_sum(tf.cast(rows[0] > 0, tf.float32), 1, keepdims=True) if self.in_batch else None
             negatives -= self._log_expected(row[:, 0], inside)[:, tf.newaxis]
         counts = (row > 0) & (row != targets[..., tf.newaxis])
-        return tf.reduce_sum(self.loss(positive, negatives, counts) * weights)
+        loss = tf.reduce_sum(self.loss(positive, negatives, counts) * weights)
+        if self.config.similarity == "none":
+            return loss
+        added = self._similarity(embeddings, own, (targets, row[:, 0], counts), weights, table, users)
+        return loss + self.config.similarity_weight * added
+
+    def _similarity(
+        self, embeddings: tf.Tensor, own: tf.Tensor, pairs: tuple[tf.Tensor, tf.Tensor, tf.Tensor], weights: tf.Tensor,
+        table: ItemTable, users: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """The term of ``train.similarity``; `pairs` are targets [G, P], negatives [G, C], which of these count."""
+        targets, rows, counts = pairs
+        found = pair_cosines(embeddings, own), cosines(embeddings, table.gather(rows))
+        if self.config.similarity == "affine":
+            return affine(*found, counts, weights)
+        vectors = content_vectors(table)
+        wanted = pair_cosines(users, tf.gather(vectors, targets)), cosines(users, tf.gather(vectors, rows))
+        return distance(*found, counts, weights, wanted)
 
     def _log_expected(self, rows: tf.Tensor, inside: tf.Tensor | None) -> tf.Tensor:
         """Log of the number of times that each row is expected among a group's negatives: by the sampler, and as one of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Optimisers by name, the learning-rate schedule, and one update of all variables.
 
 A gradient that has rows for some items only (`tf.IndexedSlices`, from losses over negatives) goes to `train_rows`,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Automated gradual pruning (Zhu and Gupta 2017): the smallest weights of kernels become zero, a few at a time.
 
 Sparsity follows s_f + (s_i - s_f) (1 - t)^3 between two points of the training; after every step the weights that are
@@ -89,6 +90,5 @@ class Pruner:
     def after_step(self, share: tf.Tensor) -> None:
         """New masks where `share` float32 [] is not negative, and `apply`."""
         if self.tensors:
-            if share >= 0:
-                self.update(share)
+            tf.cond(share >= 0, lambda: self.update(share), lambda: None)
             self.apply()

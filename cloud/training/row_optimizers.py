@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Optimiser rules for item tables whose gradient has few rows: only those rows, and their slots, are read and written.
 
 A Keras optimizer makes such a gradient dense: with Adam and 4 million items of 64 that is 3 GB of traffic a step. Here

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Samplers of shared negatives, by name: rows drawn with replacement, and the share of draws that each row gets.
 
 Rows are ordered by popularity (row 1 is the most frequent item), so all but one need only the number of items. Draws

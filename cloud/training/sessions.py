@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Session-parallel mini-batches (Hidasi et al. 2016): rows that read one session after the other.
 
 The sessions, in a new order each epoch, are one long line that is cut between sessions into B rows as equal as can be;

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training steps in one plain graph: forward, loss, gradients and update (XLA took 10 s to compile, ran no faster).
 
 Several steps are one call: the graph takes them from a `tf.data` iterator over the stacked batches, in a loop of its
@@ -16,13 +17,16 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.backbones import Backbone, backbone, item_table, score_table
+from pocketrec.cloud.backbones.item_net import id_dropout
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.training import TrainConfig
 from pocketrec.cloud.training.batches import Batch
+from pocketrec.cloud.training.cloze import most_masks
 from pocketrec.cloud.training.distributed import ALONE, Workers
 from pocketrec.cloud.training.objective import Objective
 from pocketrec.cloud.training.optimizers import Updater
 from pocketrec.cloud.training.pruning import Pruner
+from pocketrec.cloud.training.similarity import content_vectors, profiles
 
 _NEGATIVES = 1000  # the dropout layers' seeds lie below
 
@@ -86,6 +90,7 @@ class TrainSteps:
         self.objective, self.seed, self.pruner, self.workers = objective, seed, pruner or Pruner([]), workers
         tables = [*item_table(model).tables, *score_table(model).tables] if objective.sparse else []
         self.updater = Updater(config, model.trainable_variables, tables)
+        self.cloze = config.options_of("cloze") if config.objective == "cloze" else None
         self.state: tf.Variable | None = None
         if config.batching == "sessions":
             self.state = tf.Variable(tf.zeros(backbone.state_shape(model_config, config.batch)), trainable=False)
@@ -116,10 +121,20 @@ class TrainSteps:
 
     def loss(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The mean loss of a batch (this worker's part of it), and the state of its rows afterwards."""
+        with id_dropout(item_table(self.model), self.model_config.id_dropout, seed):
+            return self._loss(batch, seed)
+
+    def _loss(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         embeddings, after = self.backbone.train_embeddings(
             self.model, self.model_config, batch.items, batch.keep, self.workers.seed(seed), self.state
         )  # (B, T, E)
         targets, weights = batch.targets, batch.weights
+        if self.cloze is not None:  # few positions count: the others need no scores
+            counts = tf.cast(targets > 0, tf.int32)
+            chosen = tf.math.top_k(counts, most_masks(self.cloze, targets.shape[1])).indices  # (B, M)
+            embeddings, targets, weights = (
+                tf.gather(part, chosen, batch_dims=1) for part in (embeddings, targets, weights)
+            )
         if self.state is None:  # one group of all positions
             embeddings = tf.reshape(embeddings, [1, -1, embeddings.shape[-1]])
             targets, weights = (tf.reshape(part, [1, -1]) for part in (targets, weights))
@@ -127,17 +142,25 @@ class TrainSteps:
             embeddings = tf.transpose(embeddings, [1, 0, 2])
             targets, weights = tf.transpose(targets), tf.transpose(weights)
         drawn = seed + tf.constant([0, _NEGATIVES])
-        mean = self.objective(embeddings, targets, weights, score_table(self.model), drawn)
+        users = None
+        if self.objective.config.similarity == "cosine":
+            users = profiles(content_vectors(item_table(self.model)), batch.items, batch.keep)
+            users = tf.reshape(users, [1, -1, users.shape[-1]])  # one group, as the embeddings are
+        mean = self.objective(embeddings, targets, weights, score_table(self.model), drawn, users)
         return mean * self.workers.share(batch.targets), after
 
     def _graph(self) -> Callable[..., Any]:
         sources = self.updater.sources
 
-        @tf.function  # one graph for each shape of a batch: the rows of search and final training may differ
+        # One graph for each shape of a batch: rows of search and final training may differ. The loop is written out,
+        # for AutoGraph would read and rewrite every function called within, which takes longer than the graph itself.
+        @tf.function(autograph=False)
         def run(steps: tf.data.Iterator, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            total, done = tf.zeros([], tf.float64), tf.constant(0)
-            for _ in tf.range(count):
-                step = next(steps)
+            def goes_on(total: tf.Tensor, done: tf.Tensor) -> tf.Tensor:
+                return (done < count) & tf.math.is_finite(total)
+
+            def one(total: tf.Tensor, done: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+                step = steps.get_next()
                 seed = tf.stack([self.seed, step.number])
                 with tf.GradientTape() as tape:
                     loss, after = self.loss(step.batch, seed)
@@ -145,9 +168,10 @@ class TrainSteps:
                 self.pruner.after_step(step.sparsity)
                 if self.state is not None:
                     self.state.assign(after)
-                total, done = total + tf.cast(self.workers.sum([loss])[0], tf.float64), done + 1
-                if not tf.math.is_finite(total):
-                    break
-            return total, done
+                return total + tf.cast(self.workers.sum([loss])[0], tf.float64), done + 1
+
+            start = (tf.zeros([], tf.float64), tf.constant(0))
+            found: tuple[tf.Tensor, tf.Tensor] = tf.while_loop(goes_on, one, start)
+            return found
 
         return run

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training of the global model on events before the cut-off.
 
 With a validation slice: train on the earlier part until validation MRR@20 stops rising, then (`refit`) train again
@@ -26,13 +27,14 @@ from pocketrec.cloud.base.progress import Progress, no_progress
 from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.ranker import RankerConfig
 from pocketrec.cloud.config.section import key_values
-from pocketrec.cloud.config.training import BATCHINGS, PruneConfig, TrainConfig
+from pocketrec.cloud.config.training import OBJECTIVES, PruneConfig, TrainConfig
+from pocketrec.cloud.data.item_features import ItemFeatures
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.rankers import training_ranker
-from pocketrec.cloud.training.batches import Batch, Batches, recency_weights
+from pocketrec.cloud.training.batches import Batch, Batches, balance_weights, recency_weights
 from pocketrec.cloud.training.checkpoint import Checkpoint, load_weights, save_weights
 from pocketrec.cloud.training.distributed import ALONE, Workers, lost_is_one_line
-from pocketrec.cloud.training.item_start import similarity_factors
+from pocketrec.cloud.training.item_start import similarity_factors, start_by_popularity
 from pocketrec.cloud.training.objective import Objective
 from pocketrec.cloud.training.optimizers import learning_rate
 from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, sparsity
@@ -82,13 +84,17 @@ class TrainJob:
     """Equal seeds give equal weights (one machine, CPU, equal number of threads)."""
     mask_seen: bool = False
     """Validation ranks leave out items that the user has had."""
+    content: ItemFeatures | None = None
+    """Features of the item rows, which `ModelConfig.content` wants."""
 
     def fingerprint(self) -> str:
         """Equal for two jobs that must end with the same weights."""
         configs = [key_values(part) for part in (self.model, self.train, self.prune)]
         configs += [] if self.ranker == RankerConfig() else [key_values(self.ranker)]  # trainings of before had none
         plain = [*configs, self.items, self.seed, self.mask_seen, keras.__version__, tf.__version__]
-        return fingerprint(plain, (self.sequences.offsets, self.sequences.items, self.sequences.timestamps))
+        content = () if self.content is None else (self.content.values, self.content.numbers)
+        arrays = (self.sequences.offsets, self.sequences.items, self.sequences.timestamps, *content)
+        return fingerprint(plain, arrays)
 
 
 def train(
@@ -150,7 +156,7 @@ class _Trainer:
         )
         self.fingerprint = job.fingerprint()
         self.started = self.saved = time.perf_counter()
-        self.model = build_model(model_config, items, seed)
+        self.model = build_model(model_config, items, seed, job.content, job.ranker)
         counts = np.bincount(job.sequences.items, minlength=items + 1)
         objective = Objective(config, counts, training_ranker(job.ranker, self.model))
         if workers.count > 1 and (objective.in_batch or config.batching == "sessions"):
@@ -212,7 +218,7 @@ class _Trainer:
         if state.phase == "search":
             sequences, validation = validation_slice(
                 self.model, self.sequences, self.config.validation, self.model_config.window,
-                mask_seen=self.job.mask_seen, ranker=self.job.ranker,
+                mask_seen=self.job.mask_seen, ranker=self.job.ranker, causal=self.model_config.causal,
             )  # fmt: skip
         batches = make_batches(self.model_config, self.config, sequences)
         if not batches.targets:
@@ -220,6 +226,8 @@ class _Trainer:
         if state.step == 0 and self.model_config.similarity:
             factors = similarity_factors(sequences, self.items, self.model_config.embedding, self.seed)
             item_table(self.model).add(self.model_config.similarity * factors)
+        if state.step == 0 and self.model_config.popularity_start:
+            start_by_popularity(self.model, np.bincount(sequences.items, minlength=self.items + 1))
         while state.epoch < state.planned and not self._stale(state, validation):
             entry = self._epoch(state, batches)
             if validation:
@@ -237,7 +245,8 @@ class _Trainer:
             self.record(entry)
         if validation and self.config.refit:
             state.phase, state.planned, state.epoch, state.step = "final", state.best_epoch, 0, 0
-            _assign(self.model.variables, build_model(self.model_config, self.items, self.seed).variables)
+            fresh = build_model(self.model_config, self.items, self.seed, self.job.content, self.job.ranker)
+            _assign(self.model.variables, fresh.variables)
             self.steps.reset()
             self._write(state, [], [])
             return
@@ -311,8 +320,10 @@ class _Trainer:
 def make_batches(model_config: ModelConfig, config: TrainConfig, sequences: Sequences) -> Batches:
     """The batches that the configuration asks for."""
     weights = recency_weights(sequences.timestamps, config.recency_half_life)
+    if config.balance:
+        weights *= balance_weights(sequences.lengths, config.balance)
     packed = backbone(model_config.backbone).packs(resolved(model_config, config))
-    made: Batches = BATCHINGS.load(config.batching)(config, sequences, weights, model_config.window, packed)
+    made: Batches = OBJECTIVES.load(config.objective)(config, sequences, weights, model_config.window, packed)
     return made
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The validation slice: the latest share of the events before the cut-off, ranked after every epoch.
 
 This module never sees an event at or after the cut-off. It ranks with at least half a window of context for each
@@ -50,7 +51,7 @@ class Validation:
 
 def validation_slice(
     model: keras.Model, sequences: Sequences, share: float, window: int, *, mask_seen: bool = False,
-    ranker: RankerConfig = INNER_PRODUCT,
+    ranker: RankerConfig = INNER_PRODUCT, causal: bool = True,
 ) -> tuple[Sequences, Validation | None]:
     """Cut the latest events off.
 
@@ -61,6 +62,7 @@ def validation_slice(
         window: T.
         mask_seen: rankings leave out what the user has had.
         ranker: how embeddings become scores.
+        causal: whether the model is.
 
     Returns:
         The events before the slice, and the slice; all events and None where the slice has nothing to rank or
@@ -71,7 +73,7 @@ def validation_slice(
         return sequences, None
     cut = times[min(len(times) - 1, int(len(times) * (1 - share)))]
     first = np.add.reduceat(sequences.timestamps < cut, sequences.offsets[:-1], dtype=np.int64)
-    where = positions(sequences, window, first, exact=False)
+    where = positions(sequences, window, first, exact=False, causal=causal)
     before, _ = sequences.cut(cut)
     if not len(where) or not (before.lengths > 1).any():
         return sequences, None

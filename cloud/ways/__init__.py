@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways to personalise: which tensors a device trains, and what is put beside the model's layers for it.
 
 A new way is a class that follows `pocketrec.cloud.ways.way.Way`, one line in `WAYS`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways that train some of the model's own layers."""
 
 from __future__ import annotations

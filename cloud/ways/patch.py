@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways that train adapters beside frozen layers: a patch of a few thousand numbers makes a frozen model personal.
 
 Serial adapters stand after a layer (Houlsby et al., ICML 2019; PeterRec, Yuan et al., SIGIR 2020, figure 3 b), parallel

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a way to personalise is, and what it makes of a model's layers."""
 
 from __future__ import annotations

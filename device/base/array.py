@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one alias for numpy arrays; docstrings say shape and dtype."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A seam's table: each name that a configuration may hold, with what it stands for.
 
 Targets are strings, imported when asked for: help texts and the check of a configuration stay light. An installed

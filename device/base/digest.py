@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Digests: the SHA-256 by which equal contents, settings and plans are known again.
 
 A value is digested as its canonical JSON: keys in order, so that equal values give equal digests, whoever wrote them.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """JSON in one place: how a document is written, how a line is, and what may be wrong with one that is read.
 
 Files that a person may open are documents: indented by one, with a line feed at their end. Notes, metadata and the last

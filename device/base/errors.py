@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors that a user can cause or correct.
 
 Every message is one line and ends with what to do. The command line prints it after ``error:`` and exits with
@@ -32,6 +33,10 @@ class StoreError(PocketRecError):
 
 class FetchError(PocketRecError):
     """A bundle could not be fetched, or what was fetched is not to be trusted."""
+
+
+class FederatedError(PocketRecError):
+    """A device does not take part in a round of federated training, or what it sent cannot be used."""
 
 
 class RemoteError(PocketRecError):

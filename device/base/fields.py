@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one checker of values: what a dataclass promises of its fields, in their annotations, is checked here.
 
 JSON and TOML of strangers have anything anywhere. A field says what it takes, once:

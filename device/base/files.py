@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing files so that a crash or a full disk loses nothing, and hashing them.
 
 A file is written beside its final place, flushed to the disk, and then renamed: a reader sees the old content or the

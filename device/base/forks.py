@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What has to be done before and after a fork, so that parent and child both continue with whole objects of their own.
 
 A lock that another thread holds at the moment of a fork stays locked in the child for ever, and some libraries (SQLite,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that are used for as long as a process runs: small ones are read, large ones mapped and looked at before use.
 
 A file that is replaced (written beside its place and renamed, as everything here is) leaves a process with the old one

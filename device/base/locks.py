@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A lock for a file that several threads, processes or containers write.
 
 The lock is held on a file of its own beside the other one, because that one is replaced at every write. The system

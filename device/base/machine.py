@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What this machine says of itself, for a benchmark's result. Nothing is asked that needs a privilege."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One time as applications and files write it, as a number. numpy and pandas are not imported for their values."""
 
 from __future__ import annotations
@@ -6,9 +7,30 @@ import math
 import numbers
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from pocketrec.device.base.errors import DataError
+
+#: Units of a clock: how many of them make a second. Which one a time is in is told by its size, from 1973 to 2128.
+_UNITS: Final = (1.0, 1e3, 1e6, 1e9)
+_EARLIEST, _LATEST = 1e8, 5e9  # Unix seconds
+
+
+def per_second(time: float) -> float:
+    """Units of a clock's time in a second: 1, 1e3, 1e6 or 1e9; 0 for a number that is no time since 1970.
+
+    Numbers outside of 1973 to 2128 in each of these units are places in an order, or times with a start of their own.
+    """
+    return next((unit for unit in _UNITS if _EARLIEST * unit <= time < _LATEST * unit), 0.0)
+
+
+def in_unit_of(time: float, other: float | None) -> float:
+    """A clock's time in the unit of another clock's time; as it is where one of them is no clock's.
+
+    So an application may hand over milliseconds, or a date, which is in seconds, for a log in another unit.
+    """
+    wanted, given = (0.0 if other is None else per_second(other)), per_second(time)
+    return time / given * wanted if wanted and given and wanted != given else time
 
 
 def seconds_of(value: object) -> float | None:

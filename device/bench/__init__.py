@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Latency and memory of a bundle on this machine, and the form of the result."""

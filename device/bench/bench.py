@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How fast a model runs here, how near that is to what the processor could do, and how much memory it takes.
 
 Times are of single calls through the Python API, after the conventions of TensorFlow Lite's benchmark_model and
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from pocketrec.device.engine.model import Model
 
 _QUANTILES: Final = (50, 90, 99)
+#: Items that `rank` orders in a call, where the file has that signature.
+RANKED: Final = 1000
 _STARTS: Final = 5  # processes started for `start_ms`
 
 _START: Final = """
@@ -53,7 +56,7 @@ def bench(
     seed: int = 1,
     whole: bool = True,
 ) -> dict[str, Any]:
-    """Measure opening, train step, embed and infer of a bundle's model.
+    """Measure opening, train step, embed and infer of a bundle's model; `retrieve` and `rank` of a file that has them.
 
     Args:
         bundle: the bundle.
@@ -119,15 +122,21 @@ def _kinds(bundle: Bundle, model: Model, seed: int) -> dict[str, Callable[[], ob
     rng = np.random.default_rng(seed)
     count = len(bundle.vocabulary)
     window = rng.integers(1, count + 1, (model.batch, model.window + 1), dtype=np.int32)  # (B, T + 1)
-    items, targets, one = window[:, :-1].copy(), window[:, 1:].copy(), window[:1, 1:].copy()
+    items, targets, one = window[:, :-1].copy(), window[:, -model.targets :].copy(), window[:1, 1:].copy()
     candidates = np.resize(np.arange(1, count + 1, dtype=np.int32), model.candidates)
     negatives = log_uniform(model.negatives, count, seed, 0) if model.sampled else None
     recipe = bundle.recipe
-    return {
+    calls: dict[str, Callable[[], object]] = {
         "train": lambda: model.train(items, targets, recipe.learning_rate, recipe.proximal, negatives),
         "embed": lambda: model.embed(one),
         "infer": lambda: model.infer(one, candidates),
     }
+    if model.retrieves:
+        calls["retrieve"] = lambda: model.retrieve(one)
+    if model.ranks:
+        many = np.resize(np.arange(1, count + 1, dtype=np.int32), RANKED)
+        calls["rank"] = lambda: model.rank(one, many)
+    return calls
 
 
 def _summary(kind: str, first: float, series: list[float], work: int | None, rate: float | None) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The arithmetic limit of a call: its multiplications and additions at the rate of this core's matrix product.
 
 Only matrix products count, two operations (FLOP) for each multiply-add. The exporter, which knows the layers, writes

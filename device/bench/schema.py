@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one form of a benchmark's result, whoever measured it: `pocketrec bench`, the Java runner, a board over ssh.
 
     python -m pocketrec.device.bench.schema RESULT.json      # 0, or 2 and what is wrong ("-" reads standard input)

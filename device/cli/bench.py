@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subcommand bench; mounted by `pocketrec.cli`."""
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
 def add_bench(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pocketrec bench`."""
     parser.description = (
-        "Measure the train step, embed and infer of a bundle's model: first call, percentiles, memory, the start of a\n"
-        "process, and each time as a multiple of what its matrix products alone would take on this core.\n"
+        "Measure the train step, embed and infer of a bundle's model, and retrieve and rank of a file that has them:\n"
+        "first call, percentiles, memory, the start of a process, and each time as a multiple of what its matrix\n"
+        "products alone would take on this core.\n"
         "The last line of output is JSON and holds the raw series too."
     )
     place = parser.add_mutually_exclusive_group(required=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subcommand pull, the only one of the device's that opens a connection; mounted by `pocketrec.cli`."""
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def add_pull(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", metavar="DIR", required=True, help="folder of versions")
     parser.add_argument("--user", metavar="ID", nargs="+", default=[], help="users of this device: their candidates "
                         "are fetched, by the number of a shard that 256 users share on average")  # fmt: skip
+    parser.add_argument("--task", metavar="NAME", nargs="+", default=[], help="tasks whose patches are fetched "
+                        "too, from now on with every version")  # fmt: skip
     parser.add_argument("--key", metavar="PUBKEY", help="public key to pin, a file or 64 hexadecimal digits: what is "
                         "not signed with it, or with one that its publisher put in its place, is refused (needs the "
                         "extra `secure`); none = pin none from now on")  # fmt: skip
@@ -41,7 +44,9 @@ def add_pull(parser: argparse.ArgumentParser) -> None:
 def run_pull(args: argparse.Namespace) -> int:
     """`pocketrec pull`; 0, or a `PocketRecError`."""
     from pocketrec.device.delivery.assemble import Limits
+    from pocketrec.device.delivery.patches import tasks_of
     from pocketrec.device.delivery.pull import pull, rollback
+    from pocketrec.device.delivery.tasks import pull_tasks
 
     if args.rollback:
         folder = rollback(args.to)
@@ -56,22 +61,27 @@ def run_pull(args: argparse.Namespace) -> int:
         raise ConfigError("--timeout must be above 0, --attempts, --max-bytes and --max-model-bytes at least 1: give "
                           "larger numbers")  # fmt: skip
     limits = Limits(**given)
-    done = pull(
-        args.url, args.to, users=args.user, key=args.key, limits=limits,
-        patience=Patience(timeout=args.timeout, attempts=args.attempts), older=args.allow_older,
-    )  # fmt: skip
+    patience = Patience(timeout=args.timeout, attempts=args.attempts)
+    done = pull(args.url, args.to, users=args.user, key=args.key, limits=limits, patience=patience,
+                older=args.allow_older)  # fmt: skip
+    held, changed = tasks_of(done.folder), list[str]()
+    if args.task or held:
+        changed = pull_tasks(args.to, args.task, patience=patience, older=args.allow_older)
+        held = tasks_of(done.folder)
     for note in done.notes:
         print(f"note: {note}", file=sys.stderr)
     print_table(
         [
             ("bundle", f"{args.to}, version {done.folder.name}, release {done.serial}: {done.reason}"),
             ("received", f"{done.received} bytes"),
+            *[("task", f"{name}" + (": a new patch" if name in changed else "")) for name in held],
         ]
     )
     print_json(
         {
             "bundle": args.to, "version": done.folder.name, "serial": done.serial, "new": done.new,
             "bytes_received": done.received, "reason": done.reason, "notes": list(done.notes),
+            "tasks": held, "tasks_changed": changed,
         }
     )  # fmt: skip
     return 0

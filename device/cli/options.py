@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arguments that several of the device's commands have, what they mean, and how results are printed."""
 
 from __future__ import annotations
@@ -70,6 +71,22 @@ def read(args: argparse.Namespace) -> Events:
     )
 
 
+def listed(path: str) -> list[str]:
+    """The item ids of a file that has one a line; empty lines count as none.
+
+    Raises:
+        DataError: the file cannot be read, or is not UTF-8.
+    """
+    from pocketrec.device.base.errors import DataError
+
+    try:
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        told = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise DataError(f"{path} cannot be read ({told}): name a file with one item id a line") from None
+    return [item for line in lines if (item := line.removesuffix("\r"))]
+
+
 def named_time(option: str, text: str | None) -> float | None:
     """The time after an option: a number or an ISO 8601 date.
 
@@ -109,6 +126,11 @@ def common_options(parser: argparse.ArgumentParser, *, required: bool = True) ->
     parser.add_argument("--user", metavar="ID", help="user id")
     parser.add_argument("--state", metavar="FILE", help="personal state (default: a file for each user in "
                         "BUNDLE.states beside the bundle)")  # fmt: skip
+
+
+def task_option(parser: argparse.ArgumentParser, purpose: str) -> None:
+    """--task."""
+    parser.add_argument("--task", metavar="NAME", help=f"{purpose} (see `pocketrec pull --task`)")
 
 
 def events_options(parser: argparse.ArgumentParser, *, required: bool, purpose: str) -> None:

@@ -1,4 +1,5 @@
-"""The device's subcommands: personalise, recommend and state; mounted by `pocketrec.cli`.
+# SPDX-License-Identifier: Apache-2.0
+"""The device's subcommands: personalise and recommend; mounted by `pocketrec.cli`.
 
 Each command prints a table, and as its last line one JSON document with the same content. Neither TensorFlow nor pandas
 is imported, and no network connection is opened.
@@ -6,26 +7,28 @@ is imported, and no network connection is opened.
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from pocketrec.device.base.errors import DataError, StateError
+from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.cli.command import Command
 from pocketrec.device.cli.options import (
     common_options,
     events_options,
     key_of,
+    listed,
     named_time,
     print_json,
     print_rows,
     print_table,
     read,
     runtime_options,
-    secret_option,
     state_path,
     store_options,
     store_path,
+    task_option,
     warn_if_read_only,
 )
 from pocketrec.device.cli.places import remember
@@ -33,7 +36,10 @@ from pocketrec.device.cli.places import remember
 if TYPE_CHECKING:
     import argparse
 
+    from pocketrec.device.personal.budget import Budget
     from pocketrec.device.recommender import Recommender
+    from pocketrec.device.store.events import Events
+    from pocketrec.device.task import Task
 
 
 def add_personalise(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +53,8 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
     common_options(parser)
     store_options(parser)
     events_options(parser, required=False, purpose="to learn from")
+    task_option(parser, "make this task's patch personal: --events are what the user did in it, and the history is "
+                "that of the store or state")  # fmt: skip
     parser.add_argument("--append", action="store_true", help="add the events to the history that the state holds; "
                         "with times, events that it already has are left out")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="continue from the state's weights and optimiser slots, "
@@ -68,32 +76,29 @@ def add_personalise(parser: argparse.ArgumentParser) -> None:
 
 def add_recommend(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pocketrec recommend`."""
+    from argparse import BooleanOptionalAction
+
     parser.description = (
         "Rank the user's candidates (or the popular items) and the items of the user's history with the personal\n"
-        "state, where there is one, else with the global model. Nothing is written. The last line of output is JSON."
+        "state, where there is one, else with the global model; of a bundle that can search its whole catalogue, what\n"
+        "that search finds in place of the candidates. Nothing is written. The last line of output is JSON."
     )
     common_options(parser)
     store_options(parser)
     events_options(parser, required=False, purpose="to add as context, without training")
+    task_option(parser, "rank what belongs to this task, by its patch: its items, or the classes of a profile with "
+                "their probabilities")  # fmt: skip
     parser.add_argument("-k", type=int, default=10, metavar="N", help="items to show (default: 10)")
     parser.add_argument("--candidates", nargs="+", metavar="ITEM", help="item ids to rank, instead of the user's set")
+    parser.add_argument("--filter", metavar="FILE", help="only items whose ids stand in this file, one a line, may be "
+                        "recommended, such as those in stock")  # fmt: skip
+    parser.add_argument("--retrieve", action=BooleanOptionalAction, default=None, help="search the whole catalogue, or "
+                        "rank the bundle's candidates (default: search it where the bundle can)")  # fmt: skip
     parser.add_argument("--now", metavar="T", help="time of the request, for a recipe that uses times: Unix seconds "
                         "or an ISO 8601 date (default: the clock)")  # fmt: skip
     parser.add_argument("--new-user", action="store_true", help="accept a user of whom nothing is known, and rank the "
                         "popular items")  # fmt: skip
     runtime_options(parser)
-
-
-def add_state(parser: argparse.ArgumentParser) -> None:
-    """Arguments of `pocketrec state`."""
-    parser.description = (
-        "show: what a personal state holds. reset: delete it and its previous generation (a file that is not a\n"
-        "personal state is left alone, unless it lies at the default place). restore: put the previous\n"
-        "generation in its place. The last line of output is JSON."
-    )
-    parser.add_argument("action", choices=["show", "reset", "restore"], help="what to do")
-    common_options(parser, required=False)
-    secret_option(parser)
 
 
 def run_personalise(args: argparse.Namespace) -> int:
@@ -104,7 +109,7 @@ def run_personalise(args: argparse.Namespace) -> int:
 
     if args.passes is not None and args.passes < 1:
         raise DataError("--passes must be at least 1: give a larger number")
-    if args.events is None and store_path(args) is None:
+    if args.events is None and args.task is None and store_path(args) is None:
         raise DataError("there are no events to learn from: give --events, or record some with `pocketrec record`")
     budget = Budget(args.max_seconds, args.max_celsius, started=time.monotonic())
     if args.if_idle is not None:
@@ -117,6 +122,8 @@ def run_personalise(args: argparse.Namespace) -> int:
             budget = replace(budget, celsius=None)
     recommender = _recommender(args)
     events = read(args) if args.events is not None else Events()
+    if args.task is not None:
+        return _personalise_task(args, recommender.task(args.task), events, budget)
     if not (args.append or args.resume or recommender.store):
         recommender.clear_history()
     report = recommender.personalise(
@@ -159,6 +166,31 @@ def run_personalise(args: argparse.Namespace) -> int:
     return 0
 
 
+def _personalise_task(args: argparse.Namespace, task: Task, events: Events, budget: Budget) -> int:
+    """`pocketrec personalise --task`; 0, or a `PocketRecError`."""
+    if args.append or args.resume or args.if_new:
+        raise DataError("--append, --resume and --if-new are of the whole model: leave them out with --task, whose "
+                        "events are kept, and whose training begins at the patch")  # fmt: skip
+    report = task.personalise(events, passes=args.passes, budget=budget)
+    path = task.save()
+    remember(args.bundle, args.user)
+    gains = ", ".join(f"{choice} {gain:+.4f}" for choice, gain in report.expected_gain.items())
+    print_table(
+        [
+            ("task", f"{task.name}, patch number {task.patch.serial}"),
+            ("weights", f"{report.choice}: {report.reason}"),
+            ("events", f"{report.history} of the task; {report.unknown} left out, whose items it does not know"),
+            ("learned from", f"{report.events} with a history before them, {report.heldback} held back for the guard"),
+            ("expected gain", f"{gains} in reciprocal rank" if gains else "-"),
+            *([("old state", f"left aside: {task.outdated}")] if task.outdated else []),
+            ("state", str(path)),
+        ]
+    )
+    print_json({"user": args.user or "", "task": task.name, **report.to_dict(), "rows": events.rows,
+                "bad_rows": events.bad, "bad_lines": events.bad_lines, "outdated": task.outdated, "state": str(path)})
+    return 0
+
+
 def run_recommend(args: argparse.Namespace) -> int:
     """`pocketrec recommend`; 0, or a `PocketRecError`."""
     if args.k < 1:
@@ -172,63 +204,41 @@ def run_recommend(args: argparse.Namespace) -> int:
         who = f"user {args.user!r} is unknown" if args.user else "no user was named"
         raise DataError(f"{who}, with neither candidates in the bundle nor a state: check --user, give --events, or "
                         "pass --new-user for the popular items")  # fmt: skip
-    if args.candidates and not recommender.bundle.vocabulary.rows(args.candidates).any():
+    if args.task is not None and (args.filter is not None or args.retrieve):
+        raise ConfigError("--task ranks what belongs to the task: leave out --filter and --retrieve")
+    if args.task is None and args.candidates and not recommender.bundle.vocabulary.rows(args.candidates).any():
         raise DataError("none of the items of --candidates is known to the model: check the ids")
-    best = recommender.recommend(args.k, args.candidates, now=now)
     choice = recommender.report.get("choice", "global")
+    if args.task is not None:
+        task = recommender.task(args.task)
+        best, choice = task.recommend(args.k, args.candidates, now=now), task.choice
+    else:
+        allowed = None if args.filter is None else listed(args.filter)
+        best = recommender.recommend(args.k, args.candidates, now=now, filter=allowed, retrieve=args.retrieve)
+    if recommender.bundle.lists_problem:
+        print(f"warning: {recommender.bundle.lists_problem}", file=sys.stderr)
     if recommender.outdated:
         print(f"the personal state was left aside: {recommender.outdated}")
-    print_rows(("place", "item", "score"), [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)])
+    titles = recommender.titles(item for item, _ in best) if args.task is None else []
+    rows = [(i, item, f"{score:.4f}") for i, (item, score) in enumerate(best, 1)]
+    if any(titles):
+        width = max(map(len, titles))
+        named = [(*row, title.ljust(width)) for row, title in zip(rows, titles, strict=True)]
+        print_rows(("place", "item", "score", "title".ljust(width)), named)
+    else:
+        print_rows(("place", "item", "score"), rows)
     print_json(
         {
             "user": args.user or "",
             "weights": choice,
+            **({} if args.task is None else {"task": args.task}),
             "history": len(recommender),
             "outdated": recommender.outdated,
             "items": [item for item, _ in best],
             "scores": [round(score, 6) for _, score in best],
+            **({"titles": titles} if any(titles) else {}),
         }
     )
-    return 0
-
-
-def run_state(args: argparse.Namespace) -> int:
-    """`pocketrec state`; 0, or a `PocketRecError`."""
-    from pocketrec.device.state import file as states
-    from pocketrec.device.store.sealing import Seal
-
-    if args.state is None and args.bundle is None:
-        raise StateError("no state was named: give --bundle and --user, or --state")
-    path = state_path(args)
-    if args.action == "reset":
-        deleted = [str(file) for file in states.reset_state(path, ours=args.state is None)]
-        print("deleted " + ", ".join(deleted) if deleted else f"there was no state {path}")
-        print_json({"state": str(path), "deleted": deleted})
-        return 0
-    manifest = None
-    if args.bundle is not None:
-        from pocketrec.device.delivery.bundle import open_bundle
-
-        manifest = open_bundle(args.bundle).manifest
-    key = key_of(args)
-    act = states.restore_state if args.action == "restore" else states.load_state
-    state = act(path, manifest, None if key is None else Seal(key))
-    numbers = sum(int(value.size) for value in state.weights.values())
-    table: dict[str, Any] = {
-        "state": str(path),
-        "user": state.user,
-        "weights": state.report.get("choice", "global"),
-        "generation": state.generation,
-        "history": len(state.rows),
-        "store": bool(state.store),
-        "trained": state.trained,
-        "steps": state.steps,
-        "numbers": numbers,
-        "bytes": path.stat().st_size,
-        "previous": states.previous_of(path).exists(),
-    }
-    print_table([(key, str(value)) for key, value in table.items()])
-    print_json({**table, "report": state.report})
     return 0
 
 
@@ -246,5 +256,4 @@ def _recommender(args: argparse.Namespace) -> Recommender:
 COMMANDS: Final[dict[str, Command]] = {
     "personalise": Command("make a bundle's model personal with a user's events", add_personalise, run_personalise),
     "recommend": Command("print the items to recommend", add_recommend, run_recommend),
-    "state": Command("show, reset or restore a personal state", add_state, run_state),
 }

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a user's personal files lie if nobody says: beside the bundle, whatever name the bundle is given by.
 
 The folder is ``<bundle>.states``, after the bundle's real name: links, ``.`` and ``..`` are followed. So that a renamed

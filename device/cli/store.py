@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subcommands about a user's own events: record, forget, wipe, export-data and store; mounted by `pocketrec.cli`.
 
 Each prints a table, and as its last line one JSON document. None opens a network connection or loads a runtime, except
@@ -69,7 +70,8 @@ def add_wipe(parser: argparse.ArgumentParser) -> None:
     """Arguments of `pocketrec wipe`."""
     parser.description = (
         "Delete everything personal of a user: event store, state, its previous generation, and what interrupted\n"
-        "commands left of them. The bundle stays. The last line of output is JSON."
+        "commands left of them. The bundle stays, and with it the candidate set that the cloud made for the user.\n"
+        "The last line of output is JSON."
     )
     common_options(parser, required=False)
     store_options(parser)
@@ -137,7 +139,7 @@ def run_forget(args: argparse.Namespace) -> int:
     recommender = Recommender(args.bundle, user=args.user, state=state_path(args), store=store, key=key_of(args))
     gone = recommender.forget(args.item if when is None else [(item, when) for item in args.item])
     print(f"{gone} events are forgotten, {len(recommender)} are left"
-          + (": `pocketrec personalise` trains on them" if gone else ""))  # fmt: skip
+          + (": global weights are used until `pocketrec personalise` trains on them" if gone else ""))  # fmt: skip
     print_json({"forgotten": gone, "history": len(recommender)})
     return 0
 
@@ -146,6 +148,7 @@ def run_wipe(args: argparse.Namespace) -> int:
     """`pocketrec wipe`; 0, or a `PocketRecError`."""
     from pocketrec.device.delivery.versions import forget_user
     from pocketrec.device.state.file import reset_state
+    from pocketrec.device.state.task_state import wipe_tasks
     from pocketrec.device.store.wipe import wipe_store
 
     _somebody(args)
@@ -155,7 +158,7 @@ def run_wipe(args: argparse.Namespace) -> int:
     for path in [folder / f"{name}.events" for folder in folders] if args.store is None else [Path(args.store)]:
         deleted += wipe_store(path, ours=args.store is None)
     for path in [folder / f"{name}.state" for folder in folders] if args.state is None else [Path(args.state)]:
-        deleted += reset_state(path, ours=args.state is None)
+        deleted += [*reset_state(path, ours=args.state is None), *wipe_tasks(path)]
     for folder in folders:
         tidy(folder)
     if args.bundle is not None and args.user is not None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a next-item model is made of, as data: one `LayerSpec` for each layer, in the manifest as JSON.
 
 A backbone says it of itself, a way to personalise wraps layers and names what trains, the exporter builds the graph

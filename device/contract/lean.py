@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lean bundles: a small item table for a catalogue that no phone should fetch.
 
 The table has, after row 0 (padding): H rows of the popular head, B rows of buckets (one for each category of the other

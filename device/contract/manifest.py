@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """manifest.json: what a bundle holds, with the hash of every file. The exporter writes it, every device reads it."""
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from pocketrec.device.contract.names import (
 
 _REQUIRED: Final = (ITEMS_FILE, RECIPE_FILE)
 #: Keys that are left out where they say nothing, as before there were such bundles, for readers of that time.
-_LATER: Final[dict[str, object]] = {"packed": {}, "lean": {}, "ranker": INNER_PRODUCT}
+_LATER: Final[dict[str, object]] = {
+    "packed": {}, "lean": {}, "ranker": INNER_PRODUCT, "parent": "", "retrieval": {}, "measured": {},
+}  # fmt: skip
 
 _Count = Annotated[int, AtLeast(0)]
 _Positive = Annotated[int, AtLeast(1)]
@@ -75,10 +78,23 @@ class Manifest:
     """Versions of the tools that made the bundle."""
     gate: dict[str, Any] = field(default_factory=dict)
     """What the export gate measured."""
+    measured: dict[str, Any] = field(default_factory=dict)
+    """Where the model was trained again, on the whole log, after its evaluation: ``model_id`` and ``cut_off`` of the
+    bundle whose figures the card has, ``events`` and ``events_evaluated``, which both were trained on. Else empty."""
     ranker: str = INNER_PRODUCT
     """How an embedding meets item rows, a name in `pocketrec.device.contract.rankers.RANKERS`."""
+    parent: Annotated[str, Matches("([0-9a-f]{64})?", "64 hexadecimal digits")] = ""
+    """Id of the model that this one was made of by federated training; "" = none."""
+    retrieval: dict[str, Any] = field(default_factory=dict)
+    """Where the file finds items of the whole catalogue: a `pocketrec.device.contract.retrieval.Retrieval`. Else
+    empty."""
     format_version: int = FORMAT_VERSION
     """Format of the bundle."""
+
+    @property
+    def model_bytes(self) -> int:
+        """Size of model.tflite."""
+        return int(self.packed["bytes"]) if self.packed else self.files[MODEL_FILE].bytes
 
     @property
     def specs_sha256(self) -> str:
@@ -152,6 +168,10 @@ def _check(manifest: Manifest) -> None:
     if not manifest.packed and manifest.files[MODEL_FILE].sha256 != manifest.model_id:
         raise ValueError(f"the model id is not the hash of {MODEL_FILE}")
     take(_Positive, manifest.vocabulary["items"], "vocabulary.items")
+    if manifest.retrieval:
+        from pocketrec.device.contract.retrieval import retrieval_of  # only here: few bundles have it
+
+        retrieval_of(manifest.retrieval, manifest.vocabulary["items"], manifest.model_bytes)
     for name in ("shards", "per_user"):
         take(_Count, manifest.candidates[name], f"candidates.{name}")
     if manifest.cut_off is not None and not -_LATEST < manifest.cut_off < _LATEST:
@@ -164,7 +184,7 @@ def _check_ranker(name: str, place: str) -> None:
         from pocketrec.device.contract.rankers import RANKERS  # only here: few bundles name another
 
         if name not in RANKERS:
-            raise BundleError(f"{place}: its ranker {name!r:.100} is not known here ({', '.join(RANKERS)} is): "
+            raise BundleError(f"{place}: its ranker {name!r:.100} is not known here (known: {', '.join(RANKERS)}): "
                               "install the package that adds it, or update pocketrec")  # fmt: skip
 
 

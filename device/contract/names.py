@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the cloud, the exporter and every device runner agree on: names, formats, and nothing else.
 
 Signature and tensor names, file names inside a bundle and format numbers are defined here once. The exporter
@@ -24,20 +25,22 @@ LOOKUP: Final = "lookup"
 EXPORT_WEIGHTS: Final = "export_weights"
 IMPORT_WEIGHTS: Final = "import_weights"
 SIGNATURES: Final = (TRAIN, EVALUATE, EMBED, INFER, LOOKUP, EXPORT_WEIGHTS, IMPORT_WEIGHTS)
+RETRIEVE: Final = "retrieve"  # only in files that find items of the whole catalogue
+RANK_CANDIDATES: Final = "rank"  # only in files with a ranker of a second stage; takes and gives what infer does
 
 # --- tensors of the signatures ----------------------------------------------------------------------------------
 ITEMS: Final = "items"  # int32 [B, T] (train, evaluate) or [1, T] (embed, infer); right-padded with 0
-TARGETS: Final = "targets"  # int32 [B, T]; 0 = this position does not count
+TARGETS: Final = "targets"  # int32 [B, T]; of a model that is not causal [B, 1], after the last event; 0 = no target
 LEARNING_RATE: Final = "learning_rate"  # float32 []
 PROXIMAL: Final = "proximal"  # float32 []; strength of the pull to the global weights
 NEGATIVES: Final = "negatives"  # int32 [S]; only where the loss is the sampled softmax
 CANDIDATES: Final = "candidates"  # int32 [C]; right-padded with 0
 UNUSED: Final = "unused"  # float32 []; Java refuses an empty input map
-LOSS: Final = "loss"  # float32 [] (train: mean over the counted targets) or [B, T] (evaluate: 0 where not counted)
-RANK: Final = "rank"  # float32 [B, T]; 1 = best, ties count against the target, 0 where not counted
+LOSS: Final = "loss"  # float32 [] (train: mean over counted targets) or like targets (evaluate: 0 where not counted)
+RANK: Final = "rank"  # float32 like targets; 1 = best, ties count against the target, 0 where not counted
 USER_EMBEDDING: Final = "user_embedding"  # float32 [1, E]
 ITEM_EMBEDDINGS: Final = "item_embeddings"  # float32 [C, E]
-SCORES: Final = "scores"  # float32 [1, C]
+SCORES: Final = "scores"  # float32 [1, C]; of retrieve [1, K], best first, and candidates int32 [K] beside it
 OK: Final = "ok"  # float32 []
 
 # --- files of a bundle ------------------------------------------------------------------------------------------
@@ -54,3 +57,16 @@ CANDIDATES_FOLDER: Final = "candidates"
 FULL_SOFTMAX: Final = "full_softmax"
 SAMPLED_SOFTMAX: Final = "sampled_softmax"
 INNER_PRODUCT: Final = "inner_product"  # the ranker of bundles that name none
+
+# --- patches of tasks (pocketrec.device.contract.patch) ---------------------------------------------------------
+PATCHES_FOLDER: Final = "patches"  # in a bundle's folder, beside what its manifest lists
+PATCH_FORMAT: Final = "pocketrec-patch-2"
+TRAIN_TASK: Final = "train_task"  # signature; only bundles whose patches devices train have it
+HEAD: Final = "head"  # float32 [S, E]; the task's rows that a step compares
+WANTED: Final = "wanted"  # float32 [B, S]; 1 at the row of a window's target, all 0 where the window does not count
+BIASES: Final = "biases"  # float32 [S]; added to their scores, very small where a row is not there
+ORIGIN: Final = "origin_"  # prefix of the tensors, like the trained ones, that the proximal pull goes to
+RANKNET: Final = "ranknet"  # the inner product, an item bias, and a small network over both embeddings
+RANKER_TENSORS: Final = ("ranker_A", "ranker_B", "ranker_b1", "ranker_C", "ranker_b2", "ranker_w3")  # of ranknet
+RANKER_WAY: Final = "ranker"  # the way that trains these, but for ranker_B, and nothing of the layers
+RETRIEVED_FOR: Final = (INNER_PRODUCT, RANKNET)  # rankers whose best items `retrieve` finds

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The transport form of a model file: a skeleton, in which the weights are zero, and the weights, coded small.
 
 A model file is memory-mapped and computed with in place, so it holds weights in the form that the runtime wants: some

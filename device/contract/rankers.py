@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of rankers: how a user embedding meets item rows, by the name that a manifest holds.
 
 A target is a function of two float32 arrays, the embedding [E] and item embeddings [n, E], that gives scores float32
@@ -9,14 +10,18 @@ from __future__ import annotations
 from typing import Final
 
 from pocketrec.device.base.choices import Choice, Table
-from pocketrec.device.contract.names import INNER_PRODUCT
+from pocketrec.device.contract.names import INNER_PRODUCT, RANKNET
 
 RANKERS: Final = Table(
     "ranker",
     {
         INNER_PRODUCT: Choice(
             "pocketrec.device.engine.scores:inner_product", "the inner product of user and item embedding"
-        )
+        ),
+        RANKNET: Choice(
+            "pocketrec.device.engine.scores:inner_product",
+            "the inner product, by which items are found and the model is trained; the file's signature `rank` ranks",
+        ),
     },
     "pocketrec.device_rankers",
 )

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """recipe.json: how a device makes the model personal. The rehearsal writes it, the device follows it.
 
 The guard's settings are part of it: `device/personal/guard.py` has the formula in which `Prior`, `Signal` and `Line`
@@ -48,9 +49,14 @@ class Signal:
     """Held-back targets at which half of the signal is believed, above 0."""
 
 
+#: What the guard may choose besides the global weights, the mildest first: share of the personal weights and of the
+#: bonus for repeats.
+CHOICES: Final = {"quarter": 0.25, "blend": 0.5, "most": 0.75, "personal": 1.0}
+
+
 @dataclass(frozen=True)
 class Prior:
-    """What the rehearsal knows of one choice (personal, or blend) before a user's own events are judged."""
+    """What the rehearsal knows of one choice before a user's own events are judged."""
 
     gain: Line = Line()
     """Mean gain in reciprocal rank on the users' real future."""
@@ -58,6 +64,8 @@ class Prior:
     """Gain in mean log-likelihood of the held-back targets, in nats."""
     rr: Signal = Signal()
     """Gain in mean reciprocal rank of the held-back targets."""
+    spread: Line = Line()
+    """Standard deviation of the real gain around the expected one; 0 and less: it is taken as certain."""
 
 
 #: Used where no rehearsal was made: nothing is expected, and the sign of the log-likelihood decides.
@@ -75,13 +83,37 @@ class GuardRecipe:
     minimum_heldback: Annotated[int, AtLeast(1)] = 2
     """With fewer held-back targets nothing is judged, and the prior's gain alone decides."""
     threshold: float = 0.0
-    """Posterior gain in reciprocal rank above which personal (or blended) weights are used."""
+    """Posterior gain in reciprocal rank, less the price of harm, above which a choice is used."""
     prior: dict[str, Prior] = field(default_factory=dict)
-    """Priors of ``personal`` and ``blend``; `NEUTRAL` where absent."""
+    """Priors of what may be chosen (`CHOICES`). Without that of ``personal`` or ``blend`` these have `NEUTRAL`; of the
+    other choices only those that have a prior are weighed."""
+    price: Annotated[float, AtLeast(0)] = 0.0
+    """What a loss of more than .01 costs, in reciprocal rank: the chance of one times this is taken off a gain."""
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What is weighed besides the global weights, the mildest first."""
+        return tuple(choice for choice in CHOICES if choice in ("blend", "personal") or choice in self.prior)
 
     def prior_of(self, choice: str) -> Prior:
-        """The prior of ``personal`` or ``blend``."""
+        """The prior of one of the `choices`."""
         return self.prior.get(choice, NEUTRAL)
+
+
+@dataclass(frozen=True)
+class ItemRowsRecipe:
+    """How personal item rows are fitted (`pocketrec.device.personal.item_rows`); the table ``item_rows``."""
+
+    rate: Annotated[float, AtLeast(0)] = 0.0
+    """Learning rate (Adagrad); 0 = there are no rows."""
+    passes: Annotated[int, AtLeast(1)] = 10
+    """Steps over all targets."""
+    pull: Annotated[float, AtLeast(0)] = 0.01
+    """Strength of the pull to the shared rows."""
+    latest: Annotated[int, AtLeast(1)] = 200
+    """Latest events that are fitted to, at most."""
+    holdback: Annotated[float, Above(0), Below(1)] = 0.3
+    """Share of them that is held back, the latest ones; rows are kept where they make these more likely."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +141,8 @@ class Recipe:
     """With fewer events to learn from, the global model is left alone."""
     repeats: Repeats = field(default_factory=Repeats)
     """How strongly the items of the person's own history are raised."""
+    item_rows: ItemRowsRecipe = field(default_factory=ItemRowsRecipe)
+    """How the embeddings of these items are made personal; recipe.json has it only where there are such rows."""
     guard: GuardRecipe = field(default_factory=GuardRecipe)
     """Settings of the guard."""
     forecast: dict[str, Any] = field(default_factory=dict)
@@ -123,7 +157,10 @@ class Recipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The content of recipe.json."""
-        return {"format": FORMAT, **dataclasses.asdict(self)}
+        table = {"format": FORMAT, **dataclasses.asdict(self)}
+        if self.item_rows == ItemRowsRecipe():
+            del table["item_rows"]
+        return table
 
     @classmethod
     def from_dict(cls, table: Mapping[str, Any]) -> Recipe:

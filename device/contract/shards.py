@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Candidate shards: which file of a bundle holds a user's candidates, and what its tensors are called."""
 
 from __future__ import annotations

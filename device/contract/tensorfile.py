@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Named arrays and a little text in one file: the safetensors layout, with a checksum.
 
 The file is an unsigned 64-bit little-endian length, a JSON header of that many bytes, and the arrays' raw

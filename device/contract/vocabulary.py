@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """Item ids of a bundle, looked up in the file itself: a catalogue of millions costs no memory of its own."""
 
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -78,6 +79,24 @@ class Vocabulary:
             if not wanted:
                 break
         return np.array([found.get(key, PADDING) for key in keys], dtype=np.int32)
+
+    def where(self, holds: Callable[[str], bool]) -> np.ndarray[Any, Any]:
+        """int32: rows whose id passes, ascending; one pass over the file.
+
+        Raises:
+            BundleError: an id is not UTF-8.
+        """
+        found: list[int] = []
+        before, rest = 0, b""
+        for _, chunk in self._chunks():
+            lines = (rest + chunk).split(b"\n")
+            rest = lines.pop()
+            try:
+                found += [place for place, line in enumerate(lines, before + 1) if holds(line.decode())]
+            except UnicodeDecodeError:
+                raise BundleError("an item id is not UTF-8: fetch or export the bundle again") from None
+            before += len(lines)
+        return np.array(found, np.int32)
 
     def ids(self, rows: Iterable[int] | Sequence[int]) -> list[str]:
         """The id of each row.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Making a version complete in its place: what is here is used, and the rest fetched; then all of it is opened.
 
 A version that is there and sound stays usable at every moment. This module does not know which version is in use, and

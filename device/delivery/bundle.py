@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bundle: the folder (or .zip) that the cloud publishes and a device opens. Both sides share this definition.
 
 Opening checks the format, the size and SHA-256 of every file; a later opening of the same untouched files skips the
@@ -7,32 +8,38 @@ hashing. A candidate shard is read only when a user of it is asked for. This mod
 from __future__ import annotations
 
 import contextlib
-import errno
+import functools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pocketrec.device.base import documents
+from pocketrec.device.base import documents, held
 from pocketrec.device.base.digest import sha256_of
 from pocketrec.device.base.errors import BundleError, StorageError
-from pocketrec.device.base.files import sha256_file, storage_error
+from pocketrec.device.base.files import sha256_file
 from pocketrec.device.base.held import Mark, overwritten
 from pocketrec.device.contract import tensorfile
 from pocketrec.device.contract.lean import LeanVocabulary, ShardItems
 from pocketrec.device.contract.manifest import Manifest
 from pocketrec.device.contract.names import CANDIDATES_FOLDER, ITEMS_FILE, MANIFEST_FILE, MODEL_FILE, RECIPE_FILE
+from pocketrec.device.contract.neighbours import NEIGHBOURS_FILE, Neighbours
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.contract.shards import KNOWN, ROWS, USERS, check_shard, shard_name, shard_of
+from pocketrec.device.contract.titles import TITLES_FILE, Titles
 from pocketrec.device.contract.vocabulary import Vocabulary
 from pocketrec.device.delivery import versions
+from pocketrec.device.delivery.archive import unpacked
 from pocketrec.device.delivery.install import installed_model, shard_model
 
 if TYPE_CHECKING:
+    from pocketrec.device.contract.lists import Lists
+    from pocketrec.device.contract.retrieval import Retrieval
     from pocketrec.device.engine.model import Model
+    from pocketrec.device.engine.retrieve import ItemScan
 
-_MANIFEST_LIMIT = 1 << 24  # bytes of a manifest in a .zip
 _MARKER = ".verified"  # sizes and times of files whose hashes were found right
 _AGAIN = "fetch or export the bundle again"
 
@@ -50,6 +57,8 @@ class Bundle:
         if manifest.lean:
             self.vocabulary = LeanVocabulary(folder / ITEMS_FILE, lines, int(manifest.lean["head"]))
         self._model = folder / MODEL_FILE
+        self._neighbours: Neighbours | None = None
+        self._titles: Titles | None = None
         self._check_same(ITEMS_FILE)
 
     folder: Path
@@ -103,6 +112,47 @@ class Bundle:
             self._check_same(MODEL_FILE)
         return model
 
+    @functools.cached_property
+    def retrieval(self) -> Retrieval | None:
+        """How the model file searches the whole catalogue; None where it does not."""
+        if not self.manifest.retrieval:
+            return None
+        from pocketrec.device.contract.retrieval import retrieval_of
+
+        return retrieval_of(self.manifest.retrieval, len(self.vocabulary), self.manifest.model_bytes)
+
+    def item_scan(self) -> ItemScan:
+        """The item table of the model file in numpy, where `retrieval` tells its place; one for each thread.
+
+        Raises:
+            BundleError: the file is not the one that was verified.
+        """
+        from pocketrec.device.engine.retrieve import ItemScan
+
+        assert self.retrieval is not None
+        scan = ItemScan(self.model_path, self.retrieval.table)
+        self._check_same(MODEL_FILE)
+        return scan
+
+    @functools.cached_property
+    def item_lists(self) -> Lists | None:
+        """Lists over the item table; None where the bundle has none, or they cannot be used (`lists_problem`)."""
+        if self.retrieval is None or self.retrieval.kind != "lists":
+            return None
+        from pocketrec.device.contract.lists import LISTS_FILE, parse_lists
+
+        try:
+            content, _ = held.hold(self.folder / LISTS_FILE)
+            lists = parse_lists(content, len(self.vocabulary), self.retrieval.table.columns)
+            self._check_same(LISTS_FILE)
+        except (OSError, ValueError, BundleError) as error:
+            self.lists_problem = f"the whole catalogue is searched instead of its index: {error}"
+            return None
+        return lists
+
+    lists_problem: str = ""
+    """Why `item_lists` were left aside; "" = they were not."""
+
     def candidates_of(self, user: str) -> np.ndarray[Any, Any] | None:
         """Candidate rows of a user, int32 [<= K], best first; None where the bundle has none for this user.
 
@@ -130,14 +180,47 @@ class Bundle:
             raise BundleError(f"{self.folder}: the numbers of known events cannot be read: {_AGAIN}")
         return 0 if known is None else int(known)
 
+    def neighbours(self) -> Neighbours | None:
+        """The items that go with others, read when first asked for; None where the bundle brings none.
+
+        Raises:
+            BundleError: the file is missing, cut short or altered.
+        """
+        if NEIGHBOURS_FILE not in self.manifest.files or self.manifest.lean:
+            return None
+        if self._neighbours is None:
+            try:
+                content = (self.folder / NEIGHBOURS_FILE).read_bytes()
+            except OSError as error:
+                reason = f"{NEIGHBOURS_FILE} cannot be read ({error.strerror})"
+                raise BundleError(f"{self.folder}: {reason}: {_AGAIN}") from None
+            self._neighbours = Neighbours.from_bytes(content, len(self.vocabulary))
+            self._check_same(NEIGHBOURS_FILE)
+        return self._neighbours
+
+    def titles(self, rows: Iterable[int]) -> list[str]:
+        """The title of each item row; "" of an item that has none, or of all where the bundle brings no titles.
+
+        In a lean bundle the items of the head have one, and not those that came with a shard.
+
+        Raises:
+            BundleError: the file is missing, cut short or altered.
+        """
+        if TITLES_FILE not in self.manifest.files:
+            return ["" for _ in rows]
+        if self._titles is None:
+            self._titles = Titles(self.folder / TITLES_FILE, int(self.manifest.vocabulary["items"]))
+            self._check_same(TITLES_FILE)
+        return self._titles.of(rows)
+
     def check_shards(self) -> None:
         """Open every candidate shard that is here, so that a bundle with a bad one is refused before it is in use.
 
         Raises:
             BundleError: a shard is missing, altered, or does not fit the bundle.
         """
-        held = versions.held_shards(self.folder)
-        for number in range(self.manifest.candidates["shards"]) if held is None else sorted(held):
+        here = versions.held_shards(self.folder)
+        for number in range(self.manifest.candidates["shards"]) if here is None else sorted(here):
             name = shard_name(number)
             shard = self._shard(name)
             try:
@@ -167,8 +250,8 @@ class Bundle:
             raise BundleError(f"{self.folder}: {name} cannot be read ({error}): {_AGAIN}") from None
 
     def _shard(self, name: str) -> tensorfile.TensorFile:
-        held = versions.held_shards(self.folder)
-        if held is not None and name not in map(shard_name, held):
+        here = versions.held_shards(self.folder)
+        if here is not None and name not in map(shard_name, here):
             raise BundleError(f"{self.folder} was pulled without the candidates of this user: pull again with --user")
         try:
             shard = tensorfile.load(self.folder / name)
@@ -218,14 +301,14 @@ def open_bundle(path: str | Path, cache: str | Path | None = None) -> Bundle:
         StorageError: a .zip could not be unpacked, or a packed model not be written.
     """
     if Path(path).is_file():
-        folder = _unpacked(Path(path), cache)
+        folder = unpacked(Path(path), cache)
         try:
             return _open(folder, path)
         except BundleError:  # the unpacked files were damaged since: take them from the .zip again
             import shutil
 
             shutil.rmtree(folder, ignore_errors=True)
-            return _open(_unpacked(Path(path), cache), path)
+            return _open(unpacked(Path(path), cache), path)
     return _open(versions.resolve(Path(path)), path)
 
 
@@ -253,9 +336,9 @@ def _open(folder: Path, path: str | Path) -> Bundle:
 def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> dict[str, Mark]:
     """Check size and hash of every file, or that nothing was touched since they were found right; gives their marks."""
     seen: dict[str, Any] = {MANIFEST_FILE: manifest_sha256}
-    held = versions.held_shards(folder)
-    absent = set() if held is None else {name for name in manifest.files if name.startswith(f"{CANDIDATES_FOLDER}/")}
-    absent -= {shard_name(shard) for shard in held or ()}
+    here = versions.held_shards(folder)
+    absent = set() if here is None else {name for name in manifest.files if name.startswith(f"{CANDIDATES_FOLDER}/")}
+    absent -= {shard_name(shard) for shard in here or ()}
     files = {name: entry for name, entry in manifest.files.items() if name not in absent}
     for name, entry in files.items():
         try:
@@ -279,46 +362,3 @@ def _verify(folder: Path, manifest: Manifest, manifest_sha256: str) -> dict[str,
     with contextlib.suppress(StorageError):  # read-only media: then every opening hashes
         documents.note(folder / _MARKER, seen)
     return marks
-
-
-def _unpacked(archive: Path, cache: str | Path | None) -> Path:
-    """Unpack a .zip beside itself or into `cache`, in one step; only what its manifest lists, of the listed sizes."""
-    import shutil
-    import zipfile  # only here: most devices open folders
-    import zlib
-
-    try:
-        folder = Path(cache or archive.parent) / f"{archive.name}.{sha256_file(archive)[:16]}"
-        if (folder / MANIFEST_FILE).is_file():
-            return folder
-        temporary = folder.with_name(f".{folder.name}.{os.urandom(8).hex()}.tmp")
-        try:
-            with zipfile.ZipFile(archive) as opened:
-                if opened.getinfo(MANIFEST_FILE).file_size > _MANIFEST_LIMIT:
-                    raise BundleError(f"{archive}: its manifest is larger than {_MANIFEST_LIMIT} bytes: {_AGAIN}")
-                content = opened.read(MANIFEST_FILE)
-                manifest = Manifest.from_bytes(content, str(archive))
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                total = sum(entry.bytes for entry in manifest.files.values())
-                if total > shutil.disk_usage(folder.parent).free:
-                    raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}, {total} bytes are needed")
-                for name, entry in manifest.files.items():
-                    if opened.getinfo(name).file_size != entry.bytes:
-                        raise BundleError(f"{archive}: {name} is not of the size in its manifest: {_AGAIN}")
-                    target = temporary / name
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    with opened.open(name) as source, open(target, "wb") as file:
-                        shutil.copyfileobj(source, file)
-            (temporary / MANIFEST_FILE).write_bytes(content)
-            try:
-                os.rename(temporary, folder)
-            except OSError:
-                if not (folder / MANIFEST_FILE).is_file():  # else another one was faster
-                    raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except (zipfile.BadZipFile, KeyError, EOFError, NotImplementedError, zlib.error) as error:
-        raise BundleError(f"{archive} is cut short or altered ({str(error)[:100]}): {_AGAIN}") from None
-    except OSError as error:
-        raise storage_error(archive.parent if cache is None else cache, error) from None
-    return folder

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fetching files from a server: resumed, retried, and bounded in size and time.
 
 A request carries the address, the validators of what is here already, and pocketrec's name: nothing about a user.

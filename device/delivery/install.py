@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Installing a packed bundle: the model file made from its skeleton and weights, once, and checked.
 
 The file is written beside its place, flushed and renamed, so a full disk or a switched-off device leaves no part of a

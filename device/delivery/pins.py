@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """pin.json: which of a publisher's keys a folder of versions trusts, and the largest release taken under each.
 
 It lies beside current.json and is written before it, so that neither a lost nor a damaged current.json makes a device

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fetching a published bundle into a folder of versions, and switching to it in one step.
 
 latest.json first, checked against the pinned keys; then the manifest that it names; then every file of the manifest
@@ -22,6 +23,7 @@ from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.delivery.pins import NONE, PIN, Pin, carried, read_pin
 from pocketrec.device.delivery.release import LATEST, Release, for_users
 from pocketrec.device.delivery.signing import need_cryptography, read_public
+from pocketrec.device.delivery.tasks import Shop, fetch_patches
 from pocketrec.device.delivery.trust import check_serial, is_expired, trusted
 from pocketrec.device.delivery.urls import is_address, shown, split_login
 from pocketrec.device.delivery.versions import (
@@ -177,7 +179,15 @@ class _Update:
             return self._unchanged("nothing new", release.serial)
         versions = [other for other in (wanted.current, wanted.previous) if other not in ("", name)]
         complete(Work(self.folder, base, self.fetcher, limits, versions), release, wanted.users, self._begin)
+        self._patches(name, older)
         return self._switched(release, name, bundle)
+
+    def _patches(self, name: str, older: bool) -> None:
+        """Have the patches of the tasks that are wanted, before the version is in use; what is not offered is noted."""
+        if self.wanted.tasks:
+            shop = Shop(self.folder, self.base, self.fetcher, self.pin.keys, older)
+            bundle = open_bundle(version_folder(self.folder, name))
+            self.notes += fetch_patches(shop, bundle, self.wanted.tasks)[1]
 
     def _left_aside(self, release: Release, name: str, known: int, bundle: Bundle | None) -> str:
         """Why a release that may be trusted is not taken; "" where it is.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a publisher's folder looks like: the one small file that changes, and the names of those that never do.
 
     latest.json          which manifest is the latest, its number, and the signature; asked for at every pull

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ed25519 signatures of published bundles, from the extra ``secure``.
 
 The publisher keeps a private key (PEM, PKCS #8, unencrypted, readable by its owner); devices pin the public one, as a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a release may be taken: its signature under the pinned keys, the keys that it names, its number, its expiry.
 
 Keys change by releases. One that a trusted key has signed may name the keys to be trusted from then on; a device that

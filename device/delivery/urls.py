@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Addresses: whether one can be asked for, and the name and password in it, which are sent and never shown."""
 
 from __future__ import annotations

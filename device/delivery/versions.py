@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The folder that bundles are pulled into: versions side by side, and one small file that says which is in use.
 
     current.json         the version in use, the one before it, and where they come from; replaced in one step
@@ -57,6 +58,8 @@ class Current:
     """Users whose candidates are wanted; they stay in this file."""
     refused: str = ""
     """Name of a version that was rolled back from, and is not installed again."""
+    tasks: list[str] = field(default_factory=list)
+    """Tasks whose patches are wanted with every version."""
 
     def write(self, folder: Path) -> None:
         """Replace current.copy.json and then current.json, each in one step; readable by their owner only, for they

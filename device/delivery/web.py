@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HTTP(S) by the standard library: the source of files where an application hands in none of its own.
 
 Proxies and certificates are found by the standard library's rules (``https_proxy``, ``no_proxy``, ``SSL_CERT_FILE``).

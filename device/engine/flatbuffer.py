@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a .tflite file can be walked without leaving it: every offset, vector, index and constant's size.
 
 LiteRT checks a file before it uses it; tflite-runtime 2.14 does not, and reads wherever a broken one points. So for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One .tflite file as a Python object: its signatures as methods with checked shapes.
 
 The names of signatures and tensors are those of `pocketrec.device.contract.names`. All signatures share one set of
@@ -10,7 +11,7 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -20,21 +21,11 @@ from pocketrec.device.base.errors import BundleError, ConfigError, StateError
 from pocketrec.device.contract import names as contract
 from pocketrec.device.engine.runtime import load_interpreter
 from pocketrec.device.engine.scores import ranker_of
-
-#: What each signature takes and gives, whatever the model.
-_PROMISED: Final = {
-    contract.TRAIN: (
-        (contract.ITEMS, contract.TARGETS, contract.LEARNING_RATE, contract.PROXIMAL), (contract.LOSS,)
-    ),
-    contract.EVALUATE: ((contract.ITEMS, contract.TARGETS), (contract.LOSS, contract.RANK)),
-    contract.EMBED: ((contract.ITEMS,), (contract.USER_EMBEDDING,)),
-    contract.INFER: ((contract.ITEMS, contract.CANDIDATES), (contract.SCORES,)),
-    contract.LOOKUP: ((contract.CANDIDATES,), (contract.ITEM_EMBEDDINGS,)),
-    contract.EXPORT_WEIGHTS: ((contract.UNUSED,), ()),
-}  # fmt: skip
+from pocketrec.device.engine.signatures import PROMISED, TaskBatch
+from pocketrec.device.engine.two_stages import TwoStages
 
 
-class Model:
+class Model(TwoStages):
     """A model file with its variables, which start as the global weights.
 
     Calls from several threads wait for each other. Arrays that come back are copies. A forked child continues with the
@@ -75,10 +66,18 @@ class Model:
         for name in contract.SIGNATURES:
             if name not in names:
                 raise BundleError(f"{path} has no signature {name!r}: export the model again")
+        self.retrieves, self.ranks = contract.RETRIEVE in names, contract.RANK_CANDIDATES in names
         inputs = self._signature(contract.TRAIN)
         self.batch, self.window = inputs[contract.ITEMS][0]
+        self.targets = inputs[contract.TARGETS][0][-1]
+        if self.targets not in (1, self.window):
+            raise BundleError(f"{path}: train takes {self.targets} targets for windows of {self.window} events: "
+                              "export the model again")  # fmt: skip
         self.negatives = inputs[contract.NEGATIVES][0][0] if contract.NEGATIVES in inputs else 0
         (self.candidates,) = self._signature(contract.INFER)[contract.CANDIDATES][0]
+        self.compared = 0
+        if contract.TRAIN_TASK in names:
+            self.compared = self._signature(contract.TRAIN_TASK)[contract.HEAD][0][0]
         self._signature(contract.EMBED)
         self.embedding = int(self._runners[contract.EMBED].get_output_details()[contract.USER_EMBEDDING]["shape"][-1])
         self.variables = {
@@ -89,12 +88,17 @@ class Model:
     """Windows B of a train step."""
     window: int
     """Events T that the model looks back on."""
+    targets: int
+    """Targets of a window in `train` and `evaluate`: T, one after each event; or 1, after the last: such a model sees
+    both sides of an event, so that each target needs a window of its own."""
     embedding: int
     """Size E of the user embedding."""
     candidates: int
     """Candidates C that one `infer` call scores."""
     negatives: int
     """Negatives S that a train step takes; 0 where the loss is the full softmax."""
+    compared: int
+    """Rows S of a task's head that a step of its patch compares; 0 = this file trains no tasks."""
     variables: dict[str, tuple[int, ...]]
     """Shapes of the trainable tensors and optimiser slots, by name."""
 
@@ -115,7 +119,7 @@ class Model:
 
         Args:
             items: int32 [B, T], right-padded with 0.
-            targets: int32 [B, T]; 0 = does not count.
+            targets: int32 [B, T], or [B, 1] (see `targets`); 0 = does not count.
             learning_rate: the rate.
             proximal: strength of the pull to the global weights.
             negatives: int32 [S], where `sampled`; else None.
@@ -134,16 +138,42 @@ class Model:
         }
         return float(self._call(contract.TRAIN, self._with_negatives(contract.TRAIN, inputs, negatives))[contract.LOSS])
 
+    def train_task(self, batch: TaskBatch, learning_rate: float, proximal: float, origin: Mapping[str, Array]) -> float:
+        """One optimiser step of a task's patch on a batch of windows, each with one target.
+
+        Args:
+            batch: windows and targets.
+            learning_rate: the rate.
+            proximal: strength of the pull to the origin.
+            origin: float32, what each trained tensor is pulled to, by name: the task's patch.
+
+        Returns:
+            The loss before the step, in nats a window that counts.
+
+        Raises:
+            BundleError: the model file trains no tasks.
+            ValueError: a wrong shape or dtype, or a row that the item table lacks.
+        """
+        inputs: dict[str, Any] = {
+            contract.ITEMS: batch.items, contract.WANTED: batch.wanted, contract.HEAD: batch.head,
+            contract.BIASES: batch.biases, contract.LEARNING_RATE: np.float32(learning_rate),
+            contract.PROXIMAL: np.float32(proximal),
+        }  # fmt: skip
+        begins = contract.ORIGIN
+        wanted = [name for name in self._signature(contract.TRAIN_TASK) if name.startswith(begins)]
+        inputs |= {name: origin[name.removeprefix(begins)] for name in wanted}
+        return float(self._call(contract.TRAIN_TASK, inputs)[contract.LOSS])
+
     def evaluate(self, items: Array, targets: Array, negatives: Array | None = None) -> tuple[Array, Array]:
         """Loss and rank of every target under the present weights; nothing is changed.
 
         Args:
             items: int32 [B, T], right-padded with 0.
-            targets: int32 [B, T]; 0 = does not count.
+            targets: int32 [B, T], or [B, 1] (see `targets`); 0 = does not count.
             negatives: only where the signature takes them.
 
         Returns:
-            Loss in nats and rank in the full catalogue (1 = best), float32 [B, T] each, 0 where not counted.
+            Loss in nats and rank in the full catalogue (1 = best), float32 like the targets, 0 where not counted.
 
         Raises:
             ValueError: a wrong shape or dtype, or a row that the item table lacks.
@@ -275,7 +305,7 @@ class Model:
                 inputs, outputs = runner.get_input_details(), runner.get_output_details()
             except (RuntimeError, ValueError) as error:
                 raise _failed(name, error) from None
-            takes, gives = _PROMISED.get(name, ((), ()))
+            takes, gives = PROMISED.get(name, ((), ()))
             for key in [key for key in takes if key not in inputs] + [key for key in gives if key not in outputs]:
                 raise BundleError(f"the model's {name} has no {key}: fetch or export the bundle again")
             self._runners[name] = runner

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls every signature of a model file on given inputs and stores the outputs.
 
 The export gate runs this in a process of its own for each runtime, because a runtime cannot share a process with
@@ -30,18 +31,22 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
         ``embeddings`` [M, E], ``scores`` [M, C], ``item_embeddings`` [C, E] (of the candidates), ``loss`` and ``rank``
         [B, T] of the first batch, ``losses`` [S] of the train steps, ``trained`` [M, E] (embeddings after them) and
         ``restored`` [M, E] (after the global weights were put back), ``before.NAME`` and ``after.NAME`` of variables.
+        Where the file has the signature, ``retrieved`` [M, K] and ``retrieved_scores`` [M, K], and the same two with
+        ``_trained`` behind, after the train steps; likewise ``ranked`` [M, C], scores by the signature ``rank``.
     """
     contexts, candidates = inputs["contexts"], inputs["candidates"]
     negatives = list(inputs["negatives"]) if model.sampled else [None] * len(inputs["items"])
     before = model.export_weights()
     embeddings = _embed(model, contexts)
     scores = np.stack([model.infer(context[None], candidates) for context in contexts])
+    found = _retrieved(model, contexts, "") | _ranked(model, contexts, candidates, "")
     loss, rank = model.evaluate(inputs["items"][0], inputs["targets"][0], negatives[0])
     rate, proximal = float(inputs["learning_rate"]), float(inputs["proximal"])
     steps = zip(inputs["items"], inputs["targets"], negatives, strict=True)
     losses = [model.train(items, targets, rate, proximal, drawn) for items, targets, drawn in steps]
     after = model.export_weights()
     trained = _embed(model, contexts)
+    found |= _retrieved(model, contexts, "_trained") | _ranked(model, contexts, candidates, "_trained")
     model.import_weights(before)
     return {
         "embeddings": embeddings,
@@ -54,7 +59,21 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
         "restored": _embed(model, contexts),
         **{f"before.{name}": value for name, value in before.items()},
         **{f"after.{name}": value for name, value in after.items()},
+        **found,
     }
+
+
+def _retrieved(model: Model, contexts: Array, suffix: str) -> dict[str, Array]:
+    if not model.retrieves:
+        return {}
+    rows, scores = zip(*(model.retrieve(context[None]) for context in contexts), strict=True)
+    return {f"retrieved{suffix}": np.stack(rows), f"retrieved_scores{suffix}": np.stack(scores)}
+
+
+def _ranked(model: Model, contexts: Array, candidates: Array, suffix: str) -> dict[str, Array]:
+    if not model.ranks:
+        return {}
+    return {f"ranked{suffix}": np.stack([model.rank(context[None], candidates) for context in contexts])}
 
 
 def _embed(model: Model, contexts: Array) -> Array:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Finding a TensorFlow Lite runtime and opening a model file with it.
 
 Two packages offer the same Python interface: ``ai_edge_litert`` (Python 3.10 to 3.14, numpy 2, the faster one) and

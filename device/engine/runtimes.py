@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of TensorFlow Lite runtimes. Imports nothing heavy, so that help and configuration may read it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ways in which a user embedding meets item rows, in numpy; `pocketrec.device.contract.rankers` names them."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Making a model personal in memory: windows, training, the guard, what is served. Knows no files."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How long, and up to which temperature, a personal training may continue at a time; it continues the next time.
 
 Temperatures are Linux's thermal zones: the hottest one counts. This module knows nothing about training.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The guard: is this user better served by the personal weights, by the global ones, or by something between?
 
 The user's latest events are held back, the rest is trained on, and both models are judged on the held-back targets.
@@ -10,9 +11,15 @@ targets held back, the expected gain in mean reciprocal rank is
 where gain(n) is the rehearsal's mean gain of such users on their real future, expected_s(n) is its mean of the same
 signal on held-back targets, weight_s converts the signal into reciprocal rank (the regression of the real gain on the
 signal) and strength_s is the number of held-back targets at which half of the signal is believed. Functions of n are
-lines in log(1 + n). The personal weights are kept, blended half and half with the global ones, or left aside,
-whichever has the largest posterior; each must exceed the recipe's threshold. The rules are pure functions, so that
-the rehearsal fits the very numbers that the device uses.
+lines in log(1 + n). How far the real gain may lie from it is known too, so that a choice has a chance of harm, that is
+of a loss of more than `MARGIN`, which has a price:
+
+    utility(n, m) = posterior(n, m) - price * P(gain < -MARGIN)
+    P(gain < -MARGIN) = 1 / (1 + exp((posterior(n, m) + MARGIN) / scale)),   scale = spread(n) * sqrt(3) / pi
+
+(a logistic distribution of standard deviation spread(n)). The personal weights are kept, blended with the global ones
+by a share, or left aside, whichever has the largest utility; each must exceed the recipe's threshold. The rules are
+pure functions, so that the rehearsal fits the very numbers that the device uses.
 
 This module knows nothing about files, nor about how a recipe was chosen.
 """
@@ -27,7 +34,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pocketrec.device.contract.recipe import GuardRecipe, Prior
+from pocketrec.device.contract.recipe import CHOICES, GuardRecipe, Prior
 from pocketrec.device.personal.judgement import Compared, Judgement, Observed
 from pocketrec.device.personal.options import Course, Paused, Start, StoppedError, TrainingOptions
 from pocketrec.device.personal.training import evaluation_calls, fine_tune
@@ -41,9 +48,11 @@ PERSONAL: Final = "personal"
 BLEND: Final = "blend"
 GLOBAL: Final = "global"
 
-#: Share of the personal weights in a blend: w = global + BLEND_SHARE * (personal - global).
-BLEND_SHARE: Final = 0.5
+#: Loss in reciprocal rank above which a user is harmed.
+MARGIN: Final = 0.01
+_FIRST: Final = (PERSONAL, BLEND)  # in the comparison: a stopped training of an older version goes on
 
+_STEEPEST: Final = 700.0  # an exponent that a double can take
 _BEGINNING: Final = Start()
 _DEFAULT: Final = TrainingOptions()
 
@@ -58,23 +67,28 @@ class Decision:
     """Which weights this user gets, and why."""
 
     choice: str
-    """personal, blend or global."""
+    """personal, most, blend, quarter or global."""
     reason: str
     """A few words for the report."""
     posterior: dict[str, float] = field(default_factory=dict)
-    """Expected gain in reciprocal rank of ``personal`` and ``blend``, where they were weighed."""
+    """Expected gain in reciprocal rank of each choice that was weighed."""
+    chance: dict[str, float] = field(default_factory=dict)
+    """Chance of harm of each, in [0, 1]."""
     judgement: Judgement | None = None
     """What was seen on the held-back events, where any were."""
 
     @property
     def share(self) -> float:
-        """Share of the personal weights: 1, `BLEND_SHARE` or 0."""
+        """Share of the personal weights, in [0, 1]."""
         return share_of(self.choice)
 
 
 def share_of(choice: str) -> float:
-    """Share of the personal weights, and of the bonus for repeats, in a choice: 1, `BLEND_SHARE` or 0."""
-    return {PERSONAL: 1.0, BLEND: BLEND_SHARE}.get(choice, 0.0)
+    """Share of the personal weights, and of the bonus for repeats, in a choice; 0 for `GLOBAL`.
+
+    w = global + share * (personal - global).
+    """
+    return CHOICES.get(choice, 0.0)
 
 
 def posterior_gain(prior: Prior, events: int, heldback: int, observed: Observed | None) -> float:
@@ -94,32 +108,51 @@ def posterior_gain(prior: Prior, events: int, heldback: int, observed: Observed 
     return gain
 
 
-def decide(guard: GuardRecipe, judgement: Judgement) -> Decision:
-    """Choose between personal, blend and global from what was seen and what was expected.
+def chance_of_harm(prior: Prior, events: int, gain: float) -> float:
+    """Probability of a loss of more than `MARGIN`, by the formula at the top of this module.
 
-    Equal posteriors go to the milder choice: global before blend before personal.
+    Args:
+        prior: of the choice.
+        events: n, events to learn from.
+        gain: the expected one.
+    """
+    scale = prior.spread.at(events) * math.sqrt(3.0) / math.pi
+    if scale <= 0:
+        return 1.0 if gain < -MARGIN else 0.0
+    return 1.0 / (1.0 + math.exp(min(_STEEPEST, (gain + MARGIN) / scale)))
+
+
+def decide(guard: GuardRecipe, judgement: Judgement, most: float = 1.0) -> Decision:
+    """Choose between the personal weights, blends and the global ones from what was seen and what was expected.
+
+    Equal utilities go to the milder choice.
+
+    Args:
+        guard: of the recipe.
+        judgement: what was seen on the held-back events.
+        most: largest share of the personal weights that may be chosen.
     """
     if judgement.diverged:
         return Decision(GLOBAL, "the training diverged", judgement=judgement)
     if not guard.enabled:
         return Decision(PERSONAL, "the guard is off", judgement=judgement)
-    posterior = {
-        choice: posterior_gain(
-            guard.prior_of(choice), judgement.events, judgement.heldback, judgement.observed.get(choice)
-        )
-        for choice in (BLEND, PERSONAL)
-    }
-    best, gain = GLOBAL, guard.threshold
-    for choice, value in posterior.items():
-        if value > gain:
-            best, gain = choice, value
+    posterior: dict[str, float] = {}
+    chance: dict[str, float] = {}
+    best, utility = GLOBAL, guard.threshold
+    for choice in (choice for choice in guard.choices if share_of(choice) <= most):
+        prior, events = guard.prior_of(choice), judgement.events
+        gain = posterior_gain(prior, events, judgement.heldback, judgement.observed.get(choice))
+        posterior[choice], chance[choice] = gain, chance_of_harm(prior, events, gain)
+        value = gain - guard.price * chance[choice]
+        if value > utility:
+            best, utility = choice, value
     if judgement.heldback == 0:
         reason = "too few events to hold any back, so the rehearsal's mean decides"
     elif best == GLOBAL:
         reason = "no gain is expected from personal weights"
     else:
-        reason = f"a gain of {gain:+.4f} in reciprocal rank is expected"
-    return Decision(best, reason, posterior, judgement)
+        reason = f"a gain of {posterior[best]:+.4f} in reciprocal rank is expected"
+    return Decision(best, reason, posterior, chance, judgement)
 
 
 def events_to_learn(rows: Sized, since: int) -> int:
@@ -179,6 +212,7 @@ def judge(
     Raises:
         StoppedError: the options' `stop` said so; its `paused` says where to continue.
     """
+    choices = (*_FIRST, *(choice for choice in recipe.guard.choices if choice not in _FIRST))
     since = learned_since(len(rows), since)
     targets = events_to_learn(rows, since)
     events = targets if start.events is None else start.events
@@ -199,7 +233,7 @@ def judge(
         personal = model.export_weights()
         if not finite(personal):
             return Judgement(events, heldback, diverged=True)
-        for place, share in enumerate((0.0, 1.0, BLEND_SHARE)):
+        for place, share in enumerate((0.0, *map(share_of, choices))):
             model.import_weights(dict(reference) if share == 0.0 else blend(reference, personal, share))
             repeats = recipe.repeats.times(share) if recipe.repeats.strength else None
             _sum_up(compared, place, evaluation_calls(model, rows, split, repeats, times), options)
@@ -208,7 +242,7 @@ def judge(
         raise StoppedError(str(stopped), Paused(course, reached, None, compared if compared.loss else None)) from None
     observed = {
         choice: Observed((compared.loss[0] - loss) / heldback, (rr - compared.rr[0]) / heldback)
-        for choice, loss, rr in zip((PERSONAL, BLEND), compared.loss[1:], compared.rr[1:], strict=True)
+        for choice, loss, rr in zip(choices, compared.loss[1:], compared.rr[1:], strict=True)
     }
     diverged = not all(math.isfinite(seen.loglik) and math.isfinite(seen.rr) for seen in observed.values())
     return Judgement(events, heldback, {} if diverged else observed, diverged)
@@ -220,7 +254,7 @@ def _sum_up(
     calls: Sequence[Callable[[], tuple[Array, Array]]],
     options: TrainingOptions,
 ) -> None:
-    """Evaluate one of the three weights, as far as that is not done.
+    """Evaluate one of the weights, as far as that is not done.
 
     Raises:
         StoppedError: the options' `stop` said so.

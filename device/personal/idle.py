@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether this machine is idle enough to train: load, power supply and temperature, as Linux reports them.
 
 What cannot be read is no reason to wait. This module knows nothing about training.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the guard sees on one user's held-back events, as values. This module trains nothing and decides nothing."""
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class Observed:
 
 @dataclass
 class Compared:
-    """How far the comparison on the held-back targets has come: global, personal, then blended weights."""
+    """How far the comparison on the held-back targets has come: global, personal, half, then other weights."""
 
     calls: int = 0
     """Evaluation calls made with the last of the weights below."""
@@ -36,6 +37,6 @@ class Judgement:
     heldback: int
     """Held-back targets, m; 0 where there are too few events to judge."""
     observed: dict[str, Observed] = field(default_factory=dict)
-    """By choice, ``personal`` and ``blend``; empty where heldback = 0 or the training diverged."""
+    """By choice; empty where heldback = 0 or the training diverged."""
     diverged: bool = False
     """Whether the training ended in numbers that are not finite."""

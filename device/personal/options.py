@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a personal training takes beside events and recipe, and what it leaves where it is stopped."""
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ class TrainingOptions:
     """Called after each train step."""
     stop: Callable[[], str] | None = None
     """Asked before each train step and each call of an evaluation; anything but "" stops there, and is the reason."""
+    most: float = 1.0
+    """Largest share of the personal weights that the guard may choose (`pocketrec.device.personal.watch`)."""
 
     def check(self) -> None:
         """Ask whether to stop.

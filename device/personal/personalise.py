@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole of personal training for one user, from a history to weights: recipe, guard, final training.
 
 Devices and the simulated fleet call the same function, so that what is evaluated is what is shipped. This module
@@ -21,6 +22,8 @@ from pocketrec.device.personal.guard import (
     judge,
     learned_since,
 )
+from pocketrec.device.personal.item_row_training import item_rows_of
+from pocketrec.device.personal.item_rows import NONE, ItemRows
 from pocketrec.device.personal.options import Course, Paused, Start, StoppedError, TrainingOptions
 from pocketrec.device.personal.training import fine_tune, steps_of
 
@@ -52,6 +55,8 @@ class Outcome:
     """Train steps of the final training."""
     paused: Paused | None = None
     """Where it was stopped; then nothing is decided, and `weights` are those of the start."""
+    item_rows: ItemRows = NONE
+    """Personal item rows, for these weights."""
 
 
 def personalise(
@@ -85,7 +90,7 @@ def personalise(
     first_target = learned_since(len(rows), first_target)
     targets = events_to_learn(rows, since)
     begin = reference if start.weights is None else start.weights
-    reason = _no_training(recipe, targets if start.events is None else start.events, targets)
+    reason = no_training(recipe, targets if start.events is None else start.events, targets)
     if reason:
         model.import_weights(begin)
         return Outcome(Decision(GLOBAL if start.weights is None else UNCHANGED, reason), dict(begin), targets)
@@ -97,7 +102,7 @@ def personalise(
         if judgement is None:
             judgement = judge(model, rows, since, recipe, reference, start, options, times)
             paused = None  # it was about the guard's training
-        decision = decide(recipe.guard, judgement)
+        decision = decide(recipe.guard, judgement, options.most)
         if decision.choice != GLOBAL:
             course = course if paused is None else deepcopy(paused.course)
             model.import_weights(begin if paused is None else paused.weights)
@@ -113,10 +118,11 @@ def personalise(
             weights, losses = dict(reference), []
     model.import_weights(weights)
     made = steps_of(model, rows, first_target, len(losses), recipe.replay, start.replay_from)
-    return Outcome(decision, weights, targets, losses, made)
+    own = item_rows_of(model, rows, first_target, recipe.item_rows, recipe.repeats.times(decision.share), times)
+    return Outcome(decision, weights, targets, losses, made, item_rows=own)
 
 
-def _no_training(recipe: Recipe, events: int, targets: int) -> str:
+def no_training(recipe: Recipe, events: int, targets: int) -> str:
     """Why nothing is trained; "" where something is."""
     if not recipe.personalise:
         return "the rehearsal found nothing to gain from personal training"

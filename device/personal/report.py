@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a personalisation reports to the application. This module knows nothing about how it was done."""
 
 from __future__ import annotations

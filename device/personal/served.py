@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which items a device ranks when nobody names any: one definition for devices and for the fleet that measures them.
 
 The cloud chose a user's candidates before the cut-off. What the user came to since, and comes back to, is known on the

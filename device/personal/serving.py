@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model that answers questions while another one may be trained.
 
 There is one interpreter as long as nobody asks during a training. Who does is answered by a second one with the weights
@@ -40,19 +41,31 @@ class Serving:
         self._second: Model | None = None
         self._reference: dict[str, Array] = {}
         self._weights: Mapping[str, Array] = {}
+        self._inside: list[Mapping[str, Array] | None] = [None, None]  # what the two interpreters hold
         self.training = False
 
     training: bool
     """Whether the first interpreter is being trained."""
 
-    def model(self) -> Model:
-        """A model with the weights in use; opened where it is not yet."""
+    def model(self, weights: Mapping[str, Array] | None = None) -> Model:
+        """A model with the weights in use, or with these instead until the next call; opened where it is not yet.
+
+        Weights change by `import_weights` alone, and where the same object is asked for again, nothing is done.
+
+        Raises:
+            StateError: they are not those of this model.
+        """
+        wanted = self._weights if weights is None else weights
         if not self.training:
-            return self._opened()
+            return self._holding(0, self._opened(), wanted)
         if self._second is None:
-            self._second = self._load()
-            self._second.import_weights(self._weights or self._reference)
-        return self._second
+            self._second, self._inside[1] = self._load(), self._weights if not self._weights else None
+        return self._holding(1, self._second, wanted)
+
+    def reference(self) -> Mapping[str, Array]:
+        """The global weights and slots; the model is opened where it is not yet."""
+        self._opened()
+        return self._reference
 
     def use(self, weights: Mapping[str, Array]) -> None:
         """Take other weights into use; empty = the global ones.
@@ -60,9 +73,9 @@ class Serving:
         Raises:
             StateError: they are not those of this model; nothing was changed.
         """
-        idle = self._second if self.training else self._first
+        place, idle = (1, self._second) if self.training else (0, self._first)
         if idle is not None:
-            idle.import_weights(weights or self._reference)
+            self._holding(place, idle, weights)
         self._weights = weights
 
     def begin(self) -> tuple[Model, Mapping[str, Array]]:
@@ -74,15 +87,17 @@ class Serving:
         if self.training:
             raise ConfigError("personalise was called from within the progress function of personalise: call it when "
                               "the first one has ended")  # fmt: skip
-        model = self._opened()
+        model = self.model()
         self.training = True
+        self._inside[0] = None  # from now on what the training makes of it
         return model, self._reference
 
     def end(self, weights: Mapping[str, Array]) -> None:
         """The training is over: these weights are in use, and the second interpreter is closed."""
         self.training, self._second, self._weights = False, None, weights
         if self._first is not None:
-            self._first.import_weights(weights or self._reference)
+            self._inside[0] = None
+            self._holding(0, self._first, weights)
 
     def close(self) -> None:
         """Close the interpreters; the next call opens one again. One that is being trained is closed after `end`."""
@@ -98,7 +113,12 @@ class Serving:
         if self._first is None:
             model = self._load()
             self._reference = model.export_weights()
-            if self._weights:
-                model.import_weights(self._weights)
-            self._first = model
+            self._first, self._inside[0] = model, self._weights if not self._weights else None
         return self._first
+
+    def _holding(self, place: int, model: Model, weights: Mapping[str, Array]) -> Model:
+        """The interpreter of that place with these weights; empty = the global ones."""
+        if self._inside[place] is not weights:
+            model.import_weights(weights or self._reference)
+            self._inside[place] = weights
+        return model

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fine-tuning on one user's history, and the judgement of single targets.
 
 The steps follow from the history and the recipe alone: no shuffling, negatives seeded by the step's number. So equal
@@ -65,8 +66,9 @@ def fine_tune(
         if made < 0 or (share and made != finished):  # each pass replays other windows
             made = finished
             items, targets = replay_windows(
-                rows, first_target, replay_from, share, model.window, model.batch, (_SEED, start.step, finished)
-            )  # (S, B, T) each
+                rows, first_target, replay_from, share, model.window, model.batch, (_SEED, start.step, finished),
+                model.targets,
+            )  # (S, B, T) and (S, B, targets)
         options.check()
         negatives = _negatives(model, start.step + course.done)
         course.total += model.train(items[at], targets[at], recipe.learning_rate, recipe.proximal, negatives)
@@ -84,9 +86,9 @@ def steps_of(
 ) -> int:
     """Train steps that `fine_tune` makes; `share` is the recipe's ``replay`` where older events are replayed."""
     targets = max(0, len(rows) - max(1, first_target))
-    windows = -(-targets // model.window)
+    windows = -(-targets // model.targets)
     if replay_from is not None:
-        windows += replayed_count(windows, first_target, replay_from, share, model.window)
+        windows += replayed_count(windows, first_target, replay_from, share, model.targets)
     return -(-windows // model.batch) * passes
 
 
@@ -124,13 +126,13 @@ def evaluation_calls(
         places = range(max(1, first_target), len(rows))
         return [partial(_evaluate_raised, model, rows, place, repeats, times) for place in places]
     stride = max(1, model.window // 2)
-    items, targets = training_windows(rows, first_target, model.window, model.batch, stride)
+    items, targets = training_windows(rows, first_target, model.window, model.batch, stride, model.targets)
     return [partial(_evaluate_batch, model, items[at], targets[at], at) for at in range(len(items))]
 
 
 def _evaluate_batch(model: Model, items: Array, targets: Array, number: int) -> tuple[Array, Array]:
-    """Loss and rank of the counted targets of one batch, int32 [B, T]; its number seeds the negatives."""
-    loss, rank = model.evaluate(items, targets, _negatives(model, number))  # (B, T) each
+    """Loss and rank of the counted targets of one batch; its number seeds the negatives."""
+    loss, rank = model.evaluate(items, targets, _negatives(model, number))  # like the targets
     counted = targets > 0
     return loss[counted].astype(np.float64), rank[counted].astype(np.float64)
 

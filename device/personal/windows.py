@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a user's history to the fixed-shape arrays that the model takes, and the sampler of negatives.
 
 Rows are int32 item rows, oldest first, without padding. This module knows nothing about models or files.
@@ -11,7 +12,7 @@ from pocketrec.device.base.array import Array
 
 
 def training_windows(
-    rows: Array, first_target: int, window: int, batch: int, stride: int | None = None
+    rows: Array, first_target: int, window: int, batch: int, stride: int | None = None, targets: int | None = None
 ) -> tuple[Array, Array]:
     """Cut a history into windows so that every target from `first_target` on is predicted exactly once.
 
@@ -25,18 +26,21 @@ def training_windows(
             before it and is never a target.
         window: inputs T of a window.
         batch: windows B of a step.
-        stride: targets that one window counts, 1 to T; None = T. A target then has at least T - stride earlier inputs
-            in its window, where the history has them.
+        stride: targets that one window counts, 1 to T; None = all that it can have. A target then has at least T -
+            stride earlier inputs in its window, where the history has them.
+        targets: that a window of the model can have (`Model.targets`): T, one after each input, which None is too; or
+            1, after the last input.
 
     Returns:
-        items and targets, int32 [S, B, T] each, right-padded with 0; S = 0 where there is no target.
+        items int32 [S, B, T] and targets int32 [S, B, `targets`], right-padded with 0; S = 0 where there is no target.
     """
-    stride = window if stride is None else min(max(1, stride), window)
+    width = window if targets is None else targets
+    stride = min(max(1, width if stride is None else stride), width)
     first = max(1, first_target)
     ends = range(len(rows) - 1, first - 1, -stride)[::-1]  # index of the last target of each window, oldest first
     steps = -(-len(ends) // batch)  # rounded up
     items = np.zeros((steps, batch, window), dtype=np.int32)  # (S, B, T)
-    targets = np.zeros_like(items)
+    wanted = np.zeros((steps, batch, width), dtype=np.int32)
     filled = [0] * steps
     for place, last in enumerate(ends):
         step = place * steps // len(ends)
@@ -46,8 +50,9 @@ def training_windows(
         length = last - start
         items[step, slot, :length] = rows[start:last]
         counted = max(first, last - stride + 1)  # first index that counts as a target here
-        targets[step, slot, counted - start - 1 : length] = rows[counted : last + 1]
-    return items, targets
+        at = min(counted - start, width) - 1
+        wanted[step, slot, at : at + last + 1 - counted] = rows[counted : last + 1]
+    return items, wanted
 
 
 def replay_windows(
@@ -58,37 +63,38 @@ def replay_windows(
     window: int,
     batch: int,
     seed: tuple[int, ...],
+    targets: int | None = None,
 ) -> tuple[Array, Array]:
     """As `training_windows`, with windows of older targets drawn at random among the new ones.
 
     Args:
-        rows, first_target, window, batch: see there.
+        rows, first_target, window, batch, targets: see there.
         replay_from: index of the first older event that may be a target; None = no replay.
         share: windows replayed for each new one, as far as there are so many.
         seed: of the draw and of the order in which old and new windows are mixed.
     """
-    count = 0
-    items, targets = training_windows(rows, first_target, window, 1)  # (n, 1, T) each
+    width, count = window if targets is None else targets, 0
+    items, wanted = training_windows(rows, first_target, window, 1, targets=width)  # (n, 1, T), (n, 1, width)
     if replay_from is not None:
-        count = replayed_count(len(items), first_target, replay_from, share, window)
+        count = replayed_count(len(items), first_target, replay_from, share, width)
     if count == 0:
-        return training_windows(rows, first_target, window, batch)
-    old_items, old_targets = training_windows(rows[:first_target], replay_from or 0, window, 1)
+        return training_windows(rows, first_target, window, batch, targets=width)
+    old_items, old_wanted = training_windows(rows[:first_target], replay_from or 0, window, 1, targets=width)
     generator = np.random.default_rng(seed)
     drawn = generator.permutation(len(old_items))[:count]
     order = generator.permutation(len(items) + count)
     items = np.concatenate([items, old_items[drawn]])[order, 0]  # (n + count, T)
-    targets = np.concatenate([targets, old_targets[drawn]])[order, 0]
+    wanted = np.concatenate([wanted, old_wanted[drawn]])[order, 0]
     steps = -(-len(items) // batch)
-    both = np.zeros((2, steps, batch, window), np.int32)
+    made = np.zeros((steps, batch, window), np.int32), np.zeros((steps, batch, width), np.int32)
     for step, places in enumerate(np.array_split(np.arange(len(items)), steps)):
-        both[0, step, : len(places)], both[1, step, : len(places)] = items[places], targets[places]
-    return both[0], both[1]
+        made[0][step, : len(places)], made[1][step, : len(places)] = items[places], wanted[places]
+    return made
 
 
-def replayed_count(new: int, first_target: int, replay_from: int, share: float, window: int) -> int:
-    """How many windows of older targets `replay_windows` draws for `new` new ones."""
-    old = -(-max(0, first_target - max(1, replay_from)) // window)
+def replayed_count(new: int, first_target: int, replay_from: int, share: float, targets: int) -> int:
+    """How many windows of older targets, up to `targets` each, `replay_windows` draws for `new` new ones."""
+    old = -(-max(0, first_target - max(1, replay_from)) // targets)
     return min(old, round(share * new))
 
 

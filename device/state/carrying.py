@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A history that goes over to a new model: rows of the old vocabulary become rows of the new one, by item id.
 
 The state's file notes the ids. States of earlier versions, and those of the Java runner,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Personal state: one file with a user's weights, optimiser slots, history and how they came about.
 
 The file is a tensor file, bound to the model, its tensor specs and its vocabulary; with a key it is sealed
@@ -26,6 +27,7 @@ from pocketrec.device.base.locks import locked
 from pocketrec.device.contract import tensorfile
 from pocketrec.device.contract.manifest import Manifest
 from pocketrec.device.contract.names import FORMAT_VERSION
+from pocketrec.device.personal.item_rows import ItemRows
 from pocketrec.device.state.personal_state import PersonalState
 
 if TYPE_CHECKING:
@@ -58,6 +60,11 @@ def previous_of(path: str | Path) -> Path:
     if not path.name:
         raise StateError(f"{path} is not the name of a state file: name a file with --state")
     return path.with_name(path.name + ".previous")
+
+
+def quality_of(path: str | Path) -> Path:
+    """Where the quality of what was recommended is kept, beside a state file; see `pocketrec.device.state.quality`."""
+    return Path(path).with_name(Path(path).name + ".quality")
 
 
 def exists(path: str | Path) -> bool:
@@ -108,7 +115,7 @@ def save_state(
     count = 0 if state.store else len(state.rows)
     tensors: dict[str, Array] = {_ROWS: state.rows[:count].astype(np.int32)}
     tensors |= {_TIMES: state.times[:count].astype(np.float64)}
-    tensors |= {_WEIGHTS + name: value for name, value in state.weights.items()}
+    tensors |= {_WEIGHTS + name: value for name, value in state.weights.items()} | state.item_rows.to_tensors()
     if state.pending is not None:
         metadata["pending"] = state.pending.to_json()
         tensors |= {_PENDING + name: value for name, value in state.pending.paused.weights.items()}
@@ -169,12 +176,15 @@ def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | 
                     f"{path} belongs to another model ({_BOUND[key]} differs): name its own bundle or another --state, "
                     "or run `pocketrec state reset` to start again"
                 )
+    reserved = int(manifest.lean["reserved"]) if manifest and manifest.lean else 0
+    items = None if manifest is None else int(manifest.vocabulary["items"]) + reserved
     try:
         state = PersonalState(
             user=metadata["user"],
             rows=tensors[_ROWS],
             times=tensors[_TIMES],
             weights={name[len(_WEIGHTS) :]: v for name, v in tensors.items() if name.startswith(_WEIGHTS)},
+            item_rows=ItemRows.from_tensors(tensors, items),
             trained=int(metadata["trained"]),
             steps=int(metadata["steps"]),
             report=documents.parse(metadata["report"]),
@@ -187,16 +197,12 @@ def load_state(path: str | Path, manifest: Manifest | None = None, seal: Seal | 
             items=tuple(documents.parse(metadata.get("items", "[]"))),
             vocabulary=metadata.get("vocabulary", ""),
         )
-        _check(state, None if manifest is None else int(manifest.vocabulary["items"]) + _reserved(manifest))
+        _check(state, items)
     except KeyError as error:
         raise StateError(f"{path} lacks {error}: {_way_out(path)}") from None
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
         raise StateError(f"{path} is wrong ({error}): {_way_out(path)}") from None
     return state
-
-
-def _reserved(manifest: Manifest) -> int:
-    return int(manifest.lean["reserved"]) if manifest.lean else 0
 
 
 def _check(state: PersonalState, items: int | None) -> None:
@@ -264,8 +270,9 @@ def _reset(files: list[Path], ours: bool) -> list[Path]:
                 raise StateError(f"{file} is not a personal state and was not deleted: {_NOT_OURS}")
         except OSError as error:
             raise StateError(f"cannot read {file} ({error.strerror}): {_NOT_OURS}") from None
-    sweep(files[0], age=0)
-    return [file for file in files if _unlinked(file)]
+    for file in (files[0], quality := quality_of(files[0])):
+        sweep(file, age=0)
+    return [file for file in (*files, quality) if _unlinked(file)]
 
 
 def drop_previous(path: str | Path) -> None:
@@ -275,6 +282,12 @@ def drop_previous(path: str | Path) -> None:
         StorageError: it cannot be deleted.
     """
     _unlinked(previous_of(path))
+
+
+def drop_quality(path: str | Path) -> None:
+    """Delete what is kept of the quality beside a state, if anything, or raise `StorageError`."""
+    sweep(quality_of(path), age=0)
+    _unlinked(quality_of(path))
 
 
 def restore_state(

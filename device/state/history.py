@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A user's history as item rows and times: how new events join it, and how it comes back from an event store.
 
 This module knows nothing about models and weights.
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pocketrec.device.base.array import Array
+from pocketrec.device.base.times import in_unit_of
 from pocketrec.device.state.personal_state import PersonalState, joined
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def extended(
     Args:
         state: with the history so far.
         rows: int32 [n], item rows of the new events; 0 = unknown, left out.
-        times: their times; None = none given.
+        times: their times; None = none given. Those of a clock in another unit than the cut-off's are brought to it.
         cut_off: of the bundle's manifest; events without a time are not before it.
         limit: events after this time lie in the future and are not the latest; see `pocketrec.device.state.clock`.
     """
@@ -45,7 +47,7 @@ def extended(
     for row, time in zip(rows.tolist(), times, strict=True):
         if time is None:
             time = latest = max(latest, 0.0 if cut_off is None else float(cut_off))
-        elif known[row, time]:
+        elif known[row, time := in_unit_of(time, cut_off)]:
             known[row, time] -= 1
             continue
         if row:  # an item that is unknown changes nothing, so that batches give what one go gives

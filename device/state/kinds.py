@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The two places where a user's history may lie: in the state itself, or in an event store.
 
 Both kinds have the same methods, so that the recommender does not ask which one it has. They take a state and give the
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pocketrec.device.base.times import in_unit_of
 from pocketrec.device.state.history import extended, replayed
 from pocketrec.device.state.personal_state import PersonalState, without_history
 from pocketrec.device.store.events import Events
@@ -62,7 +64,9 @@ class HistoryInState:
         for item, row in zip(items, rows.tolist(), strict=True):
             if row:
                 gone = state.rows == row
-                kept &= ~(gone if isinstance(item, str) else gone & (state.times == item[1]))
+                if not isinstance(item, str):
+                    gone &= state.times == in_unit_of(item[1], bundle.manifest.cut_off)
+                kept &= ~gone
         return dataclasses.replace(state, rows=state.rows[kept], times=state.times[kept]), int((~kept).sum())
 
     def export(self, state: PersonalState, path: str | Path, bundle: Bundle) -> int:

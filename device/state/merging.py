@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How two holders of one state come together: nothing that either has recorded is dropped.
 
 Each reads the file once and writes it later. Who finds another state in the file than it has read takes that one's
@@ -14,11 +15,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pocketrec.device.base.array import Array
+from pocketrec.device.personal.item_rows import NONE
 from pocketrec.device.state.history import extended
 from pocketrec.device.state.personal_state import PersonalState
 
 #: What a personalisation changes in a state, apart from `trained`.
-LEARNED = ("weights", "steps", "report", "pending", "learned", "through")
+LEARNED = ("weights", "item_rows", "steps", "report", "pending", "learned", "through")
 
 
 @dataclass
@@ -69,7 +71,9 @@ def merged(
         **{name: getattr(taken, name) for name in LEARNED},
     )
     if mine_forgot and theirs_forgot:
-        state = dataclasses.replace(state, weights={}, trained=0, steps=0, report={}, pending=None, learned="")
+        state = dataclasses.replace(
+            state, weights={}, item_rows=NONE, trained=0, steps=0, report={}, pending=None, learned=""
+        )
     return state, taken is other
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A session made from what an application names: files, a key, a user. This module knows nothing about training."""
 
 from __future__ import annotations

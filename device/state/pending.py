@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A personal training that was stopped for its budget: what it was about, and where it continues.
 
 It continues only with the very events, recipe and start that it began with, known by a fingerprint; events that came

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one user's device keeps between runs, as a value. This module knows nothing about files."""
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pocketrec.device.base.array import Array
+from pocketrec.device.personal.item_rows import NONE, ItemRows
 from pocketrec.device.state.pending import Pending
 
 
@@ -24,6 +26,8 @@ class PersonalState:
     """float64 [n]: time of each event, in the log's unit."""
     weights: dict[str, Array]
     """Trainable tensors and slots; empty = the global ones."""
+    item_rows: ItemRows = NONE
+    """Personal item rows."""
     trained: int = 0
     """Number of the history's first events that personal training has seen; 0 = never trained."""
     steps: int = 0

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One personalisation of a state: from what is to be done, over the training, to the state that follows.
 
 A training that its budget stopped is resumed here, where it is still about the same events, recipe and start.
@@ -91,6 +92,7 @@ class Personalisation:
         state = dataclasses.replace(
             old,
             weights={} if choice == GLOBAL else outcome.weights,
+            item_rows=old.item_rows if outcome.decision.choice == UNCHANGED else outcome.item_rows,
             trained=plan.length if outcome.losses else old.trained if plan.resumed else 0,
             through=through if outcome.losses else old.through if plan.resumed else 0,
             steps=report.steps,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one personal training is about, and the fingerprint by which an equal one is known.
 
 A training that its budget stopped continues only with the very events, recipe and start that it began with. This module

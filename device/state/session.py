@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One user's state in memory, between its file, its event store and the model: what `Recommender` is made of.
 
 Every method is called under `lock`, except where it says otherwise. A training runs without the lock, so that the user
@@ -28,6 +29,7 @@ from pocketrec.device.state.clock import future_from
 from pocketrec.device.state.kinds import HistoryInState, HistoryInStore
 from pocketrec.device.state.merging import LEARNED, Changes, has_trained, merged, seen
 from pocketrec.device.state.personal_state import PersonalState, empty_state, without_history
+from pocketrec.device.state.task_state import forget_in_tasks, wipe_tasks
 
 if TYPE_CHECKING:
     from pocketrec.device.base.array import Array
@@ -63,7 +65,7 @@ class Session:
         self, bundle: Bundle, user: str | None, path: Path | None, store: EventStore | None, seal: Seal | None,
         load: Callable[[Bundle], Model], *, own_store: bool = False,
     ) -> None:
-        self.bundle, self.user, self.path, self._seal = bundle, user, path, seal
+        self.bundle, self.user, self.path, self.seal = bundle, user, path, seal
         self.lock = threading.RLock()
         self.training = threading.RLock()
         self.serving = Serving(lambda: load(self.bundle))
@@ -84,6 +86,8 @@ class Session:
     """Held for everything but trainings."""
     training: threading.RLock
     """Held by the one training."""
+    seal: Seal | None
+    """Of the key of the state files."""
     state: PersonalState
     """The state; its history may end with events of the future."""
     outdated: str
@@ -173,6 +177,8 @@ class Session:
                 self.state = dataclasses.replace(self.state, rows=left.rows, times=left.times)
                 self._changes.added = [(left.rows, list(left.times))]
                 self.refresh()
+            if self.path is not None:
+                gone += forget_in_tasks(self.path, items, self.bundle.manifest, self.seal)
             if self.path is not None and states.exists(self.path):
                 if self._tainted:
                     self.save(self.path)
@@ -253,7 +259,7 @@ class Session:
                 self.state, user=self.user or "", generation=self.state.generation + 1, store=self.history.identity,
                 items=items,
             )
-            states.save_state(path, state, self.bundle.manifest, self._seal, keep=not self._tainted)
+            states.save_state(path, state, self.bundle.manifest, self.seal, keep=not self._tainted)
             self.state, self._tainted = state, False
             if path == self.path:
                 self._read(path)
@@ -264,9 +270,9 @@ class Session:
         path = self._named(path)
         mark = states.signature(path)
         try:
-            state, outdated = states.load_state(path, self.bundle.manifest, self._seal), ""
+            state, outdated = states.load_state(path, self.bundle.manifest, self.seal), ""
         except states.ForeignStateError:
-            state, outdated = states.load_state(path, None, self._seal), "it was of another model"
+            state, outdated = states.load_state(path, None, self.seal), "it was of another model"
         if self.user is not None and state.user not in ("", self.user):
             raise StateError(f"{path} is the state of user {state.user}: name that user, or another --state file")
         bundle, user = self.bundle, self.user
@@ -300,7 +306,7 @@ class Session:
         """Delete everything personal; gives the files."""
         deleted = self.history.wipe()
         if self.path is not None:
-            deleted += states.reset_state(self.path)
+            deleted += states.reset_state(self.path) + wipe_tasks(self.path)
         self.restart()
         self.state, self._tainted, self.outdated, self.history.identity = empty_state(self.user), False, "", ""
         if self.path is not None:
@@ -323,7 +329,7 @@ class Session:
         elif not state.store and not self.outdated:
             state, alone = history.hand_over(state, self.bundle)
             if alone:
-                states.save_state(self._named(None), state, self.bundle.manifest, self._seal)
+                states.save_state(self._named(None), state, self.bundle.manifest, self.seal)
             else:
                 self.outdated = "the event store held other events than the state"
         return empty_state(self.user, state.generation) if self.outdated else without_history(state)
@@ -334,9 +340,9 @@ class Session:
         if path is None or (mark := states.signature(path)) is None or mark == self._known.get(path):
             return
         try:
-            other, told = states.load_state(path, self.bundle.manifest, self._seal), ""
+            other, told = states.load_state(path, self.bundle.manifest, self.seal), ""
         except states.ForeignStateError:
-            other, told = carried(states.load_state(path, None, self._seal), self.bundle)
+            other, told = carried(states.load_state(path, None, self.seal), self.bundle)
             other = dataclasses.replace(other, **{name: getattr(self._changes.base, name) for name in LEARNED})
         except StateError:  # damaged; it stays as the previous generation
             return

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the event store's file is opened, and how SQLite's errors become ours. Nothing else calls `sqlite3.connect`.
 
 The journal is a write-ahead log with synchronous = FULL: one flush an append, and readers that never wait for the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The event store: one user's events on the device, in one SQLite file, kept safely over years.
 
 `append` returns when the events are on the disk: a crash or a power cut afterwards loses none of them, and one before

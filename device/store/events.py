@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A user's events, from a CSV or TSV file or from the application.
 
 Only the standard library reads the file, a row at a time: a log of many users costs no more memory than one user's
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 
+from pocketrec.device.base.columns import SESSION_NAMES, TIME_NAMES, USER_NAMES, letters_of
 from pocketrec.device.base.errors import DataError
 from pocketrec.device.base.times import seconds_of, seconds_of_text
 
@@ -84,16 +86,16 @@ def read_events(
     Args:
         path: a .csv or .tsv file (any other suffix: tab-separated where the header has a tab), or either as .gz.
         user: whose rows are taken; needed where the file has a user column.
-        user_column: its name; None = ``user`` where there is one, else all rows are this user's.
+        user_column: its name; None = ``user`` where there is one, else all rows are this user's; "" = they are.
         item_column: column of the item id.
         time_column: column of the time, a number or an ISO 8601 date; None = ``timestamp`` where there is one, else
-            the rows are in the order of time.
+            the rows are in the order of time; "" = they are.
         category_column: column of the item's category, which a lean bundle uses; None = ``category`` where there is
             one.
 
     Raises:
-        DataError: the file is missing or unreadable, a column is missing, there is no row, no row of the user, or
-            no good row.
+        DataError: the file is missing or unreadable, a column is missing or perhaps another one, there is no row, no
+            row of the user, or no good row.
     """
     path = Path(path)
     try:
@@ -128,8 +130,8 @@ def _read(
     if not header:
         raise DataError(f"{path} is empty: name a file with a header line such as user,item,timestamp")
     of_item = _place(path, header, item_column, "item")
-    of_user = _place(path, header, user_column, "user") if user_column or "user" in header else None
-    of_time = _place(path, header, time_column, "timestamp") if time_column or "timestamp" in header else None
+    of_user = _optional(path, header, user_column, "user", (USER_NAMES | SESSION_NAMES), item_column)
+    of_time = _optional(path, header, time_column, "timestamp", TIME_NAMES, item_column)
     of_category = None
     if category_column or "category" in header:
         of_category = _place(path, header, category_column, "category")
@@ -159,6 +161,25 @@ def _rows(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
     for line, row in enumerate(reader, start=2):
         if row:
             yield line, row
+
+
+def _optional(
+    path: Path, header: list[str], name: str | None, default: str, alike: frozenset[str], item: str
+) -> int | None:
+    """Place of a column that need not be there.
+
+    Raises:
+        DataError: it was named and is not there; or it was not named, and another column is called like it: taking all
+            rows as one user's, or as later ones, would be wrong without a word.
+    """
+    if name or (name is None and default in header):
+        return _place(path, header, name, default)
+    others = [column for column in header if letters_of(column) in alike and column != item]
+    if name is None and others:
+        what = "all rows are this user's" if default == "user" else "the rows are in the order of time"
+        raise DataError(f"{path} has no column {default!r}, and {others[0]!r} may be it: say --{default}-column "
+                        f"{others[0]}, or --{default}-column '' where {what}")  # fmt: skip
+    return None
 
 
 def _place(path: Path, header: list[str], name: str | None, default: str) -> int:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A user's own events as a CSV file."""
 
 from __future__ import annotations

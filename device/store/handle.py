@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The file of an event store: made, opened, checked, kept from forks, and given up. What it holds: `database`.
 
 SQLite keeps account of the locks of a process, and a child inherits the account without the locks; so the file is

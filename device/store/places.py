@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a folder can do: whether its files can be written, and whether they can be locked."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What can be saved of a damaged event store: every event that can be read and whose checksum is right.
 
 The damaged file stays beside the new one. Reading goes around the damage by halving: a range of events that cannot be

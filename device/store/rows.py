@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One row of the event store: a mark by which equal events are known, and a value with a checksum of its own.
 
 The value is JSON [item, time, nth] or [item, time, nth, category, checksum of these four], sealed where there is a key;

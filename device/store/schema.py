@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tables of the event store, and how old ones are brought up to date."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Encryption at rest with a key that the caller gives: AES-256-GCM, from the extra ``secure``.
 
 What is sealed can be read, and changed without being noticed, only with the key. Its length, and when its file was

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Deleting an event store with everything that belongs to it."""
 
 from __future__ import annotations

@@ -1,12 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
 """MODEL_CARD.md of a bundle (after Mitchell et al., Model Cards for Model Reporting, 2019)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import PurePath
+from typing import Any, Final
 
 from pocketrec.device.base import documents
 from pocketrec.device.contract.layers import BODY, LayerSpec, specs_of, walk
+
+_UNSEEN: Final = "Nothing at or after the cut-off"
+#: Counts that say nothing of sessions, which are all new after the cut-off, and of which no device learns.
+_OF_USERS: Final = ("personal", "sessions", "users_old", "users_new", "events_learn", "events_test")
 
 
 def model_card(
@@ -17,6 +23,8 @@ def model_card(
     recipe: Mapping[str, Any],
     metrics: Mapping[str, Any] | None,
     size: int,
+    measured: Mapping[str, Any] | None = None,
+    federated: Mapping[str, Any] | None = None,
 ) -> str:
     """The card as Markdown.
 
@@ -27,21 +35,27 @@ def model_card(
         recipe: recipe.json as a table.
         metrics: metrics.json, or None before the evaluation.
         size: bytes of model.tflite.
+        measured: of a model that was trained again after its evaluation, `Manifest.measured`.
+        federated: facts of the federated training that the model comes of; None = it comes of none.
     """
     model = facts["model"]
     layers = specs_of(model, facts["tensors"])
     body = [layer for layer in layers if layer.role == BODY]
-    source = config["data"]["path"] or config["data"]["set"]
+    sessions = bool(summary.get("sessions"))
+    source = PurePath(config["data"]["path"] or config["data"]["set"]).name  # its folders are not for devices
     parts = [
         f"# Next-item model, {len(body)}-layer {model['backbone'].upper()}",
         f"Trained on the log `{source}` (column `{config['data']['item']}` as item), "
-        f"split by `{config['split']['kind']}`. Nothing at or after the cut-off was seen in training, in the "
-        "vocabulary, in the candidate sets, or in the rehearsal.",
-        _table("Data", {key: value for key, value in summary.items() if isinstance(value, int | float | str)}),
+        + (_refitted(measured) if measured else
+           f"split by `{config['split']['kind']}`. {'No session of the test' if sessions else _UNSEEN} was seen in "
+           "training, in the vocabulary, in the candidate sets, or in the rehearsal."),
+        _table("Data", {key.replace("user", "session") if sessions else key: value for key, value in summary.items()
+                        if isinstance(value, int | float | str) and key not in (_OF_USERS if sessions else ())}),
         _table("Model", {**model, "bytes": size}),
         _layers(layers),
+        _federated(federated),
         "## Personal training\n\n" + _recipe(recipe, facts["tensors"]),
-        _quality(metrics),
+        _quality(metrics, sessions=sessions),
         _table("Checked by the export gate", {
             f"{runtime} {found['version']}": ", ".join(
                 f"{name} {value:.1e}" for name, value in found.items() if name != "version"
@@ -58,6 +72,22 @@ def model_card(
         "seasons.\n- The file holds no user's events, but weights and candidate sets were learned from them.",
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _refitted(measured: Mapping[str, Any]) -> str:
+    return (
+        f"all of it ({measured['events']:,} events), by the recipe that was evaluated. The figures below are of model "
+        f"`{measured['model_id'][:12]}`, which had seen the first {measured['events_evaluated']:,} events and was "
+        "judged on later ones; nothing can judge this one yet."
+    )
+
+
+def _federated(facts: Mapping[str, Any] | None) -> str:
+    if facts is None:
+        return ""
+    words = ("Trained further by devices after the cut-off: each sent clipped, rounded gradients of its later events, "
+             "and no event. A gradient tells something about the events it was made of; docs/federated.md says what.")
+    return _table("Federated training", facts).replace("\n\n", f"\n\n{words}\n\n", 1)
 
 
 def _layers(layers: Iterable[LayerSpec]) -> str:
@@ -91,13 +121,18 @@ def _recipe(recipe: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _quality(metrics: Mapping[str, Any] | None) -> str:
+def _quality(metrics: Mapping[str, Any] | None, *, sessions: bool = False) -> str:
     if metrics is None:
         return "## Quality\n\nNot evaluated yet: `pocketrec fleet` adds the figures."
     systems = [name for name, entry in metrics.items() if isinstance(entry, dict) and "mrr@20" in entry]
-    lines = ["## Quality", "", "Full ranking over all items, the test part of every user's later events.", ""]
+    who, tested = "users", "the test part of every user's later events"
+    if sessions:
+        who, tested = "sessions", "every event of the later sessions but the first"
+    lines = ["## Quality", "", f"Full ranking over all items, {tested}.", ""]
+    if verdict := metrics.get("verdict"):
+        lines += [f"Verdict: {verdict['sentence']}.", ""]
     groups = metrics.get("groups") or {"all": metrics}
-    lines += ["| users | number | measure | " + " | ".join(systems) + " |", "| --- " * (len(systems) + 3) + "|"]
+    lines += [f"| {who} | number | measure | " + " | ".join(systems) + " |", "| --- " * (len(systems) + 3) + "|"]
     for group, figures in groups.items():
         number = figures.get("users", "")
         number = number["evaluated"] if isinstance(number, dict) else number

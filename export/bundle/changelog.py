@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """changelog.jsonl: one line for each release that a folder had, in the order of publishing. Devices do not read it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From exported files to the bundle that a device opens. Needs no TensorFlow, so that a bundle is quickly renewed."""
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ class RunFacts:
     """Counts of the split (data/summary.json)."""
     metrics: Mapping[str, Any] | None = None
     """metrics.json; None before the fleet has run."""
+    federated: Mapping[str, Any] | None = None
+    """Facts of the federated training that the model comes of; None = it comes of none."""
 
 
 def publish(
@@ -58,6 +61,8 @@ def publish(
         if packed:
             parts = (exported / contract.SKELETON_FILE).read_bytes(), (exported / contract.WEIGHTS_FILE).read_bytes()
         facts = documents.parse_table((exported / "facts.json").read_bytes())
+        found = facts.get("retrieval", {})
+        index = (exported / "lists.bin").read_bytes() if found.get("kind") == "lists" else b""
     except (OSError, documents.DocumentError):
         raise ExportError(f"no exported model in {exported}: run `pocketrec export` first") from None
     if facts["model"]["items"] != content.rows:
@@ -68,10 +73,10 @@ def publish(
     recipe = content.recipe.to_dict() if isinstance(content.recipe, Recipe) else content.recipe
     card = model_card(
         facts=facts, config=about.config, summary=about.summary, recipe=recipe, metrics=about.metrics,
-        size=len(model_file),
+        size=len(model_file), measured=content.measured, federated=about.federated,
     )  # fmt: skip
     whole = replace(
         content, model_file=model_file, model=facts["model"], tensors=facts["tensors"], gate=facts["gate"], card=card,
-        packed=parts, ranker=facts.get("ranker", contract.INNER_PRODUCT),
+        packed=parts, ranker=facts.get("ranker", contract.INNER_PRODUCT), retrieval=found, index=index,
     )  # fmt: skip
     return write_bundle_files(bundle, whole, archive)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing a bundle to a folder that any static file server or CDN can serve; `pocketrec.device.delivery.pull` fetches
 it.
 
@@ -12,14 +13,14 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pocketrec.device.base.errors import BundleError, FetchError, StorageError
 from pocketrec.device.base.files import sha256_file, storage_error, sweep, write_atomic
 from pocketrec.device.contract.manifest import Manifest
-from pocketrec.device.contract.names import MANIFEST_FILE
+from pocketrec.device.contract.names import MANIFEST_FILE, PATCHES_FOLDER
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.delivery.release import (
     CHANGELOG,
@@ -33,10 +34,14 @@ from pocketrec.device.delivery.release import (
 )
 from pocketrec.device.delivery.signing import public_digits, read_private
 from pocketrec.export.bundle.changelog import add_line
+from pocketrec.export.bundle.patches import needed_patches, publish_patches, remove_others
 from pocketrec.export.bundle.terms import Terms, check_serial, check_signers, signed, staged
 
 if TYPE_CHECKING:
     from typing import BinaryIO
+
+#: Folder of a run directory that holds what was trained again on the whole log.
+REFIT: Final = "refit"
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ class Published:
     """Public key of the first signature, 64 hexadecimal digits; "" where nothing was signed."""
     source: Path
     """The bundle that was published."""
+    patches: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    """By task, the number of its patch and whether it is another than before; empty where none were to be published."""
 
 
 def publish(
@@ -66,6 +73,7 @@ def publish(
     sign: str | Path | Sequence[str | Path] | None = None,
     keep: int = 3,
     terms: Terms | None = None,
+    patches: bool = False,
 ) -> Published:
     """Publish a bundle.
 
@@ -75,6 +83,7 @@ def publish(
         sign: file of the private key, or of several; None = without a signature.
         keep: releases whose files stay, at least 1. Devices that are fetching an older one have to begin again.
         terms: number, expiry, keys and share of the release; None = the next number, and nothing else.
+        patches: publish the patches of tasks that lie in the bundle's folder too, before the release.
 
     Raises:
         BundleError: the bundle is missing or damaged.
@@ -100,6 +109,7 @@ def publish(
     contents = {entry.sha256: opened.folder / name for name, entry in opened.manifest.files.items()}
     contents[release.manifest] = manifest
     written = sum(_added(file, sha256, folder / name_of(sha256)) for sha256, file in contents.items())
+    offered = publish_patches(opened, folder, keys, release.serial) if patches else {}
 
     release = signed(release, keys)
     new = release != before
@@ -112,7 +122,8 @@ def publish(
         sweep(folder / LATEST)
         write_atomic(folder / LATEST, release.to_bytes())
     removed = _removed(folder, keep)
-    return Published(release, new, len(contents), written, removed, signers[0] if signers else "", opened.folder)
+    return Published(release, new, len(contents), written, removed, signers[0] if signers else "", opened.folder,
+                     offered)  # fmt: skip
 
 
 def latest_of(folder: Path) -> Release | None:
@@ -128,7 +139,7 @@ def latest_of(folder: Path) -> Release | None:
         pass
     except OSError as error:
         raise storage_error(folder / LATEST, error) from None
-    ours = {FILES, RELEASES, ROTATIONS, CHANGELOG}
+    ours = {FILES, RELEASES, ROTATIONS, CHANGELOG, PATCHES_FOLDER}
     with contextlib.suppress(FileNotFoundError):
         others = [name for name in os.listdir(folder) if name not in ours and not name.startswith(".")]
         if others:
@@ -137,7 +148,10 @@ def latest_of(folder: Path) -> Release | None:
 
 
 def _form(source: Path, plain: bool) -> Path:
-    """The bundle that is meant: of a run directory the packed one, if there is one and the plain one is not wanted."""
+    """The bundle that is meant: of a run directory the packed one, if there is one and the plain one is not wanted; the
+    one of the whole log, where the run has trained on it after its evaluation."""
+    if (source / REFIT / "bundle" / MANIFEST_FILE).exists():
+        source = source / REFIT
     if source.is_file() or (source / MANIFEST_FILE).exists():
         return source
     for name in ("bundle",) if plain else ("packed", "bundle"):
@@ -190,7 +204,7 @@ def _removed(folder: Path, keep: int) -> int:
     """Remove what none of the latest `keep` releases needs; gives the number of files under files/."""
     stems = [path.stem for path in (folder / RELEASES).glob("*.json")]
     serials = sorted((int(stem) for stem in stems if stem.isdecimal()), reverse=True)
-    needed: set[str] = set()
+    needed, models = set[str](), set[str]()
     try:
         for serial in serials[:keep]:
             path = folder / RELEASES / f"{serial}.json"
@@ -198,6 +212,8 @@ def _removed(folder: Path, keep: int) -> int:
             for digest in (release.manifest, *([release.staged.manifest] if release.staged else [])):
                 manifest = Manifest.from_bytes((folder / name_of(digest)).read_bytes(), str(path))
                 needed |= {digest, *(entry.sha256 for entry in manifest.files.values())}
+                needed |= needed_patches(folder, manifest.model_id)
+                models.add(manifest.model_id)
     except (OSError, FetchError, BundleError):  # what may still be needed stays
         return 0
     removed = 0
@@ -206,6 +222,7 @@ def _removed(folder: Path, keep: int) -> int:
             if len(path.name) == 64 and path.name not in needed:
                 path.unlink()
                 removed += 1
+        remove_others(folder, models)
         for serial in serials[keep:]:
             (folder / RELEASES / f"{serial}.json").unlink()
     except OSError as error:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The terms of a release besides its bundle: number, expiry, keys and share, and whether devices would take it.
 
 This module reads and writes no file.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing a bundle: the other half of `pocketrec.device.delivery.bundle`, used by the exporter and by tests."""
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pocketrec.device.base.errors import ExportError
 from pocketrec.device.base.files import storage_error, sync_folder, write_atomic
 from pocketrec.device.contract import tensorfile
 from pocketrec.device.contract.lean import ITEM_IDS, ShardItems
+from pocketrec.device.contract.lists import LISTS_FILE
 from pocketrec.device.contract.manifest import Manifest, check_name, entry_of
 from pocketrec.device.contract.names import (
     CARD_FILE,
@@ -28,8 +30,10 @@ from pocketrec.device.contract.names import (
     SKELETON_FILE,
     WEIGHTS_FILE,
 )
+from pocketrec.device.contract.neighbours import NEIGHBOURS_FILE
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.contract.shards import KNOWN, ROWS, USERS, shard_name, shard_of, shards_for
+from pocketrec.device.contract.titles import TITLES_FILE, titles_file
 from pocketrec.export.bundle.content import BundleContent
 
 
@@ -62,6 +66,12 @@ def write_bundle_files(folder: str | Path, content: BundleContent, archive: str 
         RECIPE_FILE: documents.document(checked.to_dict()),
         CARD_FILE: content.card.encode(),
     }
+    if content.neighbours:
+        files[NEIGHBOURS_FILE] = content.neighbours
+    if content.titles:
+        if len(content.titles) != len(items):
+            raise ExportError(f"{len(content.titles)} titles for {len(items)} items: give one for each, empty or not")
+        files[TITLES_FILE] = titles_file(content.titles)
     shards: dict[str, bytes] = {}
     per_user = 0
     if content.candidates is not None:
@@ -70,6 +80,8 @@ def write_bundle_files(folder: str | Path, content: BundleContent, archive: str 
             *content.candidates, content.rows, content.shards, known, content.shard_items
         )
     files.update(shards)
+    if content.index:
+        files[LISTS_FILE] = content.index
     entries = entry_of(files)
     manifest = Manifest(
         model_id=sha256_of(content.model_file),
@@ -86,6 +98,9 @@ def write_bundle_files(folder: str | Path, content: BundleContent, archive: str 
         versions=dict(content.versions),
         gate=dict(content.gate),
         ranker=content.ranker,
+        measured=dict(content.measured),
+        parent=content.parent,
+        retrieval=dict(content.retrieval),
     )
     files[MANIFEST_FILE] = manifest.to_bytes()
     _write(Path(folder), files)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Make a converted .tflite file small, without changing what it computes.
 
 The converter leaves a name on every tensor, an empty buffer behind most of them, and for every signature its own copy
@@ -21,7 +22,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # of a buffer's data, as the schema wants it
-_SMALL = 64  # bytes; equal buffers up to this size become one. Larger ones are weights, equal by chance only.
+_SMALL = 64  # bytes; a longer constant of `_WEIGHTS` is a weight, by which operators of several signatures are known
 
 _FRONT = (
     schema.BuiltinOperator.CALL_ONCE,
@@ -32,11 +33,15 @@ _WEIGHTS = (schema.TensorType.FLOAT32, schema.TensorType.INT8)
 _TIMED = (schema.BuiltinOperator.ASSIGN_VARIABLE, schema.BuiltinOperator.READ_VARIABLE)
 
 
-def shrink(content: bytes) -> bytes:
-    """The same model in fewer bytes: same signatures, operators and constants.
+def shrink(content: bytes) -> Any:
+    """The same model, which `write` writes in fewer bytes: same signatures, operators and constants.
 
     Args:
         content: a .tflite file without custom operators.
+
+    Returns:
+        A model of the object API (``ModelT``). Reading and writing one in Python takes longer than converting it, so
+        what changes the file passes it on as it is.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     model.description = None
@@ -53,28 +58,25 @@ def shrink(content: bytes) -> bytes:
         _strip(subgraph)
     for subgraph, operators in zip(model.subgraphs, in_time, strict=True):
         subgraph.operators = operators  # the converter's order: what is read earlier stays in memory for longer
-    return write(model)
+    return model
 
 
 def _merge_buffers(model: Any) -> None:
-    """Point every tensor without data to buffer 0, and those of equal small constants to one."""
+    """Point every tensor without data to buffer 0, and those of equal constants to one."""
     kept, places, of_old = [schema.BufferT()], {b"": 0}, {}
     for old, buffer in enumerate(model.buffers):
         data = b"" if buffer.data is None else bytes(buffer.data)
-        if len(data) <= _SMALL and data in places:
-            of_old[old] = places[data]
-            continue
-        of_old[old] = len(kept)
-        if len(data) <= _SMALL:
-            places[data] = len(kept)
-        kept.append(buffer)
+        of_old[old] = places.setdefault(data, len(kept))
+        if of_old[old] == len(kept):
+            kept.append(buffer)
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
             tensor.buffer = of_old[tensor.buffer]
     used = sorted({0} | {tensor.buffer for subgraph in model.subgraphs for tensor in subgraph.tensors})
+    place_of = {old: place for place, old in enumerate(used)}
     for subgraph in model.subgraphs:
         for tensor in subgraph.tensors:
-            tensor.buffer = used.index(tensor.buffer)
+            tensor.buffer = place_of[tensor.buffer]
     model.buffers = [kept[place] for place in used]
 
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Leave constants of zeros out of a .tflite file: the operator FILL makes them where the model runs.
 
 The slots of an optimiser start from zeros, and so do an adapter's `up_kernel` and the state of a recurrent layer; the
@@ -13,8 +14,6 @@ from typing import Any
 import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
-from pocketrec.export.file.shrink import write
-
 #: Bytes from which a constant of zeros is left out. The operator and its tensors take about 100.
 LEAST = 1024
 
@@ -27,13 +26,12 @@ _ANY_VALUE = (
 )  # operators that compute alike, and as fast, whether an operand is a constant or not
 
 
-def fill_zeros(content: bytes) -> bytes:
-    """The same model, with an operator FILL for each float32 constant of zeros of `LEAST` bytes or more.
+def fill_zeros(model: Any) -> None:
+    """Put an operator FILL in the place of each float32 constant of zeros of `LEAST` bytes or more.
 
     Args:
-        content: a .tflite file, from `pocketrec.export.file.shrink`.
+        model: of the object API (``ModelT``), from `pocketrec.export.file.shrink.shrink`; changed in place.
     """
-    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
     zeros = {
         index
         for index, buffer in enumerate(model.buffers)
@@ -42,15 +40,14 @@ def fill_zeros(content: bytes) -> bytes:
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.FILL
     code.version = 1
-    model.operatorCodes.append(code)
     found = [(subgraph, place) for subgraph in model.subgraphs for place in _places(model, subgraph, zeros)]
     if not found:
-        return content
+        return
+    model.operatorCodes.append(code)
     for subgraph, place in found:
         _fill(model, subgraph, place)
     for index in zeros - {tensor.buffer for subgraph in model.subgraphs for tensor in subgraph.tensors}:
         model.buffers[index].data = None
-    return write(model)
 
 
 def _places(model: Any, subgraph: Any, zeros: set[int]) -> list[int]:

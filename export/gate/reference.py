@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the exported file should compute, by an independent route: Keras layers and a gradient tape.
 
 Nothing of `pocketrec.export.graph` and of the layers is used here, so an error there cannot hide. Only the item table
@@ -17,7 +18,8 @@ import tensorflow as tf
 
 from pocketrec.cloud.backbones import ITEM_EMBEDDING
 from pocketrec.device.base.array import Array
-from pocketrec.device.contract.layers import LayerSpec, walk
+from pocketrec.device.base.errors import ExportError
+from pocketrec.device.contract.layers import LayerSpec, tensors_of, walk
 from pocketrec.export.rankers.inner_product import InnerProduct
 from pocketrec.export.rankers.ranker import GraphRanker
 
@@ -77,7 +79,7 @@ class Reference:
             "adam": lambda: keras.optimizers.Adam(),
         }[personal.optimizer]()
         self.optimizer.build(self.trainable)
-        self._step = tf.function(self._train, reduce_retracing=True)
+        self._step = tf.function(self._train, reduce_retracing=True, autograph=False)
 
     def _value(self, name: str) -> tf.Tensor:
         """A tensor as it is now, for rankers with tensors of their own."""
@@ -93,20 +95,21 @@ class Reference:
         embeddings: Array = np.asarray(self.model(contexts, training=False))[np.arange(len(contexts)), last]
         return embeddings
 
-    def score(self, contexts: Array, candidates: Array) -> Array:
-        """Scores float32 [M, C] of candidate rows int32 [C]."""
-        items = tf.gather(self.table, candidates)
-        scores: Array = self.ranker.plain_grid(tf.constant(self.embed(contexts)), items, self._value).numpy()
+    def score(self, contexts: Array, candidates: Array, ranker: GraphRanker | None = None) -> Array:
+        """Scores float32 [M, C] of candidate rows int32 [C]; by another ranker than that of training, if one is
+        given."""
+        items, by = tf.gather(self.table, candidates), ranker or self.ranker
+        scores: Array = by.plain_grid(tf.constant(self.embed(contexts)), items, self._value).numpy()
         return scores
 
     def losses(self, items: Array, targets: Array, negatives: Array | None = None) -> Array:
         """Cross-entropy of every target, float32 [B, T], 0 where it does not count."""
-        losses: Array = self._losses(tf.constant(items), tf.constant(targets), negatives).numpy()
+        losses: Array = self.position_losses(tf.constant(items), tf.constant(targets), negatives).numpy()
         return losses
 
     def ranks(self, items: Array, targets: Array) -> Array:
         """Rank of every target in the full catalogue, float32 [B, T]; ties count against it, 0 where not counted."""
-        users = self.model(items, training=False)  # (B, T, E)
+        users = self._users(items, targets)  # (B, T, E)
         logits = self.ranker.plain_grid(users, self.table[1:], self._value).numpy()  # (B, T, N)
         own = np.take_along_axis(logits, np.maximum(targets - 1, 0)[..., None], axis=-1)
         ranks: Array = (logits >= own).sum(-1) * (targets > 0).astype(np.float32)
@@ -129,7 +132,7 @@ class Reference:
         self, items: tf.Tensor, targets: tf.Tensor, proximal: tf.Tensor, negatives: tf.Tensor | None
     ) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            losses = self._losses(items, targets, negatives)
+            losses = self.position_losses(items, targets, negatives)
             loss = tf.reduce_sum(losses) / tf.maximum(tf.reduce_sum(tf.cast(targets > 0, tf.float32)), 1.0)
             distance = tf.add_n(
                 [tf.reduce_sum((v.value - o) ** 2) for v, o in zip(self.trainable, self.origin, strict=True)]
@@ -140,8 +143,13 @@ class Reference:
         self.optimizer.apply(gradients, self.trainable)
         return loss
 
-    def _losses(self, items: tf.Tensor, targets: tf.Tensor, negatives: Array | None) -> tf.Tensor:
-        users = self.model(items, training=False)  # (B, T, E)
+    def _users(self, items: Array | tf.Tensor, targets: Array | tf.Tensor) -> tf.Tensor:
+        """User embeddings float32 [B, T, E]; [B, 1, E] where a window has one target: its positions have one alike."""
+        return self.model(items, training=False)[:, : targets.shape[1]]
+
+    def position_losses(self, items: tf.Tensor, targets: tf.Tensor, negatives: Array | None) -> tf.Tensor:
+        """`losses` as a tensor, for a gradient tape of the caller's."""
+        users = self._users(items, targets)  # (B, T, E)
         if negatives is None:
             logits = self.ranker.plain_grid(users, self.table[1:], self._value)  # (B, T, N)
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(targets - 1, 0), logits)
@@ -204,11 +212,12 @@ def _with_table(model: keras.Model, table: Array) -> keras.Model:
     return copy
 
 
-def _called(layers: Iterable[LayerSpec], names: set[str]) -> Iterator[LayerSpec]:
-    """The specs that are a call of a Keras layer, in order. One of these `names`, of Keras layers with weights, is one
-    call, whatever it is made of."""
+def _called(layers: Iterable[LayerSpec], names: Mapping[str, str]) -> Iterator[LayerSpec]:
+    """The specs that are a call of a Keras layer, in order. A stack whose tensors all are of one Keras layer is one
+    call. `names` are the Keras layers of tensors."""
     for layer in layers:
-        if layer.name not in names:
+        owners = {names.get(tensor) for tensor in tensors_of([layer])}
+        if layer.kind != "stack" or len(owners) != 1:
             yield from _called(layer.inner, names)
         if layer.kind != "adapter":
             yield layer
@@ -221,10 +230,18 @@ def _with_adapters(model: keras.Model, layers: Sequence[LayerSpec]) -> keras.Mod
     adapters = {layer.inner[0].name: layer for layer in walk(layers) if layer.kind == "adapter"}
     if not adapters:
         return model
+    own = {layer.name for layer in model.layers}
     calls: dict[str, list[LayerSpec | None]] = {}  # of each Keras layer: the adapter of each call
-    for spec in _called(layers, set(keras_names.values())):
-        name = keras_names.get(spec.tensors[0].name, spec.name) if spec.tensors else spec.name
+    for spec in _called(layers, keras_names):
+        tensors = list(tensors_of([spec])) if spec.kind == "stack" else [tensor.name for tensor in spec.tensors]
+        name = keras_names.get(tensors[0], spec.name) if tensors else spec.name
         calls.setdefault(name, []).append(adapters.get(spec.name))
+        others = {inner.name for inner in walk([spec])} & own - {name}
+        if spec.kind == "stack" and spec.name in adapters and others:
+            raise ExportError(
+                f"layer {spec.name!r} has a patch and is several Keras layers ({name}, {', '.join(sorted(others))}): "
+                "give the patch to one of them"
+            )
 
     def call(layer: keras.layers.Layer, *args: Any, **options: Any) -> Any:
         y, left = layer(*args, **options), calls.get(layer.name)

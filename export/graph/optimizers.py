@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Optimisers of the exported `train` signature, each with the update rule of its Keras namesake.
 
 A rule keeps its slots as `tf.Variable`, named ``<tensor>_<slot>``, so that they travel with the personal state.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Losses and ranks of the exported graph: softmax over all items in chunks, or over the target and shared negatives."""
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from pocketrec.export.rankers.ranker import Gradients, GraphRanker, Value
 from pocketrec.export.tables.table import GraphTable
 
 # Smallest probability whose logarithm the loss takes; keeps the loss finite (at most 80) where float32 underflows.
-_TINY = 1e-35
+TINY = 1e-35
 # Logits (float32) that one chunk of the full softmax holds: bounds memory. Half as many take 7 % less time on
 # tflite-runtime, whose softmax wants them in the second-level cache, and 5 % more on ai-edge-litert, which packs the
 # item table for each chunk. `evaluate`, which runs seldom, holds four such arrays at a time, so its chunks are small.
-_CHUNK_LOGITS = 1 << 19
+CHUNK_LOGITS = 1 << 19
 _CHUNK_LOGITS_EVALUATE = 1 << 17
 # Steps that a chunk holds at least: the runtime packs the whole item table again for each chunk's product, which would
 # cost more than the chunk itself where the catalogue is large.
@@ -73,7 +74,7 @@ class Softmax:
     ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         """By softmax(logits) for all items less 1 for the target: no one-hot matrix is ever formed."""
         catalogue = self.ranker.prepared(self._catalogue(targets), self.value)
-        sizes = self._sizes(targets.shape[0], _CHUNK_LOGITS)
+        sizes = self._sizes(targets.shape[0], CHUNK_LOGITS)
         losses, by_users = [], []
         own: Gradients = {}
         chunks = self._chunks(users, targets, sizes)
@@ -82,7 +83,7 @@ class Softmax:
         for part, places, weight in zip(*chunks, weights, strict=True):
             logits, trace = self.ranker.grid(part, catalogue, self.value)
             probabilities = tf.nn.softmax(logits)  # (chunk, N)
-            losses.append(-tf.math.log(tf.maximum(tf.gather_nd(probabilities, places), _TINY)))
+            losses.append(-tf.math.log(tf.maximum(tf.gather_nd(probabilities, places), TINY)))
             gradient, found = self.ranker.grid_backward(trace, probabilities, weight, self.value)
             by_users.append(gradient)
             own = merge(own, found)
@@ -96,7 +97,7 @@ class Softmax:
     ) -> tuple[tf.Tensor, tf.Tensor, Gradients]:
         logits = self._sampled_logits(users, targets, negatives)  # (n, 1 + S), target first
         own, others = tf.split(tf.nn.softmax(logits), [1, negatives.shape[0]], axis=1)
-        loss = -tf.math.log(tf.maximum(own[:, 0], _TINY))
+        loss = -tf.math.log(tf.maximum(own[:, 0], TINY))
         items = self.table.gather(negatives)
         with tf.name_scope(_ASIDE):
             _, trace = self.ranker.grid(users, self.ranker.prepared(items, self.value), self.value)
@@ -176,7 +177,7 @@ def _judge(logits: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     probability = tf.gather_nd(tf.nn.softmax(logits), places)
     own = tf.gather_nd(logits, places)
     rank = tf.reduce_sum(tf.cast(logits >= own[:, None], tf.float32), axis=1)
-    return -tf.math.log(tf.maximum(probability, _TINY)), rank
+    return -tf.math.log(tf.maximum(probability, TINY)), rank
 
 
 def _places(targets: tf.Tensor) -> tf.Tensor:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights of a next-item model, named as its layers name them.
 
 The names (``gru_2_kernel``, ``fc_bias``) are those of the Keras layers and their variables; they name the tensors of
@@ -6,7 +7,7 @@ the ``export_weights`` and ``import_weights`` signatures and of the personal sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import keras
 import numpy as np
@@ -33,8 +34,15 @@ def weights_of(model: keras.Model) -> dict[str, Array]:
     }
 
 
-def weights_for(layers: Iterable[LayerSpec], model: keras.Model) -> dict[str, Array]:
+def weights_for(
+    layers: Iterable[LayerSpec], model: keras.Model, beside: Collection[str] = ()
+) -> dict[str, Array]:
     """The tensors of these layers by name: those of the Keras model, and untrained ones of layers that a way adds.
+
+    Args:
+        layers: of the device.
+        model: the Keras model.
+        beside: names of its weights that are of no layer, such as a ranker's.
 
     Raises:
         ExportError: the model lacks a tensor, has it in another shape, or has weights that no layer names, which the
@@ -50,7 +58,7 @@ def weights_for(layers: Iterable[LayerSpec], model: keras.Model) -> dict[str, Ar
             raise ExportError(f"the backbone says that {name} has shape {tensor.shape}, and the model has {shape}: "
                               "its `layers` and `build` do not fit")  # fmt: skip
         found[name] = value
-    if left := [name for name in known if name not in found]:
+    if left := [name for name in known if name not in found and name not in beside]:
         raise ExportError(f"no layer of the backbone names {', '.join(left)}: the file would be without; its `layers` "
                           "must name every weight of the model")  # fmt: skip
     return found

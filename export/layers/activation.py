@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Element-wise functions without tensors: GELU in its tanh form, ReLU and tanh.
 
 ReLU's own gradient (ReluGrad) and GELU's are no builtins of TensorFlow Lite; these are written with products, maximum

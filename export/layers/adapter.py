@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bottleneck adapters beside frozen layers: a patch of a few thousand numbers that makes a frozen backbone personal.
 
 A layer with input x and output y gives y + f(s W_down + b_down) W_up + b_up instead of y, where f is tanh or GELU and

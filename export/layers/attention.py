@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Causal multi-head attention of each window (Vaswani et al. 2017), without tensors of its own.
 
 Rows are time-major, (T * B, 3E) with queries, keys and values, each head by head. A step sees itself and earlier steps

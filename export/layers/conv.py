@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A dilated convolution over the steps of a window: shifted rows and one matrix product, both ways.
 
 Rows are time-major, so a shift by s steps is one by s * B rows. The kernel of a layer that does not train lies in the

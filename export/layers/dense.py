@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A linear layer: x W + b, or x W."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One GRU layer, unrolled over a fixed number of steps, with a backward pass written by hand.
 
 A ``keras.layers.GRU`` does not convert to a trainable TensorFlow Lite graph: the gradient of its slicing and of its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a layer of the exported graph is: a forward pass, and a backward pass written by hand.
 
 TensorFlow Lite lacks the gradients of many ops, so nothing is taped. Rows are time-major everywhere: row t * B + b of a
@@ -31,6 +32,9 @@ class Call:
     """float32 (T * B, 1); 1 where the step is padding, else 0. Windows are padded at their end."""
     trained: frozenset[str]
     """Names of the tensors that train."""
+    mask: tf.Tensor | None = None
+    """Of a model that is not causal, whose windows have a step more for the mask: float32 (T * B, 1), 1 at that step,
+    which is the first after the events, else 0. It is no padding."""
 
     def trains(self, names: Iterable[str]) -> bool:
         """Whether one of these tensors trains."""

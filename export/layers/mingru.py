@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One minimal GRU layer (Feng et al. 2024), unrolled over a fixed number of steps, with its backward pass by hand.
 
 h_t = (1 - z_t) h_(t-1) + z_t c_t: gates and candidates of all steps are one product, and a step of the loop is one

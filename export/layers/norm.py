@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layer normalisation of each row (Ba et al. 2016): gamma (x - mean) / sqrt(variance + epsilon) + beta."""
 
 from __future__ import annotations

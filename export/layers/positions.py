@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Learned positions: a row of a table for each step of the window, added to its input times a factor."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Matrix products in the form that device runtimes are quick at.
 
 The converter makes FULLY_CONNECTED of a product whose right side is written as transposed, and BATCH_MATMUL of others.

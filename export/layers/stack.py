@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layers one after the other, as one layer; and with their input added to their output."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The inner product of user and item embedding."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a ranker is in the exported graph: scores of pairs and of all combinations, and their gradients.
 
 Losses (full and sampled softmax) and ranks stand on these two forms, `pocketrec.export.graph.softmax`. A backward

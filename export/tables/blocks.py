@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An item table in blocks of popularity inside the exported graph (`pocketrec.cloud.backbones.item_table`).
 
 Each block is an `ItemTable` of its own, with a row of zeros before its items and one after them: a row of the catalogue

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lean form of a model: a small item table with rows for head, buckets and a shard's items.
 
 See `pocketrec.device.contract.lean` for what a device makes of it. The layers' weights are the full model's; only
@@ -129,7 +130,8 @@ def lean_model(model: keras.Model, config: ModelConfig, table: LeanTable, reserv
     """
     from pocketrec.cloud.backbones import ITEM_EMBEDDING, build_model
 
-    small = build_model(dataclasses.replace(config, item_blocks=[]), table.rows + reserved, 0)
+    plain = dataclasses.replace(config, item_blocks=[], content=False, id_dropout=0.0)
+    small = build_model(plain, table.rows + reserved, 0)
     empty = np.zeros((reserved, table.embeddings.shape[1]), np.float32)
     for layer in small.layers:
         if layer.name == ITEM_EMBEDDING:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights as integers with one scale for each output, and where they lie in a model file.
 
 What is quantised here is what the device computes with: the graph is built from the dequantised values, so the gate
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from tensorflow.lite.python import schema_py_generated as schema
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ExportError
@@ -65,6 +65,8 @@ def pack(content: bytes, tensors: Mapping[str, Quantised]) -> tuple[bytes, bytes
 
 def find_ranges(content: bytes, known: Mapping[str, bytes]) -> list[Range]:
     """Where a model file holds (a part of) one of the known sources: its constants are looked up by their bytes."""
+    from tensorflow.lite.python import schema_py_generated as schema  # the rest of this module needs no TensorFlow
+
     model = schema.Model.GetRootAsModel(content, 0)
     found = []
     for index in range(model.BuffersLength()):

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The item table inside the exported graph: int8 rows with one scale each, or plain float32.
 
 The table is read in place: TensorFlow Lite memory-maps the file, so rows that are never gathered never enter memory.

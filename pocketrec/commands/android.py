@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subcommand android: devices, install, run, report; mounted by `pocketrec.cli`.
 
 Each prints a table, and as its last line one JSON document. No TensorFlow is imported.

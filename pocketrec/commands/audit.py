@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command ``pocketrec audit``: leaks and other faults of an evaluation, in our runs and in anybody's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subcommand bench, here or on another machine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command ``pocketrec compare``: every way to personalise with every optimiser, over the same users, in one ledger.
 
 Each contender is rehearsed separately before the cut-off, so that it comes with the recipe that suits it, or with the
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pocketrec.cloud.base.runs import Pipeline, Run, Stage, read_json, write_json
+from pocketrec.cloud.config.compare import CompareConfig
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.commands.options import add_run_options, named_resources
 from pocketrec.commands.terminal import LOG_FILE, native_noise_into
@@ -25,6 +27,7 @@ from pocketrec.device.cli.command import Command
 from pocketrec.stages import STAGES
 from pocketrec.stages.baselines import FOLDER as FITTED
 from pocketrec.stages.bundles import bundle_content, run_facts
+from pocketrec.stages.federate import FEDERATE_STAGES, FEDERATED
 from pocketrec.stages.models import export_model, variant_of
 from pocketrec.stages.parts import plain, unusual, use_threads
 from pocketrec.stages.recipes import has_rehearsal, in_words, rehearsal_parts
@@ -57,12 +60,12 @@ def compare(config: RunConfig, folder: Path, terminal: TextIO | None = None) -> 
             print(line, file=terminal, flush=True)
 
     run = Run(config, folder, say, terminal=terminal)
-    Pipeline((*STAGES, *COMPARE_STAGES), run).execute([stage.name for stage in COMPARE_STAGES])
+    Pipeline((*STAGES, *FEDERATE_STAGES, *COMPARE_STAGES), run).execute([stage.name for stage in COMPARE_STAGES])
     from pocketrec.cloud.report.ledger import as_text
 
     ledger = read_json(folder / LEDGER_FILE)
     short = {"compare": str(folder / LEDGER_FILE), "page": str(folder / PAGE_FILE), "rows": ledger["rows"],
-             "baselines": ledger.get("baselines", [])}  # fmt: skip
+             "baselines": ledger.get("baselines", []), "shared": ledger.get("shared", [])}  # fmt: skip
     return f"{as_text(ledger)}\n\npage    {folder / PAGE_FILE}\n{documents.line(short)}"
 
 
@@ -75,12 +78,14 @@ def contenders(config: RunConfig) -> dict[str, tuple[str, str]]:
 def _rehearse(run: Run) -> None:
     """The recipe of each contender, and of the bonus for repeats alone: ``RUN/compare/rehearse/NAME``."""
     use_threads(run)
+    from pocketrec.cloud.data.clock import clock_of
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.rehearsal.rehearse import RehearseJob, grid, in_unix_seconds, rehearse
+    from pocketrec.cloud.rehearsal.fitting import fitted_bonus
+    from pocketrec.cloud.rehearsal.rehearse import RehearseJob, grid, rehearse
 
     config = run.config
     earliest, later, learn = rehearsal_parts(config, load_cloud(run.folder).before)
-    found = {}
+    found, fitted = {}, None
     for place, (name, (way, optimizer)) in enumerate(contenders(config).items()):
         model = run.path(FOLDER, "early", name)
         if not (model / "model.tflite").exists():
@@ -88,7 +93,12 @@ def _rehearse(run: Run) -> None:
         variants = {(way, optimizer): variant_of(run, model)}
         rates = config.compare.learning_rates[optimizer]
         table = dataclasses.replace(config.rehearse, ways=[way], optimizers=[optimizer], learning_rates=rates)
-        trials = grid(table, config.evaluate.mask_seen, in_unix_seconds(earliest))
+        if not place:
+            job = RehearseJob(earliest, later, learn, variants, table, config.evaluate, seed=config.seed)
+            home = run.path(FOLDER, "rehearse", REPEATS, "x").parent
+            with run.progress() as progress:
+                fitted = fitted_bonus(job, home, resources=config.resources, progress=progress)
+        trials = grid(table, config.evaluate.mask_seen, clock_of(earliest).periods, fitted=fitted)
         chosen = {name: [trial for trial in trials if trial.passes]}
         if not place:
             chosen = {REPEATS: [trial for trial in trials if not trial.passes], **chosen}
@@ -156,6 +166,7 @@ def _fleet(run: Run) -> None:
     from pocketrec.cloud.evaluation.evaluate import fleet_metrics, read_users
     from pocketrec.cloud.fleet.fleet import System, device_users, run_fleet
     from pocketrec.cloud.report.ledger import CHARTS, ledger, standalone, write_page
+    from pocketrec.cloud.report.shared import shared_rows
 
     config, home = run.config, run.folder / FOLDER
     recipes, costs = read_json(home / "recipes.json"), read_json(home / "costs.json")
@@ -166,8 +177,8 @@ def _fleet(run: Run) -> None:
     files = {name: (home / "ways" / name / "model.tflite", home / "ways" / name / "item_embeddings.npy")
              for name in costs}  # fmt: skip
     first = next(iter(files.values()))
-    systems = [System("global", *first, ranker=config.ranker)]
-    systems += [System(name, *files.get(name, first), recipe=recipe, ranker=config.ranker)
+    systems = [System("global", *first, ranker=config.ranker.first)]
+    systems += [System(name, *files.get(name, first), recipe=recipe, ranker=config.ranker.first)
                 for name, recipe in recipes.items()]  # fmt: skip
     with run.progress() as progress:
         run_fleet(
@@ -179,11 +190,18 @@ def _fleet(run: Run) -> None:
     words = {name: in_words(recipe) if recipe["personalise"] else "none" for name, recipe in recipes.items()}
     named = {REPEATS: ("none", "none"), **contenders(config)}
     found = ledger(metrics, read_users(home / "fleet"), named, rehearsals, words, costs)
+    if config.compare.federated:
+        found["shared"] = shared_rows(read_json(run.folder / FEDERATED))
     found["data"]["set"] = config.data.set or Path(config.data.path).name
     for name, chart in CHARTS.items():
         write_atomic(home / f"{name}.svg", standalone(chart(found)).encode("utf-8"))
     write_atomic(run.folder / PAGE_FILE, write_page(found).encode("utf-8"))
     write_json(run.folder / LEDGER_FILE, found)
+
+
+def _ways(config: RunConfig) -> CompareConfig:
+    """What shapes the ways of the ledger: not whether it has rows of the shared model."""
+    return dataclasses.replace(config.compare, federated=False)
 
 
 COMPARE_STAGES: tuple[Stage, ...] = (
@@ -192,8 +210,8 @@ COMPARE_STAGES: tuple[Stage, ...] = (
         "rehearse every way separately",
         needs=("prepare", "train-early"),
         depends=lambda c: [
-            c.seed, *plain(c.compare, c.rehearse, c.export), c.candidates.k, c.evaluate.mask_seen, c.evaluate.ties,
-            *unusual(c.ranker),
+            c.seed, *plain(_ways(c), c.rehearse, c.export), c.candidates.k, c.evaluate.mask_seen, c.evaluate.ties,
+            *unusual(c.ranker.first),
         ],
         work=_rehearse,
         leaves=(f"{FOLDER}/recipes.json",),
@@ -203,7 +221,7 @@ COMPARE_STAGES: tuple[Stage, ...] = (
         "compare-export",
         "write, check and measure the file of every way",
         needs=("train", "candidates", "compare-rehearse"),
-        depends=lambda c: [*plain(c.compare, c.export), c.candidates.k, c.evaluate.mask_seen, *unusual(c.ranker)],
+        depends=lambda c: [*plain(_ways(c), c.export), c.candidates.k, c.evaluate.mask_seen, *unusual(c.ranker.first)],
         work=_export,
         leaves=(f"{FOLDER}/costs.json",),
         clears=(f"{FOLDER}/ways",),
@@ -213,6 +231,7 @@ COMPARE_STAGES: tuple[Stage, ...] = (
         "serve the same users by every way, through the device code",
         needs=("prepare", "baselines", "compare-export"),
         depends=lambda c: [c.seed, *plain(c.compare, c.evaluate), *unusual(c.baselines)],
+        also_needs=lambda c: ("federate-judge",) if c.compare.federated else (),
         work=_fleet,
         leaves=(LEDGER_FILE, PAGE_FILE),
         clears=(f"{FOLDER}/fleet",),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command ``pocketrec config``: a configuration file from before a key got another address."""
 
 from __future__ import annotations

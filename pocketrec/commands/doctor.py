@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subcommand doctor: does this installation work?"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subcommand events: what a user's device would hold, from a run."""
 
 from __future__ import annotations

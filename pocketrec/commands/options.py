@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options of the commands that work on a configuration."""
 
 from __future__ import annotations
@@ -6,21 +7,31 @@ import argparse
 from pathlib import Path
 
 
-def add_run_options(parser: argparse.ArgumentParser) -> None:
-    """CONFIG, --set, --out, --engine, --master and --quiet."""
-    parser.add_argument("config", metavar="CONFIG", help="TOML file, such as configs/demo.toml")
+def add_config_options(parser: argparse.ArgumentParser, config: str, change: str) -> None:
+    """CONFIG, --set and --out, with examples of a file and of a change in their help."""
+    parser.add_argument("config", metavar="CONFIG", help=f"TOML file, such as {config}")
     parser.add_argument(
         "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[],
-        help="change a value of the configuration, such as train.epochs=3 or data.path=clicks.csv; may be repeated",
+        help=f"change a value of the configuration, such as {change}; may be repeated",
     )  # fmt: skip
     parser.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: runs/NAME of the config)")
+
+
+def add_quiet(parser: argparse.ArgumentParser) -> None:
+    """--quiet."""
+    parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
+
+
+def add_run_options(parser: argparse.ArgumentParser, config: str = "configs/demo.toml") -> None:
+    """CONFIG, --set, --out, --engine, --master and --quiet."""
+    add_config_options(parser, config, "train.epochs=3 or data.path=clicks.csv")
     parser.add_argument(
         "--engine", metavar="NAME", help="engine of prepare and candidates: local or spark (resources.engine)"
     )
     parser.add_argument(
         "--master", metavar="URL", help="of the Spark cluster, such as spark://host:7077 or local[2] (resources.master)"
     )
-    parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
+    add_quiet(parser)
     parser.epilog = "All keys of the configuration: docs/configuration.md"
 
 

@@ -1,15 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command ``pocketrec pfedrec``: its arguments, its stages in their order, and what it prints."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.config.section import key_values
+from pocketrec.commands.options import add_config_options, add_quiet
+from pocketrec.commands.own_stages import run_own_stages
 from pocketrec.device.cli.command import Command
 
 if TYPE_CHECKING:
@@ -27,35 +27,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "Stages that are up to date are skipped; an interrupted run continues at its latest checkpoint. Writes\n"
         "RUN/metrics.json and RUN/report.html; prints a table, and one JSON document as the last line."
     )
-    parser.add_argument("config", metavar="CONFIG", help="TOML file, such as configs/pfedrec-ml-100k.toml")
-    parser.add_argument(
-        "--set", metavar="KEY=VALUE", dest="overrides", action="append", default=[],
-        help="change a value of the configuration, such as pfedrec.rounds=20; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--out", metavar="DIR", type=Path, help="run directory (default: runs/NAME of the config)")
-    parser.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
+    add_config_options(parser, "configs/pfedrec-ml-100k.toml", "pfedrec.rounds=20")
+    add_quiet(parser)
     parser.epilog = "All keys of [pfedrec] and what they mean: docs/pfedrec.md"
 
 
 def run(options: argparse.Namespace) -> None:
     """Do the stages and print the result."""
-    from pocketrec.cloud.base.runs import Pipeline, Run
     from pocketrec.cloud.federated.pfedrec.config import load_pfedrec
-
-    config = load_pfedrec(options.config, options.overrides)
-    options.out = options.out or Path("runs", Path(options.config).stem)
-
-    def say(line: str) -> None:
-        if not options.quiet:
-            print(line, file=sys.stderr, flush=True)
-
-    started = time.monotonic()
-    work = Run(config, options.out, say, terminal=None if options.quiet else sys.stderr)
-    Pipeline(stages(), work).execute()
-    say(f"done in {time.monotonic() - started:.1f} s")
     from pocketrec.cloud.federated.pfedrec.result import results
 
-    print(results(options.out))
+    config = load_pfedrec(options.config, options.overrides)
+    run_own_stages(options, config, stages(), results)
 
 
 def stages() -> tuple[Stage, ...]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subcommand publish: a bundle for a static server."""
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def add_publish(parser: argparse.ArgumentParser) -> None:
                         "trust from this release on, and no other; may be given again: both, for a time")  # fmt: skip
     parser.add_argument("--share", type=float, metavar="X", help="share of the candidate shards whose devices take it; "
                         "the others stay with the release before")  # fmt: skip
+    parser.add_argument("--patches", action="store_true", help="publish the patches of tasks that lie in the bundle's "
+                        "folder too, for `pocketrec pull --task`")  # fmt: skip
     parser.add_argument("--note", default="", metavar="TEXT", help="a line for changelog.jsonl")
     parser.add_argument("--make-key", metavar="FILE", help="write a new private key, and its public one to FILE.pub")
 
@@ -54,11 +57,12 @@ def run_publish(args: argparse.Namespace) -> int:
         raise ConfigError("give a bundle, --to with the folder to write, and a --keep of at least 1")
     from pocketrec.export.bundle.release import publish
 
-    done = publish(args.bundle, args.to, sign=args.sign, keep=args.keep, terms=_terms(args))
+    done = publish(args.bundle, args.to, sign=args.sign, keep=args.keep, terms=_terms(args), patches=args.patches)
     table: dict[str, Any] = {
         "serial": done.release.serial, "new": done.new, "manifest": done.release.manifest, "files": done.files,
         "bytes_written": done.written, "files_removed": done.removed, "key": done.key, "source": str(done.source),
         "expires": done.release.expires, "keys": list(done.release.keys),
+        "patches": {name: {"serial": serial, "new": new} for name, (serial, new) in done.patches.items()},
         "shards": done.release.staged and [done.release.staged.first, done.release.staged.shards],
     }  # fmt: skip
     print_table(
@@ -66,6 +70,8 @@ def run_publish(args: argparse.Namespace) -> int:
             ("release", f"{done.release.serial}, of {done.source}" + ("" if done.new else ", as before")),
             ("written", f"{done.written} bytes; {done.removed} files of old releases removed"),
             ("signed with", done.key or "-"),
+            *[(f"task {name}", f"patch number {serial}" + ("" if new else ", as before"))
+              for name, (serial, new) in done.patches.items()],
         ]
     )
     print_json(table)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The subcommand run, and one for each stage of a run."""
 
 from __future__ import annotations
@@ -6,11 +7,14 @@ import argparse
 import contextlib
 import dataclasses
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pocketrec.commands.automatic import configure, is_log
+from pocketrec.commands.gate import FAILED, Gate, add_gate_options
 from pocketrec.commands.options import add_run_options, named_resources
 from pocketrec.commands.terminal import LOG_FILE, native_noise_into
 from pocketrec.device.base.errors import ConfigError
@@ -22,14 +26,16 @@ if TYPE_CHECKING:
     from pocketrec.cloud.base.runs import Run, Stage
 
 
-
 def _run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Do every stage of a run: prepare, train, baselines, candidates, rehearse,\nexport, fleet, report.\n"
+        "Of a log (CSV, TSV, Parquet, ...): read off what it is, try a few presets before the cut-off, write what\n"
+        "was found as RUN.toml, and go on with it. Of a configuration: do every stage of a run: prepare, train,\n"
+        "baselines, candidates, rehearse, export, fleet, report.\n"
         "Stages that are up to date are skipped; an interrupted run resumes where it was; a changed\n"
         "configuration does the stages again that depend on it."
     )
-    add_run_options(parser)
+    add_run_options(parser, "configs/demo.toml, or a log such as clicks.csv")
+    add_gate_options(parser)
 
 
 def _stage_arguments(stage: Stage) -> Callable[[argparse.ArgumentParser], None]:
@@ -38,6 +44,8 @@ def _stage_arguments(stage: Stage) -> Callable[[argparse.ArgumentParser], None]:
         parser.description = f"{does}\nStages that it needs and that are not up to date are done first."
         add_run_options(parser)
         parser.add_argument("--force", action="store_true", help="do the stage again even if it is up to date")
+        if stage.name == "fleet":
+            add_gate_options(parser)
         if stage.name == "train":
             parser.add_argument("--workers", metavar="HOST:PORT,...", help="train by several processes: all of them")
             parser.add_argument("--index", metavar="I", type=int, help="which of --workers this is; 0 writes the model")
@@ -45,14 +53,20 @@ def _stage_arguments(stage: Stage) -> Callable[[argparse.ArgumentParser], None]:
     return add
 
 
-def _run_stages(options: argparse.Namespace) -> None:
-    from pocketrec.cloud.base.runs import Pipeline, Run
+def _run_stages(options: argparse.Namespace) -> int:
+    from pocketrec.cloud.base.runs import METRICS_FILE, Pipeline, Run, read_json
     from pocketrec.cloud.config.load import load_config
+    from pocketrec.cloud.config.run import RunConfig
     from pocketrec.commands.results import results
 
+    started = time.monotonic()
+    if options.command == "run" and is_log(options.config):
+        Gate.of(options, RunConfig())  # what cannot be asked for is refused before the log is read
+        options.config = str(configure(options))
     config = load_config(options.config, [*options.overrides, *named_resources(options)])
     if not config.model.tied and options.command not in ("prepare", "train", "baselines", "candidates"):
         raise ConfigError("a device holds one item table: set model.tied = true (train alone can do without)")
+    gate = Gate.of(options, config)
     options.out = options.out or Path("runs", Path(options.config).stem)
     folder = options.out
     if not (folder / "candidates" / "candidates.npz").exists():
@@ -65,7 +79,6 @@ def _run_stages(options: argparse.Namespace) -> None:
                 print(line, file=terminal, flush=True)
 
         run = Run(config, folder, say, terminal=None if options.quiet else terminal)
-        started = time.monotonic()
         with _together(options, run) as run:
             if run.workers and not run.workers.chief:
                 from pocketrec.stages.follow import follow
@@ -75,8 +88,13 @@ def _run_stages(options: argparse.Namespace) -> None:
                 wanted = TRAININGS if run.workers else targets
                 Pipeline(STAGES, run).execute(wanted, force=getattr(options, "force", False))
         say(f"done in {time.monotonic() - started:.1f} s")
-    if options.command in ("run", "fleet"):
-        print(results(folder))
+    if options.command not in ("run", "fleet"):
+        return 0
+    failed = None if gate is None else gate.failed(read_json(folder / METRICS_FILE))
+    print(results(folder, failed))
+    for line in failed or []:
+        print(f"failed: {line}", file=sys.stderr)
+    return FAILED if failed else 0
 
 
 @contextlib.contextmanager

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command ``pocketrec search``: prepare the log, try configurations before the cut-off, write the best."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where output goes while a command works."""
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ LOG_FILE: Final = "log.txt"
 
 @contextlib.contextmanager
 def native_noise_into(log: Path) -> Iterator[TextIO]:
-    """Send what libraries (C++ ones too) write to standard error into a file; yield the true standard error."""
+    """Send what libraries (C++ ones too) write to standard error into a file, and what the logger ``pocketrec`` gets,
+    with the time; yield the true standard error."""
     try:
         redirected = sys.stderr.fileno() == 2
     except (AttributeError, OSError, io.UnsupportedOperation):
@@ -36,8 +38,26 @@ def native_noise_into(log: Path) -> Iterator[TextIO]:
         sys.stderr.flush()
         os.dup2(file.fileno(), 2)
         try:
-            yield terminal
+            with contextlib.nullcontext() if log == Path(os.devnull) else _logged():
+                yield terminal
         finally:
             sys.stderr.flush()
             terminal.flush()
             os.dup2(saved, 2)
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """Write what the logger ``pocketrec`` gets to standard error, from INFO on."""
+    import logging  # not by commands of devices, which start often
+
+    logger, handler = logging.getLogger("pocketrec"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(min(level or logging.INFO, logging.INFO))
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

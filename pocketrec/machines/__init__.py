@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other machines, and this one: Android over adb, boards over ssh, what works here."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One Android device through `adb`: what it is, files to and from it, commands on it.
 
 Every failure is an `AndroidError` in one line that says what to do. Knows nothing about the app.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pocketrec android`: measure a bundle on an Android phone or emulator, through adb and the app of android_harness.
 
 The app does the measuring (`BenchmarkActivity`); here are its request, the wait, and the result of it. A request is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an installation can do, and what to do about what it cannot.
 
 Everything that could crash or take long (TensorFlow, the runtimes) is tried in a process of its own; a runtime is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pocketrec bench --ssh user@host`: the bench on another machine, which keeps nothing of it.
 
 The device's modules (as a wheel, which Python imports as it is) and the bundle without its candidates go through

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage baselines: what every evaluation compares with, fitted once."""
 
 from __future__ import annotations
@@ -5,6 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.base.runs import Run, Stage, read_json
+from pocketrec.cloud.config.evaluate import EvaluateConfig
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.stages.parts import plain, unusual
 
@@ -12,8 +14,11 @@ if TYPE_CHECKING:
     from pocketrec.cloud.baselines.als import Als
     from pocketrec.cloud.baselines.baseline import Past
     from pocketrec.cloud.candidates import AlsModel
+    from pocketrec.cloud.data.prepared import CloudData
 
 FOLDER = "baselines"
+#: What the search for the options of item-kNN found.
+TUNED = f"{FOLDER}/tuned.json"
 _UNFINISHED = "unfinished.json"
 
 
@@ -27,11 +32,14 @@ def baselines(run: Run) -> None:
 
     config, data, home = run.config, load_cloud(run.folder), run.folder / FOLDER
     compared = list(judged(config, personal=data.personal))
-    names = [*compared, *(["als"] if config.candidates.method == "als" and "als" not in compared else [])]
+    for_sets = config.candidates.method == "als" and not config.split.of_sessions
+    names = [*compared, *(["als"] if for_sets and "als" not in compared else [])]
     done: dict[str, Any] = read_json(home / _UNFINISHED)  # what an interrupted call has fitted
     for name in names:
         if name in done:
             continue
+        if name == "item_knn" and config.baselines.knn.tune and config.baselines.knn.neighbours:
+            config = _tuned(run, data)
         with run.progress() as progress:
             past = Past(data.before, len(data.vocabulary), config.seed, config.resources.threads, progress)
             if name == "als" and config.resources.engine == "spark":
@@ -44,6 +52,27 @@ def baselines(run: Run) -> None:
     save_index(home, fitted, [name for name in compared if name in fitted])
     (home / _UNFINISHED).unlink(missing_ok=True)
     run.detail(", ".join(fitted))
+
+
+def _tuned(run: Run, data: CloudData) -> RunConfig:
+    """The configuration with the options of item-kNN that a short search finds, which is told."""
+    import dataclasses
+    import time
+
+    from pocketrec.cloud.base.runs import write_json
+    from pocketrec.cloud.search.neighbours import tune_neighbours
+    from pocketrec.device.base.errors import DataError
+
+    config, started = run.config, time.monotonic()
+    try:
+        with run.progress() as progress:
+            tuned = tune_neighbours(config, data, progress)
+    except DataError as error:
+        run.detail(f"item_knn as configured: {error}")
+        return config
+    write_json(run.path(TUNED), tuned.to_dict())
+    run.detail(f"{tuned.in_words()}, {time.monotonic() - started:.1f} s")
+    return dataclasses.replace(config, baselines=dataclasses.replace(config.baselines, knn=tuned.chosen))
 
 
 def als_of(run: Run) -> AlsModel:
@@ -78,7 +107,8 @@ BASELINES = Stage(
     "baselines",
     "fit the baselines",
     needs=("prepare",),
-    depends=lambda c: [c.seed, _als(c), *plain(c.baselines.knn), *unusual(c.baselines.beside_knn)],
+    depends=lambda c: [c.seed, _als(c), *plain(c.baselines.knn), *unusual(c.baselines.beside_knn),
+                       *([c.evaluate.ties] if c.evaluate.ties != EvaluateConfig().ties else [])],  # they judge, too
     work=baselines,
     leaves=(f"{FOLDER}/baselines.json",),
     clears=(FOLDER,),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bundles of a run: plain, packed and lean."""
 
 from __future__ import annotations
@@ -6,6 +7,8 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.base.runs import Run, versions
+from pocketrec.stages.neighbours import shipped_neighbours
+from pocketrec.stages.rank import shipped_ranker
 from pocketrec.stages.recipes import recipe_of_run
 
 if TYPE_CHECKING:
@@ -13,11 +16,18 @@ if TYPE_CHECKING:
     from pocketrec.export.bundle.from_export import RunFacts
 
 
-def publish(run: Run, metrics: dict[str, Any] | None) -> int:
-    """Write the bundle and its .zip; the bytes of its model."""
+def publish(run: Run, metrics: dict[str, Any] | None, measured: dict[str, Any] | None = None) -> int:
+    """Write the bundle and its .zip; the bytes of its model.
+
+    Args:
+        run: of which.
+        metrics: metrics.json, or None before the evaluation.
+        measured: of a model that was trained again after the evaluation, what was measured (`Manifest.measured`).
+    """
     from pocketrec.export.bundle import from_export
 
     exported, content, about = run.folder / "export", bundle_content(run, recipe_of_run(run)), run_facts(run, metrics)
+    content = dataclasses.replace(content, measured=measured or {})
     manifest = from_export.publish(exported, run.folder / "bundle", content, about, archive=run.folder / "bundle.zip")
     from_export.publish(exported, run.folder / "packed", content, about, archive=run.folder / "packed.zip", packed=True)
     if run.config.lean.enabled:
@@ -28,7 +38,7 @@ def publish(run: Run, metrics: dict[str, Any] | None) -> int:
 def bundle_content(run: Run, recipe: dict[str, Any]) -> BundleContent:
     """All that the run knows of its bundles, with this recipe; the model is filled in by `publish`."""
     from pocketrec.cloud.candidates import Candidates
-    from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.cloud.data.prepared import load_cloud, load_titles
     from pocketrec.export.bundle.content import BundleContent
 
     data = load_cloud(run.folder)
@@ -36,11 +46,13 @@ def bundle_content(run: Run, recipe: dict[str, Any]) -> BundleContent:
     return BundleContent(
         items=data.vocabulary.ids,
         recipe=recipe,
-        candidates=(list(sets.users), sets.rows),
+        candidates=(list(sets.users), sets.rows) if len(sets.users) else None,
         known=data.before.lengths[data.before.find_all(sets.users)] if data.cut_off is None and data.personal else None,
         cut_off=data.cut_off,
         mask_seen=run.config.evaluate.mask_seen,
         versions=versions(),
+        neighbours=shipped_neighbours(run),
+        titles=load_titles(run.folder),
     )
 
 
@@ -49,7 +61,8 @@ def run_facts(run: Run, metrics: dict[str, Any] | None = None) -> RunFacts:
     from pocketrec.cloud.data.prepared import load_summary
     from pocketrec.export.bundle.from_export import RunFacts
 
-    return RunFacts(run.config.to_dict(), load_summary(run.folder), metrics)
+    config = run.config if shipped_ranker(run) else dataclasses.replace(run.config, ranker=run.config.ranker.first)
+    return RunFacts(config.to_dict(), load_summary(run.folder), metrics)  # no word of a ranker that does not ship
 
 
 def _publish_lean(run: Run, content: BundleContent, about: RunFacts) -> None:
@@ -80,12 +93,15 @@ def _publish_lean(run: Run, content: BundleContent, about: RunFacts) -> None:
     folder, recipe = run.folder / "export" / "lean", recipe_of_run(run)
     if not (folder / "facts.json").exists():
         small = lean_model(model, config.model, table, reserved)
-        made = build_tflite(small, config.model, config.export, way=recipe["way"], optimizer=recipe["optimizer"],
+        export = dataclasses.replace(config.export, retrieve=0)  # its rows are not all items': buckets, reserved ones
+        made = build_tflite(small, config.model, export, way=recipe["way"], optimizer=recipe["optimizer"],
                             candidates=config.candidates.k)  # fmt: skip
         made.save(folder, check(made, small, config.seed).to_dict())
     counts = {"head": table.head, "buckets": len(table.labels), "reserved": reserved, "category": config.data.category}
     ids = [*data.vocabulary.ids[: table.head], *table.labels]
     lean = dataclasses.replace(
-        content, items=ids, candidates=(list(sets.users), rows), lean=counts, shard_items=own, shards=shards
+        content, items=ids, candidates=(list(sets.users), rows), lean=counts, shard_items=own, shards=shards,
+        neighbours=b"",  # they name rows of the whole table
+        titles=[*content.titles[: table.head], *([""] * len(table.labels))] if content.titles else (),
     )
     publish(folder, run.folder / "lean", lean, about, packed=True)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage train-central: a model trained on what the devices learn from, for comparison only."""
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ def train_central(run: Run) -> None:
 
     data, devices = load_cloud(run.folder), load_devices(run.folder)
     heads, _ = devices.after.cut_heads(devices.learn)
-    train_on(run, "model", data.before.followed_by(heads), len(data.vocabulary), "central")
+    train_on(run, "model", data.before.followed_by(heads), data, "central")
     if run.workers and not run.workers.chief:
         return
     naive = run.config.personalise
@@ -26,9 +27,9 @@ TRAIN_CENTRAL = Stage(
     "train on what the devices learn from, too, for comparison only",
     needs=("prepare", "export"),  # after the bundle: nothing later than the cut-off is opened before it exists
     depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune, c.export, c.personalise), c.evaluate.mask_seen,
-                       *unusual(c.ranker)],
+                       *unusual(c.ranker.trained)],
     work=train_central,
     leaves=("central/model.keras", "central/model.tflite"),
     clears=("central",),
-    applies=lambda c: c.evaluate.central and c.split.kind != "column",
+    applies=lambda c: c.evaluate.central and c.split.personal,
 )

@@ -1,11 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage export: the TensorFlow Lite file, checked on every runtime, and the bundle."""
 
 from __future__ import annotations
 
 from pocketrec.cloud.base.runs import Run, Stage, read_json
 from pocketrec.stages.bundles import publish
+from pocketrec.stages.index import add_index
 from pocketrec.stages.models import export_model
+from pocketrec.stages.neighbours import ship_neighbours
 from pocketrec.stages.parts import plain, use_threads
+from pocketrec.stages.rank import ranks
 from pocketrec.stages.recipes import needs_naive, recipe_of_run
 
 
@@ -14,9 +18,12 @@ def export(run: Run) -> None:
     use_threads(run)
     recipe = recipe_of_run(run)
     export_model(run, "train/model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
+    add_index(run)
     if needs_naive(run.config, recipe):
         naive = run.config.personalise
         export_model(run, "train/model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False)
+    if shipped := ship_neighbours(run):
+        run.detail(f"neighbours, {shipped / 1e6:.2f} MB")
     size = publish(run, metrics=None)
     checked = ", ".join(read_json(run.folder / "export" / "facts.json")["gate"]["runtimes"])
     run.detail(f"model.tflite, {size / 1e6:.2f} MB, checked on {checked}")
@@ -26,6 +33,7 @@ EXPORT = Stage(
     "export",
     "write the TensorFlow Lite file, check it on every runtime, write the bundle",
     needs=("train", "candidates", "rehearse"),
+    also_needs=lambda c: ("rank",) if ranks(c) else (),
     depends=lambda c: [
         *plain(c.export, c.lean, c.personalise), c.candidates.k, c.evaluate.naive, c.evaluate.mask_seen,
     ],

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage fleet: evaluation on the later events, through the device code."""
 
 from __future__ import annotations
@@ -7,7 +8,10 @@ from typing import Any
 
 from pocketrec.cloud.base.runs import METRICS_FILE, Run, Stage, read_json, write_json
 from pocketrec.stages.baselines import FOLDER as FITTED
+from pocketrec.stages.baselines import TUNED
 from pocketrec.stages.bundles import publish
+from pocketrec.stages.necessary import FOLDER as NECESSARY
+from pocketrec.stages.neighbours import neighbours_file
 from pocketrec.stages.parts import plain, unusual, use_threads
 from pocketrec.stages.recipes import REHEARSAL, needs_naive, recipe_of, recipe_of_run, repeats_alone
 
@@ -17,6 +21,8 @@ def fleet(run: Run) -> None:
     from pocketrec.cloud.data.prepared import load_cloud
 
     metrics = _judge_personal(run) if load_cloud(run.folder).personal else _judge_global(run)
+    if "item_knn" in metrics and (tuned := read_json(run.folder / TUNED)):
+        metrics["tuned"] = {"item_knn": tuned["chosen"]}
     write_json(run.folder / METRICS_FILE, metrics)
     publish(run, metrics)
 
@@ -37,21 +43,33 @@ def _judge_personal(run: Run) -> dict[str, Any]:
     )
     recipe = recipe_of_run(run)
     files = (export / "model.tflite", export / "item_embeddings.npy")
-    ranker = config.ranker
-    systems = [System("global", *files, ranker=ranker), System("personal", *files, recipe=recipe, ranker=ranker)]
+    ranker = config.ranker.first
+    near = neighbours_file(run)
+    found = read_json(export / "facts.json").get("retrieval", {}).get("k", 0)
+    systems = [System("global", *files, ranker=ranker, retrieve=found),
+               System("personal", *files, recipe=recipe, ranker=ranker, neighbours=near)]  # fmt: skip
+    if near is not None:
+        systems.append(System("neighbours", *files, ranker=ranker, neighbours=near))
     bonus = repeats_alone(recipe)
     if bonus is not None:
-        systems.append(System("repeats", *files, recipe=bonus, guard=False, ranker=ranker))
+        systems.append(System("repeats", *files, recipe=bonus, guard=False, ranker=ranker, neighbours=near))
     if config.evaluate.naive:
         folder = export / "naive" if needs_naive(config, recipe) else export
         naive = {**recipe_of(config.personalise), "proximal": 0.0, "minimum_events": 1}
         own = (folder / "model.tflite", folder / "item_embeddings.npy")
-        systems.append(System("naive", *own, recipe=naive, guard=False, ranker=ranker))
+        for name, targets in (("naive", "later"), ("naive_all", "all")):
+            systems.append(System(name, *own, recipe={**naive, "targets": targets}, guard=False, ranker=ranker))
     if config.evaluate.central:
         central = run.folder / "central"
         own = (central / "model.tflite", central / "item_embeddings.npy")
-        systems.append(System("central", *own, recipe=bonus, guard=False, ranker=ranker))
-    with run.progress() as progress:
+        systems.append(System("central", *own, recipe=bonus, guard=False, ranker=ranker, neighbours=near))
+    if config.data.privacy:
+        own = (run.folder / NECESSARY / "model.tflite", run.folder / NECESSARY / "item_embeddings.npy")
+        systems.append(System("necessary", *own, recipe=bonus, guard=False, ranker=ranker, neighbours=near))
+        systems.append(System("necessary_personal", *own, recipe=recipe, ranker=ranker, neighbours=near))
+    if config.evaluate.push:
+        systems.append(System("push", *files, recipe=recipe, ranker=ranker, pushed=True))
+    with run.progress(unit="users") as progress:
         run_fleet(
             users, systems, run.folder / "fleet", evaluate=config.evaluate, baselines=run.folder / FITTED,
             left_out=left_out, resources=config.resources, progress=progress,
@@ -81,7 +99,7 @@ def _judge_global(run: Run) -> dict[str, Any]:
     with run.progress() as progress:
         ranks = sequence_ranks(
             model, load_devices(run.folder).after, config.model.window, config.evaluate,
-            load_baselines(run.folder / FITTED), config.ranker, progress,
+            load_baselines(run.folder / FITTED), config.ranker.first, progress, config.model.causal,
         )  # fmt: skip
     return global_metrics(
         ranks,
@@ -113,7 +131,7 @@ def _sizes(run: Run) -> dict[str, float]:
 FLEET = Stage(
     "fleet",
     "evaluate on the later events, through the device code",
-    needs=("prepare", "baselines", "candidates", "export", "train-central"),
+    needs=("prepare", "baselines", "candidates", "export", "train-central", "train-necessary"),
     depends=lambda c: [c.seed, *plain(c.evaluate, c.personalise, c.baselines.knn), *unusual(c.baselines.beside_knn)],
     work=fleet,
     leaves=(METRICS_FILE,),

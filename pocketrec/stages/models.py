@@ -1,7 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models of a run, exported."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import tempfile
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 from pocketrec.cloud.base.runs import Run
 from pocketrec.device.base import documents
 from pocketrec.device.base.files import storage_error
+from pocketrec.stages.rank import with_shipped
 
 if TYPE_CHECKING:
     import keras
@@ -18,16 +21,23 @@ if TYPE_CHECKING:
 
 
 def export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *, gate: bool) -> None:
-    """Re-state the model ``RUN/NAME.keras`` as a TensorFlow Lite file in `folder`, checked where `gate` is set."""
+    """Re-state the model ``RUN/NAME.keras`` as a TensorFlow Lite file in `folder`, checked where `gate` is set.
+
+    What is not checked is not for devices, and does without the signature ``retrieve``.
+    """
     from pocketrec.cloud.backbones import load_model
     from pocketrec.export.build import build_tflite
     from pocketrec.export.gate.gate import check
 
     model: keras.Model = load_model(run.folder / f"{name}.keras")
+    config = run.config.export if gate else dataclasses.replace(run.config.export, retrieve=0)
+    ranker = run.config.ranker.first.kind
+    if gate and name == "train/model":
+        model, ranker = with_shipped(run, model)
     try:
         exported = build_tflite(
-            model, run.config.model, run.config.export, way=way, optimizer=optimizer,
-            candidates=run.config.candidates.k, ranker=run.config.ranker.kind,
+            model, run.config.model, config, way=way, optimizer=optimizer,
+            candidates=run.config.candidates.k, ranker=ranker,
         )  # fmt: skip
         checked = check(exported, model, run.config.seed).to_dict() if gate else {}
     except OSError as error:  # both work in a temporary folder
@@ -41,4 +51,4 @@ def variant_of(run: Run, folder: Path) -> Variant:
 
     trainable = documents.parse_table((folder / "facts.json").read_bytes())["tensors"]["trainable"]
     numbers = sum(math.prod(spec["shape"]) for spec in trainable)
-    return Variant(folder / "model.tflite", folder / "item_embeddings.npy", numbers, run.config.ranker)
+    return Variant(folder / "model.tflite", folder / "item_embeddings.npy", numbers, run.config.ranker.first)

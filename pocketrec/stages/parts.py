@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the stages share: parts of keys, and the threads of TensorFlow."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recipe that a run ships: the rehearsal's, or the configured one; and a recipe in words."""
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ REHEARSAL: Final = "rehearse/rehearsal.json"
 
 
 def has_rehearsal(config: RunConfig) -> bool:
-    """Whether a run rehearses: not where a log has its own split, for then no device learns."""
-    return config.rehearse.enabled and config.split.kind != "column"
+    """Whether a run rehearses: not where a log has its own split or is one of sessions, for then no device learns."""
+    return config.rehearse.enabled and config.split.personal
 
 
 def rehearsal_parts(config: RunConfig, before: Sequences) -> Any:
@@ -60,7 +61,7 @@ def needs_naive(config: RunConfig, recipe: dict[str, Any]) -> bool:
     """Whether naive fine-tuning trains other tensors, or by another optimiser, than the bundle's model."""
     naive = config.personalise
     other = (naive.way, naive.optimizer) != (recipe["way"], recipe["optimizer"])
-    return other and config.evaluate.naive and config.split.kind != "column"
+    return other and config.evaluate.naive and config.split.personal
 
 
 def in_words(recipe: dict[str, Any]) -> str:
@@ -69,3 +70,18 @@ def in_words(recipe: dict[str, Any]) -> str:
     from pocketrec.device.contract.recipe import Recipe
 
     return recipe_in_words(Recipe.from_dict(recipe))
+
+
+def tried_in_words(rehearsal: dict[str, Any]) -> list[str]:
+    """The bonus for repeats that was fitted at each price of harm, a line each; none where none was fitted."""
+    if "bonus" not in rehearsal:
+        return []
+    fitted = rehearsal["bonus"]
+    lines = [f"bonus for repeats, {fitted['users']:,} users, aim {fitted['aim']:g} gained for each one harmed; "
+             "gain of MRR@20 and gained : harmed on users that it was not fitted to"]  # fmt: skip
+    for one in fitted["tried"]:
+        judged = one["judged"]
+        taken = "*" if one["price"] == fitted["price"] else " "
+        figures = f"{judged['mean']:+.4f}  {judged['gained']:>4} : {judged['harmed']:<4}"
+        lines.append(f"{taken} price {one['price']:<4g} {figures} {one['words']}")
+    return lines

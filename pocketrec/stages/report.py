@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage report: report.html."""
 
 from __future__ import annotations

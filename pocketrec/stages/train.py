@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stages train-early and train: the global model, to the earlier cut and to the cut-off."""
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from pocketrec.stages.parts import plain, unusual, use_threads
 from pocketrec.stages.recipes import has_rehearsal, rehearsal_parts
 
 if TYPE_CHECKING:
+    from pocketrec.cloud.data.prepared import CloudData
     from pocketrec.cloud.data.sequences import Sequences
 
-#: Stages that several workers train together, by the number that the chief sends. The model for comparison needs a
-#: bundle, so it comes after `export`.
-TRAININGS: Final = ("train-early", "train", "train-central")
+#: Stages that several workers train together, by the number that the chief sends. The models for comparison need a
+#: bundle, so they come after `export`.
+TRAININGS: Final = ("train-early", "train", "train-central", "train-necessary")
 
 
 def train_early(run: Run) -> None:
@@ -22,7 +24,7 @@ def train_early(run: Run) -> None:
 
     data = load_cloud(run.folder)
     earliest, _, _ = rehearsal_parts(run.config, data.before)
-    train_on(run, "early", earliest, len(data.vocabulary))
+    train_on(run, "early", earliest, data)
 
 
 def train_final(run: Run) -> None:
@@ -30,23 +32,25 @@ def train_final(run: Run) -> None:
     from pocketrec.cloud.data.prepared import load_cloud
 
     data = load_cloud(run.folder)
-    train_on(run, "model", data.before, len(data.vocabulary))
+    train_on(run, "model", data.before, data)
 
 
-def train_on(run: Run, name: str, sequences: Sequences, items: int, folder: str = "train") -> None:
-    """Train a model on `sequences` of a catalogue of `items`: ``RUN/FOLDER/NAME.keras``."""
+def train_on(run: Run, name: str, sequences: Sequences, data: CloudData, folder: str = "train") -> None:
+    """Train a model on `sequences`, ``data.share`` of their users, of the catalogue of `data`:
+    ``RUN/FOLDER/NAME.keras``."""
     use_threads(run)
     from pocketrec.cloud.training.distributed import ALONE, announce
     from pocketrec.cloud.training.trainer import TrainJob, train
 
+    sequences = sample(sequences, run.config.data.share, run.config.seed)
     workers = run.workers or ALONE
     if workers.chief:
         announce(workers, TRAININGS.index(run.label))
-    with run.progress() as progress:
+    with run.progress(unit="targets") as progress:
         config = run.config
         job = TrainJob(
-            config.model, config.train, sequences, items, config.prune, config.ranker, config.seed,
-            config.evaluate.mask_seen,
+            config.model, config.train, sequences, len(data.vocabulary), config.prune, config.ranker.trained,
+            config.seed, config.evaluate.mask_seen, data.features,
         )  # fmt: skip
         trained = train(
             job, run.path(folder), name=name,
@@ -57,16 +61,26 @@ def train_on(run: Run, name: str, sequences: Sequences, items: int, folder: str 
     run.detail(f"{trained.epochs} epochs, {trained.seconds:.1f} s, loss {trained.history[-1]['loss']:.4f}")
 
 
+def sample(sequences: Sequences, share: float, seed: int) -> Sequences:
+    """A seeded share of the users, at least one of them, with all their events."""
+    if share == 1:
+        return sequences
+    import numpy as np
+
+    count = max(1, round(share * len(sequences)))
+    return sequences.select(np.random.default_rng(seed).choice(len(sequences), count, replace=False))
+
+
 TRAIN_EARLY = Stage(
     "train-early",
     "train to an earlier cut, for the rehearsal",
     needs=("prepare",),
     depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune), c.evaluate.mask_seen, c.rehearse.quantile,
-                       *unusual(c.ranker)],
+                       *unusual(c.ranker.trained)],
     work=train_early,
     leaves=("train/early.keras",),
     clears=("train/early.*",),
-    applies=has_rehearsal,
+    applies=lambda c: has_rehearsal(c) or (c.ranker.second and c.split.personal),
 )
 
 
@@ -74,7 +88,7 @@ TRAIN = Stage(
     "train",
     "train to the cut-off",
     needs=("prepare",),
-    depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune), c.evaluate.mask_seen, *unusual(c.ranker)],
+    depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune), c.evaluate.mask_seen, *unusual(c.ranker.trained)],
     work=train_final,
     leaves=("train/model.keras",),
     clears=("train/model.*",),

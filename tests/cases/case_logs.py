@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Made-up rows, files of them, and what they should be read as."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Readers of logs, small and slow, with nothing of the project in them: csv, datetime and pyarrow alone."""
 
 from __future__ import annotations

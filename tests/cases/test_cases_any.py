@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random tables in every format and packing that is read, with random dirt, against small independent readers.
 
-150 examples each; where POCKETREC_LONG is set, 10,000, or as many as it says if that is more than 1
-(``POCKETREC_LONG=1 pytest tests/cases/test_cases_any.py -m long``).
+60 examples each; where POCKETREC_LONG is set, 1,000, or as many as it says if that is more than 1
+(``POCKETREC_LONG=10000 pytest tests/cases/test_cases_any.py``).
 """
 
 from __future__ import annotations
@@ -30,8 +31,7 @@ pa = pytest.importorskip("pyarrow", exc_type=ImportError)
 pq = pytest.importorskip("pyarrow.parquet", exc_type=ImportError)
 
 ASKED = int(os.environ.get("POCKETREC_LONG") or 0)
-FEW, MANY = 150, ASKED if ASKED > 1 else 10_000
-LONG = pytest.mark.skipif(not ASKED, reason="POCKETREC_LONG is not set")
+EXAMPLES = ASKED if ASKED > 1 else (1000 if ASKED else 60)
 CHECKS = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
 
@@ -220,17 +220,9 @@ def check_text(folder: Path, log: tuple[str, bytes], packing: str, block: int) -
 blocks = st.sampled_from([9, 40, 90, 1 << 20, 1 << 20, 1 << 20])
 
 
-@settings(max_examples=FEW, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=CHECKS)
 @given(log=text_logs(), packing=st.sampled_from(list(PACKINGS)), block=blocks)
 def test_any_text(tmp_path: Path, log: tuple[str, bytes], packing: str, block: int) -> None:
-    check_text(tmp_path, log, packing, block)
-
-
-@LONG
-@pytest.mark.long
-@settings(max_examples=MANY, deadline=None, suppress_health_check=CHECKS)
-@given(log=text_logs(), packing=st.sampled_from(list(PACKINGS)), block=blocks)
-def test_any_text_long(tmp_path: Path, log: tuple[str, bytes], packing: str, block: int) -> None:
     check_text(tmp_path, log, packing, block)
 
 
@@ -292,15 +284,7 @@ def check_parquet(folder: Path, tables: list[Any], packing: str, groups: int) ->
 packings = st.sampled_from(["none", "snappy", "gzip", "zstd", "brotli", "lz4"])
 
 
-@settings(max_examples=FEW, deadline=None, suppress_health_check=CHECKS)
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=CHECKS)
 @given(tables=parquet_logs(), packing=packings, groups=st.integers(1, 9))
 def test_any_parquet(tmp_path: Path, tables: list[Any], packing: str, groups: int) -> None:
-    check_parquet(tmp_path, tables, packing, groups)
-
-
-@LONG
-@pytest.mark.long
-@settings(max_examples=MANY, deadline=None, suppress_health_check=CHECKS)
-@given(tables=parquet_logs(), packing=packings, groups=st.integers(1, 9))
-def test_any_parquet_long(tmp_path: Path, tables: list[Any], packing: str, groups: int) -> None:
     check_parquet(tmp_path, tables, packing, groups)

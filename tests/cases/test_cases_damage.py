@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Open quotes, NUL bytes, line ends, long headers, packed files: counted as bad, read, or refused in words."""
 
 from __future__ import annotations

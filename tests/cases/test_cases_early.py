@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `prepare` can know it says at once; commands end where their name says; a figure that is missing is a dash."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A file with a header is read by its header; a shape without header is assumed only where the first line has it."""
 
 from __future__ import annotations

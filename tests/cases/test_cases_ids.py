@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What could be meant otherwise is told in a line: columns, a log without times, ids that look like others."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parquet: values are what their types say, exactly; what is not an id or time is refused by name."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Real files of people who do this job, where they are present: the outcome that each one's README.txt asks for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows left out are told with the first lines and the reason of each kind; common times are read, or named."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where nothing more can be written, every writer of the cloud ends in one `StorageError` and leaves what was there."""
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of POSIX")
+pytestmark = [pytest.mark.long, pytest.mark.skipif(not hasattr(os, "fork"), reason="limits of POSIX")]
 
 # Every writer runs in a fork of one process, which has imported TensorFlow but not used it: importing takes seconds.
 _SETUP = """

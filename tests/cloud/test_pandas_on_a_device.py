@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Times and tables of pandas, which an application may hand to the device; device environments have no pandas."""
 
 from __future__ import annotations

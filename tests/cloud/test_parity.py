@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a device does with its events is what fleet and rehearsal measured, whichever way the log was split."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pocketrec compare`: the ledger of all ways."""
 
 from __future__ import annotations
@@ -38,12 +39,18 @@ optimizers = ["sgd"]
 learning_rates = { sgd = [0.5] }
 [evaluate]
 users = 6
+central = true
+[federate]
+rounds = [2, 6]
+learning_rates = [0.005, 0.02]
+confidence = 0.5
 [resources]
 processes = 1
 """
 
 
 @pytest.mark.long
+@pytest.mark.feature("P6", "N1")
 def test_every_way_is_rehearsed_exported_and_served_and_nothing_is_done_twice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,6 +69,25 @@ def test_every_way_is_rehearsed_exported_and_served_and_nothing_is_done_twice(
     assert main(["compare", str(config), "--out", str(out), "--quiet"]) == 0
     assert capsys.readouterr().out == first
     assert before == {path: path.stat().st_mtime_ns for path in (out / "compare").rglob("*") if path.is_file()}
+    assert main(["compare", str(config), "--out", str(out), "--quiet", "--set", "compare.federated=true"]) == 0
+    text = capsys.readouterr().out
+    again = json.loads(text.splitlines()[-1])
+    assert {row["name"]: row for row in again["rows"]} == rows, "the ways are as they were"
+    shared = {row["name"]: row for row in again["shared"]}
+    assert list(shared) == ["federated", "federated_personal", "central", "central_tuned"]
+    measured = json.loads((out / "federate" / "metrics.json").read_text())
+    facts = measured["federate"]
+    assert facts["chosen"] is not None
+    for name, row in shared.items():
+        assert row["mrr@20"] == measured[name]["mrr@20"]
+        assert row["gain"] == measured["compare"][name]["mrr@20"]
+    row = shared["federated"]
+    assert row["bytes_up"] > facts["values"] < row["bytes_down"] + facts["values"]
+    assert row["bytes_up_all"] == round(facts["rounds"] * 0.4 * facts["bytes_up"])
+    assert min(row["server_seconds"], row["device_ms"]) > 0
+    assert row["share"] == facts["share_of_central"]
+    assert "share of central" in text
+    assert "The shared model" in (out / "compare" / "compare.html").read_text(encoding="utf-8")
 
 
 def test_a_log_without_personal_training_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,6 +128,35 @@ def test_the_ledger_names_the_best_training_without_the_bonus(found: dict[str, A
     assert "+0.0200 (\N{MINUS SIGN}0.0100 to +0.0500)  1.080" in text
     assert "9:2" in text
     assert "1,234" in text
+
+
+def test_the_ledger_tells_what_rounds_cost_and_which_share_of_centrals_gain_they_have(found: dict[str, Any]) -> None:
+    """N1: federated training stands in the ledger of the ways, with its bytes and times."""
+    from pocketrec.cloud.report.ledger import write_page
+    from pocketrec.cloud.report.shared import shared_rows
+
+    measures = {"recall@20": 0.5, "mrr@20": 0.27, "ndcg@20": 0.3}
+    gain = {"mean": 0.02, "low": 0.01, "high": 0.03, "gained": 9, "harmed": 2}
+    names = ("federated", "federated_personal", "central")
+    facts = {"rounds": 8, "share": 0.4, "devices_a_round": 118.4, "bytes_up": 213_000, "bytes_down": 211_000,
+             "server_seconds": 12.3, "device_ms": 11.1, "epsilon": 1.234,
+             "share_of_central": {"mean": 0.93, "low": 0.5, "high": 1.4}}  # fmt: skip
+    metrics = {"global": measures, **dict.fromkeys(names, measures), "federate": facts,
+               "compare": {name: {"mrr@20": gain} for name in names}}  # fmt: skip
+    rows = shared_rows(metrics)
+    assert [row["name"] for row in rows] == list(names), "what was not judged has no row"
+    assert rows[0]["bytes_up_all"] == round(8 * 0.4 * 213_000)
+    assert "share" not in rows[1]
+    assert "rounds" not in rows[2]
+    text = as_text({**found, "shared": rows})
+    line = next(line for line in text.splitlines() if line.startswith("Federated "))
+    for told in ("0.2700", "9:2", "118", "12.3", "1.23", "93% (50% to 140%)"):
+        assert told in line
+    assert "The shared model" in write_page({**found, "shared": rows})
+    assert "epsilon" not in as_text(found)
+    none = shared_rows({**metrics, "federate": {"chosen": None, "share_of_central": {"mean": None}}})
+    assert "rounds" not in none[0], "where the rehearsal chose none"
+    as_text({**found, "shared": none})
 
 
 def test_a_chart_stands_alone(found: dict[str, Any]) -> None:

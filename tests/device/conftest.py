@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bundle that the device tests use: a folder named by POCKETREC_TEST_BUNDLE, else made here where TensorFlow is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What devices hold that was written at commit 8ba119b opens, works and shows the same: see tests/golden/make.py."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Altered bundles, manifests, archives, states and events; in the long suite 10,000 of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The recommender as an application uses it."""
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ def equal(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
     return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.feature("D15")
 def test_scores_are_inner_products_and_the_order_is_numpys(bundle: Bundle, table: np.ndarray) -> None:
     recommender = Recommender(bundle, user="u3")
     recommender.personalise(events(loyal(30)))
@@ -205,6 +207,7 @@ def test_without_a_cut_off_the_number_of_known_events_tells_what_is_new(bundle: 
         ([("item 1", 10), ("item 2", 2000)], 1, "fewer events than the recipe's minimum of 2"),
     ],
 )
+@pytest.mark.feature("N3")
 def test_too_little_to_learn_is_a_no_op(
     bundle: Bundle, given: list[tuple[str, float | None]], learned: int, reason: str
 ) -> None:
@@ -216,6 +219,7 @@ def test_too_little_to_learn_is_a_no_op(
     assert len(recommender.recommend(5)) == 5
 
 
+@pytest.mark.feature("N3")
 def test_one_event_after_the_cut_off_is_learned_where_the_recipe_allows_it(bundle: Bundle) -> None:
     hopeful = GuardRecipe(prior={PERSONAL: Prior(gain=Line(0.01))})
     recommender = Recommender(with_recipe(bundle, minimum_events=1, guard=hopeful))
@@ -253,6 +257,7 @@ def test_personalise_starts_from_the_global_weights_each_time(bundle: Bundle) ->
 
 
 @pytest.mark.parametrize("guard", [True, False])
+@pytest.mark.feature("D21")
 def test_saved_killed_restored_and_continued_equals_uninterrupted(folder: Path, tmp_path: Path, guard: bool) -> None:
     recipe = json.loads((folder / "recipe.json").read_bytes())
     first, second = events(loyal(30)), events(loyal(25, seed=1), start=2000)

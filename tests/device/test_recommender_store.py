@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A recommender whose history lies in an event store: new events, forgetting, another model, encryption."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """docs/security.md: every row that says "prevented" names its tests, and they are there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A recommender under threads, asyncio and several processes: what docs/device.md calls safe, row by row."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Spark standalone cluster on the loopback: a master and two workers, each a Java process of its own.
 
 ``python cluster.py FOLDER`` starts one and waits to be killed.

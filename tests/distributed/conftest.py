@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One Spark cluster and one session for all tests of Spark; they are skipped where Java or pyspark is missing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Logs with everything that a reader can meet, drawn again from a seed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Processes that the tests start, and that are gone afterwards however a test ends.
 
 Each is the head of its own process group, gets SIGTERM from the kernel when its parent dies, and carries `MARK` in its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The stages on a Spark standalone cluster of a master and two workers: the same files, the same recall."""
 
 from __future__ import annotations
@@ -123,25 +124,27 @@ def test_the_quantile_time_is_exact(spark: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mask_seen", [False, True])
-def test_als_recall_is_that_of_one_machine(spark: Any, tmp_path: Path, mask_seen: bool) -> None:
-    """Within 2 % of implicit's mean over three seeds, which by themselves differ by about 1 %."""
+def test_als_recall_is_that_of_one_machine(spark: Any, tmp_path: Path) -> None:
+    """Within 2 % of implicit's mean over three seeds, which by themselves differ by about 1 %; one fit, whose sets may
+    hold what a user has had, or leave it out."""
     from pocketrec.cloud.spark.candidates import als_on_spark, als_sets
 
     shape = {"users": 2000, "items": 800, "events": 60, "categories": 40}
     data, split = DataConfig(set="synthetic", synthetic=shape), SplitConfig()
     log = split_log(read_log(data), split, data)
     config = CandidatesConfig(tables={"als": AlsOptions(factors=32, iterations=10)})
-    past = Past(log.before, len(log.vocabulary), mask_seen=mask_seen)
-    here = [
-        recall_ceiling(build(config, dataclasses.replace(past, seed=seed)), log.after)["old"] for seed in (1, 2, 3)
-    ]
+    past = Past(log.before, len(log.vocabulary))
     als = als_on_spark(spark, config.als, log.before, past.items, seed=1)
-    sets = als_sets(spark, config.als.head, config.k, log.before, als, mask_seen=mask_seen)
-    there = recall_ceiling(sets, log.after)["old"]
-    print(f"mask_seen {mask_seen}: implicit {here}, Spark {there}")
-    assert abs(there / np.mean(here) - 1) < 0.02
-    np.testing.assert_array_equal(sets.rows, als.top(config.k, seen=log.before if mask_seen else None))
+    for mask_seen in (False, True):
+        here = [
+            recall_ceiling(build(config, dataclasses.replace(past, seed=seed, mask_seen=mask_seen)), log.after)["old"]
+            for seed in (1, 2, 3)
+        ]
+        sets = als_sets(spark, config.als.head, config.k, log.before, als, mask_seen=mask_seen)
+        there = recall_ceiling(sets, log.after)["old"]
+        print(f"mask_seen {mask_seen}: implicit {here}, Spark {there}")
+        assert abs(there / np.mean(here) - 1) < 0.02
+        np.testing.assert_array_equal(sets.rows, als.top(config.k, seen=log.before if mask_seen else None))
     sets.save(tmp_path / "candidates.npz")
     np.testing.assert_array_equal(Candidates.load(tmp_path / "candidates.npz").rows, sets.rows)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command on a Spark standalone cluster, and what is left of a cluster when its test is killed.
 
 A file apart: these take as long as all other tests of Spark.

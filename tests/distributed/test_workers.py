@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two TensorFlow workers on the loopback, and the one process that they must equal."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One of several TensorFlow workers: trains small models and writes the loss of every step and the weights.
 
 ``python worker.py FOLDER ADDRESSES INDEX``; without addresses one process trains alone.

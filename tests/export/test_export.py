@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exporter against Keras: conversion, the gate, and the gate's power to refuse."""
 
 from __future__ import annotations
@@ -56,23 +57,28 @@ def _converted(way: str, optimizer: str, layers: int, options: tuple):
     return _export(_model(config), config, way=way, optimizer=optimizer, **dict(options))
 
 
-# Every way, optimizer, depth and kind of table once: a way and an optimizer do not depend on each other.
+# Every way, optimizer and depth once: a way and an optimizer do not depend on each other. test_export_nextitnet.py has
+# tables of float32, test_export_ranknet.py the sampled softmax.
 CASES = [
     (2, "partial", "adagrad", {}),
-    (1, "partial", "adagrad", {"item_table": "float32", "weight_bits": 32}),
     (2, "head", "sgd", {}),
-    (2, "whole", "adam", {}),
-    (1, "partial", "adam", {"full_softmax_limit": 10, "negatives": 16}),
+    (1, "whole", "adam", {}),
     (2, "patch", "adagrad", {"adapter": 4}),
-    (2, "patch_parallel", "adam", {"adapter": 4}),
 ]
-MORE_CASES = [(1, "patch", "sgd", {"full_softmax_limit": 10, "negatives": 16}), (3, "whole", "adagrad", {})]
+MORE_CASES = [
+    (1, "partial", "adam", {"full_softmax_limit": 10, "negatives": 16}),
+    (1, "partial", "adagrad", {"item_table": "float32", "weight_bits": 32}),
+    (2, "patch_parallel", "adam", {"adapter": 4}),
+    (1, "patch", "sgd", {"full_softmax_limit": 10, "negatives": 16}),
+    (3, "whole", "adagrad", {}),
+]
 
 
 @pytest.mark.parametrize(
     ("layers", "way", "optimizer", "options"),
     [*CASES, *(pytest.param(*case, marks=pytest.mark.long) for case in MORE_CASES)],
 )
+@pytest.mark.feature("D11")
 def test_gate_passes_on_every_runtime(layers, way, optimizer, options):
     """Scores, losses and 20 train steps equal Keras layers under a gradient tape; frozen tensors stay bit-identical."""
     exported = _exported(way, optimizer, layers, **options)
@@ -131,12 +137,38 @@ def test_gate_refuses_a_wrong_gradient(monkeypatch):
         return dataclasses.replace(gradients, recurrent_kernel=gradients.recurrent_kernel * 1.05), projection
 
     monkeypatch.setattr(gru, "backward", wrong)
-    config = CONFIG.with_options("gru", layers=1)
+    config = dataclasses.replace(CONFIG, window=2).with_options("gru", layers=1)
     model = _model(config)
     with pytest.raises(ExportError, match="change differs"):
         gate.check(_export(model, config), model, seed=1)
 
 
+def test_a_draw_of_inputs_on_the_kink_of_an_activation_is_drawn_again(monkeypatch):
+    """Keras and the runtimes saw an input of a ReLU on either side of 0: found on a real model, one draw of many."""
+    config = CONFIG.with_options("gru", layers=1)
+    exported, model, compared = _exported("whole", "adam", 1), _model(config), []
+    compare = gate._compare
+
+    def on_the_kink(times):
+        def compared_there(runtime, *rest):
+            compared.append(runtime)
+            if len(compared) <= times:
+                raise gate._TrainingError("on ai_edge_litert the model's change differs")
+            return compare(runtime, *rest)
+
+        return compared_there
+
+    monkeypatch.setattr(gate, "DRAWS", 2)
+    monkeypatch.setattr(gate, "_compare", on_the_kink(gate.DRAWS - 1))
+    assert gate.check(exported, model, seed=1).runtimes
+    compared.clear()
+    monkeypatch.setattr(gate, "_compare", on_the_kink(gate.DRAWS))
+    with pytest.raises(ExportError, match="change differs"):
+        gate.check(exported, model, seed=1)
+    assert len(compared) == gate.DRAWS
+
+
+@pytest.mark.feature("D12")
 def test_gate_refuses_a_flex_op():
     class Flexed(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([4], tf.float32)])
@@ -267,9 +299,7 @@ def test_an_untrained_patch_is_the_backbone_and_patches_are_swapped_at_run_time(
     person back bit for bit."""
     (tmp_path / "patch.tflite").write_bytes(_exported(way, optimizer, adapter=4).content)
     (tmp_path / "head.tflite").write_bytes(_exported("head", "sgd").content)
-    run = subprocess.run(
-        [sys.executable, "-c", _SWAP, str(tmp_path)], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([sys.executable, "-c", _SWAP, str(tmp_path)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 
 

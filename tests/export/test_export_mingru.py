@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A minimal GRU's file on every runtime against Keras layers under a gradient tape, in every way to personalise."""
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ def model(config: ModelConfig) -> keras.Model:
 
 
 LONG = pytest.mark.long
-CASES = [
-    ("partial", "adagrad", {}, {}),
+CASES = [  # in the short suite each of its layers is tried by itself: layers/test_layers.py
+    pytest.param("partial", "adagrad", {}, {}, marks=LONG),
     pytest.param("patch_parallel", "sgd", {"layers": 1, "feed_forward": 2},
                  {"adapter": 2, "full_softmax_limit": 10, "negatives": 16}, marks=LONG),
     pytest.param("partial", "adam", {"feed_forward": 1}, {"item_table": "float32"}, marks=LONG),

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exporter on NextItNet: the gate with patches of every form, and what a patch leaves alone, byte for byte."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The exporter on attention blocks: the gate for the ways, and what a patch leaves alone, byte for byte."""
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def test_gate_passes_on_every_runtime(layers: int, way: str, optimizer: str, opt
     gated(export(way, optimizer, config, **options), model(config))
 
 
-@pytest.mark.parametrize("form", ["patch", pytest.param("patch_parallel", marks=pytest.mark.long)])
+@pytest.mark.parametrize("form", [pytest.param(form, marks=pytest.mark.long) for form in ("patch", "patch_parallel")])
 def test_an_untrained_patch_is_the_backbone_and_steps_change_the_patch_alone(tmp_path: Path, form: str) -> None:
     """Bit for bit; and after 20 steps on each runtime adapters and last norm have moved, and the file, which holds all
     else as constants, has the bytes that it had."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pocketrec android` against an adb whose devices are folders; `make test-android` lets the Java harness answer."""
 
 from __future__ import annotations
@@ -215,6 +216,7 @@ def test_each_setting_has_a_file_of_its_own() -> None:
 
 
 @pytest.mark.java
+@pytest.mark.feature("D23")
 def test_run_ends_with_a_table_and_a_result_of_the_common_form(
     connected: Devices,
     bundle: str,

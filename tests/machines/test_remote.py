@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pocketrec bench --ssh` against a server of our own on loopback, with keys that are thrown away."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The package `ours` as pip leaves it: its modules, and a dist-info folder with the entry points of pyproject.toml."""
 
 from __future__ import annotations

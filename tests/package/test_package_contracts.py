@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contracts that our own implementations are held to, for those of an installed package."""
 
 from __future__ import annotations

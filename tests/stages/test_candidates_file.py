@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage candidates with a file of another program: told early, made again when it changes, used when it is gone."""
 
 from __future__ import annotations

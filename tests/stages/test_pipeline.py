@@ -1,9 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stages are done once, resume where they were, and are done again when what they depend on has changed."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -64,6 +67,35 @@ def test_a_second_run_does_nothing(shop: Workshop) -> None:
     assert shop.pipeline().execute() == ["a", "b", "c"]
     assert shop.pipeline().execute() == []
     assert shop.calls == ["a", "b", "c"]
+
+
+def test_what_a_run_does_and_measures_goes_to_the_standard_logging(
+    shop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.during["b"] = lambda run: run.detail("7  events")
+    with caplog.at_level(logging.INFO, "pocketrec"):
+        shop.pipeline().execute()
+    told = [record.getMessage() for record in caplog.records if not hasattr(record, "entry")]
+    assert told == ["a first", "b second", "7 events", "c third"]
+    measured = [record.__dict__ for record in caplog.records if hasattr(record, "entry")]
+    assert [one["stage"] for one in measured] == ["a", "b", "c"]
+    assert [one["entry"] for one in measured] == [{"call": 1}, {"call": 2}, {"call": 3}]
+    assert {one["run"] for one in measured} == {str(shop.folder)}
+    assert {record.name for record in caplog.records} == {"pocketrec.run"}
+
+
+def test_a_commands_log_file_has_what_is_logged_with_its_time(tmp_path: Path) -> None:
+    code = (
+        "import logging, sys\nfrom pathlib import Path\nfrom pocketrec.commands.terminal import native_noise_into\n"
+        "logger = logging.getLogger('pocketrec.run')\n"
+        "with native_noise_into(Path('log.txt')) as terminal:\n"
+        "    logger.info('inside')\n    print('to people', file=terminal)\n"
+        "logger.info('outside')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == "to people\n"
+    (line,) = (tmp_path / "log.txt").read_text().splitlines()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \S+ INFO pocketrec.run inside", line)
 
 
 @pytest.mark.parametrize(
@@ -256,7 +288,7 @@ def test_stages_only_need_earlier_ones() -> None:
         ({"rehearse": {"passes": [1]}}, {"rehearse", "export", "fleet", "report"}),
         ({"candidates": {"als": {"factors": 8}}}, {"baselines", "candidates", "export", "fleet", "report"}),
         ({"candidates": {"k": 8}}, {"candidates", "rehearse", "export", "fleet", "report"}),
-        ({"baselines": {"knn": {"decay": 0.5}}}, {"baselines", "fleet", "report"}),
+        ({"baselines": {"knn": {"decay": 0.5}}}, {"baselines", "rehearse", "export", "fleet", "report"}),
         ({"baselines": {"judged": ["als"]}}, {"baselines", "fleet", "report"}),
         ({"evaluate": {"users": 10}}, {"fleet", "report"}),
         ({"resources": {"processes": 1}}, set()),
@@ -288,8 +320,10 @@ def test_every_table_of_the_configuration_but_resources_shapes_some_stage(monkey
         "prune": {"final": 0.5}, "lean": {"head": 9},
         "baselines": {"knn": {"shrink": 9}}, "ranker": {"kind": "other"},
         "personalise": {"passes": 2}, "rehearse": {"users": 9}, "evaluate": {"ties": "best"},
+        "refit": {"enabled": True}, "items": {"item": "other"},
     }  # fmt: skip
-    assert set(other) | {"resources", "search", "compare"} == {field.name for field in dataclasses.fields(RunConfig)}
+    besides = {"resources", "search", "compare", "federate"}
+    assert set(other) | besides == {field.name for field in dataclasses.fields(RunConfig)}
     for name, table in other.items():
         assert _redone({name: table}), name
 

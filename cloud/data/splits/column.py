@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kind column: the log's own split."""
 
 from __future__ import annotations

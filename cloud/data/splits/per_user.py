@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kind per_user: the last share of each user's events; for logs that have only an order."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kind quantile: one time for all, at a quantile of the events."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kind time: one time for all, a given one."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every baseline on the clients' training events, in the form of scores of all items."""
 
 from __future__ import annotations

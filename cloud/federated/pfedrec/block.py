@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One round of a block of clients that start from the server's table: only the rows that they touch are held."""
 
 from __future__ import annotations

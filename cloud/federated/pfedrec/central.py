@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Centralised matrix factorisation: the same scores w_u . v_j on pooled events, trained without rounds or clients.
 
 Binary cross-entropy on the positives and freshly drawn negatives of every epoch, in common random order, by Adagrad. It

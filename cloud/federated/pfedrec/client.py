@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The client model, items -> linear -> sigmoid, and its training, for many clients at a time.
 
 A client has an item table received from the server, and 33 private numbers: weights w (E) and a bias of one linear

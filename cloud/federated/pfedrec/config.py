@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The configuration of a PFedRec run: the section ``[pfedrec]``, and the few sections of a run that it reads.
 
 Kept apart from `pocketrec.cloud.config.run`: nothing here shapes a bundle.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Leave-one-out by time: what clients train on, what chooses the round, and the test, in two files.
 
 Of each user's events the last is the test, the one before it validation, the rest training. The test lies in a file of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ranks of held-out items: among 99 drawn negatives, and among all items (full ranking).
 
 Targets of equal score stand last. A score that is not a number counts as better than the target's.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every client alone: the same model and training without a server, each client continuing with its own whole table.
 
 Clients never meet, so they are trained in blocks, all rounds of one block before the next: a block's tables are all

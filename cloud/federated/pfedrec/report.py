@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """report.html of a PFedRec run: the table, the intervals, the curves of validation, the bytes."""
 
 from __future__ import annotations

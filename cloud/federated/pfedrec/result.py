@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Figures of a PFedRec run: what metrics.json holds, and the table for people.
 
 Every system is named ``SAMPLING/TABLE``: which items were training negatives, and which item table clients score with.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Federated training: choose clients, train them, average what they send, judge on validation; resumable.
 
 Everything random in a round follows from the seed and the round's number, so a training that was killed continues from

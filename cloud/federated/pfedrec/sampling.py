@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a client trains on in a round: its positives, and negatives drawn again, in random order.
 
 Two samplers differ in one matrix, `forbidden`. The strict one may draw everything but the client's training items. The

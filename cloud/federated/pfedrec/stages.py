@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each stage of ``pocketrec pfedrec`` does.
 
 The test file is opened by `test`, once, and by the paper's sampler, whose leak that is.

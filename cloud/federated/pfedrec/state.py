@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is known after a round, kept sparsely: the server's tables, the heads, and how each client's own table differs.
 
 A client's own item table is the one it received in its latest round, moved by its `Steps`. Only that is stored: for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which federated trainings a run has: one for each sampling, and those of the sweep, which differ in one value."""
 
 from __future__ import annotations

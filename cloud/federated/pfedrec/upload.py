@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a client sends, and what the server makes of it.
 
 An upload holds rows of the client's item table and nothing else: no weight and no bias of its head, no event, no

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For every check of the table: an evaluation with the fault planted, and its twin without it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every check finds its planted fault, passes the twin without it, and says when it cannot tell (feature N4)."""
 
 from __future__ import annotations

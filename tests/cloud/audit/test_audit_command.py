@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pocketrec audit` as a user calls it: exit status, output, our own runs, no TensorFlow; the figures on MovieLens."""
 
 from __future__ import annotations

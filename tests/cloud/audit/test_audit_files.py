@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that other libraries write are read as they are; what cannot be used is one line."""
 
 from __future__ import annotations

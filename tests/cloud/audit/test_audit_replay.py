@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Replay: a program that reads one later event is found, its twin passes, an irreproducible one is named."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """P15: an item table in blocks of popularity is a plain table of the same embeddings, and says where it cannot be."""
 
 from __future__ import annotations

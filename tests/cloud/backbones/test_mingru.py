@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The minimal GRU's own parts against a tape and against Keras, and what its copy start says untrained."""
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import dataclasses
 import itertools
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -30,13 +31,18 @@ from pocketrec.cloud.backbones.gru_layer import gru
 from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.mingru import MinGruOptions
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
-from pocketrec.cloud.config.nextitnet import NextItNetOptions
+from pocketrec.cloud.config.nextitnet import GrecOptions, NextItNetOptions
 from pocketrec.cloud.config.sasrec import SasrecOptions
+from pocketrec.cloud.config.towers import TowersOptions
+from pocketrec.cloud.config.training import MASKED
 from pocketrec.device.base.errors import ConfigError, DataError
-from pocketrec.device.contract.layers import HEAD, tensors_of
+from pocketrec.device.contract.layers import HEAD, tensors_of, walk
 
 ITEMS = 12
 SEED = tf.constant([1, 2], tf.int32)
+
+
+_MODELS: dict[tuple[str, str], keras.Model] = {}
 
 
 class BackboneContract:
@@ -47,8 +53,18 @@ class BackboneContract:
     small: Any = None
     """Its options, of a small model with all that it may have; None where it has none."""
 
-    carries = True
-    """Whether it carries a state on from step to step, for session-parallel batches."""
+    three: ClassVar[dict[str, Any] | None] = None
+    """Changes of these that give three layers of equal shapes; None where no layers share tensors."""
+
+    @property
+    def carries(self) -> bool:
+        """Whether it carries a state on from step to step, for session-parallel batches."""
+        return getattr(BACKBONES[self.name], "carries", True)
+
+    def in_training(self, model: keras.Model, config: ModelConfig, items: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """What the fast way says of rows of one window each, without padding: equal to the model where dropout is 0."""
+        keep = tf.concat([tf.zeros([len(items), 1]), tf.ones([len(items), items.shape[1] - 1])], 1)
+        return backbone(self.name).train_embeddings(model, config, items, keep, seed)[0]
 
     def config(self, **changes: Any) -> ModelConfig:
         sizes = {"embedding": 5, "window": 8, "dropout": 0.0, **changes}
@@ -57,7 +73,11 @@ class BackboneContract:
         return backbone(self.name).resolved(config, sessions=self.carries)
 
     def model(self, **changes: Any) -> keras.Model:
-        return build_model(self.config(**changes), ITEMS, seed=3)
+        """A model that no test changes: one for all of a class that want the same."""
+        made = _MODELS.get(key := (self.name, repr(changes)))
+        if made is None:
+            made = _MODELS[key] = build_model(self.config(**changes), ITEMS, seed=3)
+        return made
 
     def test_maps_items_to_user_embeddings(self) -> None:
         items = np.array([[1, 2, 3, 0], [4, 0, 0, 0]], np.int32)
@@ -81,10 +101,9 @@ class BackboneContract:
 
     def test_equal_seeds_give_equal_weights_whatever_the_global_state(self) -> None:
         keras.utils.set_random_seed(1)
-        one = self.model().get_weights()
+        one = build_model(self.config(), ITEMS, seed=3).get_weights()
         keras.utils.set_random_seed(2)
-        two = self.model().get_weights()
-        other = build_model(self.config(), ITEMS, seed=4).get_weights()
+        two, other = (build_model(self.config(), ITEMS, seed=seed).get_weights() for seed in (3, 4))
         assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
         assert any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
@@ -118,12 +137,10 @@ class BackboneContract:
     def test_gradients_equal_those_of_the_keras_model(self) -> None:
         model, config = self.model(), self.config()
         items = tf.constant([[1, 2, 3, 4], [5, 6, 7, 7]], tf.int32)
-        keep = tf.constant([[0.0, 1, 1, 1], [0, 1, 1, 1]])
         weights = tf.constant(np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32))
         variables = [variable.value for variable in model.trainable_variables]
         with tf.GradientTape() as tape:
-            out, _ = backbone(self.name).train_embeddings(model, config, items, keep, SEED)
-            fast = tf.reduce_sum(out * weights)
+            fast = tf.reduce_sum(self.in_training(model, config, items, SEED) * weights)
         fast_gradients = tape.gradient(fast, variables)
         with tf.GradientTape() as tape:
             slow = tf.reduce_sum(model(items, training=True) * weights)
@@ -131,13 +148,11 @@ class BackboneContract:
             np.testing.assert_allclose(tf.convert_to_tensor(a), tf.convert_to_tensor(b), atol=2e-5, rtol=1e-4)
 
     def test_dropout_follows_from_the_seed(self) -> None:
-        config = self.config(dropout=0.5)
+        config, items = self.config(dropout=0.5), tf.constant([[1, 2, 3]])
         model = build_model(config, ITEMS, 3)
-        items, keep = tf.constant([[1, 2, 3]]), tf.constant([[0.0, 1, 1]])
-        run = backbone(self.name).train_embeddings
-        one, _ = run(model, config, items, keep, SEED)
-        np.testing.assert_array_equal(one, run(model, config, items, keep, SEED)[0])
-        assert not np.allclose(one, run(model, config, items, keep, SEED + 1)[0])
+        one = self.in_training(model, config, items, SEED)
+        np.testing.assert_array_equal(one, self.in_training(model, config, items, SEED))
+        assert not np.allclose(one, self.in_training(model, config, items, SEED + 1))
 
     def test_state_goes_on_from_call_to_call(self) -> None:
         """D7: a session in one call, and the same in three with the state handed on, beside one that starts later."""
@@ -178,12 +193,47 @@ class BackboneContract:
         """P15: the fast way equals the model, and only the rows of its items have a gradient."""
         blocks = [[0.25, 5], [0.75, 2]]
         model, config = self.model(item_blocks=blocks), self.config(item_blocks=blocks)
-        items, keep = tf.constant([[1, 2, 9, 9]]), tf.constant([[0.0, 1, 1, 1]])
+        items = tf.constant([[1, 2, 9, 9]])
         with tf.GradientTape() as tape:
-            out, _ = backbone(self.name).train_embeddings(model, config, items, keep, SEED)
+            out = self.in_training(model, config, items, SEED)
         np.testing.assert_allclose(out, model(items), atol=1e-6)
         gradients = tape.gradient(out, item_table(model).tables)
-        assert [gradient.indices.numpy().tolist() for gradient in gradients] == [[1, 2], [5, 5]]
+        rows = [[row for row in gradient.indices.numpy() if row or place] for place, gradient in enumerate(gradients)]
+        assert rows == [[1, 2], [5, 5]]  # and of padding, which is row 0 of the first block
+
+    @pytest.mark.parametrize("share", [pytest.param("adjacent", marks=pytest.mark.long), "all"])
+    def test_layers_that_share_are_equal_layers(self, share: str, tmp_path: Path) -> None:
+        """P15: a model of three layers of which some share is one with equal layers, gradients of the fast way too."""
+        if self.three is None:
+            with pytest.raises(ConfigError, match="has no two layers that could share"):
+                self.model(share=share)
+            return
+        tables = {self.name: dataclasses.replace(self.small, **self.three)}
+        made, plain = self.config(tables=tables, share=share), self.config(tables=tables)
+        model, apart = (build_model(config, ITEMS, seed=3) for config in (made, plain))
+        for variable in model.trainable_variables:
+            variable.assign(variable.numpy() + np.random.default_rng(1).normal(0, 0.1, variable.shape))
+        layers, others = (list(walk(backbone(self.name).layers(config))) for config in (made, plain))
+        assert [layer.name for layer in layers] == [layer.name for layer in others]
+        assert len(tensors_of(layers)) < len(tensors_of(others))
+        ours, theirs = ({f"{layer.name}_{v.name}": v for layer in m.layers for v in layer.weights}
+                        for m in (model, apart))  # fmt: skip
+        for layer, other in zip(layers, others, strict=True):
+            for tensor, wanted in zip(layer.tensors, other.tensors, strict=True):
+                theirs[wanted.name].assign(ours[tensor.name])
+        theirs[f"{ITEM_EMBEDDING}_embeddings"].assign(ours[f"{ITEM_EMBEDDING}_embeddings"])
+        items = np.array([[1, 2, 3, 0, 0], [4, 5, 0, 0, 0]], np.int32)
+        np.testing.assert_allclose(model(items), apart(items), atol=1e-6)
+        save_model(model, tmp_path / "model.keras")
+        np.testing.assert_array_equal(load_model(tmp_path / "model.keras")(items), model(items))
+        rows = tf.constant([[1, 2, 3, 4], [5, 6, 7, 7]], tf.int32)
+        variables = [variable.value for variable in model.trainable_variables]
+        with tf.GradientTape(persistent=True) as tape:
+            fast, slow = self.in_training(model, made, rows, SEED), model(rows, training=True)
+            weighed = [tf.reduce_sum(out * tf.reshape(tf.range(40.0), [2, 4, 5]) / 40) for out in (fast, slow)]
+        np.testing.assert_allclose(fast, slow, atol=1e-5)
+        for a, b in zip(*(tape.gradient(out, variables) for out in weighed), strict=True):
+            np.testing.assert_allclose(tf.convert_to_tensor(a), tf.convert_to_tensor(b), atol=5e-5, rtol=1e-3)
 
     def test_saved_and_loaded_it_is_the_same(self, tmp_path: Path) -> None:
         model = self.model(dropout=0.5)
@@ -206,6 +256,7 @@ class BackboneContract:
 class TestGru(BackboneContract):
     name = "gru"
     small = GruOptions(hidden=7, layers=2)
+    three: ClassVar[dict[str, Any] | None] = {"hidden": 5, "layers": 3}
 
     def test_dropout_between_layers_follows_from_the_seed(self) -> None:
         config = self.config().with_options("gru", hidden_dropout=0.3)
@@ -234,12 +285,52 @@ class TestGru(BackboneContract):
 class TestMinGru(BackboneContract):
     name = "mingru"
     small = MinGruOptions(hidden=7, layers=2, feed_forward=2)
+    three: ClassVar[dict[str, Any] | None] = {"layers": 3}
 
 
 class TestNextItNet(BackboneContract):
     name = "nextitnet"
     small = NextItNetOptions(dilations=[1, 2])
-    carries = False
+    three: ClassVar[dict[str, Any] | None] = {"dilations": [1, 2, 1]}
+
+
+class TestGrec(BackboneContract):
+    """It sees both sides: a row has one embedding, and in training a mask stands in place of what is to be said."""
+
+    name = "grec"
+    small = GrecOptions(dilations=[1, 2])
+    three: ClassVar[dict[str, Any] | None] = {"dilations": [1, 2, 1]}
+
+    def in_training(self, model: keras.Model, config: ModelConfig, items: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        masked = tf.concat([items, tf.fill([len(items), 1], MASKED)], 1)
+        return tf.repeat(super().in_training(model, config, masked, seed)[:, -1:], items.shape[1], 1)
+
+    def test_sees_nothing_later(self) -> None:
+        """Instead: all that stands in a row is seen, from every position."""
+        model, items = self.model(), np.arange(1, 9, dtype=np.int32)[None]
+        before = np.asarray(model(items))
+        for place in range(8):
+            changed = items.copy()
+            changed[0, place] = 12
+            assert (np.abs(before - np.asarray(model(changed))).max(-1) > 0).all()
+
+    def test_padding_repeats_the_last_embedding(self) -> None:
+        model = self.model()
+        out = np.asarray(model(np.array([[3, 1, 0, 0], [0, 0, 0, 0]], np.int32)))
+        np.testing.assert_array_equal(out, np.repeat(out[:, :1], 4, 1))
+        np.testing.assert_allclose(out[:1, :2], np.asarray(model(np.array([[3, 1]], np.int32))), atol=1e-6)
+
+    def test_packed_rows_equal_the_model_on_each_window(self) -> None:
+        """Each with its mask behind it; neither padding nor another window is seen."""
+        model, config = self.model(), self.config()
+        rows = np.array([[1, 2, MASKED, 3, MASKED, 4, 5, 6], [7, 8, 9, 1, 1, MASKED, 0, 0]], np.int32)
+        keep = np.ones((2, 8), np.float32)
+        for row, column in ((0, 0), (0, 3), (0, 5), (1, 0)):
+            keep[row, column] = 0
+        out = backbone(self.name).train_embeddings(model, config, tf.constant(rows), tf.constant(keep), SEED)[0]
+        for row, begin, end in ((0, 0, 2), (0, 3, 4), (1, 0, 5)):
+            alone = np.asarray(model(rows[row : row + 1, begin:end]))[0, 0]
+            np.testing.assert_allclose(np.asarray(out)[row, end], alone, atol=2e-6, rtol=1e-5)
 
 
 def test_every_backbone_has_a_contract_test() -> None:
@@ -326,4 +417,14 @@ def test_a_start_by_copying_says_what_the_user_had_lately(hidden: int) -> None:
 class TestSasrec(BackboneContract):
     name = "sasrec"
     small = SasrecOptions(heads=5, layers=2, feed_forward=2, block_dropout=0.0)
-    carries = False
+    three: ClassVar[dict[str, Any] | None] = {"layers": 3}
+
+
+class TestTowers(BackboneContract):
+    name = "towers"
+    small = TowersOptions(hidden=7)
+
+    def test_the_order_within_a_window_does_not_matter(self) -> None:
+        model = self.model()
+        one, two = (np.asarray(model(np.array([row], np.int32)))[0, -1] for row in ([1, 5, 9, 2], [9, 1, 5, 2]))
+        np.testing.assert_allclose(one, two, atol=1e-6)

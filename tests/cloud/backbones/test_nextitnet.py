@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a causal dilated convolution promises: nothing later is seen, bit for bit, and as far back as its reach says."""
 
 from __future__ import annotations

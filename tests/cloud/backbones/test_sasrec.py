@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What causal attention promises: nothing later is seen, bit for bit, and padding means nothing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """P15: layers that share their tensors."""
 
 from __future__ import annotations
@@ -30,36 +31,14 @@ def test_who_owns_the_tensors() -> None:
 
 
 @pytest.mark.parametrize(("share", "kept"), [("adjacent", ["gru_1", "gru_3"]), ("all", ["gru_1"])])
-def test_a_gru_that_shares_layers_is_one_with_equal_layers(share: str, kept: list[str]) -> None:
-    model, made = build_model(config(share), ITEMS, seed=3), config(share)
+def test_a_gru_that_shares_layers_has_those_that_own_tensors(share: str, kept: list[str]) -> None:
+    """That it is one with equal layers is for the backbones' contract to say."""
+    model = build_model(config(share), ITEMS, seed=3)
     assert [layer.name for layer in model.layers if layer.name.startswith("gru")] == kept
-    layers = backbone("gru").layers(made)
+    layers = backbone("gru").layers(config(share))
     assert [layer.name for layer in layers] == ["gru_1", "gru_2", "gru_3", "fc"]
     assert shares(layers)
-    names = {f"{layer.name}_{v.name}" for layer in model.layers[2:] for v in layer.weights}
-    assert set(tensors_of(layers)) == names
-    apart = build_model(config("none"), ITEMS, seed=3)
-    for number, owner in enumerate(owners(3, share), 1):
-        apart.get_layer(f"gru_{number}").set_weights(model.get_layer(f"gru_{owner}").get_weights())
-    for name in ("item_embedding", "fc"):
-        apart.get_layer(name).set_weights(model.get_layer(name).get_weights())
-    items = np.array([[1, 2, 3, 0], [4, 5, 0, 0]], np.int32)
-    np.testing.assert_allclose(model(items), apart(items), atol=1e-6)
-
-
-def test_gradients_of_shared_layers_add_up() -> None:
-    model, made = build_model(config("all"), ITEMS, seed=3), config("all")
-    items, keep = tf.constant([[1, 2, 3, 4], [5, 6, 7, 8]]), tf.constant([[0.0, 1, 1, 1], [0, 1, 1, 1]])
-    weights = tf.constant(np.random.default_rng(0).normal(size=(2, 4, 5)).astype(np.float32))
-    variables = [variable.value for variable in model.trainable_variables]
-    with tf.GradientTape() as tape:
-        out, _ = backbone("gru").train_embeddings(model, made, items, keep, SEED)
-        fast = tf.reduce_sum(out * weights)
-    fast_gradients = tape.gradient(fast, variables)
-    with tf.GradientTape() as tape:
-        slow = tf.reduce_sum(model(items, training=True) * weights)
-    for a, b in zip(fast_gradients, tape.gradient(slow, variables), strict=True):
-        np.testing.assert_allclose(tf.convert_to_tensor(a), tf.convert_to_tensor(b), atol=2e-5, rtol=1e-4)
+    assert set(tensors_of(layers)) == {f"{layer.name}_{v.name}" for layer in model.layers[2:] for v in layer.weights}
 
 
 def test_shapes_that_differ_are_refused_by_name() -> None:

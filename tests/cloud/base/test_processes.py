@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Jobs in processes: errors are passed on, a dead process is an error of one line, finished work is kept."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A package of somebody else's adds a baseline and a ranker by entry points, with options, in child processes too."""
 
 from __future__ import annotations

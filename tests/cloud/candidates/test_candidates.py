@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import dataclasses
@@ -9,7 +10,9 @@ import numpy as np
 import pytest
 
 from pocketrec.cloud.candidates import AlsModel, Candidates, Past, build, fit_als, popular_rows, recall_ceiling
-from pocketrec.cloud.config.candidates import CANDIDATES, AlsOptions, CandidatesConfig, FileOptions
+from pocketrec.cloud.config.candidates import CANDIDATES, AlsOptions, CandidatesConfig, FileOptions, MixOptions
+from pocketrec.cloud.config.export import ExportConfig, LeanConfig
+from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.vocabulary import Vocabulary
 from pocketrec.device.base.errors import ConfigError, DataError
@@ -96,6 +99,7 @@ class TestAls(CandidateContract):
     name = "als"
     options = AlsOptions(factors=4, regularization=0.01, alpha=5.0)
 
+    @pytest.mark.feature("D10")
     def test_it_finds_the_taste(self) -> None:
         before = two_tastes()
         sets = self.sets(before, 10)
@@ -164,6 +168,53 @@ class TestPopularity(CandidateContract):
 
     def test_everybody_gets_the_same(self) -> None:
         assert (self.sets(two_tastes()).rows == [1, 2, 3, 4, 5]).all()
+
+
+class TestEmbedding(CandidateContract):
+    """By a model that nothing has trained: what counts is that its order is kept."""
+
+    name = "embedding"
+
+    @pytest.fixture(autouse=True)
+    def _model(self, tmp_path_factory: pytest.TempPathFactory) -> None:
+        from pocketrec.cloud.backbones import build_model, save_model
+        from pocketrec.cloud.config.model import GruOptions, ModelConfig
+
+        config = ModelConfig(embedding=4, window=6, tables={"gru": GruOptions(hidden=4, layers=1)})
+        self.model = build_model(config, ITEMS, 1)
+        self.saved = tmp_path_factory.mktemp("model") / "model.keras"
+        save_model(self.model, self.saved)
+
+    def past(self, before: Sequences, **more: Any) -> Past:
+        return super().past(before, model=self.saved, window=6, **more)
+
+    def test_sets_are_the_best_by_inner_product(self) -> None:
+        from pocketrec.cloud.backbones import item_embeddings
+
+        before = two_tastes()
+        sets = self.sets(before)
+        for user in range(len(before)):
+            window = before.of(user)[0][-6:][None].astype(np.int32)
+            scores = item_embeddings(self.model) @ np.asarray(self.model(window))[0, -1]
+            scores[0] = -np.inf
+            assert sets.rows[user].tolist() == np.argsort(-scores, kind="stable")[:5].tolist()
+
+    def test_without_a_model_it_says_what_is_missing(self) -> None:
+        with pytest.raises(ConfigError, match="want the trained model"):
+            build(self.config(), CandidateContract.past(self, two_tastes()))
+
+
+class TestMix(TestEmbedding, CandidateContract):
+    name = "mix"
+    options = MixOptions(shares={"embedding": 0.5, "popularity": 0.5})
+
+    def test_sets_are_the_best_by_inner_product(self) -> None:
+        """Each source's best in turn, what one has brought left out of the other."""
+        before = two_tastes()
+        own = build(CandidatesConfig(method="embedding", k=5), self.past(before)).rows
+        for row, first in zip(self.sets(before).rows.tolist(), own.tolist(), strict=True):
+            turns = [item for pair in zip(first, [1, 2, 3, 4, 5], strict=True) for item in pair]
+            assert row == list(dict.fromkeys(turns))[:5]
 
 
 class TestFile(CandidateContract):
@@ -240,14 +291,34 @@ class TestFile(CandidateContract):
 
 
 def test_every_source_has_a_contract_test() -> None:
-    assert {cls.name for cls in CandidateContract.__subclasses__()} == set(CANDIDATES)
+    assert {cls.name for cls in CandidateContract.__subclasses__()} | {"none"} == set(CANDIDATES)
+
+
+def test_method_none_has_a_set_for_nobody() -> None:
+    before = two_tastes()
+    sets = build(CandidatesConfig(method="none", k=5), Past(before, ITEMS))
+    assert (len(sets.users), sets.rows.shape, sets.popular.tolist()) == (0, (0, 5), [1, 2, 3, 4, 5])
+
+
+@pytest.mark.parametrize(
+    ("tables", "message"),
+    [({}, "set export.retrieve, such as 200"), ({"export": {"retrieve": 20}, "lean": {"enabled": True}}, "lean")],
+)
+def test_method_none_needs_devices_that_search_and_no_lean_bundle(tables: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        RunConfig(
+            candidates=CandidatesConfig(method="none"), export=ExportConfig(**tables.get("export", {})),
+            lean=LeanConfig(**tables.get("lean", {})),
+        )  # fmt: skip
+    RunConfig(candidates=CandidatesConfig(method="none"), export=ExportConfig(retrieve=20))
 
 
 def test_unknown_method() -> None:
-    with pytest.raises(ConfigError, match="is not one of als, popularity, file"):
+    with pytest.raises(ConfigError, match="is not one of als, popularity, embedding, mix, file, none"):
         CandidatesConfig(method="oracle")
 
 
+@pytest.mark.feature("D10")
 def test_recall_ceiling_by_hand() -> None:
     sets = Candidates(np.array(["a", "b"], dtype=object), np.array([[1, 2], [3, 4]], np.int32), popular_rows(9, 2))
     after = sequences_of({"a": [1, 5, 2, 1], "b": [5], "z": [1, 3]})

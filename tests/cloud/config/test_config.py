@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A configuration is checked when it is made: a wrong value is one line at once and no failure minutes later."""
 
 from __future__ import annotations
@@ -64,6 +65,8 @@ WRONG: list[tuple[str, str, Any]] = [
     ("personalise", "minimum_events", -1),
     ("rehearse", "quantile", 0.0),
     ("rehearse", "users", -3),
+    ("rehearse", "fit_users", 0),
+    ("rehearse", "harm", 0.5),
     ("rehearse", "ways", ["foo"]),
     ("rehearse", "ways", []),
     ("rehearse", "optimizers", ["lamb"]),

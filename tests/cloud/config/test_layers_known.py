@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A backbone that could be trained and not exported is refused when the configuration is read."""
 
 from __future__ import annotations

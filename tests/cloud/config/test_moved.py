@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keys that have moved: refused in files and options, read where runs have stored them, upgraded by a command."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every table of a seam: its targets load and follow their protocol, its options are checked, its names are printed."""
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pocketrec.cloud.config.model import BACKBONES, GRU_IMPLEMENTATIONS, GRU_STA
 from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
 from pocketrec.cloud.config.ranker import RANKERS
 from pocketrec.cloud.config.split import SPLITS
-from pocketrec.cloud.config.training import BATCHINGS, DECAYS, LOSSES, OPTIMIZERS, SAMPLERS
+from pocketrec.cloud.config.training import BATCHINGS, DECAYS, LOSSES, OBJECTIVES, OPTIMIZERS, SAMPLERS
+from pocketrec.cloud.config.transfer import METHODS, TASK_LOSSES, TASK_SAMPLERS
 from pocketrec.cloud.data.prepared import load_cloud
 from pocketrec.device.base.choices import Table
 from pocketrec.device.base.errors import ConfigError
@@ -31,8 +33,9 @@ from pocketrec.device.engine.runtimes import RUNTIMES
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLES = (
-    BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS, MINGRU_STARTS, CANDIDATES, BATCHINGS, OPTIMIZERS, DECAYS, LOSSES,
-    SAMPLERS, DEVICE_OPTIMIZERS, SPLITS, RUNTIMES, BASELINES, RANKERS, WAYS, LAYERS,
+    BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS, MINGRU_STARTS, CANDIDATES, BATCHINGS, OBJECTIVES, OPTIMIZERS,
+    DECAYS, LOSSES, SAMPLERS, DEVICE_OPTIMIZERS, SPLITS, RUNTIMES, BASELINES, RANKERS, WAYS, LAYERS, METHODS,
+    TASK_LOSSES, TASK_SAMPLERS,
 )  # fmt: skip
 LINES = [pytest.param(table, name, id=f"{table.key}-{name}") for table in TABLES for name in table]
 
@@ -47,12 +50,15 @@ PROTOCOLS: dict[str, tuple[str, ...]] = {
     "train.decay": ("done",),
     "train.sampler": ("options", "counts"),
     "train.batching": ("config", "sequences", "weights", "window", "packed"),
+    "train.objective": ("config", "sequences", "weights", "window", "packed"),
     "baselines.judged": ("fit", "scores", "arrays", "restore"),
     "model.gru.start": ("gru_layers", "fc", "config", "seed"),
     "model.mingru.start": ("blocks", "config", "seed"),
+    "transfer.loss": ("users", "rows", "biases", "targets", "negatives"),
+    "transfer.sampler": ("targets", "rho"),
     "resources.runtime": ("allocate_tensors", "get_signature_runner"),
 }
-OF_A_TYPE = {"train.loss": "Loss", "train.optimizer": "Optimizer"}
+OF_A_TYPE = {"train.loss": "Loss", "train.optimizer": "Optimizer", "transfer.methods": "Method"}
 
 
 @pytest.mark.parametrize(("table", "name"), LINES)
@@ -225,6 +231,7 @@ def test_a_package_that_is_wrong_is_told_by_name(installed: Any, point: str, mes
         BACKBONES.names()
 
 
+@pytest.mark.long
 def test_a_source_of_an_installed_package_works_in_a_process_of_its_own(tmp_path: Path) -> None:
     """Candidates are the items that the user had last; the stage before it, and the run's record, know it as well."""
     folder = plugin(tmp_path / "site", "[pocketrec.candidates]\nlatest = strangers:LATEST\n")
@@ -245,4 +252,4 @@ def test_a_source_of_an_installed_package_works_in_a_process_of_its_own(tmp_path
     assert json.loads((tmp_path / "run" / "config.json").read_text())["candidates"]["method"] == "latest"
     without = subprocess.run(command, capture_output=True, text=True, check=False)
     assert without.returncode == 2
-    assert "method 'latest' is not one of als, popularity, file" in without.stderr
+    assert "method 'latest' is not one of als, popularity, embedding, mix, file, none" in without.stderr

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Categories of items: which one an item has, and the file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stage prepare, killed at any moment."""
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def files(folder: Path) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.scaled
 def test_killed_again_and_again_it_ends_with_the_same_files(tmp_path: Path) -> None:
-    kills = 10 if LONG else 3
+    kills = 6 if LONG else 1
     source = tmp_path / "UserBehavior.csv"
     write_log(source)
     whole = begin(source, tmp_path / "whole")

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading logs: every form, and everything that can be wrong with one."""
 
 from __future__ import annotations
@@ -286,7 +287,7 @@ pieces = st.sampled_from(["7", "8", "x", "", '"', '"a,b"', "é", "\0", ",", ",",
                           "2.5", "-3", "2020-01-02", "nan", "1e3"])  # fmt: skip
 
 
-@examples(100)
+@examples(60)
 @given(
     rows=st.lists(st.tuples(ids, ids, st.sampled_from(["1", "2", "30", "4.5", "x", "2020-01-02"])), max_size=8),
     noise=st.lists(pieces, max_size=30), block=st.integers(1, 60), form=st.sampled_from(["csv", "inter"]),

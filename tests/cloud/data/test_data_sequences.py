@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sequences and training windows."""
 
 from __future__ import annotations

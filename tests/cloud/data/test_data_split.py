@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The split (feature D1), vocabulary and the files of stage prepare."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The synthetic log holds what its docstring says, in every shape it is written in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A log with a known answer: groups of users with tastes of their own, over items of uneven popularity, no repeats."""
 
 from __future__ import annotations

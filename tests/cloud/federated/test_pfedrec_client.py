@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The client of PFedRec: its model, the order of its steps, its rates (F1 to F3), and the negatives it draws."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``pocketrec pfedrec`` from end to end on a small log: what it writes and prints, how it resumes, what it refuses."""
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from examples import LONG
 from tastes import tastes_log
 
 from pocketrec import cli
@@ -146,12 +148,13 @@ def test_a_finished_run_is_not_done_again(run: tuple[Path, str], config: Path,
     assert shown.out == run[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_run_goes_on_to_the_same_result(run: tuple[Path, str], config: Path, tmp_path: Path) -> None:
-    """Killed whenever another checkpoint or block of clients is written; the end is that of the run that was not."""
+    """Killed when another checkpoint or block of clients is written, in the long suite three times; the end is that of
+    the run that was not."""
     command = [*COMMAND, "pfedrec", str(config), "--out", str(tmp_path), "--quiet"]
     kills = 0
-    while kills < 2:
+    while kills < (3 if LONG else 1):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=os.sep)
         before = _written(tmp_path)
         while process.poll() is None and _written(tmp_path) == before:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is held out and how it is ranked: item tables (F7), leave-one-out (F8), the leak (F9), both rankings (P10), logs
 (F13), and that the test is read once (F14)."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What clients send and the server averages (F4, F5), who takes part (F6), noise (F11) and bytes (F12)."""
 
 from __future__ import annotations

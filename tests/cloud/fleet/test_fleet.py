@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulated devices against values worked out apart, and the fleet's promises: same positions, resumable, clean."""
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.evaluation import evaluate
 from pocketrec.cloud.fleet import fleet
-from pocketrec.cloud.fleet.device import DeviceUser, Settings, is_offered, known_positions, system_ranks
+from pocketrec.cloud.fleet.device import DeviceUser, Settings, first_list, is_offered, known_positions, system_ranks
+from pocketrec.cloud.fleet.offered import retrieved
 from pocketrec.device.contract.recipe import Recipe
 
 RECIPE = Recipe(learning_rate=0.1, passes=20).to_dict()
@@ -78,6 +80,7 @@ SCORES = np.array([[9, 0.5, 0.4, 0.3, 0.2, 0.1]], np.float32)
     ("candidates", "target", "expected"),
     [([3, 5, 1], 5, (5, 3)), ([3, 5, 1], 2, (2, math.inf)), ([], 1, (1, 1)), ([4, 0, 0], 4, (4, 2))],
 )
+@pytest.mark.feature("D18")
 def test_ranks_in_full_and_within_the_set(candidates: list[int], target: int, expected: tuple[float, float]) -> None:
     one = user(learn=[1], test=[target], candidates=candidates)
     full, within = system_ranks(one, lambda part: SCORES[part], 6, Settings("worst", False, "auto"))
@@ -101,6 +104,57 @@ def test_a_device_offers_candidates_and_what_the_user_had_until_then() -> None:
     assert within.tolist() == [math.inf, 3, math.inf, 4], "of 1, 2, 4; then also 3; then 5 as well"
 
 
+def test_the_first_list_holds_what_the_device_offers_then() -> None:
+    one = user(before=[1], learn=[2], test=[3, 4], candidates=[4, 3, 0])
+    scores = np.array([[9, 0.1, 0.4, 0.3, 0.3, 0.8], [0] * 6], np.float32)
+
+    def listed(*settings: object) -> list[int]:
+        return first_list(one, lambda part: scores[part], Settings("worst", *settings), 3)  # type: ignore[arg-type]
+
+    assert listed(False, "auto") == [2, 3, 4]  # neither 5, which nobody offers, nor 1, the fourth
+    assert listed(True, "auto") == [3, 4]
+    assert listed(False, "auto", 4) == [5, 2, 3]
+
+
+SEARCHED = np.array([[9, 0.5, 0.4, 0.3, 0.2, 0.1], [9, 0.1, 0.2, 0.3, 0.4, 0.5]], np.float32)
+
+
+def test_a_device_that_searches_offers_the_best_of_the_catalogue_and_the_own_items() -> None:
+    """Found by the scores without the bonus, which moves the own item 5 to the top, and ranked with it."""
+    one = user(before=[5], learn=[], test=[2, 1], candidates=[4])
+    raised = SEARCHED.copy()
+    raised[:, 5] += 1
+    settings = Settings("worst", False, "auto", retrieve=2)
+    full, within = system_ranks(one, lambda part: raised[part], 6, settings, lambda part: SEARCHED[part])
+    assert full.tolist() == [3, 5]
+    assert within.tolist() == [3, math.inf], "offered are 1, 2 and 5; then 4, 5 and 2"
+    _, alone = system_ranks(one, lambda part: raised[part], 6, settings)
+    assert alone.tolist() == [math.inf, math.inf], "with the bonus in the search 5 takes a place"
+
+
+def test_seen_items_that_are_left_out_make_room_for_others() -> None:
+    one = user(before=[1], learn=[], test=[2, 3], candidates=[4])
+    scores = np.repeat(SEARCHED[:1], 2, axis=0)
+    settings = Settings("worst", True, "auto", retrieve=1)
+    _, within = system_ranks(one, lambda part: scores[part], 6, settings)
+    assert within.tolist() == [1, 1], "what was found was seen, so the search goes on"
+    rows, places = known_positions(one)
+    offered = retrieved(scores, rows, places, 4, mask_seen=False)
+    assert offered.astype(int).tolist() == [[0, 1, 1, 1, 1, 0]] * 2
+
+
+def test_the_record_tells_how_many_items_are_found(tiny: Path, tmp_path: Path) -> None:
+    one, two = systems(tiny)[:2]
+    told = fleet.run_fleet(tiny_device.loyal_users(2), [dataclasses.replace(one, retrieve=7), two], tmp_path,
+                           evaluate=EvaluateConfig(), resources=ONE)  # fmt: skip
+    assert told["candidates"] == 7
+    for entry in evaluate.read_users(tmp_path):
+        ranks, within = entry["ranks"]["global"], entry["within"]["global"]
+        assert all(place is not None for rank, place in zip(ranks, within, strict=True) if rank <= 7)
+        assert entry["ceiling_candidates"] == sum(rank <= 7 for rank in ranks)
+        assert entry["ceiling"] == sum(place is not None for place in entry["within"]["personal"])
+
+
 def test_every_system_is_ranked_on_the_same_positions(served: Path) -> None:
     users = evaluate.read_users(served)
     assert [entry["user"] for entry in users] == [f"u{i:02}" for i in range(6)]
@@ -108,6 +162,20 @@ def test_every_system_is_ranked_on_the_same_positions(served: Path) -> None:
         assert set(entry["ranks"]) == {"global", "personal", "naive", *BASELINES}
         assert {len(rank) for rank in entry["ranks"].values()} == {6}
         assert {len(rank) for rank in entry["within"].values()} == {6}
+
+
+def test_lines_keep_an_example_of_what_systems_offer(served: Path) -> None:
+    users = {one.user: one for one in tiny_device.loyal_users(6)}
+    for line in (json.loads(text) for text in (served / "users.jsonl").read_text().splitlines()[1:]):
+        one, shown = users[line["user"]], line["example"]
+        assert shown["had"] == one.history[::-1][:5].tolist()
+        assert shown["next"] == one.test[0]
+        for name in ("global", "personal", "item_knn"):
+            assert len(shown[name]) == 5
+            rank = line["within"][name][0] or math.inf  # of equal scores the worst place
+            place = shown[name].index(one.test[0]) + 1 if one.test[0] in shown[name] else math.inf
+            assert place in (math.inf, *range(1, int(min(rank, 5)) + 1))
+            assert rank > 5 or place <= 5
 
 
 def test_personal_training_learns_the_favourites(served: Path) -> None:
@@ -120,6 +188,7 @@ def test_infer_equals_embedding_times_item_table(served: Path) -> None:
     assert json.loads((served / "fleet.json").read_text())["infer_difference"] < 1e-5
 
 
+@pytest.mark.feature("D16", "D17", "D18")
 def test_metrics_of_the_fleet(served: Path) -> None:
     result = evaluate.fleet_metrics(served, evaluate=EvaluateConfig(bootstrap=200))
     users = evaluate.read_users(served)

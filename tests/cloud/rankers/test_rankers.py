@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What holds for every ranker: numpy, training and gradients agree."""
 
 from __future__ import annotations
@@ -6,6 +7,7 @@ import subprocess
 import sys
 from typing import ClassVar
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,8 +15,10 @@ import tensorflow as tf
 from pocketrec.cloud.config.load import config_from_dict
 from pocketrec.cloud.config.ranker import RANKERS, RankerConfig
 from pocketrec.cloud.rankers import Ranker, make_ranker, training_ranker
+from pocketrec.cloud.rankers.ranknet import RankNet
+from pocketrec.cloud.rankers.ranknet_training import initial_tensors, with_ranknet
 from pocketrec.cloud.rankers.training import TrainingRanker
-from pocketrec.device.base.errors import ConfigError
+from pocketrec.device.base.errors import ConfigError, DataError
 
 SIZE, ITEMS = 6, 11
 _RNG = np.random.default_rng(4)
@@ -79,6 +83,58 @@ class RankerContract:
         assert not np.any(found[0][2][0]), "row 0 (padding) takes no part"
 
 
+def ranknet_model() -> keras.Model:
+    """A model that is only inputs and RankNet's tensors, all of them at random."""
+    inputs = keras.Input((None, SIZE))
+    model = with_ranknet(keras.Model(inputs, keras.layers.Identity()(inputs)), [8, 5], True, 3)
+    rng = np.random.default_rng(6)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(0, 0.7, variable.shape))
+    return model
+
+
+class TestRankNet(RankerContract):
+    kind = "ranknet"
+    model: ClassVar[keras.Model] = ranknet_model()
+
+    def ranker(self) -> Ranker:
+        return make_ranker(RankerConfig("ranknet"), self.model)
+
+    def training(self) -> TrainingRanker:
+        return training_ranker(RankerConfig("ranknet"), self.model)
+
+    @pytest.mark.feature("K1")
+    def test_by_hand(self) -> None:
+        """E = 1, one unit each: elu(2 * .5 + 1 * 3 - 1) = 3, elu(-3 + 1) = e^-2 - 1, and 2 * 3 beside it."""
+        one = {"A": [[0.5]], "B": [[1.0]], "b1": [-1.0], "C": [[-1.0]], "b2": [1.0], "w3": [10.0]}
+        ranker = RankNet.restore({name: np.array(value, np.float32) for name, value in one.items()})
+        found = ranker.scores(np.array([[2]], np.float32), np.array([[3]], np.float32))
+        assert found.shape == (1, 1)
+        assert float(found[0, 0]) == pytest.approx(6 + 10 * (np.exp(-2) - 1))
+
+    def test_at_the_start_it_is_the_inner_product_bit_for_bit(self) -> None:
+        arrays = initial_tensors(SIZE, [8, 5], True, 1)
+        plain = make_ranker(RankerConfig())
+        np.testing.assert_array_equal(RankNet.restore(arrays).scores(USERS, TABLE), plain.scores(USERS, TABLE))
+
+    def test_each_scores_a_users_own_items(self) -> None:
+        rows = np.array([[1, 4, 4], [2, 0, 7]])
+        for ranker in (self.ranker(), make_ranker(RankerConfig())):
+            whole = ranker.scores(USERS[0, :2], TABLE)
+            found = ranker.each(USERS[0, :2], TABLE[rows])
+            np.testing.assert_allclose(found, np.take_along_axis(whole, rows, 1), rtol=1e-5, atol=1e-5)
+
+    def test_without_the_inner_product_it_is_the_network_alone(self) -> None:
+        arrays = initial_tensors(SIZE, [8, 5], False, 1)
+        found = RankNet.restore(arrays | {"inner": np.zeros((), np.float32)}).scores(USERS, TABLE)
+        both = RankNet.restore(arrays).scores(USERS, TABLE)
+        np.testing.assert_allclose(both - found, USERS @ TABLE.T, atol=1e-5)
+
+    def test_missing_tensors_are_one_line(self) -> None:
+        with pytest.raises(DataError, match="ranker ranknet has no tensor A"):
+            RankNet.restore({})
+
+
 class TestInnerProduct(RankerContract):
     kind = "inner_product"
 
@@ -92,7 +148,7 @@ def test_every_ranker_has_a_contract_test() -> None:
 
 
 def test_an_unknown_ranker_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(ConfigError, match=r"ranker.kind 'oracle' is not known: it is one of inner_product"):
+    with pytest.raises(ConfigError, match=r"ranker.kind 'oracle' is not known: it is one of inner_product, ranknet"):
         config_from_dict({"ranker": {"kind": "oracle"}})
 
 

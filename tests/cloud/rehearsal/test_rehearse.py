@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rehearsal: finds what helps where something does, nothing where nothing does, and is honest about it."""
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.fleet.fleet import device_users
 from pocketrec.cloud.rehearsal import choose as choosing
-from pocketrec.cloud.rehearsal.rehearse import RehearseJob, Trial, Variant, grid, in_unix_seconds, rehearse
+from pocketrec.cloud.rehearsal.rehearse import RehearseJob, Trial, Variant, grid, rehearse
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.contract.recipe import Line, Recipe
 from pocketrec.device.contract.repeats import Repeats
@@ -26,7 +27,7 @@ from pocketrec.device.personal.judgement import Judgement, Observed
 SIZES = {"partial": 900, "head": 72}  # numbers that each way trains
 GRID = RehearseConfig(
     users=24, ways=["partial", "head"], learning_rates=[0.02, 0.1], passes=[2, 12], proximals=[0.0],
-    targets=["later"], repeats=[0.0],
+    targets=["later"], repeats=[0.0], fit=False,
 )
 TWO = ResourceConfig(processes=2)
 
@@ -114,35 +115,32 @@ def test_repeats_win_where_users_return_to_what_the_model_does_not_expect(
     config = dataclasses.replace(GRID, learning_rates=[0.001], passes=[1], repeats=[0.0, 2.0], decays=[0.9], powers=[])
     recipe = rehearse(RehearseJob(*log(loyal=True), variants, config, EvaluateConfig()), tmp_path, resources=TWO)
     assert recipe["personalise"]
-    assert recipe["repeats"] == {"strength": 2.0, "decay": 0.9, "power": 0.0, "follows": 0.0, "time_power": 0.0}
+    assert Repeats(**recipe["repeats"]) == Repeats(2.0, 0.9)
 
 
-def test_times_are_tried_only_where_a_device_has_the_same_clock() -> None:
+def test_times_are_tried_only_where_they_have_periods() -> None:
     config = dataclasses.replace(GRID, repeats=[2.0], powers=[1.5], follows=[0.5], time_powers=[0.5, 1.0])
     plain = {Repeats(2.0, 1.0, 1.5, 0.5)}
     assert {trial.repeats for trial in grid(config)} == plain
-    timed = grid(config, clock=True)
+    timed = grid(config, periods=True)
     assert {trial.repeats for trial in timed} == plain | {Repeats(2.0, 1.0, 0.5, 0.5, power) for power in (0.5, 1.0)}
     assert len({trial.name for trial in timed}) == len(timed)
-    assert grid(config, mask_seen=True, clock=True) == grid(config, mask_seen=True), "what is masked cannot be repeated"
-
-    def times(*values: float) -> Sequences:
-        ones = np.ones(len(values), np.int32)
-        return Sequences.build(np.array(["u"], dtype=object), ones * 0, ones, np.array(values))
-
-    assert in_unix_seconds(times(879959583, 1511544070))
-    assert not in_unix_seconds(times(1, 2, 3)), "numbers of events"
-    assert not in_unix_seconds(times(1511544070000)), "milliseconds"
+    masked = grid(config, mask_seen=True)
+    assert grid(config, mask_seen=True, periods=True) == masked, "what is masked cannot be repeated"
 
 
-def test_rehearsal_and_fleet_know_the_times(variants: dict[tuple[str, str], Variant], tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit", [pytest.param(1, marks=pytest.mark.long), 1000])
+def test_rehearsal_and_fleet_know_the_times(
+    variants: dict[tuple[str, str], Variant], tmp_path: Path, unit: int
+) -> None:
     """Once a day a favourite, the favourite again and something new: after the pause the latest counts no more."""
     generator, ids = np.random.default_rng(2), np.array([f"u{place}" for place in range(12)], dtype=object)
     days, others = 8, np.arange(13, 41)
     items = np.concatenate([np.ravel([(user, user, new) for new in generator.permutation(others)[:days]])
                             for user in range(1, 13)])  # fmt: skip
-    times = np.tile((1.6e9 + 86_400 * np.arange(days)[:, None] + [0, 5, 10]).ravel(), 12)
-    earliest, later = Sequences.build(ids, np.repeat(np.arange(12), 3 * days), items, times).cut(1.6e9 + 2 * 86_400)
+    times = unit * np.tile((1.6e9 + 86_400 * np.arange(days)[:, None] + [0, 5, 10]).ravel(), 12)
+    whole = Sequences.build(ids, np.repeat(np.arange(12), 3 * days), items, times)
+    earliest, later = whole.cut(unit * (1.6e9 + 2 * 86_400))
     learn = np.full(12, 12)
     users, _ = device_users(earliest, later, learn)
     assert all(user.history_times is not None and len(user.history_times) == len(user.history) for user in users)
@@ -150,8 +148,9 @@ def test_rehearsal_and_fleet_know_the_times(variants: dict[tuple[str, str], Vari
     config = dataclasses.replace(GRID, learning_rates=[0.001], passes=[1], repeats=[2.0], powers=[1.5], follows=[0.0])
     evaluate = EvaluateConfig(bootstrap=10)
     rehearse(RehearseJob(earliest, later, learn, variants, config, evaluate), tmp_path, resources=TWO)
-    trials = json.loads((tmp_path / "rehearsal.json").read_text())["trials"]
-    gains = {trial["name"]: trial["unguarded"]["mean"] for trial in trials}
+    report = json.loads((tmp_path / "rehearsal.json").read_text())
+    assert ("milliseconds" in report["clock"]) == (unit == 1000)
+    gains = {trial["name"]: trial["unguarded"]["mean"] for trial in report["trials"]}
     timed, plain = "no training, repeats 2/age^-0.5/seconds^-0.5", "no training, repeats 2/age^-1.5"
     assert gains[timed] > gains[plain] + 0.1
 
@@ -188,7 +187,8 @@ def test_a_signal_that_means_nothing_is_hardly_believed() -> None:
 
 def test_the_guard_turns_harm_into_gain_where_the_signal_tells() -> None:
     mixed = dressed(signal=0.1, gain=-0.02)
-    gain, choices = choosing.crossfit(mixed, 300, seed=1)[0.0]
+    gain, decisions = choosing.crossfit(mixed, 300, seed=1)[0.0]
+    choices = [decision.choice for decision in decisions]
     assert mixed.gains["personal"].mean() < 0 < gain.mean()
     assert 0.2 < choices.count(GLOBAL) / 300 < 0.9
 
@@ -209,13 +209,13 @@ def test_of_equally_good_recipes_the_one_that_harms_fewer_wins_then_the_gentler(
     assert choosing.choose({"first": common, "second": common.copy()}) == "first"
 
 
-def test_three_must_gain_for_one_that_is_harmed() -> None:
+def test_the_aimed_number_must_gain_for_one_that_is_harmed() -> None:
     generator = np.random.default_rng(3)
     mild = np.abs(generator.normal(0.03, 0.01, 100))
     bold = np.tile([0.25, 0.2, 0.2, -0.1], 25)
     assert bold.mean() > mild.mean()
-    assert choosing.choose({"mild": mild, "bold": np.tile([0.25, 0.2, -0.1], 34)[:100]}) == "mild"
-    assert choosing.choose({"mild": mild, "bold": bold}) == "bold", "three times as many gain as are harmed"
+    assert choosing.choose({"mild": mild, "bold": bold}) == "mild"
+    assert choosing.choose({"mild": mild, "bold": bold}, aim=3.0) == "bold", "three times as many gain as are harmed"
 
 
 def test_the_best_of_many_useless_recipes_is_not_believed() -> None:
@@ -230,6 +230,20 @@ def test_fewest_events_rise_only_where_short_histories_clearly_lose() -> None:
     losing = np.where(events < 3, -0.1, 0.05) + generator.normal(0, 0.01, 120)
     assert choosing.minimum_events(losing, events) == 3
     assert choosing.minimum_events(np.abs(losing), events) == 1
+
+
+def test_a_forecast_expects_less_than_was_rehearsed_and_knows_that_periods_differ() -> None:
+    gain = np.random.default_rng(6).normal(0.05, 0.1, 5000)
+    found = choosing.forecast(gain, np.full(5000, 9), 200, 1)
+    for estimate in (found["gain"], found["by_length"][0]["gain"]):
+        assert estimate["rehearsed"] == pytest.approx(gain.mean())
+        assert estimate["mean"] == pytest.approx(choosing.COMES * gain.mean())
+        between = 1.96 * choosing.COMES_SPREAD * gain.mean()
+        assert between < estimate["mean"] - estimate["low"] < 1.1 * between, "whoever is asked"
+    few = choosing.forecast(gain[:50], np.full(50, 9), 200, 1)["gain"]
+    assert few["mean"] - few["low"] > 1.96 * choosing.COMES * gain[:50].std() / np.sqrt(50) * 0.8
+    nothing = choosing.forecast(np.zeros(50), np.full(50, 9), 200, 1)["gain"]
+    assert (nothing["low"], nothing["mean"], nothing["high"]) == (0.0, 0.0, 0.0)
 
 
 def test_lines_need_no_users() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import builtins
@@ -59,6 +60,7 @@ def test_trials_are_recorded_and_the_best_can_be_run(found: tuple[Path, str]) ->
     assert not (folder / "trial").exists()
 
 
+@pytest.mark.long
 def test_a_search_goes_on_where_it_was_and_ends_alike(found: tuple[Path, str], tmp_path: Path) -> None:
     whole = json.loads((found[0] / "search.json").read_text())
     search(config_from_dict(SMALL), tmp_path, system="global", trials=1, seed=4)
@@ -73,7 +75,7 @@ def test_a_search_goes_on_where_it_was_and_ends_alike(found: tuple[Path, str], t
         search(config_from_dict(SMALL), tmp_path, system="global", trials=3, seed=5)
 
 
-@pytest.mark.parametrize("system", ["als", "item_knn"])
+@pytest.mark.parametrize("system", ["als", "item_knn", "global"])
 def test_what_comes_after_the_cut_off_is_never_opened(
     system: str, found: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,13 +92,12 @@ def test_what_comes_after_the_cut_off_is_never_opened(
     monkeypatch.setattr("io.open", spy)
     from pocketrec.cloud.data.prepared import load_cloud
 
-    config = config_from_dict({**SMALL, "search": {}})
+    config = config_from_dict(SMALL if system == "global" else {**SMALL, "search": {}})
     data = load_cloud(folder)
     devices = folder / DEVICES_FOLDER
     hidden = devices.rename(folder / "elsewhere")
     try:
-        for name in (system, "global"):
-            try_all(config_from_dict(SMALL) if name == "global" else config, data, folder / name, system=name, trials=2)
+        try_all(config, data, folder / system, system=system, trials=2)
     finally:
         hidden.rename(devices)
     assert any("before" in path or "items.txt" in path for path in opened), "the spy sees"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import dataclasses
@@ -92,6 +93,7 @@ def test_masks_hold_in_every_epoch_and_grow(tmp_path: Path) -> None:
         assert after[before].all()  # once pruned, pruned permanently
 
 
+@pytest.mark.long
 def test_broken_off_and_resumed_it_ends_with_the_same_bits(
     whole: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What holds for every way to personalise, on each kind of backbone that a way has to suit."""
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ class TestPatch(WayContract):
         "mingru": ["out_1_adapter", "ffn_out_1_adapter", "out_2_adapter", "ffn_out_2_adapter", "norm"],
     }
 
+    @pytest.mark.feature("P6")
     def test_adapters_read_outputs(self) -> None:
         tensors = tensors_of(apply(self.name, GRU, OPTIONS).layers)
         assert tensors["gru_1_adapter_down_kernel"].shape == (6, 2)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """JSON documents, lines and notes, and the digests of plain values."""
 
 from __future__ import annotations

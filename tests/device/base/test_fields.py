@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one checker of values: each type, each rule, the path of the field in every message."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Atomic writes and the tensor file format."""
 
 from __future__ import annotations

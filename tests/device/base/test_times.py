@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Times and events as applications give them: taken as they are meant, or refused by name."""
 
 from __future__ import annotations

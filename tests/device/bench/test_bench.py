@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`pocketrec bench`: the form of its result, the arithmetic that it is compared with, what it says of the machine."""
 
 from __future__ import annotations
@@ -116,3 +117,14 @@ def test_emulation_is_marked(
     assert emulated(architecture, file) is expected
     monkeypatch.setenv("POCKETREC_EMULATED", "1")
     assert emulated(architecture, file)
+
+
+def test_a_file_that_searches_and_ranks_is_timed_at_that_too(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(made.with_name(made.name + ".ranked")), "--calls", "3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    found = json.loads(lines[-1])
+    assert problem(found) == ""
+    for kind in ("retrieve", "rank"):
+        assert len(found["raw_ms"][kind]) == 3
+        assert found[f"{kind}_ms_p50"] > 0
+        assert any(line.split()[0] == kind for line in lines[:-1] if line.strip())

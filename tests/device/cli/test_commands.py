@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The device's subcommands, each in a process of its own or in this one."""
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def test_personalise_twice_gives_the_same_state_and_resume_learns_only_what_is_n
     assert run("state", "restore", *user) == 0
     assert last(capsys)["history"] == 40
     assert run("state", "reset", *state) == 0
-    assert last(capsys)["deleted"] == [str(tmp_path / "s")]
+    assert last(capsys)["deleted"] == [str(tmp_path / "s"), str(tmp_path / "s.quality")]
     assert "no state file" in fails(capsys, "state", "show", *state)
 
 
@@ -298,7 +299,7 @@ def test_a_file_that_may_not_grow_leaves_the_state_good(
     assert len(errors) == 1
     assert "cannot write" in errors[0]
     assert state.read_bytes() == good
-    assert sorted(os.listdir(state.parent)) == [NOTE, state.name]
+    assert sorted(os.listdir(state.parent)) == [NOTE, state.name, f"{state.name}.quality"]
     assert run("recommend", *user) == 0
 
 
@@ -353,6 +354,7 @@ def unable(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.mark.feature("D19")
 def test_the_kernel_sees_no_network_call(folder: Path, csv: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     strace = ["strace", "-f", "-qq", "-e", "trace=network", "-o", str(trace)]

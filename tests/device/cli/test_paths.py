@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a user's files lie under the many names of a bundle, and folders and streams that are not as they should be."""
 
 from __future__ import annotations

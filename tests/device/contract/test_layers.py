@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a model is made of, in the manifest: bundles of 8ba119b and later ones are both read."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lean bundles: a device has the rows of head, buckets and its own shard, and asks for no single item."""
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ def _category(item: str) -> str:
     return LETTERS[int(item.split()[1]) % 4]
 
 
+@pytest.mark.feature("D9")
 def test_the_shards_items_have_the_full_tables_rows(lean: Path, table: np.ndarray) -> None:
     bundle = open_bundle(lean).for_user("u3")
     vocabulary = bundle.vocabulary

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packed bundles: what is installed is, bit by bit, what was checked; damage is one line and loses nothing."""
 
 from __future__ import annotations

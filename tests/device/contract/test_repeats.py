@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bonus for repeated items: by hand, in ranking, and in the judgement of the guard."""
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ def test_power_and_followers_by_hand():
     assert bonus == pytest.approx(expected, rel=1e-6)
 
 
-TIMES = np.array([1000.0, 1540.0, 1600.0])
+BEGIN = 1.5e9
+TIMES = BEGIN + np.array([1000.0, 1540.0, 1600.0])
 
 
 def test_seconds_since_by_hand():
     """Asked 240 s after the latest event: gaps of 840, 300 and 240 s, 60 added to each."""
-    gaps = gaps_at(TIMES, 1840.0)
+    gaps = gaps_at(TIMES, BEGIN + 1840.0)
     assert gaps.tolist() == [840.0, 300.0, 240.0]
     items, bonus = Repeats(2.0, 1.0, power=0.5, time_power=0.5).bonus(np.array([7, 7, 8], np.int32), gaps)
     assert items.tolist() == [7, 8]
@@ -52,18 +54,30 @@ def test_times_that_say_nothing_change_nothing():
     rows = np.array([3, 9, 7, 3, 7], np.int32)
     timed, plain = Repeats(2.0, 1.0, 0.5, 0.5, 0.5), Repeats(2.0, 1.0, 0.5, 0.5)
     expected = plain.bonus(rows)[1]
-    np.testing.assert_array_equal(timed.bonus(rows, gaps_at(np.full(5, 9.0), 1e6))[1], expected)
+    np.testing.assert_array_equal(timed.bonus(rows, gaps_at(np.full(5, BEGIN), BEGIN + 1e6))[1], expected)
     np.testing.assert_array_equal(timed.bonus(rows)[1], expected)
-    np.testing.assert_allclose(timed.bonus(rows, gaps_at(np.arange(5) * 1e3, 1e15))[1], expected, rtol=1e-6)
+    np.testing.assert_allclose(timed.bonus(rows, gaps_at(BEGIN + np.arange(5), 4.9e9))[1], expected, rtol=1e-6)
     np.testing.assert_array_equal(plain.bonus(rows, gaps_at(np.arange(5) * 1e3, 5e3))[1], expected)
     assert gaps_at(TIMES, 0.0).tolist() == [600.0, 60.0, 0.0]
     assert gaps_at(TIMES[:0], 5.0).tolist() == []
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e3, 1e6, 1e9])
+def test_a_clock_of_any_unit_gives_seconds(unit: float):
+    """Milliseconds were once taken for seconds; the moment of asking may be in another unit than the log's times."""
+    for asked in (1.0, unit):
+        assert gaps_at(TIMES * unit, (BEGIN + 1840.0) * asked) == pytest.approx([840.0, 300.0, 240.0], abs=1e-6)
+
+
+@pytest.mark.parametrize("now", [0.0, 1840.0, BEGIN, 1e15])
+def test_times_with_a_start_of_their_own_are_asked_for_at_the_latest_event(now: float):
+    assert gaps_at(TIMES - BEGIN, now).tolist() == [600.0, 60.0, 0.0]
+
+
 def test_events_that_are_passed_over_take_their_times_with_them():
-    rows, times = np.array([5] + [1] * 1000, np.int32), np.arange(1001) * 10.0
+    rows, times = np.array([5] + [1] * 1000, np.int32), BEGIN + np.arange(1001) * 10.0
     repeats = Repeats(1.0, 1.0, power=2.0, time_power=1.0)
-    items, bonus = repeats.bonus(rows, gaps_at(times, 1e4))
+    items, bonus = repeats.bonus(rows, gaps_at(times, BEGIN + 1e4))
     assert items.tolist() == [1]
     ages = np.arange(1000)
     assert bonus[0] == pytest.approx(math.log1p(100 * ((1.0 + ages) ** -2 * 60 / (60 + 10 * ages)).sum()), rel=1e-6)
@@ -86,11 +100,37 @@ def test_old_events_count_less_and_ancient_ones_nothing_that_shows():
     assert dict(zip(items.tolist(), bonus.tolist(), strict=True)).get(5, 0.0) == pytest.approx(exact, abs=1e-4)
 
 
+def test_headroom_by_hand():
+    """Item 7 is ranked first and item 3 lies 2 below: its r counts e^(.5 x 2) times."""
+    repeats = Repeats(2.0, 0.5, headroom=0.5)
+    scores = np.array([9.0, -4.0, 0.0, 1.0, 0.0, 0.0, 0.0, 3.0], np.float32)  # row 0 is padding
+    rows = np.array([7, 3, 7], np.int32)
+    items, bonus = repeats.bonus(rows, scores=scores)
+    assert items.tolist() == [3, 7]
+    expected = [2 * math.log1p(100 * 0.5 * math.e), 2 * math.log1p(100 * 1.25)]
+    assert bonus == pytest.approx(expected, rel=1e-6)
+    candidates = np.array([5, 3, 7], np.int32)
+    raised = repeats.add_to(scores[candidates], candidates, rows)
+    assert raised == pytest.approx([0.0, 1.0 + expected[0], 3.0 + expected[1]], rel=1e-6)
+    far = repeats.bonus(rows, scores=scores - np.float32(1e6) * (np.arange(8) == 3).astype(np.float32))[1]
+    assert np.isfinite(far).all()
+
+
+def test_strength_is_a_line_in_the_length_of_the_history():
+    rows = np.array([7, 3, 7], np.int32)
+    plain, sloped = Repeats(2.0, 0.5), Repeats(2.0, 0.5, slope=-0.25)
+    assert sloped.strength_after(3) == pytest.approx(2 * (1 - 0.25 * math.log(4)))
+    assert sloped.strength_after(1000) == 0.0
+    share = sloped.strength_after(3) / 2
+    assert sloped.bonus(rows)[1] == pytest.approx(share * plain.bonus(rows)[1], rel=1e-6)
+    assert sloped.times(0.5).bonus(rows)[1] == pytest.approx(share / 2 * plain.bonus(rows)[1], rel=1e-6)
+
+
 def test_scores_of_candidates_and_of_the_catalogue_agree():
     rng = np.random.default_rng(0)
     rows = rng.integers(1, 20, 30).astype(np.int32)
     scores = rng.normal(size=31).astype(np.float32)
-    repeats = Repeats(0.7, 0.8, 0.5, 0.3)
+    repeats = Repeats(0.7, 0.8, 0.5, 0.3, slope=0.2, headroom=0.4)
     candidates = rng.permutation(np.arange(1, 31)).astype(np.int32)
     raised = repeats.add_to(scores[candidates], candidates, rows)
     whole = scores.copy()
@@ -115,12 +155,14 @@ def test_off_without_strength_or_history():
         {"power": -1.0},
         {"follows": -0.1},
         {"time_power": -0.1},
+        {"headroom": -0.1},
+        {"slope": float("inf")},
         {"power": float("nan")},
     ],
 )
 def test_out_of_range(wrong):
     (name,) = wrong
-    takes = "above 0 and at most 1" if name == "decay" else "at least 0"
+    takes = {"headroom": "at least 0 and at most 1", "decay": "above 0 and at most 1"}.get(name, "at least 0")
     with pytest.raises(ValueError, match=rf"repeats\.{name} (must be {takes}, not|is out of range)"):
         Repeats(**wrong)
 
@@ -151,7 +193,7 @@ def test_guard_asks_for_each_held_back_event_at_its_own_time(model: Model):
     repeats = Repeats(3.0, 1.0, 0.5, 0.0, 0.5)
     last = {}
     for pause in (0.0, 1e6):
-        times = np.array([0.0, 9000.0, 9000.0, 9000.0 + pause])
+        times = BEGIN + np.array([0.0, 9000.0, 9000.0, 9000.0 + pause])
         expected = []
         for place in (2, 3):
             scores = model.catalogue() @ model.embed(context(rows[:place], model.window))
@@ -164,10 +206,10 @@ def test_guard_asks_for_each_held_back_event_at_its_own_time(model: Model):
 
 
 def test_recipe_keeps_its_repeats_and_an_old_one_looks_at_no_times():
-    recipe = Recipe(passes=0, repeats=Repeats(1.5, 0.6, 1.2, 0.5, 0.7))
+    recipe = Recipe(passes=0, repeats=Repeats(1.5, 0.6, 1.2, 0.5, 0.7, -0.1, 0.3))
     assert Recipe.from_dict(recipe.to_dict()) == recipe
     old = {"strength": 2.0, "decay": 1.0, "power": 1.5, "follows": 0.5}
-    assert Recipe.from_dict({"repeats": old}).repeats == Repeats(2.0, 1.0, 1.5, 0.5, time_power=0.0)
+    assert Recipe.from_dict({"repeats": old}).repeats == Repeats(2.0, 1.0, 1.5, 0.5, 0.0, slope=0.0, headroom=0.0)
 
 
 def test_catalogue_is_the_file_s_item_table(model: Model, table: np.ndarray):

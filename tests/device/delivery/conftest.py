@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A server on loopback, a folder to pull into, and keys."""
 
 from __future__ import annotations

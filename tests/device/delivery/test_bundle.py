@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opening a bundle: what is checked, what is found, and that damage is one line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What servers and devices hold stays usable: current.json from before pin.json, and fields of versions to come."""
 
 from __future__ import annotations

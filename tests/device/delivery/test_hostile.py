@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Offers that are wrong in ways which only a careless device would notice too late; passwords; own HTTP."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A bundle that is overwritten in place while a process uses it: no crash, and no names or rows of two versions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A pinned key and the largest serial outlive a torn, lost or unreadable current.json, and other addresses."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """publish and pull, through a real server on loopback that misbehaves in every way."""
 
 from __future__ import annotations
@@ -96,6 +97,22 @@ def test_a_lean_bundle_becomes_the_users_own(made: Path, site: Server, here: Pat
         Recommender(here, user=other)
 
 
+def test_a_bundle_without_candidates_names_no_shard(made: Path, site: Server, here: Path) -> None:
+    """Whoever is asked for, the same files are fetched, and none of candidates."""
+    publish(made.with_name(made.name + ".retrieve"), site.root)
+    asked = []
+    for users in ([], ["u3"]):
+        site.asked.clear()
+        place = here / str(len(users))
+        assert get(site, place, users=users).new
+        assert len(Recommender(place, user="u3").recommend(30)) == 30
+        asked.append(site.paths())
+    assert asked[0] == asked[1]
+    manifest = open_bundle(here / "1").manifest
+    assert manifest.candidates == {"shards": 0, "per_user": 0}
+    assert not [name for name in manifest.files if name.startswith("candidates")]
+
+
 def test_users_of_a_shard_ask_for_the_same_whatever_they_did(made: Path, site: Server, here: Path) -> None:
     """A lean bundle: no request names an item, and none is made for items that have no row here."""
     publish(made.with_name(made.name + ".lean"), site.root)
@@ -114,6 +131,7 @@ def test_users_of_a_shard_ask_for_the_same_whatever_they_did(made: Path, site: S
     assert site.asked == asked
 
 
+@pytest.mark.feature("D19")
 def test_nothing_of_the_user_is_sent(folder: Path, site: Server, here: Path) -> None:
     publish(folder, site.root)
     get(site, here, users=["u3", "somebody by name"])

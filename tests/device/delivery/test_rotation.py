@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Keys that change: two at once, chains for devices that were offline, revocation, and what is replayed."""
 
 from __future__ import annotations

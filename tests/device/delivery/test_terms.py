@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Terms of a release: its number, its expiry, the share of shards; and what else a publisher writes."""
 
 from __future__ import annotations

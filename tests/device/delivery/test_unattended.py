@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A device that nobody looks at: 30 releases, and what goes wrong in a few years. It always recommends, and never with
 an unsigned or older model."""
 

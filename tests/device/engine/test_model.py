@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The model file through its Python object: shapes, numbers against numpy, weights in and out."""
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def test_evaluate_equals_a_full_ranking_in_numpy_and_changes_nothing(model: Mode
         np.testing.assert_array_equal(value, before[name])
 
 
+@pytest.mark.feature("D13")
 def test_only_the_last_gru_and_the_dense_layer_are_variables(model: Model, bundle: Bundle) -> None:
     names = {kind: {entry["name"] for entry in entries} for kind, entries in bundle.manifest.tensors.items()}
     assert set(model.variables) == names["trainable"] | names["slots"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a user embedding meets item rows: one method of the model, and the ranker that the manifest names."""
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def test_inner_products() -> None:
 
 
 def test_an_unknown_ranker_is_one_line() -> None:
-    with pytest.raises(BundleError, match=r"^ranker 'no' is not known: it is one of inner_product: update pocketrec"):
+    with pytest.raises(BundleError, match=r"^ranker .no. is not known: it is one of inner_product, ranknet: update"):
         ranker_of("no")
 
 
@@ -78,7 +79,7 @@ def test_a_manifest_names_its_ranker_only_where_it_is_another(folder: Path, monk
     assert manifest.to_bytes() == content  # as before there were rankers
     assert b"ranker" not in content
     table = json.loads(content)
-    message = r"its ranker 'no' is not known here \(inner_product is\): install"
+    message = r"its ranker 'no' is not known here \(known: inner_product, ranknet\): install"
     with pytest.raises(BundleError, match=message) as caught:
         Manifest.from_bytes(json.dumps({**table, "ranker": "no"}).encode(), "here")
     assert "\n" not in str(caught.value)

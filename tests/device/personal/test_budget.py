@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training that is stopped for its time or a temperature, and continues; replay of older events."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The guard's rules against hand-made numbers, and the guard at work."""
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from loyal import loyal
 
 from pocketrec.device.base.errors import BundleError
 from pocketrec.device.contract.recipe import GuardRecipe, Line, Prior, Recipe, Signal
+from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.engine.model import Model
 from pocketrec.device.personal.guard import (
     BLEND,
     GLOBAL,
     PERSONAL,
     blend,
+    chance_of_harm,
     decide,
     heldback_count,
     judge,
     posterior_gain,
+    share_of,
 )
 from pocketrec.device.personal.judgement import Judgement, Observed
 from pocketrec.device.personal.personalise import personalise
@@ -68,6 +72,47 @@ def seen(personal: float, blended: float, heldback: int = 10) -> Judgement:
 )
 def test_decisions_without_a_prior(judgement: Judgement, choice: str) -> None:
     assert decide(GuardRecipe(), judgement).choice == choice
+
+
+def test_the_chance_of_harm_equals_the_formula() -> None:
+    prior = Prior(spread=Line(0.02, 0.01))
+    scale = (0.02 + 0.01 * math.log(10)) * math.sqrt(3) / math.pi
+    assert chance_of_harm(prior, 9, 0.03) == pytest.approx(1 / (1 + math.exp(0.04 / scale)))
+    assert chance_of_harm(prior, 9, -0.01) == pytest.approx(0.5)
+    assert chance_of_harm(prior, 9, 1e9) == pytest.approx(0.0)
+    assert [chance_of_harm(Prior(), 9, gain) for gain in (-0.02, -0.01, 0.0)] == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.feature("N2")
+def test_harm_has_a_price_and_a_milder_share_may_win() -> None:
+    """The full bonus gains most and is uncertain; a quarter of it hardly harms anybody."""
+    shares = {"quarter": 0.25, BLEND: 0.5, "most": 0.75, PERSONAL: 1.0}
+    prior = {name: Prior(gain=Line(0.04 * share), spread=Line(0.08 * share**2)) for name, share in shares.items()}
+    free = decide(GuardRecipe(prior=prior), Judgement(20, 0))
+    assert free.choice == PERSONAL
+    assert set(free.posterior) == set(free.chance) == set(shares)
+    chosen = [decide(GuardRecipe(prior=prior, price=price), Judgement(20, 0)) for price in (0.02, 0.1, 0.3)]
+    assert [share_of(one.choice) for one in chosen] == sorted((share_of(one.choice) for one in chosen), reverse=True)
+    assert chosen[-1].choice == "quarter"
+    bad = {name: Prior(gain=Line(-0.02), spread=Line(0.05)) for name in shares}
+    assert decide(GuardRecipe(prior=bad, price=0.1), Judgement(20, 0)).choice == GLOBAL
+
+
+def test_only_shares_with_a_prior_are_weighed() -> None:
+    assert GuardRecipe().choices == (BLEND, PERSONAL)
+    assert GuardRecipe(prior={"most": Prior()}).choices == (BLEND, "most", PERSONAL)
+    assert share_of(GLOBAL) == share_of("unknown") == 0.0
+
+
+def test_every_share_is_judged_on_the_held_back_events(model: Model) -> None:
+    rows = np.array([11, 42] * 10, np.int32)
+    guard = GuardRecipe(prior={"quarter": Prior(), "most": Prior()})
+    recipe = Recipe(passes=0, repeats=Repeats(1.0, 0.8), guard=guard)
+    seen = judge(model, rows, 4, recipe, model.export_weights()).observed
+    assert set(seen) == {"quarter", BLEND, "most", PERSONAL}
+    assert seen["quarter"].loglik < seen[BLEND].loglik < seen["most"].loglik < seen[PERSONAL].loglik
+    fewer = judge(model, rows, 4, Recipe(passes=0, repeats=Repeats(1.0, 0.8)), model.export_weights()).observed
+    assert fewer == {choice: seen[choice] for choice in (PERSONAL, BLEND)}
 
 
 def test_threshold_prior_and_switch() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training only where the machine is idle, cool and not on battery."""
 
 from __future__ import annotations

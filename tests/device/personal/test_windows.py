@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Windows: every target once, right context, right padding; negatives."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pocketrec.device.personal.windows import context, log_uniform, training_windows
+from pocketrec.device.personal.windows import context, log_uniform, replay_windows, replayed_count, training_windows
 
 
 @pytest.mark.parametrize("stride", [None, 1, 2, 3])
@@ -26,6 +27,33 @@ def test_every_target_once_right_after_its_context(count: int, first: int, strid
             assert inputs[place] == wanted[place] - 1  # rows are 1, 2, 3, ...: a target follows its input
             if stride is not None:
                 assert place + 1 >= min(window - stride + 1, wanted[place] - 1)  # inputs before the target
+
+
+@pytest.mark.parametrize("first", [0, 1, 4, 9, 25])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 6, 7, 20, 23])
+def test_a_window_for_each_target_where_a_window_has_one(count: int, first: int) -> None:
+    """For models that see both sides of an event: every target once, in no window of its own, after its whole past."""
+    rows = np.arange(1, count + 1, dtype=np.int32)
+    items, targets = training_windows(rows, first, 5, 2, targets=1)
+    assert items.shape == (len(items), 2, 5)
+    assert targets.shape == (len(items), 2, 1)
+    flat = targets.ravel()
+    assert flat[flat > 0].tolist() == rows[max(1, first) :].tolist()
+    for inputs, target in zip(items.reshape(-1, 5), flat, strict=True):
+        expected = context(rows[: target - 1], 5)[0] if target else np.zeros(5, np.int32)
+        np.testing.assert_array_equal(inputs, expected)
+
+
+def test_replay_with_a_window_for_each_target() -> None:
+    rows = np.arange(1, 31, dtype=np.int32)
+    items, targets = replay_windows(rows, 20, 5, 0.5, 4, 3, (1,), 1)
+    assert targets.shape == (5, 3, 1)
+    drawn = targets[targets > 0]
+    assert sorted(drawn[drawn > 20]) == list(range(21, 31))
+    assert len(set(drawn[drawn <= 20])) == replayed_count(10, 20, 5, 0.5, 1) == 5
+    for inputs, target in zip(items.reshape(-1, 4), targets.ravel(), strict=True):
+        if target:
+            np.testing.assert_array_equal(inputs, context(rows[: target - 1], 4)[0])
 
 
 def test_windows_are_spread_evenly_and_in_order() -> None:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A new model on a device whose history lies in the state: it is carried over by item id, and said so."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events of another time: before the cut-off, in the future, and forgotten one by one."""
 
 from __future__ import annotations
@@ -6,6 +7,7 @@ import dataclasses
 import json
 import math
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -39,8 +41,29 @@ def events(count: int, start: float = CUT) -> list[tuple[str, float | None]]:
 
 def test_where_the_future_begins() -> None:
     assert future_from(NOW, CUT) == NOW + TOLERANCE
-    for now, cut_off in ((0.0, CUT), (NOW, None), (NOW, 1000), (NOW, CUT * 1000)):
+    assert future_from(NOW, CUT * 1000) == (NOW + TOLERANCE) * 1000, "milliseconds are told by their size"
+    for now, cut_off in ((0.0, CUT), (NOW, None), (NOW, 1000), (1e6, CUT * 1000)):
         assert future_from(now, cut_off) == math.inf  # a clock or a unit that cannot be told
+
+
+@pytest.mark.parametrize("unit", [1, 1000])
+@pytest.mark.parametrize("with_store", [True, False])
+def test_events_are_brought_to_the_unit_of_the_log(
+    dated: Bundle, tmp_path: Path, with_store: bool, unit: int
+) -> None:
+    """A log in seconds or milliseconds, an application that hands over either, or dates: once all lay in the future, or
+    before the cut-off."""
+    dated.manifest = dataclasses.replace(dated.manifest, cut_off=CUT * unit)
+    store = tmp_path / "e" if with_store else None
+    recommender = Recommender(dated, user="u1", state=tmp_path / "s", store=store)
+    given = [CUT + 10, (CUT + 20) * 1000, datetime.fromtimestamp(CUT + 30, UTC), CUT + 5]
+    recommender.add([(f"item {place}", at) for place, at in enumerate(given, 1)])
+    assert recommender.history == ["item 4", "item 1", "item 2", "item 3"]
+    assert recommender.state.times.tolist() == [(CUT + seconds) * unit for seconds in (5, 10, 20, 30)]
+    assert recommender.personalise().future == 0
+    recommender.add([("item 2", CUT + 20)])
+    assert len(recommender) == 4, "the same event in another unit"
+    assert recommender.forget([("item 2", (CUT + 20) * 1000)]) == 1
 
 
 @pytest.mark.parametrize("with_store", [True, False])

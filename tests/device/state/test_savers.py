@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """State files under several savers: threads, processes, containers, and file systems without links."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Personal state: round trip, generations, damage, foreign files, a full disk."""
 
 from __future__ import annotations

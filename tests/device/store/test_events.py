@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events from files and from applications."""
 
 from __future__ import annotations
@@ -98,3 +99,20 @@ def test_application_events() -> None:
     for bad in (3, ("a",), (3, 4), ("a", "b"), ("a", float("nan")), None):
         with pytest.raises(DataError, match=r"is not (an event|a time): give"):
             gather([bad])  # type: ignore[list-item]
+
+
+@pytest.mark.parametrize(
+    ("header", "column"),
+    [
+        ("visitor,item,timestamp", "--user-column visitor"),
+        ("item,sessionId,timestamp", "--user-column sessionId"),
+        ("item,when", "--timestamp-column when"),
+    ],
+)
+def test_a_column_that_may_be_the_user_or_the_time_is_not_passed_over(tmp_path: Path, header: str, column: str) -> None:
+    """All rows would be one user's, or all events later ones, without a word."""
+    path = tmp_path / "events.csv"
+    path.write_text(header + "\n" + ",".join("123"[: header.count(",") + 1]) + "\n")
+    with pytest.raises(DataError, match=column):
+        read_events(path, "1")
+    assert len(read_events(path, user_column="", time_column="")) == 1

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The event store on file systems that are read-only, full, or without locks, each a real one.
 
 The names of these tests stand in the table of docs/device.md, "Threads, processes, containers".

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One event store and several connections, processes and forks: what has returned stays.
 
 The names of these tests stand in the table of docs/device.md, "Threads, processes, containers".

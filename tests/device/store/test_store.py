@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The event store: what it keeps, what it removes, and what it says when something is wrong."""
 
 from __future__ import annotations

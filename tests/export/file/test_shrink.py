@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The file is written again in fewer bytes, and computes what it did, bit for bit."""
 
 from __future__ import annotations
@@ -13,21 +14,27 @@ from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.device.contract import names as contract
 from pocketrec.export.build import build_tflite
 from pocketrec.export.file import convert
-from pocketrec.export.file.shrink import shrink
+from pocketrec.export.file.shrink import shrink, write
 
 ITEMS, WINDOW = 50, 3
 CONFIG = ModelConfig(embedding=8, window=WINDOW, tables={"gru": GruOptions(hidden=12, layers=2)})
 
 
-@pytest.fixture(scope="module", params=["partial", "head"])
+@pytest.fixture(scope="module", params=["partial", pytest.param("head", marks=pytest.mark.long)])
 def files(request):
     """A file as the converter leaves it, and the same one shrunk."""
+    raw = []
+
+    def noted(content):
+        raw.append(content)
+        return shrink(content)
+
     with pytest.MonkeyPatch.context() as patch:
-        for later in ("shrink", "fill_zeros"):
-            patch.setattr(convert, later, lambda content: content)
-        raw = build_tflite(build_model(CONFIG, ITEMS, 1), CONFIG, ExportConfig(batch=3), way=request.param,
-                           optimizer="adagrad", candidates=5).content  # fmt: skip
-    return raw, shrink(raw)
+        patch.setattr(convert, "shrink", noted)
+        patch.setattr(convert, "fill_zeros", lambda model: None)
+        small = build_tflite(build_model(CONFIG, ITEMS, 1), CONFIG, ExportConfig(batch=3), way=request.param,
+                             optimizer="adagrad", candidates=5).content  # fmt: skip
+    return raw[0], small
 
 
 def _outputs(content: bytes) -> dict[str, np.ndarray]:
@@ -74,4 +81,23 @@ def test_constants_stay_aligned(files):
 
 
 def test_shrinking_again_changes_nothing(files):
-    assert shrink(files[1]) == files[1]
+    assert write(shrink(files[1])) == files[1]
+
+
+@pytest.mark.long
+def test_what_tensorflows_own_converter_makes_shrinks_to_the_same_file(monkeypatch):
+    """It is called without what it does besides (`convert.converted`): the file must not depend on that."""
+    theirs, called = [], convert.convert_saved_model
+
+    def both(**arguments):
+        converter = tf.lite.TFLiteConverter.from_saved_model(arguments["saved_model_dir"])
+        converter.experimental_enable_resource_variables = True
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        theirs.append(converter.convert())
+        return called(**arguments)
+
+    monkeypatch.setattr(convert, "convert_saved_model", both)
+    monkeypatch.setattr(convert, "fill_zeros", lambda model: None)
+    made = build_tflite(build_model(CONFIG, ITEMS, 1), CONFIG, ExportConfig(batch=3), way="whole", optimizer="adam",
+                        candidates=5)  # fmt: skip
+    assert write(shrink(theirs[0])) == made.content

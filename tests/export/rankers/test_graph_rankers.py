@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What holds for every ranker in the exported graph: its forms give equal scores, and its gradients are the tape's."""
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ import pytest
 import tensorflow as tf
 
 from pocketrec.cloud.config.ranker import RANKERS
+from pocketrec.device.contract.names import RANKER_TENSORS
 from pocketrec.export.graph.softmax import Softmax
 from pocketrec.export.rankers.inner_product import InnerProduct
 from pocketrec.export.rankers.ranker import GraphRanker, make_ranker
+from pocketrec.export.rankers.ranknet import RankNet
 from pocketrec.export.tables.table import ItemTable
 
 SIZE, USERS, ITEMS = 4, 6, 9
@@ -106,6 +109,25 @@ class TestInnerProduct(RankerContract):
     name = "inner_product"
 
 
+class TestRankNet(RankerContract):
+    name = "ranknet"
+
+    def ranker(self) -> GraphRanker:
+        return RankNet()
+
+    def variables(self) -> dict[str, tf.Variable]:
+        rng = np.random.default_rng(8)
+        shapes = [(SIZE, 5), (SIZE, 5), (5,), (5, 3), (3,), (3,)]
+        return {name: tf.Variable(rng.normal(size=shape).astype(np.float32))
+                for name, shape in zip(RANKER_TENSORS, shapes, strict=True)}  # fmt: skip
+
+    def test_with_w3_zero_it_is_the_inner_product(self) -> None:
+        variables, (users, items) = self.variables(), self.inputs()
+        variables["ranker_w3"].assign(tf.zeros(3))
+        expected = InnerProduct().scores(users, items, self.value({}))
+        np.testing.assert_array_equal(RankNet().scores(users, items, self.value(variables)), expected)
+
+
 class Network:
     """A small network over user, item and their product, as a second ranker would be: with tensors of its own."""
 
@@ -168,5 +190,5 @@ class TestANetworkFits(RankerContract):
 
 
 def test_every_ranker_has_a_contract_test() -> None:
-    assert {cls.name for cls in RankerContract.__subclasses__()} - {"network"} == set(RANKERS.own)
+    assert {cls.name for cls in RankerContract.__subclasses__()} - {"network"} == {*RANKERS.own, "ranknet"}
     assert type(make_ranker("inner_product")) is InnerProduct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """P15: an item table in blocks, and layers that share their tensors, in the exported file."""
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lean table: what its buckets hold, and what a shard brings."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from pocketrec.cloud.backbones import build_model
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
@@ -31,6 +33,7 @@ def test_without_categories_there_is_one_bucket_and_a_large_head_leaves_it_empty
     assert not whole.embeddings[-1].any()
 
 
+@pytest.mark.feature("D9")
 def test_a_shard_brings_the_most_popular_of_what_its_users_need():
     table = lean_table(EMBEDDINGS, COUNTS, 2)
     candidates = np.array([[7, 1], [5, 0]])

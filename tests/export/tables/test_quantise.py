@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantised weights, and the transport form of whole model files."""
 
 from __future__ import annotations
@@ -57,9 +58,12 @@ def test_error_is_at_most_half_a_step_and_zeros_stay(bits: int, axis: int):
     assert not (made.scales.view(np.uint32) & 0xFFFF).any(), "two bytes tell a scale"
 
 
+FEW = {"weight_bits": 4, "item_bits": 5}
+
+
 def test_gate_passes_with_few_bits_and_pruned_weights():
     """The graph holds the dequantised weights, zeros included, and computes what Keras computes with them."""
-    exported = _export(weight_bits=4, item_bits=5)
+    exported = _export(**FEW)
     report = gate.check(exported, _model(1), seed=1)
     assert all(found["score"] <= 1e-4 for found in report.runtimes.values())
     kernel = exported.weights["gru_1_recurrent_kernel"]
@@ -69,11 +73,16 @@ def test_gate_passes_with_few_bits_and_pruned_weights():
 
 @pytest.mark.parametrize(
     ("keep", "optimizer"),
-    [(True, "adagrad"), (True, "adam"), (False, "adagrad"), pytest.param(False, "adam", marks=pytest.mark.long)],
+    [
+        (True, "adagrad"),
+        pytest.param(True, "adam", marks=pytest.mark.long),
+        (False, "adagrad"),
+        pytest.param(False, "adam", marks=pytest.mark.long),
+    ],
 )
 def test_pruned_zeros_stay_zero_in_device_training_or_are_filled(tmp_path, keep, optimizer):
     """Feature D14: whichever is asked for, on the device's own code, after a state was brought in as well."""
-    exported = _export(optimizer=optimizer, **({} if keep else {"keep_pruned": False}))
+    exported = _export(optimizer=optimizer, **(FEW if keep else {"keep_pruned": False}))
     assert exported.model["pruned"] == (["gru_1_kernel", "gru_1_recurrent_kernel", "gru_2_kernel",
                                          "gru_2_recurrent_kernel"] if keep else [])  # fmt: skip
     (tmp_path / "model.tflite").write_bytes(exported.content)
@@ -94,7 +103,7 @@ def test_pruned_zeros_stay_zero_in_device_training_or_are_filled(tmp_path, keep,
 
 def test_an_update_needs_no_new_skeleton():
     """The skeleton is the same for every model of one configuration: only weights travel for the next one."""
-    first, second = _export(1), _export(2)
+    first, second = _export(1, **FEW), _export(2, **FEW)
     assert first.content != second.content
     assert first.skeleton == second.skeleton
     assert packed.fill(second.skeleton, second.coded) == second.content
@@ -103,8 +112,9 @@ def test_an_update_needs_no_new_skeleton():
 @pytest.mark.parametrize(
     "options",
     [
-        {"weight_bits": 32},
-        {"item_table": "float32", "way": "head"},
+        pytest.param({"weight_bits": 32}, marks=pytest.mark.long),  # `pack` refuses what does not come back
+        FEW,
+        pytest.param({"item_table": "float32", "way": "head"}, marks=pytest.mark.long),
         pytest.param({"way": "whole"}, marks=pytest.mark.long),
     ],
 )

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The way biases: a device trains every bias of the model, and nothing else."""
 
 from pocketrec.cloud.config.export import ExportConfig

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ranker cosine in numpy: a function for devices, and the cloud's class, which is not needed there."""
 
 from collections.abc import Mapping

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ranker cosine in the exported graph.
 
 With n = sqrt(<u, u> + tiny) and v = u / n the gradient of <v, c> by u is (c - <c, v> v) / n.

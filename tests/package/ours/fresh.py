@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The baseline fresh: the items that anybody had last, the same for all users. Needs numpy only."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The candidate source latest: the items that the user had last, then popular ones."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The lines that the package adds, and their options. Read with every configuration, so it imports nothing heavy."""
 
 from dataclasses import dataclass

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The backbone mean: the user embedding is a linear layer of the mean of the item embeddings so far."""
 
 from typing import Any

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The layer mean on a device: row t of a window becomes the mean of its rows 0 to t, padding left out."""
 
 from typing import Any

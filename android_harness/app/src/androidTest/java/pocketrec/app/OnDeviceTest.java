@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.app;
 
 import static org.junit.Assert.assertArrayEquals;
@@ -81,6 +82,7 @@ public class OnDeviceTest {
     }
 
     /** What is saved, loaded and continued equals what ran without a break. */
+    // Feature D21, on Android.
     @Test
     public void aSavedStateIsContinuedExactly() throws Exception {
         List<Event> events = events();
@@ -115,6 +117,7 @@ public class OnDeviceTest {
     }
 
     /** A request is answered with a result in a file. */
+    // Feature D23.
     @Test
     public void requestsAreMeasured() throws Exception {
         BenchRequest request = new BenchRequest("test", archive, 3, 1);

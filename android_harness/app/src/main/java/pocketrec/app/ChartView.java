@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.app;
 
 import android.content.Context;
@@ -11,7 +12,6 @@ import pocketrec.core.Statistics;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
-import java.util.Locale;
 
 /** A curve or a histogram with its range, in the theme's colours. */
 final class ChartView extends View {
@@ -21,7 +21,7 @@ final class ChartView extends View {
     private final Paint ink = new Paint(Paint.ANTI_ALIAS_FLAG);
     private float[] heights = new float[0]; // each in 0..1
     private boolean bars;
-    private String range = "";
+    private String shown = "";
 
     ChartView(Context context, String title) {
         super(context);
@@ -70,7 +70,7 @@ final class ChartView extends View {
         float top = getPaddingTop() + line * 1.5f;
         float bottom = getHeight() - getPaddingBottom();
         float width = getWidth() - getPaddingRight();
-        canvas.drawText(title + range, 0, getPaddingTop() + line, ink);
+        canvas.drawText(shown, 0, getPaddingTop() + line, ink);
         canvas.drawLine(0, bottom, width, bottom, ink);
         float step = width / (float) Math.max(1, bars ? heights.length : heights.length - 1);
         for (int place = 0; place < heights.length; place++) {
@@ -87,9 +87,12 @@ final class ChartView extends View {
     private void set(float[] next, boolean asBars, double most) {
         heights = next;
         bars = asBars;
-        range = next.length == 0 ? "" : String.format(Locale.ROOT, " (0 to %.3g)", most);
+        shown =
+                next.length == 0
+                        ? title
+                        : getContext().getString(R.string.range, title, most);
         setVisibility(next.length == 0 ? INVISIBLE : VISIBLE);
-        setContentDescription(title + range);
+        setContentDescription(shown);
         invalidate();
     }
 }

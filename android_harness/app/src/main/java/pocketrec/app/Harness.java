@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.app;
 
 import android.content.Context;
-import android.content.pm.PackageManager;
 import android.net.Uri;
 import android.os.Handler;
 import android.os.Looper;
@@ -9,10 +9,8 @@ import android.util.Log;
 
 import pocketrec.core.Bench;
 import pocketrec.core.BenchRequest;
-import pocketrec.core.Bundle;
 import pocketrec.core.Cancellation;
 import pocketrec.core.CancelledException;
-import pocketrec.core.Event;
 import pocketrec.core.Json;
 import pocketrec.core.ModelRuntime;
 import pocketrec.core.PocketRecException;
@@ -24,19 +22,13 @@ import pocketrec.core.Training;
 import pocketrec.core.TrainingOptions;
 
 import java.io.File;
-import java.io.FileNotFoundException;
-import java.io.FileOutputStream;
 import java.io.IOException;
-import java.io.InputStream;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Random;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.function.Consumer;
@@ -50,10 +42,8 @@ import java.util.function.Consumer;
  */
 final class Harness {
     static final String TAG = "PocketRec";
-    private static final String USER = "harness";
     private static final int EVENTS = 40;
     private static final long REDRAW_MS = 50; // between two steps that views are told of
-    private static final String PICKED = "picked"; // where the bundle came from: the file picker
 
     /** What views show; read and written on the main thread. */
     static final class Shown {
@@ -88,8 +78,7 @@ final class Harness {
     private final Shown shown = new Shown();
     private final List<Cancellation> begun = new ArrayList<>(); // main thread; not ended yet
     private Runnable watcher = () -> {};
-    private Recommender recommender; // worker thread only
-    private Bundle bundle; // worker thread only
+    private final InstalledBundle installed; // worker thread only
 
     /**
      * @param context the application's
@@ -98,6 +87,7 @@ final class Harness {
     Harness(Context context, ModelRuntime runtime) {
         this.context = context;
         this.runtime = runtime;
+        installed = new InstalledBundle(context, runtime);
     }
 
     /** What to show; main thread. */
@@ -122,17 +112,10 @@ final class Harness {
     void open(Uri picked) {
         start(
                 cancellation -> {
-                    File file = new File(context.getCacheDir(), "picked.zip");
-                    try {
-                        copy(stream(picked), file);
-                        close();
-                        Bundle.unpack(file, folder());
-                    } finally {
-                        file.delete();
-                    }
-                    Files.write(origin().toPath(), PICKED.getBytes(StandardCharsets.UTF_8));
-                    opened();
-                    return "opened " + bundle.manifest.modelId.substring(0, 12);
+                    installed.replace(picked);
+                    installed.opened();
+                    String model = installed.bundle.manifest.modelId.substring(0, 12);
+                    return context.getString(R.string.opened, model);
                 });
     }
 
@@ -146,7 +129,7 @@ final class Harness {
         start(
                 cancellation -> {
                     StringBuilder text = new StringBuilder();
-                    for (Recommendation one : opened().recommend(10)) {
+                    for (Recommendation one : installed.opened().recommend(10)) {
                         text.append(text.length() == 0 ? "" : "\n");
                         text.append(String.format(Locale.ROOT, "%8.3f  %s", one.score, one.item));
                     }
@@ -159,10 +142,12 @@ final class Harness {
         start(
                 cancellation -> {
                     Training.Judged judged =
-                            opened().evaluate(madeUp(EVENTS, EVENTS + 10), cancellation);
-                    return String.format(
-                            Locale.ROOT,
-                            "%d events: Recall@20 %.3f, MRR@20 %.3f (full ranking, made-up events)",
+                            installed
+                                    .opened()
+                                    .evaluate(
+                                            installed.madeUp(EVENTS, EVENTS + 10), cancellation);
+                    return context.getString(
+                            R.string.evaluated,
                             judged.rank.length,
                             Statistics.recall(judged.rank, 20),
                             Statistics.mrr(judged.rank, 20));
@@ -172,16 +157,18 @@ final class Harness {
     void save() {
         start(
                 cancellation -> {
-                    opened().save();
-                    return "saved, generation " + opened().state().generation;
+                    installed.opened().save();
+                    return context.getString(
+                            R.string.saved, installed.opened().state().generation);
                 });
     }
 
     void load() {
         start(
                 cancellation -> {
-                    opened().load();
-                    return "loaded, " + opened().history().size() + " events";
+                    installed.opened().load();
+                    return context.getString(
+                            R.string.loaded, installed.opened().history().size());
                 });
     }
 
@@ -189,8 +176,8 @@ final class Harness {
     void benchmark(int runs) {
         start(
                 cancellation -> {
-                    opened();
-                    return shown(Bench.run(bundle, runtime, 1, runs, 1, cancellation));
+                    installed.opened();
+                    return shown(Bench.run(installed.bundle, runtime, 1, runs, 1, cancellation));
                 });
     }
 
@@ -205,6 +192,7 @@ final class Harness {
      */
     void answer(BenchRequest request, ModelRuntime runtime, boolean xnnpack, Runnable then) {
         start(
+                new Cancellation(),
                 cancellation -> {
                     File folder = answers();
                     Map<String, Object> result =
@@ -240,14 +228,15 @@ final class Harness {
     /**
      * For the job service: trains and saves.
      *
+     * @param cancellation through which the job is ended
      * @param then called on the main thread at the end
-     * @return through which the job may be ended
      */
-    Cancellation trainAndSave(Runnable then) {
-        return start(
-                cancellation -> {
-                    String text = trained(cancellation);
-                    opened().save();
+    void trainAndSave(Cancellation cancellation, Runnable then) {
+        start(
+                cancellation,
+                given -> {
+                    String text = trained(given);
+                    installed.opened().save();
                     return text;
                 },
                 reason -> {},
@@ -270,14 +259,14 @@ final class Harness {
     }
 
     private String trained(Cancellation cancellation) throws PocketRecException, IOException {
-        Recommender opened = opened();
+        Recommender opened = installed.opened();
         main.post(shown.losses::clear);
         TrainingOptions options =
                 TrainingOptions.DEFAULT
                         .withCancellation(cancellation)
                         .withProgress(
                                 (done, total, loss) -> main.post(() -> step(done, total, loss)));
-        Report report = opened.personalise(madeUp(0, EVENTS), false, options);
+        Report report = opened.personalise(installed.madeUp(0, EVENTS), false, options);
         return report.choice + ": " + report.reason;
     }
 
@@ -302,27 +291,23 @@ final class Harness {
         main.post(() -> shown.latencies = latencies);
         StringBuilder text = new StringBuilder();
         for (String kind : new String[] {"train", "embed", "infer"}) {
-            text.append(
-                    String.format(
-                            Locale.ROOT,
-                            "%-5s  p50 %7.3f ms  p99 %7.3f ms\n",
-                            kind,
-                            result.get(kind + "_ms_p50"),
-                            result.get(kind + "_ms_p99")));
+            Object middle = result.get(kind + "_ms_p50");
+            Object high = result.get(kind + "_ms_p99");
+            text.append(context.getString(R.string.latency, kind, middle, high)).append('\n');
         }
-        return text.append("peak RSS ").append(result.get("peak_rss_mb")).append(" MB").toString();
+        return text.append(context.getString(R.string.peak, result.get("peak_rss_mb"))).toString();
     }
 
     private void start(Work work) {
-        start(work, reason -> {}, () -> {});
+        start(new Cancellation(), work, reason -> {}, () -> {});
     }
 
     /**
      * Main thread: hands work to the worker, which tells {@code failed} why where it fails or is
      * cancelled, also before it begins; {@code then} is called here at its end.
      */
-    private Cancellation start(Work work, Consumer<String> failed, Runnable then) {
-        Cancellation cancellation = new Cancellation();
+    private void start(
+            Cancellation cancellation, Work work, Consumer<String> failed, Runnable then) {
         begun.add(cancellation);
         show(context.getString(R.string.working));
         worker.execute(
@@ -335,11 +320,10 @@ final class Harness {
                                 then.run();
                             });
                 });
-        return cancellation;
     }
 
     /** Worker thread: what the work says, or why it failed. */
-    private static String outcome(
+    private String outcome(
             Work work, Consumer<String> failed, Cancellation cancellation) {
         String reason;
         try {
@@ -347,12 +331,12 @@ final class Harness {
             return work.run(cancellation);
         } catch (CancelledException error) {
             failed.accept("cancelled on the device: start it again");
-            return "cancelled";
+            return context.getString(R.string.cancelled);
         } catch (PocketRecException error) {
             reason = error.getMessage();
         } catch (IOException error) {
             String told = error.getMessage();
-            reason = "cannot read or write (" + told + "): free some space, or try again";
+            reason = context.getString(R.string.unreadable, told);
         }
         Log.w(TAG, "error: " + reason);
         failed.accept(reason);
@@ -365,101 +349,5 @@ final class Harness {
         shown.done = 0;
         shown.total = 0;
         watcher.run();
-    }
-
-    /**
-     * Worker thread: the recommender of the bundle that was picked last, or of the one inside the
-     * app as it is installed now.
-     */
-    private Recommender opened() throws PocketRecException, IOException {
-        if (recommender == null) {
-            String origin =
-                    origin().exists()
-                            ? new String(
-                                    Files.readAllBytes(origin().toPath()), StandardCharsets.UTF_8)
-                            : "";
-            if (!folder().exists() || !(origin.equals(PICKED) || origin.equals(installed()))) {
-                File archive = new File(context.getCacheDir(), "inside.zip");
-                try {
-                    copy(context.getAssets().open("bundle.zip"), archive);
-                    Bundle.unpack(archive, folder());
-                } finally {
-                    archive.delete();
-                }
-                Files.write(origin().toPath(), installed().getBytes(StandardCharsets.UTF_8));
-            }
-            bundle = Bundle.open(folder());
-            File state =
-                    new File(
-                            context.getFilesDir(),
-                            bundle.manifest.modelId.substring(0, 16) + ".state");
-            recommender = new Recommender(bundle, runtime, USER, state, 1);
-        }
-        return recommender;
-    }
-
-    private void close() {
-        if (recommender != null) {
-            recommender.close();
-            recommender = null;
-        }
-    }
-
-    private File folder() {
-        return new File(context.getFilesDir(), "bundle");
-    }
-
-    /** The file that says where the bundle came from. */
-    private File origin() {
-        return new File(context.getFilesDir(), "bundle.origin");
-    }
-
-    /** Names this installation of the app, so that a new one brings its own bundle. */
-    private String installed() {
-        try {
-            String name = context.getPackageName();
-            return "app " + context.getPackageManager().getPackageInfo(name, 0).lastUpdateTime;
-        } catch (PackageManager.NameNotFoundException error) {
-            throw new IllegalStateException(error); // this very app
-        }
-    }
-
-    private InputStream stream(Uri picked) throws IOException {
-        try {
-            InputStream stream = context.getContentResolver().openInputStream(picked);
-            if (stream == null) {
-                throw new FileNotFoundException("what was picked is gone");
-            }
-            return stream;
-        } catch (SecurityException error) {
-            throw new IOException(error.getMessage(), error);
-        }
-    }
-
-    /**
-     * Events {@code from} to {@code to} of the made-up history; they come back to eight of the
-     * popular items.
-     */
-    private List<Event> madeUp(int from, int to) throws PocketRecException {
-        int[] popular = bundle.popular();
-        Random random = new Random(1);
-        double start = bundle.manifest.cutOff == null ? 0 : bundle.manifest.cutOff;
-        List<Event> events = new ArrayList<>();
-        for (int place = 0; place < to; place++) {
-            int row = popular[random.nextInt(Math.min(8, popular.length))];
-            events.add(new Event(bundle.vocabulary.id(row), start + 60.0 * place));
-        }
-        return Collections.unmodifiableList(events.subList(from, to));
-    }
-
-    private static void copy(InputStream from, File to) throws IOException {
-        byte[] chunk = new byte[1 << 16];
-        try (InputStream in = from;
-                FileOutputStream out = new FileOutputStream(to)) {
-            int length;
-            while ((length = in.read(chunk)) >= 0) {
-                out.write(chunk, 0, length);
-            }
-        }
     }
 }

@@ -1,8 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.app;
 
 import android.app.Activity;
 import android.content.Intent;
+import android.content.res.ColorStateList;
 import android.content.res.Configuration;
+import android.content.res.TypedArray;
 import android.os.Bundle;
 import android.view.View;
 import android.view.ViewGroup;
@@ -52,7 +55,10 @@ public final class HarnessActivity extends Activity {
         starter(buttons, R.string.nightly, this::schedule);
         cancel = button(buttons, R.string.cancel, harness::cancel);
         progress = new ProgressBar(this, null, android.R.attr.progressBarStyleHorizontal);
+        progress.setContentDescription(getString(R.string.progress));
         text = new TextView(this);
+        text.setAccessibilityLiveRegion(View.ACCESSIBILITY_LIVE_REGION_POLITE); // read aloud
+        text.setTextColor(primary()); // the usual colour of text is too pale to be read easily
         text.setTextIsSelectable(true);
         text.setTypeface(android.graphics.Typeface.MONOSPACE);
         losses = new ChartView(this, getString(R.string.losses));
@@ -117,6 +123,16 @@ public final class HarnessActivity extends Activity {
         latencies.histogram(shown.latencies);
     }
 
+    /** The theme's colour of the most important text. */
+    private ColorStateList primary() {
+        TypedArray found = obtainStyledAttributes(new int[] {android.R.attr.textColorPrimary});
+        try {
+            return found.getColorStateList(0);
+        } finally {
+            found.recycle();
+        }
+    }
+
     private void pick() {
         Intent intent = new Intent(Intent.ACTION_OPEN_DOCUMENT);
         intent.addCategory(Intent.CATEGORY_OPENABLE);
@@ -142,6 +158,7 @@ public final class HarnessActivity extends Activity {
                         GridLayout.spec(GridLayout.UNDEFINED),
                         GridLayout.spec(GridLayout.UNDEFINED, GridLayout.FILL, 1f)); // even columns
         place.width = 0;
+        button.setMinHeight(Math.round(48 * getResources().getDisplayMetrics().density));
         parent.addView(button, place);
         return button;
     }

@@ -1,9 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.app;
 
 import android.app.Application;
 import android.content.Context;
 
 import pocketrec.core.ModelRuntime;
+import pocketrec.runtime.TfLiteRuntime;
 
 /** Holds the one {@link Harness} of the process, so that a run outlives rotation. */
 public class HarnessApplication extends Application {
@@ -25,6 +27,6 @@ public class HarnessApplication extends Application {
 
     /** The app's TensorFlow Lite; tests that run without its libraries have another. */
     ModelRuntime newRuntime(boolean xnnpack) {
-        return new TfLiteRuntime(xnnpack);
+        return new TfLiteRuntime(BuildConfig.RUNTIME, xnnpack);
     }
 }

@@ -1,21 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.app;
 
-import android.app.job.JobInfo;
-import android.app.job.JobParameters;
-import android.app.job.JobScheduler;
-import android.app.job.JobService;
-import android.content.ComponentName;
 import android.content.Context;
+import android.os.Handler;
+import android.os.Looper;
 
 import pocketrec.core.Cancellation;
+import pocketrec.core.CancelledException;
+import pocketrec.jobs.JobPlan;
+import pocketrec.jobs.PersonalJob;
+
+import java.util.concurrent.CountDownLatch;
 
 /** Personal training once a day, when the device is idle and charging. */
-public final class NightlyTraining extends JobService {
-    private static final int JOB = 1;
-    private static final long DAY_MS = 24 * 60 * 60 * 1000L;
-
-    private Cancellation cancellation;
-    private boolean stopped;
+public final class NightlyTraining extends PersonalJob {
+    private static final JobPlan PLAN = JobPlan.nightly(NightlyTraining.class, 1);
 
     /**
      * Asks the system to run it from now on, or no more where it was asked already.
@@ -23,42 +22,27 @@ public final class NightlyTraining extends JobService {
      * @return whether it will run
      */
     static boolean toggle(Context context) {
-        JobScheduler jobs = context.getSystemService(JobScheduler.class);
-        if (jobs.getPendingJob(JOB) != null) {
-            jobs.cancel(JOB);
+        if (PLAN.isScheduled(context)) {
+            PLAN.cancel(context);
             return false;
         }
-        JobInfo job =
-                new JobInfo.Builder(JOB, new ComponentName(context, NightlyTraining.class))
-                        .setRequiresDeviceIdle(true)
-                        .setRequiresCharging(true)
-                        .setPeriodic(DAY_MS)
-                        .build();
-        return jobs.schedule(job) == JobScheduler.RESULT_SUCCESS;
+        return PLAN.schedule(context);
     }
 
+    /** The harness trains on its one worker thread; this one waits for it. */
     @Override
-    public boolean onStartJob(JobParameters parameters) {
-        stopped = false;
-        cancellation =
-                HarnessApplication.harness(this)
-                        .trainAndSave(
-                                () -> {
-                                    if (!stopped) {
-                                        jobFinished(parameters, false);
-                                    }
-                                });
-        return true;
-    }
-
-    /**
-     * The device is wanted again: nothing of the unfinished training stays, and the system tries
-     * again later.
-     */
-    @Override
-    public boolean onStopJob(JobParameters parameters) {
-        stopped = true;
-        cancellation.cancel();
-        return true;
+    protected void work(Cancellation cancellation) throws CancelledException {
+        CountDownLatch done = new CountDownLatch(1);
+        new Handler(Looper.getMainLooper())
+                .post(
+                        () ->
+                                HarnessApplication.harness(this)
+                                        .trainAndSave(cancellation, done::countDown));
+        try {
+            done.await();
+        } catch (InterruptedException error) { // the job was stopped, and so the training is, too
+            Thread.currentThread().interrupt();
+        }
+        cancellation.check();
     }
 }

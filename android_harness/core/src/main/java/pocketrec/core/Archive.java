@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.io.File;
@@ -25,10 +26,10 @@ final class Archive {
         File next = new File(parent, "." + folder.getName() + ".new");
         File old = new File(parent, "." + folder.getName() + ".old");
         try {
-            delete(next);
+            Storage.delete(next);
             extract(archive, next);
             Bundle.open(next);
-            delete(old);
+            Storage.delete(old);
             if (folder.exists() && !folder.renameTo(old)) {
                 throw new IOException("it is in use");
             }
@@ -39,9 +40,9 @@ final class Archive {
         } catch (IOException error) {
             throw Storage.failed(folder, error);
         } finally {
-            delete(next);
+            Storage.delete(next);
             if (folder.exists()) {
-                delete(old);
+                Storage.delete(old);
             }
         }
     }
@@ -120,14 +121,5 @@ final class Archive {
 
     private static BundleException broken(File archive, String reason) {
         return new BundleException(archive + " is cut short or altered (" + reason + ")" + AGAIN);
-    }
-
-    /** Deletes a file or a folder with all that is in it. */
-    static void delete(File file) {
-        File[] inside = file.listFiles();
-        for (File one : inside == null ? new File[0] : inside) {
-            delete(one);
-        }
-        file.delete();
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.util.ArrayList;
@@ -107,10 +108,10 @@ public final class Bench {
 
     private static Map<String, Call> kinds(Bundle bundle, Model model, Random random) {
         int[] items = new int[model.batch * model.window];
-        int[] targets = new int[items.length];
+        int[] targets = new int[model.batch * model.targets];
         for (int place = 0; place < items.length; place++) {
             items[place] = 1 + random.nextInt(model.items);
-            targets[place] = 1 + random.nextInt(model.items);
+            targets[place % targets.length] = 1 + random.nextInt(model.items);
         }
         int[] one = java.util.Arrays.copyOf(items, model.window);
         int[] candidates = new int[model.candidates];

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.io.File;
@@ -70,7 +71,7 @@ public final class BenchRequest {
             Bundle.unpack(archive, folder);
             return Bench.run(Bundle.open(folder), runtime, threads, runs, 1, cancellation, tables);
         } finally {
-            Archive.delete(folder);
+            Storage.delete(folder);
         }
     }
 

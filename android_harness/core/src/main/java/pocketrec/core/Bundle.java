@@ -1,15 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.io.File;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
-import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * A bundle: the folder that the cloud publishes and a device opens.
@@ -19,13 +17,7 @@ import java.util.Map;
  * class knows nothing about training.
  */
 public final class Bundle {
-    private static final String AGAIN = ": fetch or export the bundle again";
-    private static final String ROWS = "rows"; // tensor of a shard: unsigned [U, K], 0 padded
-    private static final String KNOWN =
-            "known"; // optional tensor of a shard: unsigned [U], events that the cloud knows
-    private static final String USERS = "users"; // metadata of a shard: JSON list of U user ids
-    private static final String MARKER =
-            ".verified.java"; // sizes and times of files whose hashes were found right
+    static final String AGAIN = ": fetch or export the bundle again";
 
     /** Where the files lie. */
     public final File folder;
@@ -40,6 +32,9 @@ public final class Bundle {
     public final Vocabulary vocabulary;
 
     private final File model;
+    final Neighbours.Held neighbours;
+    final ItemLists.Held lists;
+    private final Titles titles;
 
     private Bundle(
             File folder, Manifest manifest, Recipe recipe, Vocabulary vocabulary, File model) {
@@ -48,6 +43,9 @@ public final class Bundle {
         this.recipe = recipe;
         this.vocabulary = vocabulary;
         this.model = model;
+        neighbours = new Neighbours.Held(folder, manifest);
+        lists = new ItemLists.Held(folder, manifest);
+        titles = new Titles(folder, manifest);
     }
 
     /**
@@ -72,7 +70,7 @@ public final class Bundle {
                     error);
         }
         Manifest manifest = Manifest.parse(content, folder.toString());
-        verify(folder, manifest, Storage.hex(Storage.sha256().digest(content)));
+        Verified.check(folder, manifest, Storage.hex(Storage.sha256().digest(content)));
         Packed.install(folder, manifest);
         try {
             Recipe recipe = Recipe.parse(Storage.read(new File(folder, Contract.RECIPE_FILE)));
@@ -114,7 +112,7 @@ public final class Bundle {
         }
         String name = shardName(user);
         try {
-            TensorFile shard = TensorFile.load(new File(folder, name));
+            TensorFile shard = shard(name);
             ShardItems items = ShardItems.of(shard, manifest.fact("embedding"));
             return new Bundle(
                     folder,
@@ -191,7 +189,7 @@ public final class Bundle {
      * @throws BundleException the shard is missing, cut short or altered
      */
     public int[] candidatesOf(String user) throws BundleException {
-        int[] rows = ofUser(user, ROWS);
+        int[] rows = ofUser(user, Shards.ROWS);
         for (int row : rows == null ? new int[0] : rows) {
             if (row < 0 || row > vocabulary.size()) {
                 throw new BundleException(
@@ -209,14 +207,17 @@ public final class Bundle {
      * @throws BundleException the shard is missing, cut short or altered
      */
     public int knownOf(String user) throws BundleException {
-        int[] known = ofUser(user, KNOWN);
+        int[] known = ofUser(user, Shards.KNOWN);
         return known == null ? 0 : known[0];
     }
 
     /** The most popular rows, as many as a user has candidates, most popular first. */
     public int[] popular() {
-        int count =
-                manifest.perUser > 0 ? manifest.perUser : Math.max(1, manifest.fact("candidates"));
+        return popular(manifest.perUser > 0 ? manifest.perUser : manifest.fact("candidates"));
+    }
+
+    /** The {@code count} most popular rows, fewer where there are fewer, most popular first. */
+    int[] popular(int count) {
         int items = manifest.leanHead < 0 ? manifest.items : manifest.leanHead;
         int[] rows = new int[Math.min(count, items)];
         for (int place = 0; place < rows.length; place++) {
@@ -226,17 +227,67 @@ public final class Bundle {
     }
 
     /**
-     * Shard of a user: the first eight bytes of the SHA-256 of the id (UTF-8), big-endian, modulo
-     * {@code shards}.
+     * The title of each item row; "" of an item that has none, or of all where the bundle brings no
+     * titles. In a lean bundle the items of the head have one, and not those of a shard.
+     *
+     * @throws BundleException the file is missing or damaged
      */
-    static int shardOf(String user, int shards) {
-        byte[] digest = Storage.sha256().digest(user.getBytes(StandardCharsets.UTF_8));
-        return (int) Long.remainderUnsigned(ByteBuffer.wrap(digest).getLong(), shards);
+    public String[] titles(int... rows) throws BundleException {
+        return titles.of(rows);
     }
 
     private String shardName(String user) {
-        int shard = shardOf(user, manifest.shards);
-        return String.format(Locale.ROOT, "%s/%04d", Contract.CANDIDATES_FOLDER, shard);
+        return Shards.name(Shards.of(user, manifest.shards));
+    }
+
+    /** A shard that is here. */
+    private TensorFile shard(String name) throws BundleException, IOException, TensorFileException {
+        Set<Long> held = Shards.held(folder);
+        if (held != null && !held.contains(Long.valueOf(name.substring(name.indexOf('/') + 1)))) {
+            throw new BundleException(
+                    folder
+                            + " was pulled without the candidates of this user: fetch it again with"
+                            + " that user");
+        }
+        return TensorFile.load(new File(folder, name));
+    }
+
+    /**
+     * Opens every candidate shard that is here, so that a bundle with a bad one is refused before
+     * it is in use.
+     *
+     * @throws BundleException a shard is missing, altered, or does not fit the bundle
+     */
+    public void checkShards() throws BundleException {
+        Set<Long> numbers = Shards.held(folder);
+        if (numbers == null) {
+            numbers = new TreeSet<>();
+            for (long number = 0; number < manifest.shards; number++) {
+                numbers.add(number);
+            }
+        }
+        for (long number : numbers) {
+            String name = Shards.name(number);
+            try {
+                TensorFile shard = shard(name);
+                int lines = vocabulary.size();
+                if (manifest.leanHead >= 0) {
+                    lines += ShardItems.of(shard, manifest.fact("embedding")).ids.size();
+                }
+                Shards.check(shard, lines);
+            } catch (IOException error) {
+                throw unreadable(folder, name, Storage.reason(error));
+            } catch (TensorFileException | JsonException error) {
+                throw new BundleException(
+                        folder
+                                + ": "
+                                + name
+                                + " cannot be used ("
+                                + error.getMessage()
+                                + ")"
+                                + AGAIN);
+            }
+        }
     }
 
     /** The user's part of a tensor of the shard, int; null where there is none. */
@@ -246,8 +297,8 @@ public final class Bundle {
         }
         String name = shardName(user);
         try {
-            TensorFile shard = TensorFile.load(new File(folder, name));
-            Object users = Json.parse(String.valueOf(shard.metadata.get(USERS)));
+            TensorFile shard = shard(name);
+            Object users = Json.parse(String.valueOf(shard.metadata.get(Shards.USERS)));
             Tensor values = shard.tensors.get(tensor);
             int place = users instanceof List ? ((List<?>) users).indexOf(user) : -1;
             if (place < 0 || values == null) {
@@ -279,62 +330,7 @@ public final class Bundle {
         }
     }
 
-    /**
-     * Checks size and hash of every file, or that nothing was touched since they were found right.
-     */
-    private static void verify(File folder, Manifest manifest, String manifestSha256)
-            throws BundleException {
-        Map<String, Object> seen = new LinkedHashMap<>();
-        seen.put(Contract.MANIFEST_FILE, manifestSha256);
-        for (Map.Entry<String, Manifest.FileEntry> entry : manifest.files.entrySet()) {
-            File file = new File(folder, entry.getKey());
-            if (!file.isFile()) {
-                throw new BundleException(folder + ": " + entry.getKey() + " is missing" + AGAIN);
-            }
-            if (file.length() != entry.getValue().bytes) {
-                throw new BundleException(
-                        folder
-                                + ": "
-                                + entry.getKey()
-                                + " is cut short or altered, it has "
-                                + file.length()
-                                + " bytes and not "
-                                + entry.getValue().bytes
-                                + AGAIN);
-            }
-            seen.put(entry.getKey(), file.lastModified());
-        }
-        File marker = new File(folder, MARKER);
-        try {
-            if (seen.equals(Json.parse(Storage.read(marker)))) {
-                return;
-            }
-        } catch (IOException | JsonException error) {
-            // no marker, or a damaged one: hash
-        }
-        for (Map.Entry<String, Manifest.FileEntry> entry : manifest.files.entrySet()) {
-            try {
-                if (!Storage.sha256(new File(folder, entry.getKey()))
-                        .equals(entry.getValue().sha256)) {
-                    throw new BundleException(
-                            folder
-                                    + ": "
-                                    + entry.getKey()
-                                    + " is altered, its SHA-256 does not match"
-                                    + AGAIN);
-                }
-            } catch (IOException error) {
-                throw unreadable(folder, entry.getKey(), Storage.reason(error));
-            }
-        }
-        try {
-            Storage.writeAtomic(marker, Json.write(seen).getBytes(StandardCharsets.US_ASCII), null);
-        } catch (StorageException error) {
-            // read-only media: then every opening hashes
-        }
-    }
-
-    private static BundleException unreadable(File folder, String name, String reason) {
+    static BundleException unreadable(File folder, String name, String reason) {
         return new BundleException(
                 folder + ": " + name + " cannot be read (" + reason + ")" + AGAIN);
     }

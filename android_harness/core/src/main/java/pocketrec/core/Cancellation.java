@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /** Says to a running personalisation, from any thread, that it is not wanted any more. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /**
@@ -26,10 +27,16 @@ public final class Contract {
 
     public static final String IMPORT_WEIGHTS = "import_weights";
 
+    /** only in files that find items of the whole catalogue. */
+    public static final String RETRIEVE = "retrieve";
+
+    /** only in files with a ranker of a second stage; takes and gives what infer does. */
+    public static final String RANK_CANDIDATES = "rank";
+
     /** int32 [B, T] (train, evaluate) or [1, T] (embed, infer); right-padded with 0. */
     public static final String ITEMS = "items";
 
-    /** int32 [B, T]; 0 = this position does not count. */
+    /** int32 [B, T]; of a model that is not causal [B, 1], after the last event; 0 = no target. */
     public static final String TARGETS = "targets";
 
     /** float32 []. */
@@ -47,10 +54,10 @@ public final class Contract {
     /** float32 []; Java refuses an empty input map. */
     public static final String UNUSED = "unused";
 
-    /** float32 [] (train: mean over the counted targets) or [B, T] (evaluate: 0 where not counted). */
+    /** float32 [] (train: mean over counted targets) or like targets (evaluate: 0 where not counted). */
     public static final String LOSS = "loss";
 
-    /** float32 [B, T]; 1 = best, ties count against the target, 0 where not counted. */
+    /** float32 like targets; 1 = best, ties count against the target, 0 where not counted. */
     public static final String RANK = "rank";
 
     /** float32 [1, E]. */
@@ -59,7 +66,7 @@ public final class Contract {
     /** float32 [C, E]. */
     public static final String ITEM_EMBEDDINGS = "item_embeddings";
 
-    /** float32 [1, C]. */
+    /** float32 [1, C]; of retrieve [1, K], best first, and candidates int32 [K] beside it. */
     public static final String SCORES = "scores";
 
     /** float32 []. */
@@ -89,6 +96,32 @@ public final class Contract {
 
     /** the ranker of bundles that name none. */
     public static final String INNER_PRODUCT = "inner_product";
+
+    /** in a bundle's folder, beside what its manifest lists. */
+    public static final String PATCHES_FOLDER = "patches";
+
+    public static final String PATCH_FORMAT = "pocketrec-patch-2";
+
+    /** signature; only bundles whose patches devices train have it. */
+    public static final String TRAIN_TASK = "train_task";
+
+    /** float32 [S, E]; the task's rows that a step compares. */
+    public static final String HEAD = "head";
+
+    /** float32 [B, S]; 1 at the row of a window's target, all 0 where the window does not count. */
+    public static final String WANTED = "wanted";
+
+    /** float32 [S]; added to their scores, very small where a row is not there. */
+    public static final String BIASES = "biases";
+
+    /** prefix of the tensors, like the trained ones, that the proximal pull goes to. */
+    public static final String ORIGIN = "origin_";
+
+    /** the inner product, an item bias, and a small network over both embeddings. */
+    public static final String RANKNET = "ranknet";
+
+    /** the way that trains these, but for ranker_B, and nothing of the layers. */
+    public static final String RANKER_WAY = "ranker";
 
     static final String[] SIGNATURES = {
         TRAIN, EVALUATE, EMBED, INFER, LOOKUP, EXPORT_WEIGHTS, IMPORT_WEIGHTS

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /** An event, a candidate list or a number that the application gave is not in the promised form. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /** One event of the user: an item, and when. */
@@ -17,10 +18,10 @@ public final class Event {
     /**
      * An event with a time.
      *
-     * @throws IllegalArgumentException the item is null, or the time is not finite
+     * @throws IllegalArgumentException the item is null or empty, or the time is not finite
      */
     public Event(String item, double time) {
-        if (item == null || Double.isNaN(time) || Double.isInfinite(time)) {
+        if (item == null || item.isEmpty() || Double.isNaN(time) || Double.isInfinite(time)) {
             throw new IllegalArgumentException("an event needs an item id and a finite time");
         }
         this.item = item;
@@ -31,10 +32,10 @@ public final class Event {
     /**
      * An event without a time.
      *
-     * @throws IllegalArgumentException the item is null
+     * @throws IllegalArgumentException the item is null or empty
      */
     public Event(String item) {
-        if (item == null) {
+        if (item == null || item.isEmpty()) {
             throw new IllegalArgumentException("an event needs an item id");
         }
         this.item = item;

@@ -1,9 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.util.HashMap;
 import java.util.Map;
 
-/** A JSON table whose keys and values were checked against its fields; absent ones are filled in. */
+/** A JSON table whose keys and values were checked; absent ones are filled in. */
 final class Fields {
     private final Map<String, Field> known = new HashMap<>();
     private final Map<String, Object> values;

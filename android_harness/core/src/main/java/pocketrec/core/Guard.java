@@ -1,7 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
@@ -9,9 +12,9 @@ import java.util.Map;
  * The guard: is this user better served by the personal weights, by the global ones, or by
  * something between?
  *
- * <p>The rules and the formula are those of device/personal/guard.py. The user's latest events are held
- * back, the rest is trained on, and what is seen on the held-back ones corrects what the rehearsal
- * expects (empirical-Bayes shrinkage).
+ * <p>The rules and the formula are those of device/personal/guard.py. The user's latest events are
+ * held back, the rest is trained on, and what is seen on the held-back ones corrects what the
+ * rehearsal expects (empirical-Bayes shrinkage).
  */
 public final class Guard {
     /** The personal weights. */
@@ -26,14 +29,32 @@ public final class Guard {
     /** Most events that a device learns from, the latest ones. */
     static final int LEARNED = 10_000;
 
-    /** Share of the personal weights in a blend. */
-    static final double BLEND_SHARE = 0.5;
+    /** What may be chosen besides the global weights, the mildest first. */
+    static final List<String> CHOICES =
+            Collections.unmodifiableList(Arrays.asList("quarter", BLEND, "most", PERSONAL));
+
+    private static final double[] SHARES = {0.25, 0.5, 0.75, 1.0}; // of the choices
+
+    /** Loss in reciprocal rank above which a user is harmed. */
+    static final double MARGIN = 0.01;
+
+    private static final double STEEPEST = 700.0; // an exponent that a double can take
 
     private Guard() {}
 
-    /** Share of the personal weights, and of the bonus for repeats, in a choice: 1, .5 or 0. */
+    /** Share of the personal weights, and of the bonus for repeats, in a choice; 0 for GLOBAL. */
     static double shareOf(String choice) {
-        return PERSONAL.equals(choice) ? 1.0 : BLEND.equals(choice) ? BLEND_SHARE : 0.0;
+        int place = CHOICES.indexOf(choice);
+        return place < 0 ? 0.0 : SHARES[place];
+    }
+
+    /** Probability of a loss of more than MARGIN, of a user with {@code events} and that gain. */
+    static double chanceOfHarm(Prior prior, int events, double gain) {
+        double scale = prior.spread.at(events) * Math.sqrt(3.0) / Math.PI;
+        if (scale <= 0) {
+            return gain < -MARGIN ? 1.0 : 0.0;
+        }
+        return 1.0 / (1.0 + Math.exp(Math.min(STEEPEST, (gain + MARGIN) / scale)));
     }
 
     /**
@@ -49,8 +70,7 @@ public final class Guard {
     }
 
     /**
-     * Chooses from what was seen and expected. Equal posteriors go to the milder choice: global,
-     * blend, personal.
+     * Chooses from what was seen and expected. Equal utilities go to the milder choice.
      */
     static Decision decide(GuardRecipe guard, Judgement judgement) {
         if (judgement.diverged) {
@@ -61,18 +81,20 @@ public final class Guard {
         }
         Map<String, Double> posterior = new LinkedHashMap<>();
         String best = GLOBAL;
-        double gain = guard.threshold;
-        for (String choice : new String[] {BLEND, PERSONAL}) {
-            double value =
+        double utility = guard.threshold;
+        for (String choice : guard.choices()) {
+            Prior prior = guard.priorOf(choice);
+            double gain =
                     posteriorGain(
-                            guard.priorOf(choice),
+                            prior,
                             judgement.events,
                             judgement.heldback,
                             judgement.observed.get(choice));
-            posterior.put(choice, value);
-            if (value > gain) {
+            posterior.put(choice, gain);
+            double value = gain - guard.price * chanceOfHarm(prior, judgement.events, gain);
+            if (value > utility) {
                 best = choice;
-                gain = value;
+                utility = value;
             }
         }
         String reason;
@@ -83,7 +105,9 @@ public final class Guard {
         } else {
             reason =
                     String.format(
-                            Locale.ROOT, "a gain of %+.4f in reciprocal rank is expected", gain);
+                            Locale.ROOT,
+                            "a gain of %+.4f in reciprocal rank is expected",
+                            posterior.get(best));
         }
         return new Decision(best, reason, posterior, judgement);
     }
@@ -148,7 +172,7 @@ public final class Guard {
         }
         Training.Judged global = judged(model, reference, rows, times, split, recipe, 0.0, options);
         Map<String, Observed> observed = new LinkedHashMap<>();
-        for (String choice : new String[] {PERSONAL, BLEND}) {
+        for (String choice : recipe.guard.choices()) {
             double share = shareOf(choice);
             Weights weights = Weights.blend(reference, personal, share);
             Observed seen =
@@ -179,7 +203,7 @@ public final class Guard {
                 model, rows, times, split, repeats, options.cancellation);
     }
 
-    private static Observed difference(Training.Judged global, Training.Judged choice) {
+    static Observed difference(Training.Judged global, Training.Judged choice) {
         int targets = global.loss.length;
         double loglik = 0;
         double rr = 0;

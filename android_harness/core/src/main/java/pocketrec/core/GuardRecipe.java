@@ -1,6 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 
 /** Settings of the guard; the table {@code guard} of recipe.json. */
@@ -14,8 +17,11 @@ public final class GuardRecipe {
     /** With fewer held-back targets nothing is judged, and the prior's gain alone decides. */
     public final int minimumHeldback;
 
-    /** Posterior gain in reciprocal rank above which personal (or blended) weights are used. */
+    /** Posterior gain in reciprocal rank, less the price of harm, above which a choice is used. */
     public final double threshold;
+
+    /** What a loss of more than .01 costs, in reciprocal rank. */
+    public final double price;
 
     private final Map<String, Prior> priors = new HashMap<>();
 
@@ -24,6 +30,7 @@ public final class GuardRecipe {
         holdback = fields.number("holdback");
         minimumHeldback = fields.whole("minimum_heldback");
         threshold = fields.number("threshold");
+        price = fields.number("price");
         Table prior = fields.table("prior");
         for (String choice : prior.names()) {
             String path = fields.at("prior") + "." + choice;
@@ -33,6 +40,18 @@ public final class GuardRecipe {
 
     static GuardRecipe of(Fields fields) throws JsonException {
         return new GuardRecipe(fields);
+    }
+
+    /** What is weighed besides the global weights, the mildest first. */
+    List<String> choices() {
+        List<String> choices = new ArrayList<>();
+        for (String choice : Guard.CHOICES) {
+            boolean always = Guard.BLEND.equals(choice) || Guard.PERSONAL.equals(choice);
+            if (always || priors.containsKey(choice)) {
+                choices.add(choice);
+            }
+        }
+        return choices;
     }
 
     Prior priorOf(String choice) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.util.Arrays;
@@ -16,7 +17,7 @@ final class History {
      *
      * <p>An event that has the item and the time of one in the history is the same event and is
      * left out, as often as the history has it. Items that the vocabulary lacks (row 0) are left
-     * out.
+     * out. Times of a clock in another unit than the cut-off's are brought to it.
      *
      * @param old the state
      * @param events the events
@@ -44,7 +45,8 @@ final class History {
         int count = oldRows.length;
         for (int place = 0; place < rows.length; place++) {
             Double given = events.get(place).time;
-            double time = given == null ? Math.max(latest, floor) : given;
+            double time =
+                    given == null ? Math.max(latest, floor) : Clock.inUnitOf(given, cutOff);
             if (given != null && known.getOrDefault(key(rows[place], time), 0) > 0) {
                 known.merge(key(rows[place], time), -1, Integer::sum);
                 continue;
@@ -71,6 +73,29 @@ final class History {
         return old.withHistory(mergedRows, mergedTimes, seen);
     }
 
+    /**
+     * The state without some events: of one without a time all of its item.
+     *
+     * @param forgotten rows of their items
+     */
+    static PersonalState without(PersonalState state, List<Event> wanted, int[] forgotten) {
+        int[] rows = state.rows();
+        double[] times = state.times();
+        int count = 0;
+        for (int place = 0; place < rows.length; place++) {
+            boolean gone = false;
+            for (int one = 0; one < forgotten.length; one++) {
+                Double time = wanted.get(one).time;
+                gone |= rows[place] == forgotten[one] && (time == null || times[place] == time);
+            }
+            if (!gone) {
+                rows[count] = rows[place];
+                times[count++] = times[place];
+            }
+        }
+        return state.withHistory(Arrays.copyOf(rows, count), Arrays.copyOf(times, count), 0);
+    }
+
     /** How many of the times, which are sorted, are no later than a limit. */
     static int until(double[] times, double limit) {
         int count = times.length;
@@ -80,7 +105,7 @@ final class History {
         return count;
     }
 
-    private static String key(int row, double time) {
+    static String key(int row, double time) {
         return row + " " + (time + 0.0);
     }
 }

@@ -1,5 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
+import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.CodingErrorAction;
@@ -14,14 +16,16 @@ import java.util.TreeMap;
  * A strict JSON reader and a writer whose text equals that of Python's {@code json.dumps}.
  *
  * <p>Values are {@code Map<String, Object>} (in the order read), {@code List<Object>}, {@link
- * String}, {@link Long} (a number without point and exponent), {@link Double}, {@link Boolean} and
- * {@code null}. Refused are: NaN and Infinity, names that occur twice, whole numbers beyond 64
- * bits, control characters in texts, more than {@value #DEEPEST} levels, and anything after the
- * document.
+ * String}, {@link Long} or {@link BigInteger} (a number without point and exponent), {@link
+ * Double}, {@link Boolean} and {@code null}. Refused are: NaN and Infinity, names that occur twice,
+ * whole numbers of more than 1,000 digits, control characters in texts, more than {@value #DEEPEST}
+ * levels, and anything after the document.
  */
 public final class Json {
     /** Levels of nesting that are read. */
     static final int DEEPEST = 100;
+
+    private static final int MOST_DIGITS = 1000; // of a whole number
 
     private final String text;
     private int at;
@@ -76,7 +80,7 @@ public final class Json {
     }
 
     /** As {@link #write}, without blanks. */
-    static String compact(Object value) {
+    public static String compact(Object value) {
         StringBuilder out = new StringBuilder();
         write(out, value, ",", ":", false);
         return out.toString();
@@ -86,10 +90,17 @@ public final class Json {
      * As {@link #write}, without blanks and with sorted names: equal values give equal texts, fit
      * for hashing.
      */
-    static String canonical(Object value) {
+    public static String canonical(Object value) {
         StringBuilder out = new StringBuilder();
         write(out, value, ",", ":", true);
         return out.toString();
+    }
+
+    /** The content of a JSON file as Python writes it: indented by one, a line feed at its end. */
+    public static byte[] document(Object value) {
+        StringBuilder out = new StringBuilder();
+        indent(out, value, "\n");
+        return Text.utf8(out.append('\n').toString());
     }
 
     // --- reading ---
@@ -236,7 +247,9 @@ public final class Json {
                 return value;
             }
         } catch (NumberFormatException error) {
-            // falls through: beyond 64 bits
+            if (number.length() <= MOST_DIGITS) {
+                return new BigInteger(number);
+            }
         }
         throw error("the number " + number + " is too large");
     }
@@ -301,7 +314,8 @@ public final class Json {
                     || Double.isInfinite(((Number) value).doubleValue())) {
                 throw new IllegalArgumentException(value + " has no place in JSON");
             }
-            out.append(value);
+            out.append(
+                    value instanceof Double ? Text.number((Double) value) : String.valueOf(value));
         } else if (value instanceof CharSequence) {
             quote(out, (CharSequence) value);
         } else if (value instanceof Map) {
@@ -323,6 +337,30 @@ public final class Json {
             out.append(']');
         } else {
             throw new IllegalArgumentException(value.getClass() + " has no place in JSON");
+        }
+    }
+
+    private static void indent(StringBuilder out, Object value, String line) {
+        String between = line + " ";
+        if (value instanceof Map && !((Map<?, ?>) value).isEmpty()) {
+            out.append('{');
+            String comma = "";
+            for (Map.Entry<?, ?> entry : ((Map<?, ?>) value).entrySet()) {
+                quote(out.append(comma).append(between), (String) entry.getKey());
+                indent(out.append(": "), entry.getValue(), between);
+                comma = ",";
+            }
+            out.append(line).append('}');
+        } else if (value instanceof List && !((List<?>) value).isEmpty()) {
+            out.append('[');
+            String comma = "";
+            for (Object one : (List<?>) value) {
+                indent(out.append(comma).append(between), one, between);
+                comma = ",";
+            }
+            out.append(line).append(']');
+        } else {
+            write(out, value, ", ", ": ", false);
         }
     }
 

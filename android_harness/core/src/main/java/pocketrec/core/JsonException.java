@@ -1,11 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
-/**
- * A document is not JSON, or not of the promised form. The message says in what way, and not what
- * to do.
- */
+/** A text is not JSON, or not the JSON that was expected. */
 public final class JsonException extends Exception {
-    JsonException(String reason) {
-        super(reason);
+    /**
+     * @param message what is wrong, without what to do; one line comes of it, whatever stands in it
+     */
+    public JsonException(String message) {
+        super(message.replaceAll("[\\p{Cntrl}\\p{Cs}]", "?"));
     }
 }

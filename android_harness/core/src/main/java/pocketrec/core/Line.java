@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /** A value that depends on a number of events: intercept + slope * log(1 + n). */

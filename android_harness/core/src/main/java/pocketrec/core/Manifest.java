@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.nio.charset.StandardCharsets;
@@ -14,6 +15,10 @@ import java.util.Map;
  */
 public final class Manifest {
     private static final String AGAIN = "fetch or export the bundle again";
+
+    private static final long EXACT = 1L << 53; // beyond it JSON readers round
+    private static final long PACKED = 1L << 31; // bytes of a packed model
+    private static final double LATEST = 9223372036854775808.0; // a cut-off is smaller
 
     /** SHA-256 of model.tflite; a personal state is bound to it. */
     public final String modelId;
@@ -69,7 +74,16 @@ public final class Manifest {
     /** Where the item table is lean: its rows that the user's candidate shard fills; else 0. */
     public final int leanReserved;
 
-    /** How an embedding meets item rows; this version knows {@link Contract#INNER_PRODUCT}. */
+    /** Items that the model file finds in the whole catalogue; 0 = it does not search it. */
+    public final int retrieved;
+
+    /** Lists of index/lists.bin that are looked into; -1 = there are none. */
+    final int probes;
+
+    /**
+     * How an embedding meets item rows; this version knows {@link Contract#INNER_PRODUCT}, and
+     * {@link Contract#RANKNET}, whose second stage is the file's own signature.
+     */
     public final String ranker;
 
     /** Whether items that the user has had are left out of recommendations. */
@@ -82,20 +96,37 @@ public final class Manifest {
     public final String specsSha256;
 
     private Manifest(Table table) throws JsonException {
+        ManifestChecks.checkKinds(table.map());
         modelId = table.text("model_id");
         created = table.text("created");
         Map<String, FileEntry> entries = new LinkedHashMap<>();
         Table listed = table.table("files");
         for (String name : listed.names()) {
-            checkName(name);
+            ManifestChecks.checkName(name);
             Table entry = listed.table(name);
-            entries.put(name, new FileEntry(entry.wholeLong("bytes", 0), entry.text("sha256")));
+            for (String key : entry.names()) {
+                if (!key.equals("bytes") && !key.equals("sha256")) {
+                    throw new JsonException("unknown key files." + name + "." + key);
+                }
+            }
+            String sha256 = entry.text("sha256");
+            if (!sha256.matches("[0-9a-f]{64}")) {
+                throw new JsonException("files." + name + ".sha256 must be 64 hexadecimal digits");
+            }
+            long bytes = ManifestChecks.count(entry, "bytes", "files." + name + ".", 0, EXACT);
+            entries.put(name, new FileEntry(bytes, sha256));
         }
+        ManifestChecks.checkDifferent(entries.keySet());
         files = Collections.unmodifiableMap(entries);
         Table vocabulary = table.table("vocabulary");
         items = vocabulary.whole("items", 1);
         vocabularySha256 = vocabulary.text("sha256");
         model = table.table("model").map();
+        for (String name : new String[] {"embedding", "candidates"}) {
+            if (model.containsKey(name)) {
+                ManifestChecks.count(table.table("model"), name, "model.", 1, EXACT);
+            }
+        }
         Table tensors = table.table("tensors");
         trainable = specs(tensors, "trainable");
         slots = specs(tensors, "slots");
@@ -108,15 +139,32 @@ public final class Manifest {
                         Storage.sha256()
                                 .digest(Json.canonical(bound).getBytes(StandardCharsets.US_ASCII)));
         cutOff = table.optionalNumber("cut_off");
+        if (cutOff != null && !(Math.abs(cutOff) < LATEST)) {
+            throw new JsonException("cut_off is out of range");
+        }
         Table candidates = table.table("candidates");
-        shards = candidates.whole("shards", 0, 0);
-        perUser = candidates.whole("per_user", 0, 0);
+        shards = candidateCount(candidates, "shards");
+        perUser = candidateCount(candidates, "per_user");
         maskSeen = table.flag("mask_seen", false);
         ranker = table.text("ranker", Contract.INNER_PRODUCT);
-        if (!ranker.equals(Contract.INNER_PRODUCT)) {
-            throw new JsonException("its ranker '" + ranker + "' is not " + Contract.INNER_PRODUCT);
+        if (!ranker.equals(Contract.INNER_PRODUCT) && !ranker.equals(Contract.RANKNET)) {
+            throw new JsonException(
+                    "its ranker '"
+                            + ranker
+                            + "' is not "
+                            + Contract.INNER_PRODUCT
+                            + " or "
+                            + Contract.RANKNET);
         }
-        packedBytes = table.has("packed") ? table.table("packed").wholeLong("bytes", 1) : 0;
+        Table retrieval = table.table("retrieval");
+        retrieved = retrieval.names().isEmpty() ? 0 : retrieval.whole("k", 1);
+        boolean inLists = "lists".equals(retrieval.text("kind", "exhaustive"));
+        probes = inLists ? retrieval.whole("probes", 0, 0) : -1;
+        packedBytes =
+                table.table("packed").names().isEmpty()
+                        ? 0
+                        : ManifestChecks.count(
+                                table.table("packed"), "bytes", "packed.", 1, PACKED);
         Table lean = table.table("lean");
         boolean isLean = !lean.names().isEmpty();
         leanHead = isLean ? lean.whole("head", 0) : -1;
@@ -167,6 +215,7 @@ public final class Manifest {
                             + ": update pocketrec, or use another bundle");
         }
         try {
+            ManifestChecks.checkTexts(table.map());
             return new Manifest(table);
         } catch (JsonException error) {
             throw new BundleException(
@@ -186,19 +235,10 @@ public final class Manifest {
         return value instanceof Long ? (int) Math.min((Long) value, Integer.MAX_VALUE) : -1;
     }
 
-    /** Refuses a file name that is absolute or points outside the bundle. */
-    static void checkName(String name) throws JsonException {
-        boolean good =
-                !name.isEmpty()
-                        && name.indexOf('\\') < 0
-                        && name.indexOf(':') < 0
-                        && name.indexOf('\0') < 0;
-        for (String part : name.split("/", -1)) {
-            good &= !part.isEmpty() && !part.equals(".") && !part.equals("..");
-        }
-        if (!good) {
-            throw new JsonException("'" + name + "' is not a name inside a bundle");
-        }
+    private static int candidateCount(Table candidates, String name) throws JsonException {
+        return candidates.has(name)
+                ? (int) ManifestChecks.count(candidates, name, "candidates.", 0, Integer.MAX_VALUE)
+                : 0;
     }
 
     private static List<TensorSpec> specs(Table tensors, String kind) throws JsonException {

@@ -1,11 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.io.Closeable;
 import java.io.File;
-import java.nio.ByteBuffer;
 import java.util.Arrays;
-import java.util.HashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 
@@ -24,6 +22,13 @@ public final class Model implements Closeable {
     /** Events T that the model looks back on. */
     public final int window;
 
+    /**
+     * Targets of a window in {@code train} and {@code evaluate}: T, one after each event; or 1,
+     * after the last: such a model sees both sides of an event, so that each target needs a window
+     * of its own.
+     */
+    public final int targets;
+
     /** Size E of the user embedding. */
     public final int embedding;
 
@@ -36,14 +41,21 @@ public final class Model implements Closeable {
     /** Items N of the vocabulary. */
     public final int items;
 
+    /** Items K that {@link #retrieve} finds; 0 = the file has no such signature. */
+    public final int retrieved;
+
+    /** Candidates that one call of the signature of {@link #rank} scores; 0 = there is none. */
+    public final int ranked;
+
+    /** Rows of a task's head that {@link #trainTask} compares; 0 = the file trains no tasks. */
+    public final int compared;
+
     /** Specs of the trainable tensors and optimiser slots, sorted by name. */
     public final Map<String, TensorSpec> variables;
 
     private final File path;
-    private final Interpreter interpreter;
-    private final Map<String, SignatureRunner> runners = new HashMap<>();
-    private float[][] catalogue;
-    private boolean closed;
+    private final Signatures signatures;
+    private final ItemTable table;
 
     /**
      * Opens a model file.
@@ -73,37 +85,62 @@ public final class Model implements Closeable {
         }
         this.path = path;
         this.items = items;
-        interpreter = runtime.open(path, threads);
+        signatures = new Signatures(path, runtime.open(path, threads), items);
         boolean good = false;
         try {
             for (String name : Contract.SIGNATURES) {
-                if (!interpreter.signatures().contains(name)) {
-                    throw new BundleException(
-                            path + " has no signature '" + name + "': export the model again");
-                }
+                signatures.require(name);
             }
-            int[] shape = input(Contract.TRAIN, Contract.ITEMS, "int32", 2).shape();
+            int[] shape = signatures.input(Contract.TRAIN, Contract.ITEMS, "int32", 2).shape();
             batch = shape[0];
             window = shape[1];
-            candidates = input(Contract.INFER, Contract.CANDIDATES, "int32", 1).shape()[0];
-            embedding = output(Contract.EMBED, Contract.USER_EMBEDDING, "float32", 2).shape()[1];
-            boolean sampled = find(runner(Contract.TRAIN).inputs(), Contract.NEGATIVES) != null;
+            targets = signatures.input(Contract.TRAIN, Contract.TARGETS, "int32", 2).shape()[1];
+            candidates = size(Contract.INFER);
+            embedding =
+                    signatures
+                            .output(Contract.EMBED, Contract.USER_EMBEDDING, "float32", 2)
+                            .shape()[1];
             negatives =
-                    sampled ? input(Contract.TRAIN, Contract.NEGATIVES, "int32", 1).shape()[0] : 0;
-            variables = checkContract();
+                    signatures.takes(Contract.TRAIN, Contract.NEGATIVES)
+                            ? signatures
+                                    .input(Contract.TRAIN, Contract.NEGATIVES, "int32", 1)
+                                    .shape()[0]
+                            : 0;
+            retrieved =
+                    signatures.has(Contract.RETRIEVE)
+                            ? signatures
+                                    .output(Contract.RETRIEVE, Contract.CANDIDATES, "int32", 1)
+                                    .shape()[0]
+                            : 0;
+            ranked =
+                    signatures.has(Contract.RANK_CANDIDATES)
+                            ? size(Contract.RANK_CANDIDATES)
+                            : 0;
+            compared =
+                    signatures.has(Contract.TRAIN_TASK)
+                            ? signatures
+                                    .input(Contract.TRAIN_TASK, Contract.HEAD, "float32", 2)
+                                    .shape()[0]
+                            : 0;
+            variables = signatures.checked(this);
+            table = new ItemTable(signatures, items, candidates, embedding);
             good = true;
         } finally {
             if (!good) {
-                interpreter.close();
+                signatures.close();
             }
         }
+    }
+
+    private int size(String signature) throws PocketRecException {
+        return signatures.input(signature, Contract.CANDIDATES, "int32", 1).shape()[0];
     }
 
     /**
      * One optimiser step on a batch of windows.
      *
      * @param items int [B * T], each window right-padded with 0
-     * @param targets int [B * T]; 0 = does not count
+     * @param targets int [B * {@link #targets}]; 0 = does not count
      * @param learningRate the rate
      * @param proximal strength of the pull to the global weights
      * @param negatives int [S] where the loss is the sampled softmax; else null
@@ -114,10 +151,10 @@ public final class Model implements Closeable {
     public synchronized float train(
             int[] items, int[] targets, float learningRate, float proximal, int[] negatives)
             throws PocketRecException {
-        SignatureRunner runner = runner(Contract.TRAIN);
-        checkNegatives(runner, Contract.TRAIN, negatives);
-        check(runner, Contract.TRAIN, Contract.ITEMS, items);
-        check(runner, Contract.TRAIN, Contract.TARGETS, targets);
+        SignatureRunner runner = signatures.runner(Contract.TRAIN);
+        signatures.checkNegatives(runner, Contract.TRAIN, negatives);
+        signatures.check(runner, Contract.TRAIN, Contract.ITEMS, items);
+        signatures.check(runner, Contract.TRAIN, Contract.TARGETS, targets);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
         runner.input(Contract.TARGETS).asIntBuffer().put(targets);
         runner.input(Contract.LEARNING_RATE).putFloat(0, learningRate);
@@ -130,28 +167,60 @@ public final class Model implements Closeable {
     }
 
     /**
+     * One optimiser step of a task's patch on a batch of windows, each with one target.
+     *
+     * @param batch what is wanted, float [B * S], 1 at the target's row of the head; the rows of
+     *     the head, float [S * E]; their biases, float [S]
+     * @param items int [B * T], right-padded with 0
+     * @param origin what each trained tensor is pulled to: the task's patch
+     * @return the loss before the step, in nats a window that counts
+     * @throws BundleException the model file trains no tasks
+     */
+    synchronized float trainTask(
+            float[][] batch, int[] items, float learningRate, float proximal, Weights origin)
+            throws PocketRecException {
+        SignatureRunner runner = optional(Contract.TRAIN_TASK, compared);
+        signatures.check(runner, Contract.TRAIN_TASK, Contract.ITEMS, items);
+        runner.input(Contract.ITEMS).asIntBuffer().put(items);
+        runner.input(Contract.WANTED).asFloatBuffer().put(batch[0]);
+        runner.input(Contract.HEAD).asFloatBuffer().put(batch[1]);
+        runner.input(Contract.BIASES).asFloatBuffer().put(batch[2]);
+        runner.input(Contract.LEARNING_RATE).putFloat(0, learningRate);
+        runner.input(Contract.PROXIMAL).putFloat(0, proximal);
+        for (TensorSpec spec : runner.inputs()) {
+            if (spec.name.startsWith(Contract.ORIGIN)) {
+                String name = spec.name.substring(Contract.ORIGIN.length());
+                runner.input(spec.name).asFloatBuffer().put(origin.raw(name));
+            }
+        }
+        runner.run();
+        return runner.output(Contract.LOSS).getFloat(0);
+    }
+
+    /**
      * Loss and rank of every target under the present weights; nothing is changed.
      *
      * @param items int [B * T], each window right-padded with 0
-     * @param targets int [B * T]; 0 = does not count
+     * @param targets int [B * {@link #targets}]; 0 = does not count
      * @param negatives int [S] where the signature takes them; else they are ignored
      * @throws ShapeException an array has another size
      * @throws DataException a number is not a row of the item table
      */
     public synchronized Evaluation evaluate(int[] items, int[] targets, int[] negatives)
             throws PocketRecException {
-        SignatureRunner runner = runner(Contract.EVALUATE);
-        boolean wanted = find(runner.inputs(), Contract.NEGATIVES) != null;
-        checkNegatives(runner, Contract.EVALUATE, wanted ? negatives : null);
-        check(runner, Contract.EVALUATE, Contract.ITEMS, items);
-        check(runner, Contract.EVALUATE, Contract.TARGETS, targets);
+        SignatureRunner runner = signatures.runner(Contract.EVALUATE);
+        boolean wanted = signatures.takes(Contract.EVALUATE, Contract.NEGATIVES);
+        signatures.checkNegatives(runner, Contract.EVALUATE, wanted ? negatives : null);
+        signatures.check(runner, Contract.EVALUATE, Contract.ITEMS, items);
+        signatures.check(runner, Contract.EVALUATE, Contract.TARGETS, targets);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
         runner.input(Contract.TARGETS).asIntBuffer().put(targets);
         if (wanted) {
             runner.input(Contract.NEGATIVES).asIntBuffer().put(negatives);
         }
         runner.run();
-        return new Evaluation(floats(runner, Contract.LOSS), floats(runner, Contract.RANK));
+        return new Evaluation(
+                Signatures.floats(runner, Contract.LOSS), Signatures.floats(runner, Contract.RANK));
     }
 
     /**
@@ -161,11 +230,11 @@ public final class Model implements Closeable {
      * @throws DataException a number is not a row of the item table
      */
     public synchronized float[] embed(int[] items) throws PocketRecException {
-        SignatureRunner runner = runner(Contract.EMBED);
-        check(runner, Contract.EMBED, Contract.ITEMS, items);
+        SignatureRunner runner = signatures.runner(Contract.EMBED);
+        signatures.check(runner, Contract.EMBED, Contract.ITEMS, items);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
         runner.run();
-        return floats(runner, Contract.USER_EMBEDDING);
+        return Signatures.floats(runner, Contract.USER_EMBEDDING);
     }
 
     /**
@@ -175,13 +244,63 @@ public final class Model implements Closeable {
      * @throws DataException a number is not a row of the item table
      */
     public synchronized float[] infer(int[] items, int[] candidates) throws PocketRecException {
-        SignatureRunner runner = runner(Contract.INFER);
-        check(runner, Contract.INFER, Contract.ITEMS, items);
-        check(runner, Contract.INFER, Contract.CANDIDATES, candidates);
+        SignatureRunner runner = signatures.runner(Contract.INFER);
+        signatures.check(runner, Contract.INFER, Contract.ITEMS, items);
+        signatures.check(runner, Contract.INFER, Contract.CANDIDATES, candidates);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
         runner.input(Contract.CANDIDATES).asIntBuffer().put(candidates);
         runner.run();
-        return floats(runner, Contract.SCORES);
+        return Signatures.floats(runner, Contract.SCORES);
+    }
+
+    /**
+     * Scores, float [n], by the ranker of the second stage, of candidate rows, int [n], after the
+     * events {@code items}, int [T]; any number of rows.
+     *
+     * @throws ShapeException the array has another size
+     * @throws DataException a number is not a row of the item table
+     * @throws BundleException the file has no such signature ({@link #ranked})
+     */
+    public synchronized float[] rank(int[] items, int[] rows) throws PocketRecException {
+        SignatureRunner runner = optional(Contract.RANK_CANDIDATES, ranked);
+        signatures.check(runner, Contract.RANK_CANDIDATES, Contract.ITEMS, items);
+        signatures.checkRows(Contract.RANK_CANDIDATES, Contract.CANDIDATES, rows);
+        float[] scores = new float[rows.length];
+        for (int start = 0; start < rows.length; start += ranked) {
+            int count = Math.min(ranked, rows.length - start);
+            int[] part = Arrays.copyOf(Arrays.copyOfRange(rows, start, start + count), ranked);
+            runner.input(Contract.ITEMS).asIntBuffer().put(items);
+            runner.input(Contract.CANDIDATES).asIntBuffer().put(part);
+            runner.run();
+            System.arraycopy(Signatures.floats(runner, Contract.SCORES), 0, scores, start, count);
+        }
+        return scores;
+    }
+
+    /**
+     * Rows, int [K], of the items of the whole catalogue with the largest inner product after the
+     * events {@code items}, int [T], best first, each once and never 0.
+     *
+     * @throws ShapeException the array has another size
+     * @throws DataException a number is not a row of the item table
+     * @throws BundleException the file has no such signature ({@link #retrieved})
+     */
+    public synchronized int[] retrieve(int[] items) throws PocketRecException {
+        SignatureRunner runner = optional(Contract.RETRIEVE, retrieved);
+        signatures.check(runner, Contract.RETRIEVE, Contract.ITEMS, items);
+        runner.input(Contract.ITEMS).asIntBuffer().put(items);
+        runner.run();
+        int[] rows = new int[retrieved];
+        runner.output(Contract.CANDIDATES).asIntBuffer().get(rows);
+        return rows;
+    }
+
+    private SignatureRunner optional(String name, int size) throws PocketRecException {
+        if (size == 0) {
+            throw new BundleException(
+                    path + " has no signature '" + name + "': export the model with it");
+        }
+        return signatures.runner(name);
     }
 
     /**
@@ -191,52 +310,27 @@ public final class Model implements Closeable {
      * @throws DataException a number is not a row of the item table
      */
     public synchronized float[] lookup(int[] candidates) throws PocketRecException {
-        SignatureRunner runner = runner(Contract.LOOKUP);
-        check(runner, Contract.LOOKUP, Contract.CANDIDATES, candidates);
-        runner.input(Contract.CANDIDATES).asIntBuffer().put(candidates);
-        runner.run();
-        return floats(runner, Contract.ITEM_EMBEDDINGS);
+        return table.lookup(candidates);
     }
 
-    /**
-     * All item embeddings, float [N + 1][E], row 0 all zero; made at the first call and kept. Not
-     * to be changed.
-     */
-    private synchronized float[][] catalogue() throws PocketRecException {
-        if (catalogue == null) {
-            float[][] table = new float[items + 1][embedding];
-            int[] rows = new int[candidates];
-            for (int start = 0; start <= items; start += candidates) {
-                int count = Math.min(candidates, items + 1 - start);
-                for (int place = 0; place < candidates; place++) {
-                    rows[place] = place < count ? start + place : Contract.PADDING;
-                }
-                float[] part = lookup(rows);
-                for (int place = 0; place < count; place++) {
-                    System.arraycopy(part, place * embedding, table[start + place], 0, embedding);
-                }
-            }
-            catalogue = table;
-        }
-        return catalogue;
+    /** Scores, float [N + 1], of all item rows for a user embedding, float [E]. */
+    synchronized float[] scores(float[] user) throws PocketRecException {
+        return table.scores(user);
     }
 
-    /**
-     * Scores, float [N + 1], of all item rows for a user embedding, float [E]: the one place on the
-     * device where the two meet outside the file.
-     */
-    float[] scores(float[] user) throws PocketRecException {
-        return Scores.innerProducts(catalogue(), user);
+    /** Scores, float [n], of item rows, int [n], for a user embedding, float [E]. */
+    synchronized float[] scores(float[] user, int[] rows) throws PocketRecException {
+        return table.scores(user, rows);
     }
 
     /** Copies of all trainable tensors and optimiser slots. */
     public synchronized Weights exportWeights() throws PocketRecException {
-        SignatureRunner runner = runner(Contract.EXPORT_WEIGHTS);
+        SignatureRunner runner = signatures.runner(Contract.EXPORT_WEIGHTS);
         runner.input(Contract.UNUSED).putFloat(0, 0f);
         runner.run();
         Map<String, float[]> values = new TreeMap<>();
         for (String name : variables.keySet()) {
-            values.put(name, floats(runner, name));
+            values.put(name, Signatures.floats(runner, name));
         }
         return new Weights(values);
     }
@@ -247,7 +341,7 @@ public final class Model implements Closeable {
      * @throws StateException a tensor is missing, unknown, or of another size; nothing was changed
      */
     public synchronized void importWeights(Weights weights) throws PocketRecException {
-        SignatureRunner runner = runner(Contract.IMPORT_WEIGHTS);
+        SignatureRunner runner = signatures.runner(Contract.IMPORT_WEIGHTS);
         String way = ": use a state of this model, or reset the state";
         for (TensorSpec spec : variables.values()) {
             float[] value = weights.raw(spec.name);
@@ -274,212 +368,7 @@ public final class Model implements Closeable {
     /** Gives the native memory back; every call afterwards is an {@link IllegalStateException}. */
     @Override
     public synchronized void close() {
-        if (!closed) {
-            closed = true;
-            runners.clear();
-            interpreter.close();
-        }
-    }
-
-    // --- checks
-    // -------------------------------------------------------------------------------------------------
-
-    /** Compares every signature's inputs and outputs with the contract; gives the variables. */
-    private Map<String, TensorSpec> checkContract() throws PocketRecException {
-        for (String name : new String[] {Contract.TRAIN, Contract.EVALUATE}) {
-            require(name, Contract.ITEMS, runner(name).inputs(), "int32", batch, window);
-            require(name, Contract.TARGETS, runner(name).inputs(), "int32", batch, window);
-        }
-        require(Contract.TRAIN, Contract.LEARNING_RATE, runner(Contract.TRAIN).inputs(), "float32");
-        require(Contract.TRAIN, Contract.PROXIMAL, runner(Contract.TRAIN).inputs(), "float32");
-        require(Contract.TRAIN, Contract.LOSS, runner(Contract.TRAIN).outputs(), "float32");
-        require(
-                Contract.EVALUATE,
-                Contract.LOSS,
-                runner(Contract.EVALUATE).outputs(),
-                "float32",
-                batch,
-                window);
-        require(
-                Contract.EVALUATE,
-                Contract.RANK,
-                runner(Contract.EVALUATE).outputs(),
-                "float32",
-                batch,
-                window);
-        require(
-                Contract.EMBED,
-                Contract.ITEMS,
-                runner(Contract.EMBED).inputs(),
-                "int32",
-                1,
-                window);
-        require(
-                Contract.INFER,
-                Contract.ITEMS,
-                runner(Contract.INFER).inputs(),
-                "int32",
-                1,
-                window);
-        require(
-                Contract.INFER,
-                Contract.SCORES,
-                runner(Contract.INFER).outputs(),
-                "float32",
-                1,
-                candidates);
-        require(
-                Contract.LOOKUP,
-                Contract.CANDIDATES,
-                runner(Contract.LOOKUP).inputs(),
-                "int32",
-                candidates);
-        require(
-                Contract.LOOKUP,
-                Contract.ITEM_EMBEDDINGS,
-                runner(Contract.LOOKUP).outputs(),
-                "float32",
-                candidates,
-                embedding);
-        require(
-                Contract.EXPORT_WEIGHTS,
-                Contract.UNUSED,
-                runner(Contract.EXPORT_WEIGHTS).inputs(),
-                "float32");
-        Map<String, TensorSpec> found = new TreeMap<>();
-        for (TensorSpec spec : runner(Contract.IMPORT_WEIGHTS).inputs()) {
-            require(
-                    Contract.EXPORT_WEIGHTS,
-                    spec.name,
-                    runner(Contract.EXPORT_WEIGHTS).outputs(),
-                    "float32",
-                    spec.shape());
-            found.put(spec.name, spec);
-        }
-        return found;
-    }
-
-    private TensorSpec input(String signature, String name, String dtype, int rank)
-            throws PocketRecException {
-        return ranked(signature, name, runner(signature).inputs(), dtype, rank);
-    }
-
-    private TensorSpec output(String signature, String name, String dtype, int rank)
-            throws PocketRecException {
-        return ranked(signature, name, runner(signature).outputs(), dtype, rank);
-    }
-
-    private TensorSpec ranked(
-            String signature, String name, List<TensorSpec> specs, String dtype, int rank)
-            throws BundleException {
-        TensorSpec spec = find(specs, name);
-        if (spec == null || !spec.dtype.equals(dtype) || spec.shape().length != rank) {
-            throw foreign(signature, name, spec, dtype + " of rank " + rank);
-        }
-        return spec;
-    }
-
-    private void require(
-            String signature, String name, List<TensorSpec> specs, String dtype, int... shape)
-            throws BundleException {
-        TensorSpec spec = find(specs, name);
-        if (spec == null || !spec.is(dtype, shape)) {
-            throw foreign(signature, name, spec, dtype + " " + Arrays.toString(shape));
-        }
-    }
-
-    private BundleException foreign(String signature, String name, TensorSpec spec, String wanted) {
-        return new BundleException(
-                path
-                        + ": "
-                        + name
-                        + " of signature "
-                        + signature
-                        + " is "
-                        + (spec == null ? "missing" : spec.toString())
-                        + " and not "
-                        + wanted
-                        + ": export the model again");
-    }
-
-    private void check(SignatureRunner runner, String signature, String name, int[] rows)
-            throws ShapeException, DataException {
-        TensorSpec spec = find(runner.inputs(), name);
-        if (spec == null || spec.elements() != rows.length) {
-            throw new ShapeException(
-                    signature
-                            + ": "
-                            + name
-                            + " must be "
-                            + spec
-                            + ", not "
-                            + rows.length
-                            + " numbers: give an array of the model's own sizes");
-        }
-        checkRows(signature, name, rows);
-    }
-
-    /** The runtime itself would read memory beside the table. */
-    private void checkRows(String signature, String name, int[] rows) throws DataException {
-        for (int row : rows) {
-            if (row < 0 || row > items) {
-                throw new DataException(
-                        signature
-                                + ": "
-                                + name
-                                + " holds "
-                                + row
-                                + ", and items are numbered 1 to "
-                                + items
-                                + " (0 = padding): give rows of this bundle's vocabulary");
-            }
-        }
-    }
-
-    private void checkNegatives(SignatureRunner runner, String signature, int[] negatives)
-            throws ShapeException, DataException {
-        TensorSpec spec = find(runner.inputs(), Contract.NEGATIVES);
-        int wanted = spec == null ? 0 : spec.elements();
-        if (wanted != (negatives == null ? 0 : negatives.length)) {
-            throw new ShapeException(
-                    signature
-                            + " takes "
-                            + wanted
-                            + " negatives and not "
-                            + (negatives == null ? 0 : negatives.length)
-                            + ": give an array of that size, or null for 0");
-        }
-        if (negatives != null) {
-            checkRows(signature, Contract.NEGATIVES, negatives);
-        }
-    }
-
-    private SignatureRunner runner(String name) throws PocketRecException {
-        if (closed) {
-            throw new IllegalStateException("this model is closed: open it again");
-        }
-        SignatureRunner runner = runners.get(name);
-        if (runner == null) {
-            runner = interpreter.signature(name);
-            runners.put(name, runner);
-        }
-        return runner;
-    }
-
-    private static float[] floats(SignatureRunner runner, String name) {
-        ByteBuffer buffer = runner.output(name);
-        float[] values = new float[buffer.capacity() / 4];
-        buffer.asFloatBuffer().get(values);
-        return values;
-    }
-
-    private static TensorSpec find(List<TensorSpec> specs, String name) {
-        for (TensorSpec spec : specs) {
-            if (spec.name.equals(name)) {
-                return spec;
-            }
-        }
-        return null;
+        signatures.close();
     }
 
     /** What {@link #evaluate} gives. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.io.ByteArrayOutputStream;
@@ -15,8 +16,8 @@ import java.util.zip.Inflater;
 
 /**
  * A packed bundle: the model file made from its skeleton and weights, once, and checked. The
- * formats are those of device/contract/packed.py; what comes out is the exporter's file to the last byte, or
- * nothing.
+ * formats are those of device/contract/packed.py; what comes out is the exporter's file to the last
+ * byte, or nothing.
  */
 final class Packed {
     private static final String MARKER =

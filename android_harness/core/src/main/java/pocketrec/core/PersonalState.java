@@ -1,6 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.util.Collections;
+import java.util.List;
 import java.util.Map;
 
 /** What one user's device keeps between runs. */
@@ -23,31 +25,50 @@ public final class PersonalState {
     /** How many times the state was written. */
     public final int generation;
 
+    /** Identity of the event store that holds the history; "" = the state does. */
+    public final String store;
+
+    /** Number of the store's last event that training has seen. */
+    public final long through;
+
+    /** How often events were forgotten where the state holds them. */
+    public final int forgotten;
+
+    /** What Python notes of its last training's arguments; Java's leaves it empty. */
+    final String learned;
+
+    /** Item id of each different row of the history, by rising row; empty = not noted. */
+    final List<String> items;
+
+    /** SHA-256 of the vocabulary that the rows belong to; "" = of the bundle at hand. */
+    final String vocabulary;
+
     private final int[] rows;
     private final double[] times;
 
-    PersonalState(
-            String user,
-            int[] rows,
-            double[] times,
-            Weights weights,
-            int trained,
-            int steps,
-            Map<String, Object> report,
-            int generation) {
-        this.user = user;
-        this.rows = rows;
-        this.times = times;
-        this.weights = weights;
-        this.trained = trained;
-        this.steps = steps;
-        this.report = Collections.unmodifiableMap(report);
-        this.generation = generation;
+    private PersonalState(Change change) {
+        user = change.user;
+        rows = change.rows;
+        times = change.times;
+        weights = change.weights;
+        trained = change.trained;
+        steps = change.steps;
+        report = Collections.unmodifiableMap(change.report);
+        generation = change.generation;
+        store = change.store;
+        through = change.through;
+        forgotten = change.forgotten;
+        learned = change.learned;
+        items = change.items;
+        vocabulary = change.vocabulary;
     }
 
+    /** A state without events and with the global weights. */
     static PersonalState empty(String user, int generation) {
-        return new PersonalState(
-                user, new int[0], new double[0], null, 0, 0, Collections.emptyMap(), generation);
+        Change change = new Change();
+        change.user = user == null ? "" : user;
+        change.generation = generation;
+        return change.made();
     }
 
     /** History as item rows, int [n], oldest first, no 0. */
@@ -68,19 +89,83 @@ public final class PersonalState {
         return times;
     }
 
+    /** A copy to be changed. */
+    Change change() {
+        Change change = new Change();
+        change.user = user;
+        change.rows = rows;
+        change.times = times;
+        change.weights = weights;
+        change.trained = trained;
+        change.steps = steps;
+        change.report = report;
+        change.generation = generation;
+        change.store = store;
+        change.through = through;
+        change.forgotten = forgotten;
+        change.learned = learned;
+        change.items = items;
+        change.vocabulary = vocabulary;
+        return change;
+    }
+
     PersonalState withHistory(int[] newRows, double[] newTimes, int newTrained) {
-        return new PersonalState(
-                user, newRows, newTimes, weights, newTrained, steps, report, generation);
+        Change change = change();
+        change.rows = newRows;
+        change.times = newTimes;
+        change.trained = newTrained;
+        return change.made();
+    }
+
+    /** The state without its events; the weights stay. */
+    PersonalState withoutHistory() {
+        return withHistory(new int[0], new double[0], 0);
     }
 
     PersonalState withTraining(
-            Weights newWeights, int newTrained, int newSteps, Map<String, Object> newReport) {
-        return new PersonalState(
-                user, rows, times, newWeights, newTrained, newSteps, newReport, generation);
+            Weights newWeights,
+            int newTrained,
+            long newThrough,
+            int newSteps,
+            Map<String, Object> newReport) {
+        Change change = change();
+        change.weights = newWeights;
+        change.trained = newTrained;
+        change.through = newThrough;
+        change.steps = newSteps;
+        change.report = newReport;
+        change.learned = "";
+        return change.made();
     }
 
-    PersonalState saved(String newUser) {
-        return new PersonalState(
-                newUser, rows, times, weights, trained, steps, report, generation + 1);
+    /** The values of a state that is to be made. */
+    static final class Change {
+        String user = "";
+        int[] rows = new int[0];
+        double[] times = new double[0];
+        Weights weights;
+        int trained;
+        int steps;
+        Map<String, Object> report = Collections.emptyMap();
+        int generation;
+        String store = "";
+        long through;
+        int forgotten;
+        String learned = "";
+        List<String> items = Collections.emptyList();
+        String vocabulary = "";
+
+        /** Takes what a personalisation changes from another state, apart from {@link #trained}. */
+        void learnedFrom(PersonalState other) {
+            weights = other.weights;
+            steps = other.steps;
+            report = other.report;
+            learned = other.learned;
+            through = other.through;
+        }
+
+        PersonalState made() {
+            return new PersonalState(this);
+        }
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.util.ArrayList;
@@ -27,7 +28,7 @@ final class Personalise {
     /** Train steps of the final training. */
     final int steps;
 
-    private Personalise(
+    Personalise(
             Decision decision, Weights weights, int events, List<Double> losses, int steps) {
         this.decision = decision;
         this.weights = weights;
@@ -108,7 +109,7 @@ final class Personalise {
     }
 
     /** Why nothing is trained; null where something is. */
-    private static String noTraining(Recipe recipe, int events, int targets) {
+    static String noTraining(Recipe recipe, int events, int targets) {
         if (!recipe.personalise) {
             return "the rehearsal found nothing to gain from personal training";
         }

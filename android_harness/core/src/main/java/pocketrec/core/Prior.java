@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /**
- * What the rehearsal knows of one choice (personal, or blend) before a user's own events are
- * judged.
+ * What the rehearsal knows of one choice before a user's own events are judged.
  */
 final class Prior {
     /**
@@ -13,7 +13,8 @@ final class Prior {
             new Prior(
                     new Line(0, 0),
                     new Signal(new Line(0, 0), 0.1, 10.0),
-                    new Signal(new Line(0, 0), 0.0, 10.0));
+                    new Signal(new Line(0, 0), 0.0, 10.0),
+                    new Line(0, 0));
 
     /** Mean gain in reciprocal rank on the users' real future. */
     final Line gain;
@@ -24,16 +25,21 @@ final class Prior {
     /** Gain in mean reciprocal rank of the held-back targets. */
     final Signal rr;
 
-    Prior(Line gain, Signal loglik, Signal rr) {
+    /** Standard deviation of the real gain around the expected one. */
+    final Line spread;
+
+    Prior(Line gain, Signal loglik, Signal rr, Line spread) {
         this.gain = gain;
         this.loglik = loglik;
         this.rr = rr;
+        this.spread = spread;
     }
 
     static Prior of(Fields fields) throws JsonException {
         return new Prior(
                 Line.of(fields.table("gain", RecipeFields.LINE)),
                 Signal.of(fields.table("loglik", RecipeFields.SIGNAL)),
-                Signal.of(fields.table("rr", RecipeFields.SIGNAL)));
+                Signal.of(fields.table("rr", RecipeFields.SIGNAL)),
+                Line.of(fields.table("spread", RecipeFields.LINE)));
     }
 }

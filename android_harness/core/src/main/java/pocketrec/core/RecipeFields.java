@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /**
@@ -33,6 +34,8 @@ final class RecipeFields {
         Field.number("power", 0.0).atLeast(0),
         Field.number("follows", 0.0).atLeast(0),
         Field.number("time_power", 0.0).atLeast(0),
+        Field.number("slope", 0.0),
+        Field.number("headroom", 0.0).atLeast(0).atMost(1),
     };
 
     /** Its table guard. */
@@ -42,6 +45,7 @@ final class RecipeFields {
         Field.whole("minimum_heldback", 2).atLeast(1),
         Field.number("threshold", 0.0),
         Field.table("prior"),
+        Field.number("price", 0.0).atLeast(0),
     };
 
     /** Each table in guard.prior. */
@@ -49,6 +53,7 @@ final class RecipeFields {
         Field.table("gain"),
         Field.table("loglik"),
         Field.table("rr"),
+        Field.table("spread"),
     };
 
     /** Tables loglik and rr of a prior. */

@@ -1,15 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.io.Closeable;
 import java.io.File;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
-import java.util.Comparator;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 
 /**
  * A bundle together with one user's history and personal weights; what an application uses.
@@ -17,80 +14,125 @@ import java.util.Set;
  * <p>Methods may be called from any thread; they wait for each other, so none sees half-trained
  * weights. Those that touch the model or a file take time: call them on a worker thread, never on
  * Android's main one. Nothing opens a network connection, and nothing leaves the device: events,
- * weights and embeddings stay in this process and in the state file.
+ * weights and embeddings stay in this process, and in the state file and the event store that the
+ * application names.
  */
 public final class Recommender implements Closeable {
-    private Bundle bundle;
     private final ModelRuntime runtime;
     private final int threads;
-    private final File path;
-    private String user;
-    private PersonalState state;
+    private final Session session;
     private Model model;
     private Weights reference;
+    private Weights inUse; // what the open model holds; null = the global ones
+
+    /** As the other, without an event store: the state holds the history. */
+    public Recommender(Bundle bundle, ModelRuntime runtime, String user, File path, int threads)
+            throws PocketRecException {
+        this(bundle, runtime, user, path, null, threads);
+    }
 
     /**
      * Opens a recommender, and the state where there is one.
+     *
+     * <p>A state of another model is not refused: its history is carried over by item id, its
+     * weights are left aside, and {@link #outdated} says so.
      *
      * @param bundle an opened bundle
      * @param runtime what runs the model
      * @param user user id; picks the candidate set; null = an unnamed user, who gets the popular
      *     items
      * @param path state file to continue from and to save to; it need not exist yet; null = none
+     * @param store event store that holds the history, such as {@code pocketrec.store.EventStore};
+     *     {@link #close} does not close it; null = the state does
      * @param threads threads of the runtime's kernels
-     * @throws StateException the state file is damaged, or of another model or user
+     * @throws StateException the state file is damaged, or of another user
+     * @throws StoreException the store is damaged
      */
-    public Recommender(Bundle bundle, ModelRuntime runtime, String user, File path, int threads)
+    public Recommender(
+            Bundle bundle,
+            ModelRuntime runtime,
+            String user,
+            File path,
+            HistoryStore store,
+            int threads)
             throws PocketRecException {
-        this.bundle = bundle.forUser(user);
         this.runtime = runtime;
-        this.user = user;
-        this.path = path;
         this.threads = threads;
-        state = PersonalState.empty(user == null ? "" : user, 0);
-        if (path != null && States.exists(path)) {
-            load();
-        }
+        session = new Session(bundle, user, path, store);
+    }
+
+    /** The bundle, for this user. */
+    public synchronized Bundle bundle() {
+        return session.bundle;
+    }
+
+    /** User id; null = unnamed. */
+    public synchronized String user() {
+        return session.user;
     }
 
     /** What the device keeps of this user. */
     public synchronized PersonalState state() {
-        return state;
+        return session.state;
     }
 
-    /** Item ids of the history, oldest first, without those that the vocabulary lacks. */
+    /**
+     * Why the state file's weights were left aside, and what became of its history; "" = they were
+     * not.
+     */
+    public synchronized String outdated() {
+        return session.outdated;
+    }
+
+    /** Events of the history, without those of the future. */
+    public synchronized int size() {
+        return session.present().rawRows().length;
+    }
+
+    /**
+     * Item ids of the history, oldest first, without those that the vocabulary lacks and those of
+     * the future.
+     */
     public synchronized List<String> history() {
         List<String> ids = new ArrayList<>();
-        for (int row : present().rawRows()) {
-            ids.add(bundle.vocabulary.id(row));
+        for (int row : session.present().rawRows()) {
+            ids.add(session.bundle.vocabulary.id(row));
         }
         return ids;
     }
 
     /** The last personalisation's report as JSON values; empty where there was none. */
     public synchronized Map<String, Object> report() {
-        return state.report;
+        return session.state.report;
+    }
+
+    /**
+     * Whether the bundle has candidates for this user, or there is a history.
+     *
+     * @throws BundleException the user's candidates cannot be read
+     */
+    public synchronized boolean isKnown() throws PocketRecException {
+        return session.user != null && session.bundle.candidatesOf(session.user) != null
+                || size() > 0;
     }
 
     /**
      * Appends events to the history; they count as context at once, and are trained on by {@link
-     * #personalise}.
+     * #personalise}. Where there is an event store, they are on the disk when this returns.
      *
      * <p>An event that has the item and the time of one in the history is the same event and is
      * left out, as often as the history has it. An event without a time counts as the latest. Items
-     * that the vocabulary lacks are left out.
+     * that the vocabulary lacks are left out; a store keeps these too, for a later bundle may know
+     * them.
      *
-     * @return how many were left out because their item is not in the vocabulary
+     * @return how many are of items that the vocabulary lacks
+     * @throws StorageException the store cannot take them, and has none of them
+     * @throws StoreException the store is damaged, or in use for too long, and has none of them
      */
-    public synchronized int add(List<Event> events) {
-        List<String> ids = new ArrayList<>();
-        for (Event event : events) {
-            ids.add(event.item);
-        }
-        bundle.vocabulary.learn(events);
-        int[] rows = bundle.vocabulary.rows(ids);
-        state = History.merged(state, events, rows, bundle.manifest.cutOff, limit());
-        return (int) Arrays.stream(rows).filter(row -> row == Contract.PADDING).count();
+    public synchronized int add(List<Event> events) throws PocketRecException {
+        int unknown = session.add(events);
+        sync();
+        return unknown;
     }
 
     /** As the other, from the global weights, as the recipe says. */
@@ -119,69 +161,10 @@ public final class Recommender implements Closeable {
             List<Event> events, boolean resume, TrainingOptions options) throws PocketRecException {
         int unknown = add(events);
         Model model = open();
-        PersonalState old = present();
-        int[] rows = old.rawRows();
-        Recipe recipe = bundle.recipe;
-        int before = since();
-        int since = Guard.learnedSince(rows.length, before);
-        int older = since - before;
-        int future = state.rawRows().length - rows.length;
-        int first = Guard.learnedSince(rows.length, recipe.firstTarget(since));
-        int replayFrom = -1;
-        int learn = Guard.eventsToLearn(rows, since);
-        boolean resumed = resume && old.weights != null;
-        if (resumed && (old.trained < rows.length || !events.isEmpty())) {
-            replayFrom = first;
-            since = first = Math.max(first, old.trained);
-        }
-        Guard.Start start =
-                new Guard.Start(
-                        since,
-                        first,
-                        replayFrom,
-                        learn,
-                        resumed ? old.weights : reference,
-                        resumed ? old.steps : 0);
-        Personalise outcome;
-        boolean done = false;
-        try {
-            outcome =
-                    Personalise.follow(
-                            model,
-                            rows,
-                            old.rawTimes(),
-                            start,
-                            resumed,
-                            recipe,
-                            reference,
-                            options);
-            done = true;
-        } finally {
-            if (!done) {
-                model.importWeights(old.weights == null ? reference : old.weights);
-            }
-        }
-        String choice =
-                outcome.decision.choice.equals(Personalise.UNCHANGED)
-                        ? String.valueOf(old.report.get("choice"))
-                        : outcome.decision.choice;
         Report report =
-                new Report(
-                        outcome,
-                        choice,
-                        rows.length,
-                        unknown,
-                        start.step,
-                        before,
-                        older,
-                        future);
-        int trained = !outcome.losses.isEmpty() ? rows.length : resumed ? old.trained : 0;
-        state =
-                state.withTraining(
-                        choice.equals(Guard.GLOBAL) ? null : outcome.weights,
-                        trained,
-                        report.steps,
-                        report.toMap());
+                Personalising.run(
+                        session, model, reference, !events.isEmpty(), unknown, resume, options);
+        inUse = session.state.weights; // the training has left the model with them
         return report;
     }
 
@@ -197,64 +180,32 @@ public final class Recommender implements Closeable {
      * @throws DataException k is below 1
      */
     public List<Recommendation> recommend(int k) throws PocketRecException {
-        return recommend(k, null, bundle.manifest.maskSeen);
+        return recommend(k, RecommendOptions.DEFAULT);
     }
 
     /**
-     * As the other.
+     * As the other, from other items, with a filter, or asked at another moment than now.
      *
-     * @param candidates item ids to choose from instead of the user's set; unknown ids and repeats
-     *     are passed over; null = the user's set
-     * @param maskSeen leave out items of the history
-     * @throws DataException k is below 1
+     * <p>Where the model file searches the whole catalogue, the items that it finds by the personal
+     * user embedding take the place of the candidates, with those that the bundle's neighbours
+     * raise most, and no file of candidates is opened.
+     *
+     * @throws DataException k is below 1, the moment is not a finite number, or the bundle cannot
+     *     search its catalogue and is asked to
+     * @throws StateException the weights give scores that are not numbers
      */
-    public List<Recommendation> recommend(int k, List<String> candidates, boolean maskSeen)
+    public synchronized List<Recommendation> recommend(int k, RecommendOptions options)
             throws PocketRecException {
-        return recommend(k, candidates, maskSeen, System.currentTimeMillis() / 1000.0);
+        return Answers.recommended(session, this::open, k, options);
     }
 
     /**
-     * As the other, asked at another moment than now.
+     * What people call each item, as the bundle says; "" where it does not.
      *
-     * @param now Unix seconds, for a recipe whose bonus for repeats looks at times
-     * @throws DataException k is below 1, or {@code now} is not a finite number
+     * @throws BundleException the file of titles is missing or damaged
      */
-    public synchronized List<Recommendation> recommend(
-            int k, List<String> candidates, boolean maskSeen, double now)
-            throws PocketRecException {
-        if (k < 1) {
-            throw new DataException(
-                    "k must be at least 1, not " + k + ": ask for one item or more");
-        }
-        if (Double.isNaN(now) || Double.isInfinite(now)) {
-            throw new DataException("now must be a finite number: give Unix seconds");
-        }
-        int[] history = present().rawRows();
-        int[] rows = candidateRows(candidates);
-        if (maskSeen || candidates == null) {
-            rows = Served.set(rows, history, maskSeen);
-        }
-        rows = Arrays.stream(rows).filter(bundle.vocabulary::isItem).toArray();
-        double[] scores = new double[rows.length];
-        Integer[] order = new Integer[rows.length];
-        Arrays.setAll(order, place -> place);
-        if (history.length > 0) {
-            float[] raised = scores(rows, now);
-            Arrays.setAll(scores, place -> raised[place]);
-            int[] ranked = rows;
-            Arrays.sort(
-                    order,
-                    Comparator.<Integer>comparingDouble(place -> -scores[place])
-                            .thenComparingInt(place -> ranked[place]));
-        } else {
-            Arrays.setAll(scores, place -> 1.0 / (place + 1));
-        }
-        List<Recommendation> best = new ArrayList<>();
-        for (int place = 0; place < Math.min(k, rows.length); place++) {
-            int at = order[place];
-            best.add(new Recommendation(bundle.vocabulary.id(rows[at]), scores[at]));
-        }
-        return Collections.unmodifiableList(best);
+    public synchronized List<String> titles(List<String> items) throws BundleException {
+        return Arrays.asList(session.bundle.titles(session.bundle.vocabulary.rows(items)));
     }
 
     /**
@@ -268,39 +219,13 @@ public final class Recommender implements Closeable {
      */
     public synchronized Training.Judged evaluate(List<Event> next, Cancellation cancellation)
             throws PocketRecException {
-        List<String> ids = new ArrayList<>();
-        for (Event event : next) {
-            ids.add(event.item);
-        }
-        int[] later = bundle.vocabulary.rows(ids);
-        PersonalState old = present();
-        int known = old.rawRows().length;
-        int[] rows = Arrays.copyOf(old.rawRows(), known + later.length);
-        double[] times = Arrays.copyOf(old.rawTimes(), known + later.length);
-        int count = known;
-        double latest = known > 0 ? times[known - 1] : 0.0;
-        for (int place = 0; place < later.length; place++) {
-            if (later[place] != Contract.PADDING) {
-                Double time = next.get(place).time;
-                latest = time == null ? latest : Math.max(latest, time);
-                rows[count] = later[place];
-                times[count++] = latest;
-            }
-        }
-        Repeats repeats = bundle.recipe.repeats.times(share());
-        return Training.evaluateTargets(
-                open(),
-                Arrays.copyOf(rows, count),
-                times,
-                known,
-                repeats.strength == 0 ? null : repeats,
-                cancellation);
+        return Answers.evaluated(session, open(), next, cancellation);
     }
 
     /** The user embedding after the history, float [E]; PocketRec never sends it anywhere. */
     public synchronized float[] embed() throws PocketRecException {
         Model model = open();
-        return model.embed(Windows.context(present().rawRows(), model.window));
+        return model.embed(Windows.context(session.present().rawRows(), model.window));
     }
 
     /**
@@ -310,53 +235,117 @@ public final class Recommender implements Closeable {
      * @throws StateException no state file was named
      */
     public synchronized void save() throws PocketRecException {
-        PersonalState next = state.saved(user == null ? "" : user);
-        States.save(path(), next, bundle);
-        state = next;
+        session.save();
+        sync();
     }
 
     /**
-     * Replaces history and weights by those of the state file.
+     * Replaces history and weights by those of the state file; where there is a store, the history
+     * is its events, and weights from before something was forgotten are left aside.
      *
-     * @throws StateException the file is missing, damaged, or of another model or user; nothing was
-     *     changed
+     * @throws StateException the file is missing, damaged, or of another user; nothing was changed
      */
     public synchronized void load() throws PocketRecException {
-        PersonalState read = States.load(path(), bundle);
-        if (user != null && !read.user.isEmpty() && !read.user.equals(user)) {
-            throw new StateException(
-                    path
-                            + " is the state of user "
-                            + read.user
-                            + ": name that user, or another state file");
-        }
-        String owner = user == null && !read.user.isEmpty() ? read.user : user;
-        Bundle own = user == null ? bundle.forUser(owner) : bundle;
-        for (int row : read.rawRows()) {
-            if (row > own.vocabulary.size()) {
-                throw new StateException(
-                        path
-                                + " has items that this bundle lacks: name its own bundle or"
-                                + " another state");
-            }
-        }
-        if (own != bundle) {
+        Bundle before = session.bundle;
+        session.load();
+        if (session.bundle != before) {
             close();
-            bundle = own;
         }
-        if (model != null) {
-            model.importWeights(read.weights == null ? reference : read.weights);
-        }
-        state = read;
-        user = owner;
+        sync();
     }
 
-    /** Forgets history and personal weights in memory; {@link States#reset} deletes the file. */
+    /** Begins the history again, in memory; the weights stay until {@link #personalise}. */
+    public synchronized void clearHistory() {
+        session.clear();
+    }
+
+    /**
+     * Forgets history and personal weights in memory; a store keeps its events, {@link
+     * States#reset} deletes the file.
+     */
     public synchronized void reset() throws PocketRecException {
-        if (model != null) {
-            model.importWeights(reference);
+        session.restart();
+        session.refresh();
+        sync();
+    }
+
+    /**
+     * Deletes events, and what was trained on them: nothing of them stays in any file. The weights
+     * are the global ones until the next {@link #personalise}; the state file's previous generation
+     * goes.
+     *
+     * @param events of one without a time all events of its item go, of others that one
+     * @return how many events went
+     * @throws PocketRecException a file cannot be written: call again
+     */
+    public synchronized int forget(List<Event> events) throws PocketRecException {
+        int gone = session.forget(events);
+        sync();
+        return gone;
+    }
+
+    /**
+     * Writes all events that are kept of the user to a CSV file, {@code item,timestamp}.
+     *
+     * @return how many
+     * @throws StorageException it cannot be written
+     */
+    public synchronized int export(File file) throws PocketRecException {
+        return session.export(file);
+    }
+
+    /**
+     * Deletes everything personal: the state file, its previous generation, the event store.
+     *
+     * @return the files deleted
+     * @throws PocketRecException a file is not ours, or cannot be deleted
+     */
+    public synchronized List<File> wipe() throws PocketRecException {
+        List<File> deleted = session.wipe();
+        sync();
+        return deleted;
+    }
+
+    /**
+     * A task of the bundle, whose patch stands in for the present weights whenever the task is
+     * asked something. The model is not opened anew.
+     *
+     * @param name of the task; its patch lies in the bundle's folder
+     * @throws BundleException there is no such patch, or it is cut short, altered, or of another
+     *     model
+     */
+    public synchronized Task task(String name) throws PocketRecException {
+        return new Task(this, session, Patch.open(session.bundle, name));
+    }
+
+    /** The user embedding with a task's weights, which the model holds until another call. */
+    float[] embedWith(Task task) throws PocketRecException {
+        Model opened = model == null ? open() : model;
+        Weights wanted = task.weights(reference);
+        if (inUse != wanted) {
+            opened.importWeights(wanted);
+            inUse = wanted;
         }
-        state = PersonalState.empty(user == null ? "" : user, state.generation);
+        return opened.embed(Windows.context(session.present().rawRows(), opened.window));
+    }
+
+    /** Trains a task's patch; afterwards the model holds this recommender's weights again. */
+    Personalise train(
+            Task task, TaskTraining.Examples examples, TrainingOptions options)
+            throws PocketRecException {
+        Model opened = open();
+        if (opened.compared == 0) {
+            throw new BundleException(
+                    "the bundle's model trains no tasks: use a bundle of `pocketrec transfer`");
+        }
+        try {
+            Weights shared = task.patch.weights(reference);
+            return new TaskTraining(opened, task.patch, shared, options).follow(examples);
+        } finally {
+            Weights own = session.state.weights;
+            opened.importWeights(own == null ? reference : own);
+            inUse = own;
+        }
     }
 
     /** Gives the model's memory back; a later call opens it again. */
@@ -371,12 +360,12 @@ public final class Recommender implements Closeable {
     /** The model file, opened at first use, holding the present weights. */
     private Model open() throws PocketRecException {
         if (model == null) {
-            Model opened = bundle.loadModel(runtime, threads);
+            Model opened = session.bundle.loadModel(runtime, threads);
             boolean good = false;
             try {
                 reference = opened.exportWeights();
-                if (state.weights != null) {
-                    opened.importWeights(state.weights);
+                if (session.state.weights != null) {
+                    opened.importWeights(session.state.weights);
                 }
                 good = true;
             } finally {
@@ -385,91 +374,19 @@ public final class Recommender implements Closeable {
                 }
             }
             model = opened;
+            inUse = session.state.weights;
         }
+        sync(); // a task may have left its own
         return model;
     }
 
-    /** The time after which an event lies in the future. */
-    private double limit() {
-        return Clock.futureFrom(System.currentTimeMillis() / 1000.0, bundle.manifest.cutOff);
-    }
-
-    /** The state without events of the future. */
-    private PersonalState present() {
-        int count = History.until(state.rawTimes(), limit());
-        return count == state.rawTimes().length
-                ? state
-                : state.withHistory(
-                        Arrays.copyOf(state.rawRows(), count),
-                        Arrays.copyOf(state.rawTimes(), count),
-                        Math.min(state.trained, count));
-    }
-
-    private File path() throws StateException {
-        if (path == null) {
-            throw new StateException(
-                    "no state file was named: give one when the recommender is made");
-        }
-        return path;
-    }
-
     /**
-     * Index of the first event that the global model has not seen: by time, or by number in a log
-     * without a cut-off.
+     * Lets the open model hold the state's weights, which other calls than trainings change too.
      */
-    private int since() throws PocketRecException {
-        Double cutOff = bundle.manifest.cutOff;
-        if (cutOff == null) {
-            return user == null ? 0 : Math.min(bundle.knownOf(user), present().rawRows().length);
+    private void sync() throws PocketRecException {
+        if (model != null && inUse != session.state.weights) {
+            model.importWeights(session.state.weights == null ? reference : session.state.weights);
+            inUse = session.state.weights;
         }
-        int since = 0;
-        for (double time : present().rawTimes()) {
-            since += time < cutOff ? 1 : 0;
-        }
-        return since;
-    }
-
-    private int[] candidateRows(List<String> candidates) throws PocketRecException {
-        if (candidates != null) {
-            Set<Integer> rows = new LinkedHashSet<>();
-            for (int row : bundle.vocabulary.rows(candidates)) {
-                rows.add(row);
-            }
-            rows.remove(Contract.PADDING);
-            return rows.stream().mapToInt(Integer::intValue).toArray();
-        }
-        int[] own = user == null ? null : bundle.candidatesOf(user);
-        return own == null ? bundle.popular() : own;
-    }
-
-    /**
-     * Scores, float [n], of item rows, int [n], with the bonus for repeats as far as the guard lets
-     * this user have it.
-     */
-    private float[] scores(int[] rows, double now) throws PocketRecException {
-        Model model = open();
-        PersonalState known = present();
-        int[] items = Windows.context(known.rawRows(), model.window);
-        float[] scores = new float[rows.length];
-        for (int start = 0; start < rows.length; start += model.candidates) {
-            int count = Math.min(model.candidates, rows.length - start);
-            int[] part =
-                    Arrays.copyOf(Arrays.copyOfRange(rows, start, start + count), model.candidates);
-            System.arraycopy(model.infer(items, part), 0, scores, start, count);
-        }
-        double[] times = known.rawTimes();
-        bundle.recipe
-                .repeats
-                .times(share())
-                .addTo(scores, rows, known.rawRows(), Repeats.gapsAt(times, times.length, now));
-        return scores;
-    }
-
-    /**
-     * Share of the personal weights, and of the bonus for repeats, that the guard lets this user
-     * have.
-     */
-    private double share() {
-        return Guard.shareOf(String.valueOf(state.report.get("choice")));
     }
 }

@@ -1,4 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
+
+import java.nio.ByteBuffer;
 
 /** Arithmetic on the scores of a whole catalogue. */
 final class Scores {
@@ -6,7 +9,7 @@ final class Scores {
 
     /**
      * Inner products, float [N], of item embeddings, float [N][E], with a user embedding, float
-     * [E]; called by {@link Model#scores} alone.
+     * [E].
      */
     static float[] innerProducts(float[][] table, float[] user) {
         float[] scores = new float[table.length];
@@ -17,6 +20,23 @@ final class Scores {
                 sum += item[place] * user[place];
             }
             scores[row] = (float) sum;
+        }
+        return scores;
+    }
+
+    /**
+     * As the other, of the rows from {@code from} up to {@code to} of a table of int8 numbers, [N *
+     * E], with a scale for each row, float [N].
+     */
+    static float[] innerProducts(
+            ByteBuffer numbers, float[] scales, int from, int to, float[] user) {
+        float[] scores = new float[to - from];
+        for (int row = from; row < to; row++) {
+            double sum = 0;
+            for (int place = 0; place < user.length; place++) {
+                sum += numbers.get(row * user.length + place) * user[place];
+            }
+            scores[row - from] = (float) sum * scales[row];
         }
         return scores;
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /** An array has another size than the signature's input; the signature was not run. */

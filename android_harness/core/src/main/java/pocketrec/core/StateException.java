@@ -1,7 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 /** A personal state file is missing, damaged, or belongs to another model or user. */
-public final class StateException extends PocketRecException {
+public class StateException extends PocketRecException {
     /**
      * @param message one line that ends with what to do
      */

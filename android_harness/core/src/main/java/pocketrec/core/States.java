@@ -1,8 +1,8 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.io.File;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
@@ -25,10 +25,8 @@ public final class States {
             "weights/"; // prefix of trainable tensors and slots in the file
     private static final String ROWS = "history/rows";
     private static final String TIMES = "history/times";
-    private static final String KIND = "pocketrec personal state";
-    private static final String NOT_OURS = "name another file, or remove this one";
-    private static final String SEALED =
-            "pocketrec sealed 1\n"; // how the Python runner's encrypted states begin
+    static final String KIND = "pocketrec personal state";
+    static final String NOT_OURS = "name another file, or remove this one";
 
     private States() {}
 
@@ -46,41 +44,103 @@ public final class States {
      * Writes a state atomically, readable by its owner only; the file that was there becomes the
      * previous generation.
      *
+     * @param state what it holds; where it names a store, the history is left out
+     * @param keep off: no previous generation stays, for it holds what is not to be kept
      * @throws StorageException full storage, or no permission; the old state is still good
      */
-    static void save(File path, PersonalState state, Bundle bundle) throws StorageException {
+    static void write(File path, PersonalState state, StateBinding binding, boolean keep)
+            throws StorageException {
         Map<String, String> metadata = new LinkedHashMap<>();
         metadata.put("kind", KIND);
         metadata.put("format", String.valueOf(Contract.FORMAT_VERSION));
-        metadata.putAll(binding(bundle.manifest));
+        metadata.putAll(binding.facts);
         metadata.put("user", state.user);
         metadata.put("trained", String.valueOf(state.trained));
         metadata.put("steps", String.valueOf(state.steps));
         metadata.put("generation", String.valueOf(state.generation));
         metadata.put("report", Json.write(state.report));
+        boolean stored = !state.store.isEmpty();
+        if (stored) {
+            metadata.put("store", state.store);
+            metadata.put("through", String.valueOf(state.through));
+        }
+        if (state.forgotten > 0) {
+            metadata.put("forgotten", String.valueOf(state.forgotten));
+        }
+        if (!stored && !state.items.isEmpty()) {
+            metadata.put("items", Json.write(state.items));
+        }
+        if (!state.learned.isEmpty()) {
+            metadata.put("learned", state.learned);
+        }
         Map<String, Tensor> tensors = new LinkedHashMap<>();
-        tensors.put(ROWS, Tensor.of(state.rawRows()));
-        tensors.put(TIMES, Tensor.of(state.rawTimes()));
+        tensors.put(ROWS, Tensor.of(stored ? new int[0] : state.rawRows()));
+        tensors.put(TIMES, Tensor.of(stored ? new double[0] : state.rawTimes()));
         if (state.weights != null) {
-            Map<String, TensorSpec> specs = specs(bundle.manifest);
             for (String name : state.weights.names()) {
                 tensors.put(
                         WEIGHTS + name,
-                        Tensor.of(state.weights.raw(name), specs.get(name).shape()));
+                        Tensor.of(
+                                state.weights.raw(name), binding.specs.get(name).shape()));
             }
         }
-        Storage.writeAtomic(path, new TensorFile(tensors, metadata).dump(), previousOf(path));
+        try (FileLock lock = FileLock.of(path)) {
+            Storage.sweep(path, 3_600_000);
+            byte[] content = new TensorFile(tensors, metadata).dump();
+            Storage.writeAtomic(path, content, keep ? previousOf(path) : null);
+            if (!keep) {
+                dropPrevious(path);
+            }
+        }
+    }
+
+    /**
+     * Deletes what Python keeps beside a state of how well it has recommended, if there is any;
+     * gives whether there was.
+     *
+     * @throws StorageException it cannot be deleted
+     */
+    static boolean dropQuality(File path) throws StorageException {
+        File quality = qualityOf(path);
+        try {
+            return Files.deleteIfExists(quality.toPath());
+        } catch (IOException error) {
+            throw Storage.failed(quality, error);
+        }
+    }
+
+    private static File qualityOf(File path) {
+        return new File(path.getAbsoluteFile().getParentFile(), path.getName() + ".quality");
+    }
+
+    /**
+     * Deletes the previous generation of a state, if there is one.
+     *
+     * @throws StorageException it cannot be deleted
+     */
+    static void dropPrevious(File path) throws StorageException {
+        try {
+            Files.deleteIfExists(previousOf(path).toPath());
+        } catch (IOException error) {
+            throw Storage.failed(previousOf(path), error);
+        }
     }
 
     /**
      * Reads a state file.
      *
      * @param path the file
-     * @param bundle the bundle that it will be used with
+     * @param bundle the bundle that it will be used with; null = of another model, whose history
+     *     alone is of use
      * @throws StateException missing, damaged, no state, of another format, or of another model,
      *     tensor specs or vocabulary
      */
     public static PersonalState load(File path, Bundle bundle) throws StateException {
+        return read(path, bundle == null ? null : StateBinding.of(bundle.manifest));
+    }
+
+    /** As the other; null = of another model, whose history alone is of use. */
+    static PersonalState read(File path, StateBinding binding) throws StateException {
         TensorFile read;
         try {
             if (!path.exists()) {
@@ -95,18 +155,23 @@ public final class States {
             read = TensorFile.load(path);
         } catch (IOException error) {
             throw new StateException(
-                    "cannot read " + path + " (" + Storage.reason(error) + "): " + wayOut(path),
+                    "cannot read "
+                            + path
+                            + " ("
+                            + Storage.reason(error)
+                            + "): "
+                            + StateMarks.wayOut(path),
                     error);
         } catch (TensorFileException error) {
-            if (sealed(path)) {
+            if (StateMarks.sealed(path)) {
                 throw new StateException(
                         path + " is encrypted, which this runner does not read: name another file");
             }
-            if (!beginsLikeAState(path)) {
+            if (!StateMarks.beginsLikeAState(path)) {
                 throw new StateException(path + " is not a personal state: " + NOT_OURS);
             }
             throw new StateException(
-                    path + " is damaged (" + error.getMessage() + "): " + wayOut(path));
+                    path + " is damaged (" + error.getMessage() + "): " + StateMarks.wayOut(path));
         }
         Map<String, String> metadata = read.metadata;
         if (!KIND.equals(metadata.get("kind"))) {
@@ -121,27 +186,29 @@ public final class States {
                             + Contract.FORMAT_VERSION
                             + ": update pocketrec, or reset the state");
         }
-        for (Map.Entry<String, String> entry : binding(bundle.manifest).entrySet()) {
+        if (binding != null) {
+            checkBinding(path, metadata, binding);
+        }
+        try {
+            return state(read, binding);
+        } catch (TensorFileException | JsonException | NumberFormatException error) {
+            throw new StateException(
+                    path + " is wrong (" + error.getMessage() + "): " + StateMarks.wayOut(path));
+        }
+    }
+
+    private static void checkBinding(
+            File path, Map<String, String> metadata, StateBinding binding)
+            throws ForeignStateException {
+        for (Map.Entry<String, String> entry : binding.facts.entrySet()) {
             if (!entry.getValue().equals(metadata.get(entry.getKey()))) {
-                throw new StateException(
+                throw new ForeignStateException(
                         path
                                 + " belongs to another model ("
                                 + entry.getKey()
                                 + " differs): name its own bundle or another state, or reset it"
                                 + " with States.reset to start again");
             }
-        }
-        if (!metadata.getOrDefault("store", "").isEmpty()) {
-            throw new StateException(
-                    path
-                            + " has its events in an event store, which this runner does not read: "
-                            + "name a state that was made without one");
-        }
-        try {
-            return state(read, bundle);
-        } catch (TensorFileException | JsonException | NumberFormatException error) {
-            throw new StateException(
-                    path + " is wrong (" + error.getMessage() + "): " + wayOut(path));
         }
     }
 
@@ -182,12 +249,15 @@ public final class States {
     public static List<File> reset(File path) throws PocketRecException {
         List<File> files = Arrays.asList(path, previousOf(path));
         for (File file : files) {
-            if (file.exists() && !beginsLikeAState(file)) {
+            if (file.exists() && !StateMarks.beginsLikeAState(file)) {
                 throw new StateException(
                         file + " is not a personal state and was not deleted: " + NOT_OURS);
             }
         }
         List<File> deleted = new ArrayList<>();
+        if (dropQuality(path)) {
+            deleted.add(qualityOf(path));
+        }
         for (File file : files) {
             try {
                 if (Files.deleteIfExists(file.toPath())) {
@@ -200,9 +270,77 @@ public final class States {
         return deleted;
     }
 
-    private static PersonalState state(TensorFile read, Bundle bundle)
+    private static PersonalState state(TensorFile read, StateBinding binding)
             throws TensorFileException, JsonException {
-        Map<String, TensorSpec> specs = specs(bundle.manifest);
+        PersonalState.Change state = new PersonalState.Change();
+        state.user = text(read, "user");
+        state.store = read.metadata.getOrDefault("store", "");
+        state.through = Long.parseLong(read.metadata.getOrDefault("through", "0"));
+        state.forgotten = Integer.parseInt(read.metadata.getOrDefault("forgotten", "0"));
+        state.learned = read.metadata.getOrDefault("learned", "");
+        state.vocabulary = read.metadata.getOrDefault("vocabulary", "");
+        state.trained = Integer.parseInt(text(read, "trained"));
+        state.steps = Integer.parseInt(text(read, "steps"));
+        state.generation = Integer.parseInt(text(read, "generation"));
+        state.report = Table.of(Json.parse(text(read, "report")), "report").map();
+        Tensor events = of(read, ROWS);
+        state.rows = events.ints(0, events.elements());
+        state.times = of(read, TIMES).doubles();
+        checkHistory(state, binding == null ? Integer.MAX_VALUE : binding.rows);
+        state.items = items(read, state.rows);
+        if (binding != null) {
+            state.weights = weights(read, binding.specs);
+        }
+        return state.made();
+    }
+
+    private static void checkHistory(PersonalState.Change state, int most)
+            throws TensorFileException {
+        if (state.rows.length != state.times.length) {
+            throw new TensorFileException("rows and times differ in number");
+        }
+        for (int row : state.rows) {
+            if (row < 1 || row > most) {
+                throw new TensorFileException("a row of the history is not in the vocabulary");
+            }
+        }
+        for (int place = 0; place < state.times.length; place++) {
+            if (Double.isNaN(state.times[place])
+                    || place > 0 && state.times[place] < state.times[place - 1]) {
+                throw new TensorFileException("its times are not valid, or not in order");
+            }
+        }
+        boolean negative =
+                state.trained < 0
+                        || state.steps < 0
+                        || state.generation < 0
+                        || state.through < 0
+                        || state.forgotten < 0;
+        if (negative || state.store.isEmpty() && state.trained > state.rows.length) {
+            throw new TensorFileException("it has learned from more events than it holds");
+        }
+    }
+
+    /** The ids of the different rows, where the file notes them. */
+    private static List<String> items(TensorFile read, int[] rows)
+            throws TensorFileException, JsonException {
+        List<String> items = new ArrayList<>();
+        Object noted = Json.parse(read.metadata.getOrDefault("items", "[]"));
+        for (Object item : noted instanceof List ? (List<?>) noted : Arrays.asList(0)) {
+            if (!(item instanceof String)) {
+                throw new TensorFileException("its item ids are not a list of texts");
+            }
+            items.add((String) item);
+        }
+        if (!items.isEmpty() && items.size() != Arrays.stream(rows).distinct().count()) {
+            throw new TensorFileException("its item ids are not those of its history");
+        }
+        return items;
+    }
+
+    /** The personal weights; null where it has the global ones. */
+    private static Weights weights(TensorFile read, Map<String, TensorSpec> specs)
+            throws TensorFileException {
         Map<String, float[]> weights = new TreeMap<>();
         for (Map.Entry<String, Tensor> entry : read.tensors.entrySet()) {
             if (entry.getKey().startsWith(WEIGHTS)) {
@@ -215,43 +353,17 @@ public final class States {
                 weights.put(name, entry.getValue().floats());
             }
         }
-        if (!weights.isEmpty() && weights.size() != specs.size()) {
+        if (weights.isEmpty()) {
+            return null;
+        }
+        if (weights.size() != specs.size()) {
             throw new TensorFileException("it lacks weights");
         }
-        Tensor events = of(read, ROWS);
-        int[] rows = events.ints(0, events.elements());
-        double[] times = of(read, TIMES).doubles();
-        if (rows.length != times.length) {
-            throw new TensorFileException("rows and times differ in number");
-        }
-        for (int row : rows) {
-            if (row < 1 || row > bundle.manifest.items + bundle.manifest.leanReserved) {
-                throw new TensorFileException("a row of the history is not in the vocabulary");
-            }
-        }
-        for (int place = 0; place < times.length; place++) {
-            if (Double.isNaN(times[place]) || place > 0 && times[place] < times[place - 1]) {
-                throw new TensorFileException("its times are not valid, or not in order");
-            }
-        }
-        int trained = Integer.parseInt(text(read, "trained"));
-        int steps = Integer.parseInt(text(read, "steps"));
-        if (trained < 0 || trained > rows.length || steps < 0) {
-            throw new TensorFileException("it has learned from more events than it holds");
-        }
-        Weights personal = weights.isEmpty() ? null : new Weights(weights);
-        if (personal != null && !personal.finite()) {
+        Weights personal = new Weights(weights);
+        if (!personal.finite()) {
             throw new TensorFileException("it has weights that are not numbers");
         }
-        return new PersonalState(
-                text(read, "user"),
-                rows,
-                times,
-                personal,
-                trained,
-                steps,
-                Table.of(Json.parse(text(read, "report")), "report").map(),
-                Integer.parseInt(text(read, "generation")));
+        return personal;
     }
 
     private static Tensor of(TensorFile read, String name) throws TensorFileException {
@@ -268,73 +380,5 @@ public final class States {
             throw new TensorFileException("it lacks " + name);
         }
         return text;
-    }
-
-    private static Map<String, TensorSpec> specs(Manifest manifest) {
-        Map<String, TensorSpec> specs = new TreeMap<>();
-        for (List<TensorSpec> kind : Arrays.asList(manifest.trainable, manifest.slots)) {
-            for (TensorSpec spec : kind) {
-                specs.put(spec.name, spec);
-            }
-        }
-        return specs;
-    }
-
-    private static Map<String, String> binding(Manifest manifest) {
-        Map<String, String> binding = new LinkedHashMap<>();
-        binding.put("model_id", manifest.modelId);
-        binding.put("specs", manifest.specsSha256);
-        binding.put("vocabulary", manifest.vocabularySha256);
-        return binding;
-    }
-
-    private static boolean sealed(File path) throws StateException {
-        return new String(head(path, SEALED.length()), StandardCharsets.ISO_8859_1).equals(SEALED);
-    }
-
-    private static byte[] head(File path, int most) throws StateException {
-        try {
-            return Storage.head(path, most);
-        } catch (IOException error) {
-            throw new StateException(
-                    "cannot read " + path + " (" + Storage.reason(error) + "): " + NOT_OURS, error);
-        }
-    }
-
-    /**
-     * Whether a file is a state or the first part of one, whole or damaged after its beginning, or
-     * encrypted.
-     */
-    private static boolean beginsLikeAState(File path) throws StateException {
-        if (sealed(path)) {
-            return true;
-        }
-        byte[] kind = ("\",\"kind\":\"" + KIND + "\"").getBytes(StandardCharsets.US_ASCII);
-        int kindAt = 8 + TensorFile.MARK.length + 64;
-        byte[] head = head(path, kindAt + kind.length);
-        if (head.length < 8) { // too short to tell; nothing is lost with an empty file
-            return head.length == 0;
-        }
-        return begins(head, 8, TensorFile.MARK) && begins(head, kindAt, kind);
-    }
-
-    /** Whether what there is of {@code head} from {@code at} on is how {@code mark} begins. */
-    private static boolean begins(byte[] head, int at, byte[] mark) {
-        for (int place = 0; place < mark.length && at + place < head.length; place++) {
-            if (head[at + place] != mark[place]) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    private static String wayOut(File path) {
-        File previous = previousOf(path);
-        try {
-            TensorFile.load(previous);
-            return "restore " + previous + ", which is good, with States.restore";
-        } catch (IOException | TensorFileException error) {
-            return "reset it with States.reset to start again from the global model";
-        }
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.io.ByteArrayOutputStream;
@@ -13,16 +14,20 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.security.SecureRandom;
 
 /**
  * Writing files so that a crash or full storage loses nothing, and hashing them.
  *
  * <p>A file is written beside its final place, flushed, and then renamed: a reader sees the old
- * content or the new content, never a part. This class knows nothing about what the files hold.
+ * content or the new content, never a part. This class knows nothing about what the files hold. An
+ * application has no need of it; PocketRec's other modules do.
  */
-final class Storage {
+public final class Storage {
     private static final int CHUNK = 1 << 16;
     private static final char[] HEX = "0123456789abcdef".toCharArray();
+
+    private static final SecureRandom RANDOM = new SecureRandom();
 
     private Storage() {}
 
@@ -34,12 +39,13 @@ final class Storage {
      *     keeps nothing
      * @throws StorageException full storage, or no permission; {@code path} is as it was
      */
-    static void writeAtomic(File path, byte[] content, File previous) throws StorageException {
+    public static void writeAtomic(File path, byte[] content, File previous)
+            throws StorageException {
         File folder = path.getAbsoluteFile().getParentFile();
-        File temporary = new File(folder, "." + path.getName() + ".new");
+        File temporary = temporary(path);
         try {
             Files.createDirectories(folder.toPath());
-            Files.deleteIfExists(temporary.toPath());
+            Files.createFile(temporary.toPath());
             try (FileOutputStream out = new FileOutputStream(temporary)) {
                 ownerOnly(temporary);
                 out.write(content);
@@ -63,7 +69,7 @@ final class Storage {
     }
 
     /** The one-line exception for what the system reported while {@code path} was written. */
-    static StorageException failed(File path, Exception error) {
+    public static StorageException failed(File path, Exception error) {
         return new StorageException(
                 "cannot write "
                         + path
@@ -74,7 +80,7 @@ final class Storage {
     }
 
     /** What a system error says, without the path that Java puts in front. */
-    static String reason(Exception error) {
+    public static String reason(Exception error) {
         if (error instanceof NoSuchFileException) {
             return "no such file";
         }
@@ -91,12 +97,12 @@ final class Storage {
     }
 
     /** The whole content of a file. */
-    static byte[] read(File path) throws IOException {
+    public static byte[] read(File path) throws IOException {
         return Files.readAllBytes(path.toPath());
     }
 
     /** At most {@code most} bytes from the beginning of a file. */
-    static byte[] head(File path, int most) throws IOException {
+    public static byte[] head(File path, int most) throws IOException {
         ByteArrayOutputStream content = new ByteArrayOutputStream();
         try (InputStream in = new FileInputStream(path)) {
             int one;
@@ -108,7 +114,7 @@ final class Storage {
     }
 
     /** SHA-256 of a file, 64 lower-case hexadecimal digits. */
-    static String sha256(File path) throws IOException {
+    public static String sha256(File path) throws IOException {
         MessageDigest digest = sha256();
         byte[] chunk = new byte[CHUNK];
         try (InputStream in = new FileInputStream(path)) {
@@ -121,7 +127,7 @@ final class Storage {
     }
 
     /** A fresh SHA-256, which every Java and Android has. */
-    static MessageDigest sha256() {
+    public static MessageDigest sha256() {
         try {
             return MessageDigest.getInstance("SHA-256");
         } catch (NoSuchAlgorithmException error) {
@@ -129,7 +135,8 @@ final class Storage {
         }
     }
 
-    static String hex(byte[] bytes) {
+    /** Lower-case hexadecimal digits. */
+    public static String hex(byte[] bytes) {
         StringBuilder out = new StringBuilder(2 * bytes.length);
         for (byte one : bytes) {
             out.append(HEX[one >> 4 & 15]).append(HEX[one & 15]);
@@ -138,7 +145,7 @@ final class Storage {
     }
 
     /** Flushes a folder's entries, where the system can. */
-    static void syncFolder(File folder) {
+    public static void syncFolder(File folder) {
         try (FileChannel channel = FileChannel.open(folder.toPath(), StandardOpenOption.READ)) {
             channel.force(true);
         } catch (IOException | UnsupportedOperationException error) {
@@ -146,7 +153,36 @@ final class Storage {
         }
     }
 
-    private static void ownerOnly(File file) {
+    /** A name beside {@code path} that nobody else uses. */
+    public static File temporary(File path) {
+        byte[] random = new byte[8];
+        RANDOM.nextBytes(random);
+        File folder = path.getAbsoluteFile().getParentFile();
+        return new File(folder, "." + path.getName() + "." + hex(random) + ".tmp");
+    }
+
+    /**
+     * Deletes what writers of a file that were killed have left beside it, if older than an age.
+     */
+    public static void sweep(File path, long ageMs) {
+        String ours =
+                "\\."
+                        + java.util.regex.Pattern.quote(path.getName())
+                        + "(\\.previous)?\\.[0-9a-f-]+\\.tmp(-wal|-shm)?";
+        File[] left =
+                path.getAbsoluteFile()
+                        .getParentFile()
+                        .listFiles((folder, name) -> name.matches(ours));
+        long oldest = System.currentTimeMillis() - ageMs;
+        for (File file : left == null ? new File[0] : left) {
+            if (file.lastModified() <= oldest) {
+                file.delete();
+            }
+        }
+    }
+
+    /** Lets nobody but its owner read or write a file. */
+    public static void ownerOnly(File file) {
         file.setReadable(false, false);
         file.setWritable(false, false);
         file.setReadable(true, true);
@@ -158,11 +194,7 @@ final class Storage {
      * in place.
      */
     private static void keep(File path, File previous) throws IOException {
-        File temporary =
-                new File(
-                        previous.getAbsoluteFile().getParentFile(),
-                        "." + previous.getName() + ".new");
-        Files.deleteIfExists(temporary.toPath());
+        File temporary = temporary(previous);
         try {
             try {
                 Files.createLink(temporary.toPath(), path.toPath());
@@ -184,5 +216,14 @@ final class Storage {
         } finally {
             temporary.delete();
         }
+    }
+
+    /** Deletes a file or a folder with all that is in it. */
+    public static void delete(File file) {
+        File[] inside = file.listFiles();
+        for (File one : inside == null ? new File[0] : inside) {
+            delete(one);
+        }
+        file.delete();
     }
 }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.util.Collections;
@@ -10,7 +11,7 @@ import java.util.Set;
  * Typed reading of a JSON object: what is missing or of another type is a {@link JsonException}
  * that names it.
  */
-final class Table {
+public final class Table {
     private final Map<String, Object> map;
 
     private Table(Map<String, Object> map) {
@@ -19,7 +20,7 @@ final class Table {
 
     /** Takes a parsed value that has to be an object; {@code what} names it in messages. */
     @SuppressWarnings("unchecked")
-    static Table of(Object value, String what) throws JsonException {
+    public static Table of(Object value, String what) throws JsonException {
         if (!(value instanceof Map)) {
             throw new JsonException(what + " is not a table");
         }
@@ -27,13 +28,13 @@ final class Table {
     }
 
     /** The table under a name; an empty one where it is absent. */
-    Table table(String name) throws JsonException {
+    public Table table(String name) throws JsonException {
         Object value = get(name);
         return of(value == null ? new LinkedHashMap<String, Object>() : value, name);
     }
 
     /** The list under a name; an empty one where it is absent. */
-    List<?> list(String name) throws JsonException {
+    public List<?> list(String name) throws JsonException {
         Object value = get(name);
         if (value != null && !(value instanceof List)) {
             throw new JsonException(name + " is not a list");
@@ -41,11 +42,13 @@ final class Table {
         return value == null ? Collections.emptyList() : (List<?>) value;
     }
 
-    String text(String name) throws JsonException {
+    /** A text that has to be there. */
+    public String text(String name) throws JsonException {
         return text(name, null);
     }
 
-    String text(String name, String otherwise) throws JsonException {
+    /** A text; {@code otherwise} where it is absent. */
+    public String text(String name, String otherwise) throws JsonException {
         Object value = present(name, otherwise);
         if (!(value instanceof String)) {
             throw new JsonException(name + " is not a text");
@@ -53,7 +56,8 @@ final class Table {
         return (String) value;
     }
 
-    boolean flag(String name, boolean otherwise) throws JsonException {
+    /** True or false; {@code otherwise} where it is absent. */
+    public boolean flag(String name, boolean otherwise) throws JsonException {
         Object value = present(name, otherwise);
         if (!(value instanceof Boolean)) {
             throw new JsonException(name + " is not true or false");
@@ -61,7 +65,8 @@ final class Table {
         return (Boolean) value;
     }
 
-    double number(String name, double otherwise) throws JsonException {
+    /** A number; {@code otherwise} where it is absent. */
+    public double number(String name, double otherwise) throws JsonException {
         Object value = present(name, otherwise);
         if (!(value instanceof Number)) {
             throw new JsonException(name + " is not a number");
@@ -70,12 +75,12 @@ final class Table {
     }
 
     /** A number, or null where it is absent or null. */
-    Double optionalNumber(String name) throws JsonException {
+    public Double optionalNumber(String name) throws JsonException {
         return get(name) == null ? null : Double.valueOf(number(name, 0));
     }
 
     /** A whole number in {@code least}..2^31 - 1. */
-    int whole(String name, int least) throws JsonException {
+    public int whole(String name, int least) throws JsonException {
         long value = wholeLong(name, least);
         if (value > Integer.MAX_VALUE) {
             throw new JsonException(name + " is too large");
@@ -83,11 +88,13 @@ final class Table {
         return (int) value;
     }
 
-    int whole(String name, int least, int otherwise) throws JsonException {
+    /** As the other; {@code otherwise} where it is absent. */
+    public int whole(String name, int least, int otherwise) throws JsonException {
         return get(name) == null ? otherwise : whole(name, least);
     }
 
-    long wholeLong(String name, long least) throws JsonException {
+    /** A whole number of at least {@code least}. */
+    public long wholeLong(String name, long least) throws JsonException {
         Object value = present(name, null);
         if (!(value instanceof Long) || (Long) value < least) {
             throw new JsonException(name + " is not a whole number from " + least);
@@ -96,15 +103,17 @@ final class Table {
     }
 
     /** Names in the order read. */
-    Set<String> names() {
+    public Set<String> names() {
         return map.keySet();
     }
 
-    Map<String, Object> map() {
+    /** All of it; not to be changed. */
+    public Map<String, Object> map() {
         return Collections.unmodifiableMap(map);
     }
 
-    boolean has(String name) {
+    /** Whether there is something under a name. */
+    public boolean has(String name) {
         return map.containsKey(name);
     }
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.nio.ByteBuffer;
@@ -93,7 +94,7 @@ final class Tensor {
     }
 
     /** The number that 16 bits of IEEE 754 stand for. */
-    private static float half(short bits) {
+    static float half(short bits) {
         int exponent = bits >> 10 & 31;
         int fraction = bits & 1023;
         float sign = bits < 0 ? -1f : 1f;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.io.ByteArrayOutputStream;
@@ -16,10 +17,10 @@ import java.util.Map;
 /**
  * Named arrays and a little text in one file: the safetensors layout, with a checksum.
  *
- * <p>The very format of device/contract/tensorfile.py: an unsigned 64-bit little-endian length, a JSON
- * header of that many bytes, and the arrays' raw little-endian bytes. {@code __metadata__.sha256}
- * is the SHA-256 of the whole file with these 64 digits taken as zeros. This class does not know
- * what the arrays mean.
+ * <p>The very format of device/contract/tensorfile.py: an unsigned 64-bit little-endian length, a
+ * JSON header of that many bytes, and the arrays' raw little-endian bytes. {@code
+ * __metadata__.sha256} is the SHA-256 of the whole file with these 64 digits taken as zeros. This
+ * class does not know what the arrays mean.
  */
 final class TensorFile {
     /** Bytes 8 to 34 of every tensor file with a checksum; 64 digits follow. */

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.util.ArrayList;
@@ -49,6 +50,7 @@ public final class Training {
                             recipe.replay,
                             model.window,
                             model.batch,
+                            model.targets,
                             SEED,
                             step,
                             pass);
@@ -75,8 +77,8 @@ public final class Training {
     static int stepsOf(
             Model model, int[] rows, int firstTarget, int replayFrom, Recipe recipe, int passes) {
         int targets = Math.max(0, rows.length - Math.max(1, firstTarget));
-        int windows = Windows.ceilDivide(targets, model.window);
-        windows += Windows.replayed(windows, firstTarget, replayFrom, recipe.replay, model.window);
+        int windows = Windows.ceilDivide(targets, model.targets);
+        windows += Windows.replayed(windows, firstTarget, replayFrom, recipe.replay, model.targets);
         return Windows.ceilDivide(windows, model.batch) * passes;
     }
 
@@ -103,8 +105,10 @@ public final class Training {
         if (repeats != null) {
             return evaluateRaised(model, rows, times, firstTarget, repeats, cancellation);
         }
-        int stride = Math.max(1, model.window / 2);
-        Windows windows = Windows.training(rows, firstTarget, model.window, model.batch, stride);
+        int stride = Math.min(Math.max(1, model.window / 2), model.targets);
+        Windows windows =
+                Windows.training(
+                        rows, firstTarget, model.window, model.batch, stride, model.targets);
         Judged judged = new Judged(Math.max(0, rows.length - Math.max(1, firstTarget)));
         int filled = 0;
         for (int at = 0; at < windows.steps(); at++) {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import java.util.Arrays;
@@ -13,7 +14,7 @@ public final class Windows {
     /** Input rows of each step, int [S][B * T], right-padded with 0. */
     public final int[][] items;
 
-    /** Rows to predict, int [S][B * T]; 0 = does not count. */
+    /** Rows to predict, int [S][B * targets]; 0 = does not count. */
     public final int[][] targets;
 
     private Windows(int[][] items, int[][] targets) {
@@ -40,15 +41,17 @@ public final class Windows {
      *     before it and is never one
      * @param window inputs T of a window
      * @param batch windows B of a step
-     * @param stride targets that one window counts, 1 to T
+     * @param stride targets that one window counts, 1 to {@code targets}
+     * @param targets that a window of the model can have ({@link Model#targets}): T, one after each
+     *     input; or 1, after the last input
      */
-    public static Windows training(int[] rows, int firstTarget, int window, int batch, int stride) {
+    public static Windows training(
+            int[] rows, int firstTarget, int window, int batch, int stride, int targets) {
         int first = Math.max(1, firstTarget);
-        int targets = Math.max(0, rows.length - first);
-        int windows = ceilDivide(targets, stride);
+        int windows = ceilDivide(Math.max(0, rows.length - first), stride);
         int steps = ceilDivide(windows, batch);
         int[][] inputs = new int[steps][batch * window];
-        int[][] wanted = new int[steps][batch * window];
+        int[][] wanted = new int[steps][batch * targets];
         int[] filled = new int[steps];
         for (int place = 0; place < windows; place++) {
             int last =
@@ -57,13 +60,13 @@ public final class Windows {
                             - (windows - 1 - place)
                                     * stride; // index of the last target of this window
             int step = (int) ((long) place * steps / windows);
-            int at = filled[step]++ * window;
+            int slot = filled[step]++;
             int start = Math.max(0, last - window); // inputs are rows[start:last]
-            System.arraycopy(rows, start, inputs[step], at, last - start);
+            System.arraycopy(rows, start, inputs[step], slot * window, last - start);
             int counted =
                     Math.max(first, last - stride + 1); // first index that counts as a target here
-            System.arraycopy(
-                    rows, counted, wanted[step], at + counted - start - 1, last + 1 - counted);
+            int at = slot * targets + Math.min(counted - start, targets) - 1;
+            System.arraycopy(rows, counted, wanted[step], at, last + 1 - counted);
         }
         return new Windows(inputs, wanted);
     }
@@ -73,6 +76,7 @@ public final class Windows {
      *
      * @param replayFrom index of the first older event that may be a target; below 0 = no replay
      * @param share windows replayed for each new one, as far as there are so many
+     * @param targets that a window of the model can have
      * @param seed of the draw and of the order in which old and new windows are mixed
      */
     static Windows replay(
@@ -82,18 +86,21 @@ public final class Windows {
             double share,
             int window,
             int batch,
+            int targets,
             int... seed) {
-        Windows fresh = training(rows, firstTarget, window, 1, window);
-        int count = replayed(fresh.steps(), firstTarget, replayFrom, share, window);
+        Windows fresh = training(rows, firstTarget, window, 1, targets, targets);
+        int count = replayed(fresh.steps(), firstTarget, replayFrom, share, targets);
         if (count == 0) {
-            return training(rows, firstTarget, window, batch, window);
+            return training(rows, firstTarget, window, batch, targets, targets);
         }
-        Windows old = training(Arrays.copyOf(rows, firstTarget), replayFrom, window, 1, window);
+        int[] earlier = Arrays.copyOf(rows, firstTarget);
+        Windows old = training(earlier, replayFrom, window, 1, targets, targets);
         NumpyRandom random = new NumpyRandom(seed);
         int[] drawn = random.permutation(old.steps());
         int[] order = random.permutation(fresh.steps() + count);
         int steps = ceilDivide(order.length, batch);
-        Windows mixed = new Windows(new int[steps][batch * window], new int[steps][batch * window]);
+        Windows mixed =
+                new Windows(new int[steps][batch * window], new int[steps][batch * targets]);
         int next = 0;
         for (int step = 0; step < steps; step++) {
             int filled = order.length / steps + (step < order.length % steps ? 1 : 0);
@@ -103,18 +110,21 @@ public final class Windows {
                 int source = at < fresh.steps() ? at : drawn[at - fresh.steps()];
                 System.arraycopy(from.items[source], 0, mixed.items[step], place * window, window);
                 System.arraycopy(
-                        from.targets[source], 0, mixed.targets[step], place * window, window);
+                        from.targets[source], 0, mixed.targets[step], place * targets, targets);
             }
         }
         return mixed;
     }
 
-    /** How many windows of older targets {@link #replay} draws for {@code fresh} new ones. */
-    static int replayed(int fresh, int firstTarget, int replayFrom, double share, int window) {
+    /**
+     * How many windows of older targets, up to {@code targets} each, {@link #replay} draws for
+     * {@code fresh} new ones.
+     */
+    static int replayed(int fresh, int firstTarget, int replayFrom, double share, int targets) {
         if (replayFrom < 0) {
             return 0;
         }
-        int old = ceilDivide(Math.max(0, firstTarget - Math.max(1, replayFrom)), window);
+        int old = ceilDivide(Math.max(0, firstTarget - Math.max(1, replayFrom)), targets);
         return (int) Math.min(old, Math.rint(share * fresh));
     }
 

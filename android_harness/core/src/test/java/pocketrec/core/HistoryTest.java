@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -6,19 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import org.junit.jupiter.api.Test;
 
 import java.util.Arrays;
-import java.util.Collections;
 
 class HistoryTest {
     private static final PersonalState OLD =
-            new PersonalState(
-                    "u",
-                    new int[] {1, 2, 2, 3},
-                    new double[] {10, 20, 20, 30},
-                    null,
-                    3,
-                    0,
-                    Collections.emptyMap(),
-                    1);
+            PersonalState.empty("u", 1)
+                    .withHistory(new int[] {1, 2, 2, 3}, new double[] {10, 20, 20, 30}, 3);
 
     private static PersonalState merged(PersonalState old, int[] rows, Double... times) {
         return merged(Double.POSITIVE_INFINITY, old, rows, times);

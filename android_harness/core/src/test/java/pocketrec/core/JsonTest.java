@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
@@ -50,12 +51,20 @@ class JsonTest {
                 "\"\t\"",
                 "1 2",
                 "{\"a\":1,\"a\":2}",
-                "9223372036854775808",
                 "1e999",
                 "nul",
             })
     void refusesWhatIsNotJson(String document) {
         assertThrows(JsonException.class, () -> Json.parse(document));
+    }
+
+    @Test
+    void wholeNumbersOfAnySizeButAnAbsurdOne() throws Exception {
+        assertEquals(9223372036854775807L, Json.parse("9223372036854775807"));
+        assertEquals(
+                new java.math.BigInteger("9223372036854775808"), Json.parse("9223372036854775808"));
+        String absurd = new String(new char[1001]).replace('\0', '9');
+        assertThrows(JsonException.class, () -> Json.parse(absurd));
     }
 
     @Test

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -6,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import org.junit.jupiter.api.Test;
 
 class RepeatsTest {
+    private static final double BEGIN = 1.5e9;
+
     @Test
     void bonusFollowsTheFormula() {
         Repeats repeats = new Repeats(2, 0.5, 0, 0, 0);
@@ -30,10 +33,10 @@ class RepeatsTest {
     @Test
     void afterAPauseWhatLiesBeforeItIsOfOneAge() {
         Repeats repeats = new Repeats(2, 1, 0, 0, 0.5);
-        double[] times = {1000, 1540, 1600, 9};
+        double[] times = {BEGIN + 1000, BEGIN + 1540, BEGIN + 1600, 9};
         float[] scores = {0f, 0f};
         repeats.addTo(
-                scores, new int[] {7, 8}, new int[] {7, 7, 8}, Repeats.gapsAt(times, 3, 1600));
+                scores, new int[] {7, 8}, new int[] {7, 7, 8}, Repeats.gapsAt(times, 3, BEGIN + 1600));
         double seven = Math.sqrt(60.0 / 660) + Math.sqrt(60.0 / 120);
         assertEquals(2 * Math.log(1 + 100 * seven), scores[0], 1e-5);
         assertEquals(2 * Math.log(1 + 100), scores[1], 1e-5);
@@ -41,9 +44,45 @@ class RepeatsTest {
                 scores = new float[2],
                 new int[] {7, 8},
                 new int[] {7, 7, 8},
-                Repeats.gapsAt(times, 3, 1e12));
+                Repeats.gapsAt(times, 3, 4.9e9));
         assertEquals(2 * Math.log(1 + 100 * 2), scores[0], 1e-5);
         assertArrayEquals(new double[] {600, 60, 0}, Repeats.gapsAt(times, 3, -5));
+    }
+
+    @Test
+    void aClockOfAnyUnitGivesSeconds() {
+        double[] wanted = {840, 300, 240};
+        for (double unit : new double[] {1, 1e3, 1e6, 1e9}) {
+            double[] times = {
+                (BEGIN + 1000) * unit, (BEGIN + 1540) * unit, (BEGIN + 1600) * unit
+            };
+            assertArrayEquals(wanted, Repeats.gapsAt(times, 3, BEGIN + 1840), 1e-6);
+            assertArrayEquals(wanted, Repeats.gapsAt(times, 3, (BEGIN + 1840) * unit), 1e-6);
+        }
+    }
+
+    @Test
+    void timesOfTheirOwnStartAreAskedForAtTheLatestEvent() {
+        double[] times = {1000, 1540, 1600};
+        for (double now : new double[] {0, 1840, BEGIN, 1e15}) {
+            assertArrayEquals(new double[] {600, 60, 0}, Repeats.gapsAt(times, 3, now));
+        }
+    }
+
+    @Test
+    void headroomAndSlopeFollowTheFormula() {
+        Repeats repeats = new Repeats(2, 0.5, 0, 0, 0, -0.25, 0.5);
+        float[] scores = {0f, 1f, 3f};
+        repeats.addTo(scores, new int[] {5, 3, 7}, new int[] {7, 3, 7}, new double[3]);
+        double strength = 2 * (1 - 0.25 * Math.log(4));
+        assertEquals(0f, scores[0]);
+        assertEquals(1 + strength * Math.log(1 + 100 * 0.5 * Math.E), scores[1], 1e-5);
+        assertEquals(3 + strength * Math.log(1 + 100 * 1.25), scores[2], 1e-5);
+        float[] all = {9f, -4f, 0f, 1f, 0f, 0f, 0f, 3f};
+        repeats.addToCatalogue(all, new int[] {7, 3, 7}, new double[3]);
+        assertEquals(scores[1], all[3], 1e-6);
+        assertEquals(scores[2], all[7], 1e-6);
+        assertEquals(0, repeats.strengthAfter(1000));
     }
 
     @Test

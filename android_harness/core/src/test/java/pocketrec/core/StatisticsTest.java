@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -17,7 +18,7 @@ class WindowsTest {
             int[] rows = IntStream.rangeClosed(1, length).toArray(); // row = place + 1
             for (int first = 0; first < 5; first++) {
                 for (int stride = 1; stride <= 4; stride++) {
-                    Windows windows = Windows.training(rows, first, 4, 3, stride);
+                    Windows windows = Windows.training(rows, first, 4, 3, stride, 4);
                     List<Integer> seen = new ArrayList<>();
                     for (int step = 0; step < windows.steps(); step++) {
                         for (int place = 0; place < 12; place++) {
@@ -35,6 +36,34 @@ class WindowsTest {
                                     .collect(java.util.stream.Collectors.toList()),
                             seen);
                 }
+            }
+        }
+    }
+
+    /** A model that sees both sides of an event: the target lies in no window of its own. */
+    @Test
+    void everyTargetHasAWindowOfItsOwnWhereAWindowHasOneTarget() {
+        for (int length = 0; length < 20; length++) {
+            int[] rows = IntStream.rangeClosed(1, length).toArray(); // row = place + 1
+            for (int first = 0; first < 5; first++) {
+                Windows windows = Windows.training(rows, first, 4, 3, 1, 1);
+                int next = Math.max(1, first) + 1;
+                for (int step = 0; step < windows.steps(); step++) {
+                    for (int place = 0; place < 3; place++) {
+                        int target = windows.targets[step][place];
+                        int[] items =
+                                Arrays.copyOfRange(
+                                        windows.items[step], place * 4, place * 4 + 4);
+                        if (target == 0) {
+                            assertArrayEquals(new int[4], items);
+                            continue;
+                        }
+                        assertEquals(next++, target);
+                        int[] before = Arrays.copyOf(rows, target - 1);
+                        assertArrayEquals(Windows.context(before, 4), items);
+                    }
+                }
+                assertEquals(Math.max(length, Math.max(1, first)) + 1, next);
             }
         }
     }

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.desktop;
 
 import pocketrec.core.Bench;
@@ -8,6 +9,7 @@ import pocketrec.core.Json;
 import pocketrec.core.PocketRecException;
 
 import java.io.File;
+import java.io.IOException;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -18,18 +20,20 @@ import java.util.Map;
 /**
  * {@code bench}: what {@code pocketrec bench} measures, measured through core; the last line of
  * output is JSON. {@code request}: what the Android app does when {@code pocketrec android run}
- * asks, the answer a file in a folder.
+ * asks, the answer a file in a folder. {@code serve}: see {@link Serve}.
  */
 public final class Main {
     private static final String USAGE =
             "use: bench --bundle FOLDER [--calls N] [--threads N] [--litert PLACE], or: request"
                     + " --id ID --bundle ZIP --files FOLDER [--runs N] [--threads N] [--xnnpack on]"
-                    + " [--litert PLACE]";
+                    + " [--litert PLACE], or: serve [--litert PLACE]";
     private static final List<String> BENCH =
             Arrays.asList("--bundle", "--calls", "--threads", "--litert");
     private static final List<String> REQUEST =
             Arrays.asList(
                     "--id", "--bundle", "--files", "--runs", "--threads", "--xnnpack", "--litert");
+
+    private static final List<String> SERVE = Arrays.asList("--litert");
 
     private Main() {}
 
@@ -42,10 +46,12 @@ public final class Main {
                 bench(options(arguments, BENCH, 1));
             } else if (command.equals("request")) {
                 request(options(arguments, REQUEST, 3));
+            } else if (command.equals("serve")) {
+                Serve.serve(System.in, System.out, served(options(arguments, SERVE, 0)));
             } else {
                 throw new IllegalArgumentException(USAGE);
             }
-        } catch (PocketRecException | IllegalArgumentException error) {
+        } catch (PocketRecException | IllegalArgumentException | IOException error) {
             System.err.println("error: " + error.getMessage());
             status = 2;
         }
@@ -105,14 +111,16 @@ public final class Main {
             File scratch = new File(files, "scratch");
             Map<String, Object> result =
                     request.measure(
-                            scratch,
-                            runtime(options),
-                            new Cancellation(),
-                            Collections::emptyMap);
+                            scratch, runtime(options), new Cancellation(), Collections::emptyMap);
             request.succeed(files, result);
         } catch (PocketRecException | IllegalArgumentException error) {
             request.fail(files, error.getMessage());
         }
+    }
+
+    /** LiteRT where a place was named; else null, for stores and pulls need none. */
+    private static LiteRtRuntime served(Map<String, String> options) throws PocketRecException {
+        return options.isEmpty() ? null : runtime(options);
     }
 
     private static LiteRtRuntime runtime(Map<String, String> options) throws PocketRecException {

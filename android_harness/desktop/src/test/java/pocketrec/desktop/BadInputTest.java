@@ -1,14 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.desktop;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import static pocketrec.desktop.Refusals.refused;
+
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
 import pocketrec.core.Bundle;
@@ -16,12 +17,9 @@ import pocketrec.core.BundleException;
 import pocketrec.core.DataException;
 import pocketrec.core.Event;
 import pocketrec.core.Model;
-import pocketrec.core.PocketRecException;
 import pocketrec.core.Recommender;
 import pocketrec.core.RuntimeMissingException;
 import pocketrec.core.ShapeException;
-import pocketrec.core.StateException;
-import pocketrec.core.States;
 import pocketrec.core.StorageException;
 
 import java.io.File;
@@ -30,9 +28,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
-import java.util.Collections;
-import java.util.List;
-import java.util.concurrent.TimeUnit;
 
 /**
  * Whatever is wrong ends in a typed exception of one line that says what to do, and nothing is
@@ -42,28 +37,10 @@ class BadInputTest {
     @TempDir Path folder;
 
     private File bundle;
-    private File state;
 
     @BeforeEach
     void copy() throws Exception {
         bundle = Reference.copy("plain", folder.resolve("bundle"));
-        state = folder.resolve("state").toFile();
-    }
-
-    /**
-     * The exception is of the type, is one line, holds the words, and says after the last colon
-     * what to do.
-     */
-    private static void refused(
-            Class<? extends PocketRecException> type, String words, Executable work) {
-        String message = assertThrows(type, work).getMessage();
-        assertTrue(message.contains(words), message);
-        assertFalse(message.contains("\n"), message);
-        String advice = message.substring(message.lastIndexOf(": ") + 2);
-        assertTrue(
-                advice.matches(
-                        "(fetch|export|name|use|update|reset|restore|free|set|install|give|ask|start|save)\\b.*"),
-                message);
     }
 
     private void change(String file, String from, String to) throws Exception {
@@ -71,18 +48,6 @@ class BadInputTest {
         String text = new String(Files.readAllBytes(path), StandardCharsets.ISO_8859_1);
         assertTrue(text.contains(from), file + " has no " + from);
         Files.write(path, text.replace(from, to).getBytes(StandardCharsets.ISO_8859_1));
-    }
-
-    /** A state with personal weights, and the generation before it. */
-    private Recommender saved() throws Exception {
-        Recommender recommender =
-                new Recommender(Bundle.open(bundle), Reference.runtime(), "u1", state, 1);
-        recommender.save();
-        recommender.personalise(
-                Reference.events(
-                        Reference.map(Reference.read("users").get("histories")).get("u1")));
-        recommender.save();
-        return recommender;
     }
 
     @Test
@@ -170,10 +135,7 @@ class BadInputTest {
                 badWindow[window.length - 1] = wrong;
                 badBatch[batch.length - 1] = wrong;
                 badCandidates[candidates.length - 1] = wrong;
-                refused(
-                        DataException.class,
-                        "embed: items" + told,
-                        () -> model.embed(badWindow));
+                refused(DataException.class, "embed: items" + told, () -> model.embed(badWindow));
                 refused(
                         DataException.class,
                         "infer: candidates" + told,
@@ -215,114 +177,6 @@ class BadInputTest {
             assertEquals(model.embedding, model.embed(window).length, "it still runs");
             model.close();
             assertThrows(IllegalStateException.class, () -> model.embed(window));
-        }
-    }
-
-    @Test
-    void damagedStates() throws Exception {
-        saved().close();
-        byte[] good = Files.readAllBytes(state.toPath());
-        byte[] altered = good.clone();
-        altered[good.length - 9] ^= 1;
-        Files.write(state.toPath(), altered);
-        Bundle opened = Bundle.open(bundle);
-        refused(StateException.class, "is damaged", () -> States.load(state, opened));
-        assertArrayEquals(altered, Files.readAllBytes(state.toPath()), "nothing was overwritten");
-        Files.write(state.toPath(), Arrays.copyOf(good, good.length / 3));
-        refused(
-                StateException.class,
-                "is damaged",
-                () -> new Recommender(opened, Reference.runtime(), "u1", state, 1));
-        assertEquals(1, States.restore(state, opened).generation);
-        assertEquals(
-                0, new Recommender(opened, Reference.runtime(), "u1", state, 1).history().size());
-        refused(
-                StateException.class,
-                "no previous generation",
-                () -> States.restore(state, opened));
-        Files.write(state.toPath(), "pocketrec sealed 1\n...".getBytes(StandardCharsets.US_ASCII));
-        refused(StateException.class, "is encrypted", () -> States.load(state, opened));
-        Files.write(state.toPath(), "a diary".getBytes(StandardCharsets.US_ASCII));
-        refused(StateException.class, "not a personal state", () -> States.load(state, opened));
-        refused(StateException.class, "was not deleted", () -> States.reset(state));
-    }
-
-    @Test
-    void stateOfAnotherModelOrUserOrNone() throws Exception {
-        saved().close();
-        byte[] before = Files.readAllBytes(state.toPath());
-        refused(
-                StateException.class,
-                "belongs to another model",
-                () ->
-                        new Recommender(
-                                Reference.bundle("sampled"), Reference.runtime(), "u1", state, 1));
-        refused(
-                StateException.class,
-                "is the state of user u1",
-                () -> new Recommender(Bundle.open(bundle), Reference.runtime(), "u2", state, 1));
-        assertArrayEquals(before, Files.readAllBytes(state.toPath()));
-        Recommender nowhere =
-                new Recommender(Bundle.open(bundle), Reference.runtime(), "u1", null, 1);
-        refused(StateException.class, "no state file was named", nowhere::save);
-        refused(
-                StateException.class,
-                "no state file",
-                () -> States.load(folder.resolve("none").toFile(), nowhere(bundle)));
-    }
-
-    private static Bundle nowhere(File bundle) throws PocketRecException {
-        return Bundle.open(bundle);
-    }
-
-    /** A process that may write files of at most a few kilobytes saves a larger state. */
-    @Test
-    void fullStorageLeavesBothGenerationsGood() throws Exception {
-        saved().close();
-        byte[] before = Files.readAllBytes(state.toPath());
-        byte[] previous = Files.readAllBytes(States.previousOf(state).toPath());
-        String java = System.getProperty("java.home") + "/bin/java";
-        ProcessBuilder builder =
-                new ProcessBuilder(
-                        "bash",
-                        "-c",
-                        "ulimit -f 8 && exec \"$@\"",
-                        "bash",
-                        java,
-                        "-XX:-UsePerfData",
-                        "-cp",
-                        System.getProperty("java.class.path"),
-                        SaveTooMuch.class.getName(),
-                        bundle.toString(),
-                        state.toString());
-        Process process = builder.redirectErrorStream(true).start();
-        String said = new String(Reference.readAll(process), StandardCharsets.UTF_8).trim();
-        assertTrue(process.waitFor(60, TimeUnit.SECONDS));
-        assertEquals(0, process.exitValue(), said);
-        assertTrue(said.startsWith("StorageException cannot write " + state), said);
-        assertTrue(said.endsWith("free some space or name a folder that can be written"), said);
-        assertArrayEquals(before, Files.readAllBytes(state.toPath()));
-        assertArrayEquals(previous, Files.readAllBytes(States.previousOf(state).toPath()));
-        assertEquals(3, folder.toFile().list().length, "no temporary file stays");
-    }
-
-    /** Saves a state of 1,000 events in place of the one that is there. */
-    static final class SaveTooMuch {
-        public static void main(String[] arguments) throws Exception {
-            Recommender recommender =
-                    new Recommender(
-                            Bundle.open(new File(arguments[0])),
-                            null,
-                            "u1",
-                            new File(arguments[1]),
-                            1);
-            List<Event> events = Collections.nCopies(1000, new Event("item 3"));
-            recommender.add(events);
-            try {
-                recommender.save();
-            } catch (StorageException error) {
-                System.out.println("StorageException " + error.getMessage());
-            }
         }
     }
 
@@ -377,21 +231,6 @@ class BadInputTest {
         change("manifest.json", "\"model_id\": \"", "\"model_id\": \"f");
         refused(BundleException.class, "make another model", () -> Bundle.open(packed));
         assertFalse(new File(packed, "model.tflite").exists());
-    }
-
-    @Test
-    void statesThatNoTrainingMakes() throws Exception {
-        Bundle plain = Reference.bundle("plain");
-        String[][] told = {
-            {"weights", "it has weights that are not numbers"},
-            {"times", "its times are not valid, or not in order"},
-            {"rows", "a row of the history is not in the vocabulary"},
-            {"trained", "it has learned from more events than it holds"},
-        };
-        for (String[] one : told) {
-            File state = new File(Reference.folder(), "altered." + one[0] + ".state");
-            refused(StateException.class, one[1], () -> States.load(state, plain));
-        }
     }
 
     @Test

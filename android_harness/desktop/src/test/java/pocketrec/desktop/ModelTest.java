@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.desktop;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
@@ -35,7 +36,7 @@ class ModelTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"plain", "sampled", "reference"})
+    @ValueSource(strings = {"plain", "sampled", "cloze", "reference"})
     void embeddingScoresAndLossesEqualPythons(String name) throws Exception {
         Map<String, Object> numbers =
                 Reference.map(Reference.map(Reference.read("numbers").get("models")).get(name));
@@ -47,6 +48,7 @@ class ModelTest {
         assertEquals(20, losses.length);
         try (Model model = Reference.bundle(name).loadModel(Reference.runtime(), 1)) {
             assertEquals(name.equals("sampled"), model.negatives > 0);
+            assertEquals(name.equals("cloze") ? 1 : model.window, model.targets);
             close(Reference.map(numbers.get("before")).get("embedding"), model.embed(context));
             close(
                     Reference.map(numbers.get("before")).get("scores"),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 package pocketrec.app;
 
 import static org.junit.Assert.assertEquals;
@@ -43,6 +44,7 @@ import java.util.Map;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
 
 /**
  * The app's screens with real work behind them: buttons are pressed, and each state is drawn into a
@@ -74,6 +76,7 @@ public class LayoutTest {
         }
     }
 
+    // Feature D22: training, answers, evaluation, saving and loading are off the main thread.
     @Test
     @Config(qualifiers = PORTRAIT)
     public void everyButtonDoesItsWork() throws Exception {
@@ -82,7 +85,8 @@ public class LayoutTest {
         draw(activity, "1-start");
         press(activity, "Train");
         assertFalse(
-                "no second work is started while one is running", button(activity, "Infer").isEnabled());
+                "no second work is started while one is running",
+                button(activity, "Infer").isEnabled());
         assertTrue(button(activity, "Cancel").isEnabled());
         finished(activity);
         assertTrue(text(activity), text(activity).matches("(?s)(personal|blend|global): .*"));
@@ -238,8 +242,7 @@ public class LayoutTest {
         assertTrue(jobs.getPendingJob(1).isRequireCharging());
         NightlyTraining service = Robolectric.setupService(NightlyTraining.class);
         assertTrue(service.onStartJob(null));
-        finished(activity);
-        assertTrue(shadowOf(service).getIsJobFinished());
+        until(() -> shadowOf(service).getIsJobFinished());
         assertFalse(shadowOf(service).getIsRescheduleNeeded());
         File[] states = activity.getFilesDir().listFiles((dir, name) -> name.endsWith(".state"));
         assertNotNull(states);
@@ -272,14 +275,19 @@ public class LayoutTest {
 
     /** Lets the main thread work until nothing is running; a minute at most. */
     private static void finished(Activity activity) throws Exception {
+        until(() -> !shown(activity).busy);
+    }
+
+    /** Lets the main thread work until something holds. */
+    static void until(BooleanSupplier holds) throws InterruptedException {
         for (int wait = 0; wait < 6000; wait++) {
             shadowOf(Looper.getMainLooper()).idle();
-            if (!shown(activity).busy) {
+            if (holds.getAsBoolean()) {
                 return;
             }
             Thread.sleep(10);
         }
-        throw new AssertionError("it does not end: " + shown(activity).text);
+        throw new AssertionError("it does not end");
     }
 
     private static Harness.Shown shown(Activity activity) {
@@ -287,9 +295,14 @@ public class LayoutTest {
     }
 
     private static String text(Activity activity) {
+        return textView(activity).getText().toString();
+    }
+
+    /** Where results are shown. */
+    static TextView textView(Activity activity) {
         for (TextView view : views(activity.getWindow().getDecorView())) {
             if (view.isTextSelectable()) {
-                return view.getText().toString();
+                return view;
             }
         }
         throw new AssertionError("there is no text");

@@ -1,4 +1,5 @@
-package pocketrec.app;
+// SPDX-License-Identifier: Apache-2.0
+package pocketrec.runtime;
 
 import org.tensorflow.lite.TensorFlowLite;
 
@@ -10,20 +11,33 @@ import pocketrec.core.RuntimeMissingException;
 
 import java.io.File;
 
-/** The TensorFlow Lite or LiteRT (the same Java interface) that is packed into the app. */
-final class TfLiteRuntime implements ModelRuntime {
+/**
+ * The TensorFlow Lite or LiteRT (the same Java interface) that is packed into the app.
+ *
+ * <p>TensorFlow Lite 2.16.1 is aligned to pages of 4 KB: on a device with pages of 16 KB it does
+ * not load, and {@link #open} says so.
+ */
+public final class TfLiteRuntime implements ModelRuntime {
+    private final String name;
     private final boolean xnnpack;
 
+    /** TensorFlow Lite, which lets XNNPACK run what it can. */
+    public TfLiteRuntime() {
+        this("tensorflow_lite", true);
+    }
+
     /**
+     * @param name what results call it: tensorflow_lite, or litert where that is packed
      * @param xnnpack let XNNPACK run what it can; otherwise the built-in kernels run all
      */
-    TfLiteRuntime(boolean xnnpack) {
+    public TfLiteRuntime(String name, boolean xnnpack) {
+        this.name = name;
         this.xnnpack = xnnpack;
     }
 
     @Override
     public String name() {
-        return BuildConfig.RUNTIME;
+        return name;
     }
 
     @Override

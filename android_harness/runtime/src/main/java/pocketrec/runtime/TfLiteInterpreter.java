@@ -1,4 +1,5 @@
-package pocketrec.app;
+// SPDX-License-Identifier: Apache-2.0
+package pocketrec.runtime;
 
 import org.tensorflow.lite.Tensor;
 

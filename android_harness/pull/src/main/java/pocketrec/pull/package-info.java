@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Fetching published bundles into a folder of versions. */
+package pocketrec.pull;

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the ranker of the second stage costs on a device: `rank`, and a step of the way that trains it, against `infer`.
+
+    python benchmarks/rank.py [--items 50000] [--runtimes ai_edge_litert tflite_runtime] [--keep DIR]
+
+A file of the reference shape (E = 64, H = 96, two GRU layers, T = 20), untrained, int8 table, with RankNet of 64 and 32
+units. A process of its own for each runtime calls `infer` of 100 items, `rank` of 100 and of 1,000, and a train step of
+the way `ranker` (16 windows with one target each, 32 shared negatives), one after the other, in CPU time. The step's
+windows pass through the frozen GRU too, so `embed` of as many windows is printed beside it. Prints a table, and one
+JSON document as the last line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+CALLS, WARM_UP = 200, 20
+EMBEDDING, HIDDEN, WINDOW, BATCH, CANDIDATES, NEGATIVES, UNITS = 64, 96, 20, 16, 100, 32, (64, 32)
+
+
+def write(items: int, rank: int, path: Path) -> None:
+    """A model file with the signature rank."""
+    from pocketrec.cloud.backbones import backbone, build_model, item_embeddings
+    from pocketrec.cloud.config.model import GruOptions, ModelConfig
+    from pocketrec.device.contract.names import RANKER_TENSORS
+    from pocketrec.export.file.convert import convert
+    from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
+    from pocketrec.export.graph.weights import weights_of
+    from pocketrec.export.rankers.ranknet import TRAINED, RankNet
+    from pocketrec.export.tables.table import ItemTable
+
+    config = ModelConfig(embedding=EMBEDDING, window=WINDOW, tables={"gru": GruOptions(hidden=HIDDEN, layers=2)})
+    model, rng = build_model(config, items, 1), np.random.default_rng(1)
+    one, two = UNITS
+    shapes = [(EMBEDDING, one), (EMBEDDING, one), (one,), (one, two), (two,), (two,)]
+    own = {name: rng.normal(0, 0.1, shape).astype(np.float32)
+           for name, shape in zip(RANKER_TENSORS, shapes, strict=True)}  # fmt: skip
+    held = GraphModel(backbone("gru").layers(config), {**weights_of(model), **own}, TRAINED)
+    table = ItemTable.quantise(item_embeddings(model), "int8")
+    graph = PersonalGraph(held, table, "sgd", GraphShape(BATCH, WINDOW, CANDIDATES, NEGATIVES, rank=rank),
+                          second=RankNet())  # fmt: skip
+    path.write_bytes(convert(graph))
+
+
+def measure(folder: Path, items: int, runtime: str) -> dict[str, Any]:
+    """One process: times in ms of CPU."""
+    from pocketrec.device.engine.model import Model
+    from pocketrec.device.personal.windows import log_uniform
+
+    few, many = (Model(folder / f"{rank}.tflite", runtime, items=items) for rank in (100, 1000))
+    rows = log_uniform(BATCH * WINDOW + 1000 + NEGATIVES, items, 3, 0).astype(np.int32)
+    windows = rows[: BATCH * WINDOW].reshape(BATCH, WINDOW)
+    targets = np.zeros((BATCH, WINDOW), np.int32)
+    targets[:, -1] = rows[-BATCH:]
+    candidates, negatives = rows[BATCH * WINDOW :][:1000], rows[-NEGATIVES:]
+    calls = {
+        "infer_100": lambda: few.infer(windows[:1], candidates[:CANDIDATES]),
+        "rank_100": lambda: few.rank(windows[:1], candidates[:100]),
+        "rank_1000": lambda: many.rank(windows[:1], candidates),
+        "train": lambda: few.train(windows, targets, 0.01, 0.0, negatives),
+        "embed": lambda: few.embed(windows[:1]),
+    }
+    series: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(WARM_UP + CALLS):
+        for name, run in calls.items():
+            started = time.process_time()
+            run()
+            series[name].append((time.process_time() - started) * 1e3)
+    p50 = {name: float(np.median(values[WARM_UP:])) for name, values in series.items()}
+    return {
+        "items": items, "runtime": few.runtime, **{f"{name}_ms_p50": round(value, 4) for name, value in p50.items()},
+        "rank_1000_of_infer": round(p50["rank_1000"] / p50["infer_100"], 3),
+        "train_of_infer": round(p50["train"] / p50["infer_100"], 3),
+        "embed_of_the_batch_ms": round(BATCH * p50["embed"], 4),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--items", type=int, default=50_000, help="size of the catalogue")
+    parser.add_argument("--runtimes", nargs="+", default=["ai_edge_litert", "tflite_runtime"], help="runtimes")
+    parser.add_argument("--python", default=sys.executable, help="interpreter of the device's process")
+    parser.add_argument("--keep", metavar="DIR", help="keep the files, and use those that are there")
+    parser.add_argument("--measure", metavar="DIR", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(Path(options.measure), options.items, options.runtimes[0])))
+        return
+    rows = []
+    place: Any = contextlib.nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory()
+    names = ("infer_100", "rank_100", "rank_1000", "train")
+    print(f"{'runtime':<15} " + " ".join(f"{name:>10}" for name in names) + f" {'rank 1,000':>11} {'train':>6}")
+    with place as folder:
+        Path(folder).mkdir(exist_ok=True)
+        for rank in (100, 1000):
+            if not (path := Path(folder) / f"{rank}.tflite").exists():
+                write(options.items, rank, path)
+        for runtime in options.runtimes:
+            command = [options.python, __file__, "--runtimes", runtime, "--measure", str(folder), "--items",
+                       str(options.items)]  # fmt: skip
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            row = json.loads(done.stdout.splitlines()[-1])
+            rows.append(row)
+            times = " ".join(f"{row[f'{name}_ms_p50']:>7.3f} ms" for name in names)
+            print(f"{row['runtime']:<15} {times} {row['rank_1000_of_infer']:>9.2f} x {row['train_of_infer']:>4.1f} x",
+                  flush=True)  # fmt: skip
+    print(json.dumps({"benchmark": "rank", "calls": CALLS, "runtimes": rows}))
+
+
+if __name__ == "__main__":
+    main()

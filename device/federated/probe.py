@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls the signatures of a contribution file on given inputs and stores the outputs.
+
+The gate of contribution files runs this in a process of its own for each runtime, as it runs
+`pocketrec.device.engine.probe` on a bundle's model file. Run as
+``python -m pocketrec.device.federated.probe MODEL INPUTS.npz OUTPUTS.npz RUNTIME``.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from pocketrec.device.base.array import Array
+from pocketrec.device.base.errors import PocketRecError
+from pocketrec.device.engine.runtime import runtime_version
+from pocketrec.device.federated.model import ContributionModel
+
+#: Before the name of a tensor among the inputs.
+WEIGHTS = "weights."
+
+
+def probe(model: ContributionModel, inputs: dict[str, Array]) -> dict[str, Array]:
+    """Gradients of every batch.
+
+    Args:
+        model: freshly loaded.
+        inputs: ``items`` and ``targets`` int32 [S, B, T], one batch for each call; ``negatives`` int32 [S, n] (n = 0
+            for the full softmax); ``weights.NAME`` float32.
+
+    Returns:
+        ``loss`` and ``count`` [S], and ``NAME`` [S, ...] of every tensor.
+    """
+    model.set_weights({name.removeprefix(WEIGHTS): value for name, value in inputs.items() if name.startswith(WEIGHTS)})
+    drawn = list(inputs["negatives"]) if model.negatives else [None] * len(inputs["items"])
+    calls = [model.gradient(*batch) for batch in zip(inputs["items"], inputs["targets"], drawn, strict=True)]
+    return {
+        "loss": np.array([loss for loss, _, _ in calls]),
+        "count": np.array([count for _, count, _ in calls]),
+        **{name: np.stack([gradients[name] for _, _, gradients in calls]) for name in model.tensors},
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Entry point; prints the runtime's version, or one line that says what failed (exit status 2)."""
+    path, source, target, runtime = arguments
+    try:
+        with np.load(source) as inputs:
+            outputs = probe(ContributionModel(path, runtime), dict(inputs))
+    except (PocketRecError, ValueError, RuntimeError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    np.savez(target, **outputs)
+    print(runtime_version(runtime))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

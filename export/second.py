@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ranker of the second stage in an export: its tensors in the model, and the way that trains them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import keras
+
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.ways.way import Applied, Layers, apply
+from pocketrec.device.base.array import Array
+from pocketrec.device.base.errors import ConfigError, ExportError
+from pocketrec.device.contract import names as contract
+from pocketrec.export.graph.weights import weights_of
+from pocketrec.export.rankers.ranknet import TRAINED
+
+#: A number that a trained model keeps beside the tensors: 0 where the score was trained without the inner product.
+_INNER: Final = "ranker_inner"
+#: Names of the weights of the model's layer ``ranker``, which are of no layer of the device.
+BESIDE: Final = (*contract.RANKER_TENSORS, _INNER)
+
+
+def second_of(ranker: str, model: keras.Model, way: str) -> dict[str, Array]:
+    """The tensors of the second ranker by name; empty where the ranker has no second stage.
+
+    Raises:
+        ConfigError: the way trains a second ranker, and there is none; or it was trained without the inner product, so
+            that `retrieve` does not find what it ranks.
+        ExportError: the model lacks a tensor.
+    """
+    if ranker != contract.RANKNET:
+        if way == contract.RANKER_WAY:
+            raise ConfigError('the way ranker trains the tensors of ranknet: set ranker.kind = "ranknet", or take '
+                              "another way")  # fmt: skip
+        return {}
+    known = weights_of(model)
+    if missing := [name for name in contract.RANKER_TENSORS if name not in known]:
+        raise ExportError(f"the model has no {missing[0]}: train the ranker first, or set ranker.kind = "
+                          '"inner_product"')  # fmt: skip
+    if known.get(_INNER, 1) != 1:
+        raise ConfigError("a ranker that was trained without the inner product ranks other items than devices find: "
+                          "set ranker.inner = true")  # fmt: skip
+    return {name: known[name] for name in contract.RANKER_TENSORS}
+
+
+def applied_way(way: str, layers: Layers, config: ExportConfig) -> Applied:
+    """What a way makes of a backbone's layers; the way ``ranker`` leaves them as they are.
+
+    Raises:
+        ConfigError: see `pocketrec.cloud.ways.way.apply`.
+    """
+    if way == contract.RANKER_WAY:
+        return Applied(layers, TRAINED)
+    return apply(way, layers, config)

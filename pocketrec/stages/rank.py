@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stage rank: the second stage's ranker, judged before the cut-off; none where it does not gain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pocketrec.cloud.base.runs import Run, Stage, read_json
+from pocketrec.cloud.config.run import RunConfig
+from pocketrec.stages.parts import plain, use_threads
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from pocketrec.cloud.data.sequences import Sequences
+
+#: The tensors, and what the slice before the cut-off said of them.
+TENSORS_FILE: Final = "rank/ranker.npz"
+VERDICT_FILE: Final = "rank/rank.json"
+_JUDGED: Final = 2000  # users that judge, at most
+
+
+def ranks(config: RunConfig) -> bool:
+    """Whether a run has a ranker of its second stage."""
+    return config.ranker.second and config.split.personal
+
+
+def rank(run: Run) -> None:
+    """Train the ranker over the early model, judge it on what came before the cut-off, train it over the final model:
+    ``RUN/rank``."""
+    use_threads(run)
+    from pocketrec.cloud.backbones import load_model
+    from pocketrec.cloud.base.arrays import save_arrays
+    from pocketrec.cloud.base.runs import write_json
+    from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.stages.recipes import rehearsal_parts
+
+    data = load_cloud(run.folder)
+    earliest, later, _ = rehearsal_parts(run.config, data.before)
+    early = load_model(run.folder / "train" / "early.keras")
+    arrays = _tensors(run, early, earliest, "early")
+    verdict = _judge(run, early, arrays, earliest, later)
+    model = load_model(run.folder / "train" / "model.keras")
+    save_arrays(run.path(TENSORS_FILE), _tensors(run, model, data.before, "final"))
+    write_json(run.path(VERDICT_FILE), verdict)
+    found = verdict["difference"]
+    run.detail(
+        f"{verdict['measure']} before the cut-off: {verdict['ranker']:.4f}, inner product "
+        f"{verdict['inner_product']:.4f} "
+        f"(difference {found['low']:+.4f} to {found['high']:+.4f}, {found['users']} users): "
+        + ("it ships" if verdict["ships"] else "it gains, and the exporter has no such ranker" if verdict["gains"]
+           else "none ships")
+    )
+
+
+def _exports(config: RunConfig) -> bool:
+    """Whether the exporter has the ranker's side in the graph, and the score is the one that devices compute."""
+    from pocketrec.cloud.config.ranker import RANKERS
+
+    return bool(getattr(RANKERS[config.ranker.kind], "graph", "")) and config.ranker.inner
+
+
+def with_shipped(run: Run, model: keras.Model) -> tuple[keras.Model, str]:
+    """The model as it is exported, with the tensors of the ranker that ships in it; and the name of the ranker."""
+    from pocketrec.cloud.rankers.ranker import RANKER_LAYER
+    from pocketrec.cloud.rankers.ranknet_training import with_ranknet, without_ranknet
+
+    tensors = shipped_ranker(run)
+    together = RANKER_LAYER in {layer.name for layer in model.layers}  # it was trained with the model
+    if tensors is None:
+        return without_ranknet(model) if together and run.config.ranker.second else model, run.config.ranker.first.kind
+    if not together:
+        model = with_ranknet(model, run.config.ranker.hidden, True, run.config.seed)
+    layer = model.get_layer(RANKER_LAYER)
+    for name, value in tensors.items():
+        getattr(layer, name).assign(value)
+    return model, run.config.ranker.kind
+
+
+def shipped_ranker(run: Run) -> dict[str, NDArray[np.float32]] | None:
+    """The tensors of the ranker that the run ships (`pocketrec.cloud.rankers.ranknet.TENSORS`); None = none ships."""
+    if not ranks(run.config) or not read_json(run.folder / VERDICT_FILE).get("ships"):
+        return None
+    found: dict[str, NDArray[np.float32]] = dict(trained_ranker(run).tensors)
+    return found
+
+
+def trained_ranker(run: Run) -> Any:
+    """The ranker of the second stage, whether it ships or not (`pocketrec.cloud.rankers.ranknet.RankNet`).
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    from pocketrec.cloud.candidates.sets import read_arrays
+    from pocketrec.cloud.rankers.ranknet import RankNet
+
+    return RankNet.restore(read_arrays(run.folder / TENSORS_FILE))
+
+
+def _tensors(run: Run, model: keras.Model, past: Sequences, name: str) -> dict[str, NDArray[np.float32]]:
+    """The ranker's tensors over a model: trained with it, or now on the events that it was trained on."""
+    from pocketrec.cloud.backbones import item_embeddings
+    from pocketrec.cloud.rankers.ranker import RANKER_LAYER
+    from pocketrec.cloud.training.ranking import latest, retrieve_positions, train_ranker
+
+    config = run.config
+    if config.ranker.joint:
+        return {variable.name: variable.numpy() for variable in model.get_layer(RANKER_LAYER).weights}
+    later = config.seed if config.train.objective == "later_item" else None
+    with run.progress(f"rank {name}") as progress:
+        found = retrieve_positions(
+            model, past, latest(past, config.ranker.positions), config.model, config.ranker,
+            mask_seen=config.evaluate.mask_seen, later=later, progress=progress,
+        )  # fmt: skip
+        run.detail(f"{name}: {int(found.found.sum())} of {len(found.targets)} positions had their item retrieved")
+        return train_ranker(found, item_embeddings(model), config.ranker, config.seed, progress)
+
+
+def _judge(
+    run: Run, model: keras.Model, arrays: dict[str, Any], past: Sequences, later: Sequences
+) -> dict[str, Any]:
+    """The ranker beside the inner product on the events between the two cuts, user by user."""
+    from pocketrec.cloud.metrics.metrics import paired
+    from pocketrec.cloud.rankers.ranknet import RankNet
+    from pocketrec.cloud.training.judging import list_figures, next_figures
+
+    ranker = RankNet.restore(arrays)
+    figures = list_figures if run.config.train.objective == "later_item" else next_figures
+    measure, ours, plain_ = figures(run.config, model, ranker, past, later, _JUDGED)
+    difference = paired(ours, plain_, run.config.evaluate.bootstrap, run.config.seed)
+    return {
+        "measure": measure, "ranker": float(ours.mean()), "inner_product": float(plain_.mean()),
+        "difference": difference.to_dict(), "gains": bool(difference.difference.low > 0),
+        "ships": bool(difference.difference.low > 0) and _exports(run.config),
+    }  # fmt: skip
+
+
+RANK = Stage(
+    "rank",
+    "train the ranker of what is retrieved, judge it before the cut-off",
+    needs=("prepare", "train-early", "train"),
+    depends=lambda c: [c.seed, *plain(c.ranker), c.evaluate.mask_seen, c.evaluate.bootstrap, c.train.objective,
+                       c.rehearse.quantile],
+    work=rank,
+    leaves=(TENSORS_FILE, VERDICT_FILE),
+    clears=("rank",),
+    applies=ranks,
+    help="train the second stage's ranker",
+    does="trains RankNet on what the inner product retrieves, judges it before the cut-off: RUN/rank",
+)

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RankNet's training on a log with a known answer, and who judges it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pocketrec.cloud.config.ranker import RankerConfig
+from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.rankers.ranknet import RankNet
+from pocketrec.cloud.rankers.ranknet_training import initial_tensors
+from pocketrec.cloud.training.judging import figures_of, reordered
+from pocketrec.cloud.training.ranking import Retrieved, latest, reranked, train_ranker
+from pocketrec.device.base.errors import DataError
+
+ITEMS, SIZE = 20, 4
+CONFIG = RankerConfig("ranknet", hidden=[8, 8], candidates=6, negatives=4, epochs=30, learning_rate=0.02)
+
+
+def data(positions: int = 600, missed: int = 0) -> tuple[Retrieved, np.ndarray]:
+    """Retrieval by inner product is blind here: of the six retrieved, the one whose first number is largest comes."""
+    rng = np.random.default_rng(1)
+    table = rng.normal(size=(ITEMS + 1, SIZE)).astype(np.float32)
+    rows = np.array([rng.permutation(ITEMS)[:6] + 1 for _ in range(positions)], np.int32)
+    targets = rows[np.arange(positions), table[rows, 0].argmax(1)].astype(np.int32)
+    targets[:missed] = 0
+    users = rng.normal(0, 0.01, (positions, SIZE)).astype(np.float32)
+    return Retrieved(users, targets, rows, np.arange(positions) // 3), table
+
+
+def test_it_learns_what_the_inner_product_does_not_say() -> None:
+    found, table = data()
+    ranker = RankNet.restore(train_ranker(found, table, CONFIG, seed=1))
+    ours, plain = figures_of(found, table, ranker)
+    assert len(ours) == 200
+    assert ours.mean() > 0.8 > 0.5 > plain.mean()
+
+
+def test_equal_seeds_give_equal_tensors_and_missed_positions_change_nothing() -> None:
+    found, table = data(120)
+    one, two, other = (train_ranker(found, table, CONFIG, seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert not np.array_equal(one["A"], other["A"])
+    more, _ = data(120)
+    lost = Retrieved(np.concatenate([more.users, more.users[:9]]), np.append(more.targets, np.full(9, ITEMS + 1)),
+                     np.concatenate([more.rows, more.rows[:9]]), np.append(more.user, np.full(9, 99)))  # fmt: skip
+    again = train_ranker(lost, table, CONFIG, 1)
+    assert all(np.array_equal(one[name], again[name]) for name in one), "the item of none of the nine was retrieved"
+
+
+def test_a_ranker_at_its_start_keeps_the_order_of_retrieval() -> None:
+    rng = np.random.default_rng(2)
+    users, table = (rng.normal(size=(n, SIZE)).astype(np.float32) for n in (5, ITEMS + 1))
+    rows = 1 + np.argsort(-(users @ table[1:].T), 1)[:, :6].astype(np.int32)
+    rows[0, 4:] = 0
+    ranker = RankNet.restore(initial_tensors(SIZE, [8, 8], True, 1))
+    np.testing.assert_array_equal(reordered(users, rows, table, ranker), rows)
+    found = Retrieved(users, rows[:, 2].astype(np.int32), rows, np.arange(5))
+    assert reranked(found, table, ranker).tolist() == [3] * 5
+    missed = Retrieved(users, np.zeros(5, np.int32), np.maximum(rows, 1), np.arange(5))
+    assert np.isinf(reranked(missed, table, ranker)).all()
+
+
+def test_nothing_retrieved_is_one_line() -> None:
+    found, table = data(10, missed=10)
+    with pytest.raises(DataError, match=r"nothing to learn from: .* raise ranker.candidates"):
+        train_ranker(found, table, CONFIG, 1)
+
+
+def test_the_latest_share_of_every_user_is_trained_on() -> None:
+    lengths = [10, 1, 4]
+    codes = np.repeat(np.arange(3), lengths)
+    log = Sequences.build(np.array(["a", "b", "c"], object), codes, np.ones(15, int), np.arange(15))
+    assert latest(log, 10**6).tolist() == [0, 0, 0]
+    assert latest(log, 3).tolist() == [8, 1, 4], "a fifth of each"

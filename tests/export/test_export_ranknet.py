@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""RankNet in the exported file: the signature rank, and the way that trains its tensors on the device."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from exported import gated, shaken
+from ranker_layer import Tensors
+
+from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.config.model import GruOptions, ModelConfig
+from pocketrec.device.base.errors import ConfigError, ExportError
+from pocketrec.device.contract import packed
+from pocketrec.export.build import ExportedModel, build_tflite
+from pocketrec.export.gate import gate
+
+ITEMS = 60
+CONFIG = ModelConfig(embedding=8, window=3, dropout=0.0, tables={"gru": GruOptions(hidden=4, layers=1)})
+
+
+@functools.cache
+def _model(zero: bool = False) -> keras.Model:
+    base = shaken(CONFIG, ITEMS, 0.2)
+    return keras.Model(base.inputs[0], Tensors(zero, name="ranker")(base.outputs[0]))
+
+
+def _export(way: str, zero: bool = False, **options: Any) -> ExportedModel:
+    return build_tflite(_model(zero), CONFIG, ExportConfig(batch=2, **options), way=way, optimizer="adagrad",
+                        candidates=5, ranker="ranknet")  # fmt: skip
+
+
+def test_the_way_ranker_trains_the_ranker_alone_and_the_gate_passes_on_every_runtime() -> None:
+    """Scores, losses and 20 steps are those of the plain form under a tape; embeddings stay bit for bit."""
+    made = _export("ranker", negatives=8, retrieve=10)
+    gated(made, _model())
+    names = [spec["name"] for spec in made.tensors["trainable"]]
+    assert names == ["ranker_A", "ranker_b1", "ranker_C", "ranker_b2", "ranker_w3"]
+    assert "ranker_B" in {spec["name"] for spec in made.tensors["frozen"]}
+    assert (made.model["loss"], made.model["negatives"]) == ("sampled_softmax", 8)
+    assert packed.fill(made.skeleton, made.coded) == made.content
+
+
+@pytest.mark.long
+def test_other_ways_leave_the_ranker_and_train_by_the_inner_product(tmp_path: Path) -> None:
+    """With w3 = 0 `rank` is `infer`, bit for bit, on each runtime, for any number of candidates."""
+    made = _export("head", zero=True, retrieve=9)
+    gated(made, _model(zero=True))
+    assert not [spec["name"] for spec in made.tensors["trainable"] if spec["name"].startswith("ranker")]
+    assert (made.model["rank"], made.model["candidates"], made.model["loss"]) == (9, 5, "full_softmax")
+    (tmp_path / "zero.tflite").write_bytes(made.content)
+    for runtime in ("ai_edge_litert", *(["tflite_runtime"] if sys.version_info < (3, 12) else [])):
+        run = subprocess.run([sys.executable, "-c", _SAME, str(tmp_path), runtime], capture_output=True, text=True,
+                             check=False)  # fmt: skip
+        assert run.returncode == 0, run.stderr
+
+
+# A runtime cannot share a process with TensorFlow.
+_SAME = """
+import sys
+import numpy as np
+from pocketrec.device.engine.model import Model
+from pocketrec.device.personal.ranking import infer_all
+model = Model(f"{sys.argv[1]}/zero.tflite", sys.argv[2], items=60)
+rows = np.arange(1, 61, dtype=np.int32)
+for items in ([[3, 7, 9]], [[5, 0, 0]]):
+    window = np.array(items, np.int32)
+    for count in (1, 5, 9, 60):
+        np.testing.assert_array_equal(model.rank(window, rows[:count]), infer_all(model, window, rows[:count]))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("way", "options"), [("partial", {}), ("ranker", {"item_table": "float32", "weight_bits": 32})]
+)
+def test_the_gate_passes(way: str, options: dict[str, Any]) -> None:
+    gated(_export(way, **options), _model())
+
+
+def test_the_gate_refuses_other_scores_of_rank() -> None:
+    scores = np.ones((2, 5), np.float32)
+    gate.check_ranked("here", {"ranked": scores}, {"ranked": scores}, gate.SCORE_BOUND)
+    for wrong in (scores + 1e-3, scores * np.nan):
+        with pytest.raises(ExportError, match="on here the scores of rank differ"):
+            gate.check_ranked("here", {"ranked": wrong}, {"ranked": scores}, gate.SCORE_BOUND)
+
+
+def test_a_ranker_without_its_tensors_or_without_the_product_is_one_line() -> None:
+    base = shaken(CONFIG, ITEMS, 0.2)
+    with pytest.raises(ExportError, match=r"no ranker_A: train the ranker first"):
+        build_tflite(base, CONFIG, ExportConfig(), way="head", optimizer="sgd", candidates=5, ranker="ranknet")
+    with pytest.raises(ConfigError, match=r"the way ranker trains the tensors of ranknet"):
+        build_tflite(base, CONFIG, ExportConfig(), way="ranker", optimizer="sgd", candidates=5)
+    model = keras.Model(base.inputs[0], Tensors(name="ranker")(base.outputs[0]))
+    model.get_layer("ranker").inner.assign(0.0)
+    with pytest.raises(ConfigError, match=r"set ranker\.inner = true"):
+        build_tflite(model, CONFIG, ExportConfig(), way="head", optimizer="sgd", candidates=5, ranker="ranknet")
