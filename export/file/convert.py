@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import errno
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import tensorflow as tf
 from tensorflow.lite.python.convert import convert_saved_model
@@ -49,7 +51,7 @@ def converted(module: tf.Module, signatures: Mapping[str, tf.types.experimental.
     Raises:
         StorageError: the folder for temporary files is full or cannot be written.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _no_bytecode():
         try:
             tf.saved_model.save(module, folder, signatures=dict(signatures))
         except _NO_ROOM as error:
@@ -63,3 +65,13 @@ def converted(module: tf.Module, signatures: Mapping[str, tf.types.experimental.
             enable_tflite_resource_variables=True,
         )
         return content
+
+
+@contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """TensorFlow removes the code that it generates in the folder for temporary files, but not its bytecode."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
