@@ -87,14 +87,15 @@ class Run:
     def record(self, entries: Sequence[Mapping[str, Any]], *, replace: bool = False) -> None:
         """Add lines to metrics.jsonl under this stage's name; `replace` takes its earlier lines out.
 
-        Each goes to the logger `LOG` too, with the entry itself as the record's ``entry``.
+        Each that is not there yet goes to the logger `LOG` too, with the entry itself as the record's ``entry``.
         """
-        for entry in entries:
-            about = {"stage": self.label, "run": str(self.folder), "entry": dict(entry)}
-            LOG.info("%s %s", self.label, json.dumps(entry), extra=about)
         lines = [json.dumps({"stage": self.label, **entry}) + "\n" for entry in entries]
         path = self.folder / HISTORY_FILE
         old = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        for entry, line in zip(entries, lines, strict=True):
+            if line not in old:
+                about = {"stage": self.label, "run": str(self.folder), "entry": dict(entry)}
+                LOG.info("%s %s", self.label, json.dumps(entry), extra=about)
         mine = f'{{"stage": "{self.label}",'
         kept = [line for line in old if not (replace and line.startswith(mine))]
         write_atomic(path, "".join([*kept, *lines]).encode("utf-8"))

@@ -210,6 +210,11 @@ class TrainConfig(Section):
     """Epochs without a better validation MRR@20 before training stops."""
     refit: bool = True
     """After early stopping, train again on all events before the cut-off for the number of epochs found."""
+    warm_start: str = field(default="", metadata=LATER)
+    """Run directory whose models the trainings go on from (`--warm-start`); empty = they start afresh. Of its models
+    each training takes the latest that has learned from nothing later than itself. Sizes have to be equal."""
+    warm_epochs: float = field(default=0.5, metadata=LATER)
+    """Share of `epochs` that a training takes at most where it goes on from an earlier model, in (0, 1]."""
 
     SECTION: ClassVar[str] = "train"
     CHOICES: ClassVar = {
@@ -235,6 +240,7 @@ class TrainConfig(Section):
         require(self.similarity == "none" or self.negatives > 0, "train", "similarity wants negatives")
         require(0 <= self.warmup < 1, "train", "warmup must lie in [0, 1)")
         require(0 <= self.validation < 1, "train", "validation must lie in [0, 1)")
+        require(0 < self.warm_epochs <= 1, "train", "warm_epochs must lie in (0, 1]")
         require(rate(self.learning_rate), "train", "learning_rate must be above 0 and finite")
         at_least(0, self, "train", "clip_norm", "recency_half_life", "checkpoint_minutes", "balance",
                  "similarity_weight")  # fmt: skip

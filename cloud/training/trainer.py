@@ -40,6 +40,7 @@ from pocketrec.cloud.training.optimizers import learning_rate
 from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, sparsity
 from pocketrec.cloud.training.step import LossError, Step, TrainSteps, resolved
 from pocketrec.cloud.training.validation import Validation, validation_slice
+from pocketrec.cloud.training.warm_start import WarmStart
 from pocketrec.device.base.errors import ConfigError, DataError
 
 _STEPS: Final = 32  # steps in one call of the graph
@@ -86,11 +87,14 @@ class TrainJob:
     """Validation ranks leave out items that the user has had."""
     content: ItemFeatures | None = None
     """Features of the item rows, which `ModelConfig.content` wants."""
+    start: WarmStart | None = None
+    """Weights to go on from in place of a fresh start; `TrainConfig.warm_epochs` says for how long."""
 
     def fingerprint(self) -> str:
         """Equal for two jobs that must end with the same weights."""
         configs = [key_values(part) for part in (self.model, self.train, self.prune)]
         configs += [] if self.ranker == RankerConfig() else [key_values(self.ranker)]  # trainings of before had none
+        configs += [] if self.start is None else [{"start": self.start.fingerprint()}]
         plain = [*configs, self.items, self.seed, self.mask_seen, keras.__version__, tf.__version__]
         content = () if self.content is None else (self.content.values, self.content.numbers)
         arrays = (self.sequences.offsets, self.sequences.items, self.sequences.timestamps, *content)
@@ -144,6 +148,9 @@ class _Trainer:
         self, job: TrainJob, stem: Path, record: Record, watch: Watch, progress: Progress, workers: Workers
     ) -> None:
         job = dataclasses.replace(job, model=resolved(job.model, job.train))
+        if job.start is not None:
+            epochs = max(1, round(job.train.epochs * job.train.warm_epochs))
+            job = dataclasses.replace(job, train=dataclasses.replace(job.train, epochs=epochs))
         model_config, config, prune, items, seed = job.model, job.train, job.prune, job.items, job.seed
         self.job, self.model_config, self.config = job, model_config, config
         self.sequences, self.items = job.sequences, items
@@ -219,15 +226,13 @@ class _Trainer:
             sequences, validation = validation_slice(
                 self.model, self.sequences, self.config.validation, self.model_config.window,
                 mask_seen=self.job.mask_seen, ranker=self.job.ranker, causal=self.model_config.causal,
+                until=self.job.start.until if self.job.start else None,
             )  # fmt: skip
         batches = make_batches(self.model_config, self.config, sequences)
         if not batches.targets:
             raise DataError("no user has two known events before the cut-off: give a longer log or an earlier cut")
-        if state.step == 0 and self.model_config.similarity:
-            factors = similarity_factors(sequences, self.items, self.model_config.embedding, self.seed)
-            item_table(self.model).add(self.model_config.similarity * factors)
-        if state.step == 0 and self.model_config.popularity_start:
-            start_by_popularity(self.model, np.bincount(sequences.items, minlength=self.items + 1))
+        if state.step == 0:
+            self._start(sequences)
         while state.epoch < state.planned and not self._stale(state, validation):
             entry = self._epoch(state, batches)
             if validation:
@@ -256,6 +261,17 @@ class _Trainer:
             _assign(self.model.variables, load_weights(self.best_path) or [])
         state.finished = True
         self._write(state, self.model.variables, [])
+
+    def _start(self, sequences: Sequences) -> None:
+        """Give a model that was just made what its training starts with."""
+        if self.job.start is not None:
+            self.job.start.give(self.model, sequences)
+            return
+        if self.model_config.similarity:
+            factors = similarity_factors(sequences, self.items, self.model_config.embedding, self.seed)
+            item_table(self.model).add(self.model_config.similarity * factors)
+        if self.model_config.popularity_start:
+            start_by_popularity(self.model, np.bincount(sequences.items, minlength=self.items + 1))
 
     def _measured(self, validation: Validation) -> dict[str, float]:
         """The chief's figures, so that all workers decide alike."""

@@ -51,7 +51,7 @@ class Validation:
 
 def validation_slice(
     model: keras.Model, sequences: Sequences, share: float, window: int, *, mask_seen: bool = False,
-    ranker: RankerConfig = INNER_PRODUCT, causal: bool = True,
+    ranker: RankerConfig = INNER_PRODUCT, causal: bool = True, until: float | None = None,
 ) -> tuple[Sequences, Validation | None]:
     """Cut the latest events off.
 
@@ -63,6 +63,7 @@ def validation_slice(
         mask_seen: rankings leave out what the user has had.
         ranker: how embeddings become scores.
         causal: whether the model is.
+        until: time up to which the model has learned already; the slice begins after it.
 
     Returns:
         The events before the slice, and the slice; all events and None where the slice has nothing to rank or
@@ -71,10 +72,25 @@ def validation_slice(
     times = np.sort(sequences.timestamps)
     if not len(times):
         return sequences, None
-    cut = times[min(len(times) - 1, int(len(times) * (1 - share)))]
+    cut = slice_begin(times, share, until)
     first = np.add.reduceat(sequences.timestamps < cut, sequences.offsets[:-1], dtype=np.int64)
     where = positions(sequences, window, first, exact=False, causal=causal)
     before, _ = sequences.cut(cut)
     if not len(where) or not (before.lengths > 1).any():
         return sequences, None
     return before, Validation(model, where, seen_before(sequences, where) if mask_seen else None, ranker)
+
+
+def slice_begin(times: np.ndarray, share: float, until: float | None = None) -> int | float:
+    """Time of the first event of the slice.
+
+    Args:
+        times: of all events before the cut-off, in order, at least one.
+        share: of the events.
+        until: time up to which the model has learned already; None = it has learned nothing.
+    """
+    place = int(len(times) * (1 - share))
+    if until is not None:
+        place = max(place, int(np.searchsorted(times, until, "right")))
+    cut: int | float = times[min(len(times) - 1, place)].item()
+    return cut

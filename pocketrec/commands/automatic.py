@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +54,29 @@ def configure(options: argparse.Namespace) -> Path:
             _check_same(file, log)
             say(f"{'log':<11} {file} is what is run; without it the log is looked at again")
             return file
+        if options.warm_start is not None:
+            _as_before(options, log, file)
+            say(f"{'log':<11} {file}: the configuration of {options.warm_start}, from whose models the trainings go on")
+            return file
         _make(options, log, file, say, None if options.quiet else terminal)
     return file
+
+
+def _as_before(options: argparse.Namespace, log: Path, file: Path) -> None:
+    """The configuration of the run to go on from, for this log: its models decide what the new ones are."""
+    from pocketrec.cloud.base.runs import CONFIG_FILE, read_json
+    from pocketrec.cloud.config.load import merged, tables_of
+    from pocketrec.cloud.config.moved import upgraded
+
+    folder: Path = options.warm_start.expanduser().resolve()
+    if not (folder / CONFIG_FILE).exists():
+        raise ConfigError(f"--warm-start: {options.warm_start} is no run directory: name one that `pocketrec run` has "
+                          "left")  # fmt: skip
+    given = tables_of([*options.overrides, *named_resources(options)])
+    here = {"data": {"path": str(log.resolve())}, "train": {"warm_start": str(folder)}}
+    tables = merged(merged(merged(upgraded(read_json(folder / CONFIG_FILE)), {"data": {"set": ""}}), given), here)
+    made = f"Made by `pocketrec run --warm-start {options.warm_start}`, of that run's configuration."
+    _write_lines(file, tables, [made, "Edit it and run it again."])
 
 
 def _make(options: argparse.Namespace, log: Path, file: Path, say: Callable[[str], None],
@@ -99,13 +120,18 @@ def _make(options: argparse.Namespace, log: Path, file: Path, say: Callable[[str
 
 
 def _write(file: Path, tables: dict[str, Any], found: Detected, choice: Choice) -> None:
-    from pocketrec.cloud.config.load import config_from_dict
-    from pocketrec.cloud.config.toml import to_toml
-
     tried = ", ".join(f"{name} {figure:.4f}" for name, figure in choice.figures.items()) or "none could be judged"
     lines = ["Made by `pocketrec run` from what the log is; edit it and run it again.", *found.lines,
              f"Presets for such logs, MRR@20 on the latest part before the cut-off: {tried}.",
              f"Taken: {choice.name}."]  # fmt: skip
+    _write_lines(file, tables, lines)
+
+
+def _write_lines(file: Path, tables: dict[str, Any], lines: Sequence[str]) -> None:
+    """Write a configuration behind comments."""
+    from pocketrec.cloud.config.load import config_from_dict
+    from pocketrec.cloud.config.toml import to_toml
+
     head = "".join(f"# {' '.join(line.split())}\n" for line in lines)
     text = to_toml(config_from_dict(tables), ("search", "resources"))
     file.parent.mkdir(parents=True, exist_ok=True)

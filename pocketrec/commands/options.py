@@ -6,6 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pocketrec.device.base import documents
+
 
 def add_config_options(parser: argparse.ArgumentParser, config: str, change: str) -> None:
     """CONFIG, --set and --out, with examples of a file and of a change in their help."""
@@ -35,7 +37,16 @@ def add_run_options(parser: argparse.ArgumentParser, config: str = "configs/demo
     parser.epilog = "All keys of the configuration: docs/configuration.md"
 
 
+def add_warm_start(parser: argparse.ArgumentParser) -> None:
+    """--warm-start."""
+    parser.add_argument(
+        "--warm-start", metavar="RUN", type=Path,
+        help="go on from the models of an earlier run, such as last week's (train.warm_start)",
+    )  # fmt: skip
+
+
 def named_resources(options: argparse.Namespace) -> list[str]:
     """Options with a name of their own, as overrides of the configuration."""
-    named = {name: getattr(options, name) for name in ("engine", "master")}
-    return [f"resources.{name}='{value}'" for name, value in named.items() if value is not None]
+    named = {f"resources.{name}": getattr(options, name) for name in ("engine", "master")}
+    named["train.warm_start"] = getattr(options, "warm_start", None)
+    return [f"{key}={documents.line(str(value))}" for key, value in named.items() if value is not None]

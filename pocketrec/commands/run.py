@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from pocketrec.commands.automatic import configure, is_log
 from pocketrec.commands.gate import FAILED, Gate, add_gate_options
-from pocketrec.commands.options import add_run_options, named_resources
+from pocketrec.commands.options import add_run_options, add_warm_start, named_resources
 from pocketrec.commands.terminal import LOG_FILE, native_noise_into
 from pocketrec.device.base.errors import ConfigError
 from pocketrec.device.cli.command import Command
 from pocketrec.stages import STAGES, TARGETS
 from pocketrec.stages.train import TRAININGS
+from pocketrec.stages.warm import check_warm_start
 
 if TYPE_CHECKING:
     from pocketrec.cloud.base.runs import Run, Stage
@@ -35,6 +36,7 @@ def _run_arguments(parser: argparse.ArgumentParser) -> None:
         "configuration does the stages again that depend on it."
     )
     add_run_options(parser, "configs/demo.toml, or a log such as clicks.csv")
+    add_warm_start(parser)
     add_gate_options(parser)
 
 
@@ -43,6 +45,7 @@ def _stage_arguments(stage: Stage) -> Callable[[argparse.ArgumentParser], None]:
         does = f"{stage.does[0].upper()}{stage.does[1:]}."
         parser.description = f"{does}\nStages that it needs and that are not up to date are done first."
         add_run_options(parser)
+        add_warm_start(parser)
         parser.add_argument("--force", action="store_true", help="do the stage again even if it is up to date")
         if stage.name == "fleet":
             add_gate_options(parser)
@@ -67,6 +70,7 @@ def _run_stages(options: argparse.Namespace) -> int:
     if not config.model.tied and options.command not in ("prepare", "train", "baselines", "candidates"):
         raise ConfigError("a device holds one item table: set model.tied = true (train alone can do without)")
     gate = Gate.of(options, config)
+    check_warm_start(config)
     options.out = options.out or Path("runs", Path(options.config).stem)
     folder = options.out
     if not (folder / "candidates" / "candidates.npz").exists():

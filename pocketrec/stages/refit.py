@@ -63,7 +63,9 @@ def _fixed(run: Run) -> RunConfig:
     knn = config.baselines.knn if tuned is None else KnnConfig(**tuned)
     train = config.train
     if train.validation:
-        train = dataclasses.replace(train, validation=0.0, epochs=_epochs(run.folder / HISTORY_FILE) or train.epochs)
+        epochs = _epochs(run.folder / HISTORY_FILE)
+        train = dataclasses.replace(train, validation=0.0, epochs=epochs or train.epochs,
+                                    warm_epochs=1.0 if epochs else train.warm_epochs)  # fmt: skip
     judged = [name for name in ("item_knn",) if config.rehearse.neighbours]  # nobody is compared with here
     baselines_ = dataclasses.replace(config.baselines, knn=dataclasses.replace(knn, tune=False),
                                      judged=judged or ["popularity"])  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from pocketrec.cloud.base.runs import Run, Stage
 from pocketrec.stages.parts import plain, unusual, use_threads
 from pocketrec.stages.recipes import has_rehearsal, rehearsal_parts
+from pocketrec.stages.warm import models_of, warm_start
 
 if TYPE_CHECKING:
     from pocketrec.cloud.data.prepared import CloudData
@@ -46,11 +47,12 @@ def train_on(run: Run, name: str, sequences: Sequences, data: CloudData, folder:
     workers = run.workers or ALONE
     if workers.chief:
         announce(workers, TRAININGS.index(run.label))
+    start = warm_start(run, sequences, data)
     with run.progress(unit="targets") as progress:
         config = run.config
         job = TrainJob(
             config.model, config.train, sequences, len(data.vocabulary), config.prune, config.ranker.trained,
-            config.seed, config.evaluate.mask_seen, data.features,
+            config.seed, config.evaluate.mask_seen, data.features, start,
         )  # fmt: skip
         trained = train(
             job, run.path(folder), name=name,
@@ -77,6 +79,7 @@ TRAIN_EARLY = Stage(
     needs=("prepare",),
     depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune), c.evaluate.mask_seen, c.rehearse.quantile,
                        *unusual(c.ranker.trained)],
+    outside=models_of,
     work=train_early,
     leaves=("train/early.keras",),
     clears=("train/early.*",),
@@ -89,6 +92,7 @@ TRAIN = Stage(
     "train to the cut-off",
     needs=("prepare",),
     depends=lambda c: [c.seed, *plain(c.model, c.train, c.prune), c.evaluate.mask_seen, *unusual(c.ranker.trained)],
+    outside=models_of,
     work=train_final,
     leaves=("train/model.keras",),
     clears=("train/model.*",),

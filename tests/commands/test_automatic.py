@@ -22,7 +22,8 @@ SMALL = ["model.embedding=8", "model.gru.hidden=8", "train.epochs=2", "resources
 
 
 def _options(log: Path, out: Path, *overrides: str) -> argparse.Namespace:
-    return argparse.Namespace(config=str(log), out=out, overrides=list(overrides), quiet=True, engine=None, master=None)
+    return argparse.Namespace(config=str(log), out=out, overrides=list(overrides), quiet=True, engine=None, master=None,
+                              warm_start=None)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
