@@ -188,32 +188,35 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
     within: dict[str, NDArray[np.float64]] = {}
     decisions: dict[str, Any] = {}
     shown: dict[str, list[int]] = {}
-    as_exported: dict[str, str] = {}  # device -> name of a system that was served with its global weights
+    untrained: dict[tuple[str, Repeats], str] = {}  # device and bonus -> a system that was served with global weights
+    at_start: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}  # device -> embeddings by global weights
     difference = 0.0
     for system in systems:
         device = devices[_device_key(system)]
-        repeats, item_rows = Repeats(), NONE
+        key, repeats, item_rows = _device_key(system), Repeats(), NONE
         if system.recipe is None:
             device.model.import_weights(device.reference)
-            choice = GLOBAL
+            as_it_is = True
         else:
             recipe = Recipe.from_dict(system.recipe)
             if not system.guard:
                 recipe = _without_guard(recipe)
             decision = device.personalise(user, recipe)
-            choice = decision.choice
+            as_it_is = decision.choice == GLOBAL or not recipe.passes
             repeats = Repeats() if system.pushed else recipe.repeats.times(decision.share)
             item_rows = NONE if system.pushed else device.item_rows
             decisions[system.name] = _decision(decision)
-        as_it_is = choice == GLOBAL and not len(item_rows.rows)
-        twin = as_exported.get(_device_key(system)) if as_it_is else None
+        twin = untrained.get((key, repeats)) if as_it_is and not len(item_rows.rows) else None
         if twin is not None:
             full[system.name], within[system.name] = full[twin], full[twin] if system.pushed else within[twin]
             shown |= {system.name: shown[twin]} if system.name in _SHOWN and twin in shown else {}
             continue
+        if as_it_is and not len(item_rows.rows):
+            untrained[key, repeats] = system.name
+        known = at_start.get(key) if as_it_is else None
+        embedded, filled = known or device.embeddings(user)
         if as_it_is:
-            as_exported[_device_key(system)] = system.name
-        embedded, filled = device.embeddings(user)
+            at_start[key] = embedded, filled
         scores = _system_scores(user, device, embedded, filled, repeats, item_rows)
         raised = repeats != Repeats() or len(item_rows.rows)
         plain = _system_scores(user, device, embedded, filled, Repeats()) if raised else None
@@ -221,7 +224,8 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
         if system.pushed:  # a server has no candidate set
             within[system.name] = full[system.name]
         shown |= {system.name: first_list(user, scores, settings, _EXAMPLE)} if system.name in _SHOWN else {}
-        difference = max(difference, device.infer_difference(user))
+        if known is None:
+            difference = max(difference, device.infer_difference(user))
     for name, baseline in baselines.items():
         scores = _baseline_scores(user, baseline)
         full[name], within[name] = system_ranks(user, scores, len(device.table), settings)
