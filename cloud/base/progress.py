@@ -39,7 +39,8 @@ class TerminalProgress:
     """A bar on a terminal; on anything else a line every 15 seconds. Both say the unit and about how long it takes yet.
 
     The time that is left follows from what was done since the first call, so that work which continues does not count
-    what an earlier call did. Use as a context manager, so that the line is ended whatever happens::
+    what an earlier call did; fewer units done than before, or another total, are work of another kind, whose rate is its
+    own. Use as a context manager, so that the line is ended whatever happens::
 
         with TerminalProgress("train") as progress:
             train(..., progress=progress)
@@ -53,15 +54,15 @@ class TerminalProgress:
         self._started = time.monotonic()
         self._next = 0.0 if self._terminal else self._started + _LINE_SECONDS
         self._last = (0, 0, "")
-        self._first: tuple[int, float] | None = None  # what was done at the first call, and when that was
+        self._first: tuple[int, float] | None = None  # what was done at the first call of this work, and when that was
         self._shown = False
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Draw, unless the last drawing was a moment ago."""
         now = time.monotonic()
-        self._last = (done, total, note)
-        if self._first is None or done < self._first[0]:
+        if self._first is None or done < self._last[0] or total != self._last[1]:
             self._first = done, now
+        self._last = (done, total, note)
         if now < self._next:
             return
         self._next = now + (_REDRAW_SECONDS if self._terminal else _LINE_SECONDS)
@@ -97,7 +98,7 @@ class TerminalProgress:
         self._stream.flush()
 
     def _left(self, done: int, total: int, now: float) -> float | None:
-        """Seconds that the rest takes at the rate since the first call; None = not known yet, or nothing is left."""
+        """Seconds that the rest takes at the rate since its first call; None = not known yet, or nothing is left."""
         if self._first is None or not self._first[0] + _KNOWN * total <= done < total:
             return None
         return (now - self._first[1]) * (total - done) / (done - self._first[0])
