@@ -39,8 +39,8 @@ class TerminalProgress:
     """A bar on a terminal; on anything else a line every 15 seconds. Both say the unit and about how long it takes yet.
 
     The time that is left follows from what was done since the first call, so that work which continues does not count
-    what an earlier call did; fewer units done than before, or another total, are work of another kind, whose rate is its
-    own. Use as a context manager, so that the line is ended whatever happens::
+    what an earlier call did. Fewer units done than before, or another total, are work of another kind, whose rate is
+    its own. Use as a context manager, so that the line is ended whatever happens::
 
         with TerminalProgress("train") as progress:
             train(..., progress=progress)
