@@ -34,7 +34,7 @@ CASES = [
     pytest.param("patch_parallel", "adam", {"adapter": 2}, marks=pytest.mark.long),
     pytest.param("partial", "sgd", {"full_softmax_limit": 10, "negatives": 16}, marks=pytest.mark.long),
     pytest.param("head", "adagrad", {"weight_bits": 8}, marks=pytest.mark.long),
-    ("whole", "adagrad", {}),
+    pytest.param("whole", "adagrad", {}, marks=pytest.mark.long),
 ]
 
 
