@@ -93,7 +93,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
     planted = [(LATER_USER, LATER_ITEM, latest + 1), (LATER_USER, rows[0][1], latest + 2)]
     with (folder / "log.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("user", "item", "timestamp"), *rows, *planted])
-    # Lean bundles, the central model and the training on the whole log, which take as long again, are in the long suite.
+    # Lean bundles, the central model and training on the whole log, which take as long again, are in the long suite.
     (folder / "small.toml").write_text(CONFIG.format(log=folder / "log.csv", whole=str(LONG).lower()), encoding="utf-8")
     return folder / "small.toml"
 
@@ -297,8 +297,9 @@ def test_another_backbone_goes_all_the_way(config: Path, tmp_path: Path, backbon
     What comes after the export knows of the backbone nothing else. The others go as far in test_two_stages.py (towers),
     test_transfer_command.py (nextitnet), and by the exporter's tests and Java's (all).
     """
-    words = (f"model.backbone={backbone}", "personalise.way=patch", "rehearse.enabled=false", "evaluate.central=false",
-             "evaluate.naive=false", "baselines.knn.tune=false", "lean.enabled=false", "refit.enabled=false")  # fmt: skip
+    words = (f"model.backbone={backbone}", "personalise.way=patch", "rehearse.enabled=false", "evaluate.naive=false",
+             "evaluate.central=false", "baselines.knn.tune=false", "lean.enabled=false",
+             "refit.enabled=false")  # fmt: skip
     if not getattr(BACKBONES[backbone], "causal", True):
         words += ("train.objective=cloze",)
     named = [part for word in words for part in ("--set", word)]

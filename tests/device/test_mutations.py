@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Altered bundles, manifests, archives, states and events; in the long suite 3,000 of them; `mutations.py` alters as many as it is told."""
+"""Altered bundles, manifests, archives, states and events; in the long suite 3,000 of them."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ MORE_CASES = [
     (1, "patch", "sgd", {"full_softmax_limit": 10, "negatives": 16}),
     (3, "whole", "adagrad", {}),
 ]
-# Of the gate's own tests, whose model is converted for one of them alone: conversions take as long as windows and layers.
+# Of the gate's own tests, each of which converts a model for itself: that takes as long as its window has steps.
 SMALL = dataclasses.replace(CONFIG, embedding=4, window=2).with_options("gru", hidden=4, layers=1)
 
 
