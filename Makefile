@@ -166,7 +166,7 @@ CORES := $(shell "$(PYTHON)" tests/parts.py --cores 2>/dev/null)
 SPREAD := $(if $(filter 1,$(CORES)),,-n 2 --dist loadfile --no-loadscope-reorder)
 CLOUD := --ignore $(TESTS)/device --ignore $(TESTS)/distributed --ignore $(TESTS)/flower $(TESTS)
 FAST := not slow and not long and not real_data and not java
-# In the long suites property tests try ten times as many examples, 1,000 processes are killed, 10,000 files altered.
+# In the long suites property tests try up to ten times as many examples, 1,000 processes are killed, 3,000 files altered.
 MORE := long or scaled or hypothesis
 
 $(BUNDLE)/manifest.json: $(filter %.py,$(SOURCES)) requirements.txt tests/make_bundle.py tests/tiny_device.py | $(VENV)/.wheel
@@ -182,7 +182,7 @@ LONG := test-long-cloud test-long-device:0 test-python3.13 test-distributed test
 TESTED := $(BUNDLE)/manifest.json $(VENV)-litert/.wheel $(if $(PYTHON_TFLITE),$(VENV)-tflite/.wheel)
 
 .PHONY: test
-test: $(TESTED) ## all tests but the long ones, against the built wheel: about 10 minutes on two cores
+test: $(TESTED) ## all tests but the long ones, against the built wheel: about 7 minutes on two cores
 	$(parts) $(SHORT)
 
 # What test-python3.13 calls with the other interpreter.
@@ -203,7 +203,7 @@ test-chosen-cloud: $(BUNDLE)/manifest.json
 	$(call pytest,$(VENV)) -m "" $(PYTEST_ARGS) $(CLOUD)
 
 .PHONY: test-long
-test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13, screens, ...: about 45 minutes
+test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13, screens, ...: about 30 minutes
 	$(parts) $(LONG)
 
 .PHONY: ci

@@ -20,7 +20,7 @@ from pocketrec.cloud.candidates import Candidates
 from pocketrec.cloud.data import prepared
 
 HERE = Path(__file__).parent
-PLAIN = logs.text(logs.HEADER, logs.rows(6000, logs.full))
+PLAIN = logs.text(logs.HEADER, logs.rows(2000, logs.full))
 
 
 def pocketrec(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +32,8 @@ def pocketrec(*arguments: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_the_command(master: str, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_bytes(PLAIN)
-    config = f"[data]\npath = '{tmp_path / 'log.csv'}'\n[candidates.als]\nfactors = 8\niterations = 3\n"
+    config = f"[data]\npath = '{tmp_path / 'log.csv'}'\n[candidates.als]\nfactors = 8\niterations = 2\n"
+    config += "[baselines.knn]\ntune = false\n"
     (tmp_path / "c.toml").write_text(config)
     run = ["candidates", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run"), "--engine", "spark"]
     nobody = pocketrec(*run, "--master", "spark://127.0.0.1:1")
