@@ -85,7 +85,7 @@ def by_tape(
     ("backbone", "options"),
     [
         pytest.param("nextitnet", {"dilations": [1, 2]}, marks=pytest.mark.long),
-        ("gru", {"hidden": 8}),
+        pytest.param("gru", {"hidden": 8}, marks=pytest.mark.long),
         pytest.param("mingru", {}, marks=pytest.mark.long),
     ],
 )
