@@ -24,14 +24,20 @@ settings.load_profile("long" if LONG else "short")
 # Files that take longest, in the short suites or the long ones. They are begun first: a file is the work of one worker,
 # and at the end both should have something to do.
 LONGEST = (
-    "test_half_year.py", "test_run.py", "cloud/training/test_train.py", "test_benchmarks.py", "test_scale.py",
-    "test_demo.py", "cloud/training/test_train_yoochoose.py", "export/test_export.py", "export/file/test_zeros.py",
-    "export/layers/test_layers.py", "test_cli.py", "cloud/rehearsal/test_rehearse.py", "cases/test_cases_any.py",
-    "export/test_export_sasrec.py", "export/test_export_mingru.py", "export/test_export_nextitnet.py",
-    "package/test_package_run.py", "cloud/backbones/test_models.py", "export/tables/test_quantise.py",
-    "cloud/search/test_search.py", "export/tables/test_block_table.py", "cloud/data/test_data_readers.py",
-    "cloud/data/test_data_killed.py", "cloud/data/test_data_sequences.py", "test_golden_run.py",
-    "commands/test_compare.py", "cloud/audit/test_audit_command.py", "cloud/federated/test_pfedrec_command.py",
+    "test_run.py", "cloud/transfer/test_transfer_command.py", "commands/test_tutorial.py", "test_demo.py",
+    "commands/test_production.py", "cloud/training/test_train.py", "test_half_year.py", "test_benchmarks.py",
+    "commands/test_federate.py", "export/test_export.py", "commands/test_compare.py",
+    "cloud/training/test_train_yoochoose.py", "package/test_package_run.py", "commands/test_privacy_run.py",
+    "stages/test_two_stages.py", "cases/test_cases_any.py", "test_scale.py", "cases/test_cases_shared.py",
+    "export/test_export_nextitnet.py", "export/file/test_zeros.py", "export/test_export_sasrec.py",
+    "export/test_export_mingru.py", "export/test_export_grec.py", "export/test_export_sharing.py",
+    "export/tables/test_block_table.py", "export/tables/test_quantise.py",
+    "export/federated/test_contribution_file.py", "cloud/rehearsal/test_rehearse.py",
+    "cloud/transfer/test_transfer_network.py", "cloud/search/test_search.py", "cloud/backbones/test_models.py",
+    "commands/test_automatic.py", "export/layers/test_layers.py", "export/test_export_ranknet.py",
+    "cloud/rehearsal/test_bonus.py", "cloud/data/test_data_readers.py", "cloud/data/test_data_sequences.py",
+    "cloud/data/test_data_killed.py", "cloud/federated/test_masks.py", "cloud/audit/test_audit_command.py",
+    "cloud/federated/test_pfedrec_command.py", "machines/test_remote.py", "test_cli.py", "test_golden_run.py",
     "cloud/test_full_disk.py", "test_skips.py",
 )  # fmt: skip
 

@@ -3,9 +3,10 @@
 
 Another Python comes with other versions of numpy, pandas, TensorFlow and the runtimes. What may differ with them is
 run: imports of every module, the command line, all that reads and writes files (logs, bundles, recipes, states) and
-computes with numpy and pandas, one training, some conversions, one whole run with a package of one's own, and all
-tests of the device (which are a part of their own). Again and again training and converting is TensorFlow's work, and
-proves with one interpreter what it would with another. `make test PYTHON=python3.13` runs everything.
+computes with numpy and pandas, one training, some conversions, one whole run with a package of one's own, and the
+tests of the device but kills, faults and altered files (which are a part of their own). Again and again training and
+converting is TensorFlow's work, and proves with one interpreter what it would with another. `make test
+PYTHON=python3.13` runs everything.
 """
 
 from __future__ import annotations

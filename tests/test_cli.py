@@ -233,7 +233,7 @@ def test_ctrl_c_ends_a_run_with_one_line_and_the_next_run_goes_on(config: Path, 
 # --- doctor -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.slow
+@pytest.mark.long  # imports TensorFlow and both runtimes, each in a process of its own
 def test_doctor_finds_this_environment_usable_also_in_the_checkout(tmp_path: Path) -> None:
     """The checkout has folders with the names of packages; the command and the processes it starts do without them."""
     unset = ("PYTHONSAFEPATH", "POCKETREC_DATA")

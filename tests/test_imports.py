@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import os
 import subprocess
 import sys
@@ -91,6 +92,7 @@ TABLE = {
 }
 
 
+@functools.cache
 def _modules() -> dict[str, Path]:
     """Import name without ``pocketrec.`` -> file, for every module of ours."""
     found = {}
@@ -101,8 +103,13 @@ def _modules() -> dict[str, Path]:
     return found
 
 
-def _imports(path: Path, known: dict[str, Path]) -> Iterator[str]:
+@functools.cache
+def _imports(path: Path) -> tuple[str, ...]:
     """Modules of ours that a module imports, wherever in it the import stands, under TYPE_CHECKING too."""
+    return tuple(_imported(path, _modules()))
+
+
+def _imported(path: Path, known: dict[str, Path]) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -126,7 +133,7 @@ def _arrows() -> dict[str, set[str]]:
     known = _modules()
     arrows: dict[str, set[str]] = {_folder(path): set() for path in known.values()}
     for path in known.values():
-        targets = {_folder(known[name]) for name in _imports(path, known) if name}
+        targets = {_folder(known[name]) for name in _imports(path) if name}
         arrows[_folder(path)] |= targets - {_folder(path)}
     return arrows
 
@@ -164,7 +171,7 @@ def test_no_arrow_leads_upward() -> None:
 
 def test_no_module_is_part_of_a_circle() -> None:
     known = _modules()
-    arrows = {name: set(_imports(path, known)) & known.keys() - {name} for name, path in known.items()}
+    arrows = {name: set(_imports(path)) & known.keys() - {name} for name, path in known.items()}
     public = {"device", ""}  # whose imports are made when a name is asked for
     _floors({name: targets - public for name, targets in arrows.items() if name not in public})
 

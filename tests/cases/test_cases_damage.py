@@ -126,7 +126,7 @@ def test_line_ends(tmp_path: Path, end: str, block: int) -> None:
     assert log.report.bad_lines == [len(LINES) + 2]
 
 
-@pytest.mark.parametrize("width", [1 << 16, 1 << 18, 3 << 20])
+@pytest.mark.parametrize("width", [1 << 16, 1 << 18, pytest.param(3 << 20, marks=pytest.mark.long)])
 def test_a_long_header_is_read(read: Read, width: int) -> None:
     others = [f"c{n:07d}" for n in range(width // 9)]
     lines = [(*["x"] * 3, u, i, t) for u, i, t in LINES]

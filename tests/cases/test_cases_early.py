@@ -323,7 +323,7 @@ def test_training_stops_at_the_first_batch_whose_loss_is_no_number(
     (tmp_path / "log.csv").write_text(table(rows(900, 300, 7)))
     config = DataConfig(path=str(tmp_path / "log.csv"))
     before = split_log(read_log(config), RunConfig().split, config).before
-    model = ModelConfig(embedding=4, window=5, tables={"gru": GruOptions(hidden=4, layers=1)})
+    model = ModelConfig(embedding=4, window=2, tables={"gru": GruOptions(hidden=4, layers=1)})
     with pytest.raises(DataError, match=rf"the loss is nan in batch {batch} of epoch 1: lower train\.learning_rate"):
         train(TrainJob(model, TrainConfig(epochs=1, batch=4, validation=0.0), before, 7), tmp_path)
     assert int(computed) == batch, "no batch after it is computed"

@@ -18,7 +18,7 @@ from pocketrec.cloud.search import presets as searching
 from pocketrec.commands.automatic import configure, is_log
 from pocketrec.device.base.errors import ConfigError
 
-SMALL = ["model.embedding=8", "model.gru.hidden=8", "train.epochs=2", "resources.threads=1"]
+SMALL = ["model.embedding=8", "model.window=4", "model.gru.hidden=8", "train.epochs=2", "resources.threads=1"]
 
 
 def _options(log: Path, out: Path, *overrides: str) -> argparse.Namespace:

@@ -15,7 +15,11 @@ from pathlib import Path
 
 from processes import process_group, start, wait_for
 
-SETTINGS = """\
+# For processes that live for seconds: compiling to fast code would cost more than it saves.
+QUICK = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+SETTINGS = f"""\
+spark.driver.extraJavaOptions {QUICK}
+spark.executor.extraJavaOptions {QUICK}
 spark.executor.memory 700m
 spark.executor.cores 1
 spark.python.worker.reuse true
@@ -34,7 +38,8 @@ def spark_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
     (folder / "spark-defaults.conf").write_text(SETTINGS)
     local = {
         "SPARK_HOME": str(home), "SPARK_CONF_DIR": str(folder), "SPARK_LOCAL_IP": "127.0.0.1",
-        "SPARK_DAEMON_MEMORY": "256m", "SPARK_LOCAL_DIRS": str(folder / "scratch"), "PYSPARK_PYTHON": sys.executable,
+        "SPARK_DAEMON_MEMORY": "256m", "SPARK_DAEMON_JAVA_OPTS": QUICK,
+        "SPARK_LOCAL_DIRS": str(folder / "scratch"), "PYSPARK_PYTHON": sys.executable,
     }  # fmt: skip
     with process_group() as environment:
         java, package = str(home / "bin" / "spark-class"), "org.apache.spark.deploy"
@@ -63,6 +68,6 @@ def spark_cluster(folder: Path, workers: int = 2) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    with spark_cluster(Path(sys.argv[1])) as url:
+    with spark_cluster(Path(sys.argv[1]), workers=1) as url:
         print(url, flush=True)
         signal.pause()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One Spark cluster and one session for all tests of Spark; they are skipped where Java or pyspark is missing."""
+"""One Spark cluster for all tests of Spark; they are skipped where Java or pyspark is missing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 
-def _master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture(scope="session")
+def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if not shutil.which("java"):
         pytest.skip("no Java")
     if importlib.util.find_spec("pyspark") is None:
@@ -22,14 +23,9 @@ def _master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-#: The cluster of the session `spark`, which holds all of its cores.
-master = pytest.fixture(scope="session")(_master)
-#: A cluster of its own, whose cores are free for the command.
-free_master = pytest.fixture(scope="module")(_master)
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def spark(master: str) -> Iterator[Any]:
+    """A session, which holds all cores of the cluster: it ends with its module, and they are free for the command."""
     from pocketrec.cloud.spark.session import spark_session
 
     with spark_session(master) as session:

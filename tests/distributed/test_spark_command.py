@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command on a Spark standalone cluster, and what is left of a cluster when its test is killed.
 
-A file apart: these take as long as all other tests of Spark.
+A file apart: the session of the other tests of Spark, which holds the whole cluster, has ended.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pocketrec.cloud.candidates import Candidates
 from pocketrec.cloud.data import prepared
 
 HERE = Path(__file__).parent
-PLAIN = logs.text(logs.HEADER, logs.rows(6000, logs.full))
+PLAIN = logs.text(logs.HEADER, logs.rows(2000, logs.full))
 
 
 def pocketrec(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -30,23 +30,24 @@ def pocketrec(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_the_command(free_master: str, tmp_path: Path) -> None:
+def test_the_command(master: str, tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_bytes(PLAIN)
-    config = f"[data]\npath = '{tmp_path / 'log.csv'}'\n[candidates.als]\nfactors = 8\niterations = 3\n"
+    config = f"[data]\npath = '{tmp_path / 'log.csv'}'\n[candidates.als]\nfactors = 8\niterations = 2\n"
+    config += "[baselines.knn]\ntune = false\n"
     (tmp_path / "c.toml").write_text(config)
     run = ["candidates", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run"), "--engine", "spark"]
     nobody = pocketrec(*run, "--master", "spark://127.0.0.1:1")
     assert (nobody.returncode, nobody.stderr.splitlines()[-1]) == (
         2, "error: no Spark master answers at spark://127.0.0.1:1: start one, or correct --master",
     )  # fmt: skip
-    done = pocketrec(*run, "--master", free_master)
+    done = pocketrec(*run, "--master", master)
     assert done.returncode == 0, done.stderr
     sets = Candidates.load(tmp_path / "run" / "candidates" / "candidates.npz")
     assert len(sets.users) == len(prepared.load_cloud(tmp_path / "run").before)
 
 
 @pytest.mark.slow
-def test_a_killed_test_leaves_no_process(free_master: str, tmp_path: Path) -> None:
+def test_a_killed_test_leaves_no_process(master: str, tmp_path: Path) -> None:
     """The cluster of a process that is killed, and cannot clean up, ends on its own."""
     command = [sys.executable, str(HERE / "cluster.py"), str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
@@ -68,6 +69,3 @@ def _children(parent: int) -> list[int]:
 def _mark(process: int) -> str:
     content = Path(f"/proc/{process}/environ").read_bytes().split(b"\0")
     return next(entry.decode().partition("=")[2] for entry in content if entry.startswith(MARK.encode()))
-
-
-# --- from here on one session has the whole cluster -------------------------------------------------------------------

@@ -28,7 +28,7 @@ synthetic = {users = 60, events = 40, items = 150}
 [model]
 embedding = 16
 gru.hidden = 16
-window = 10
+window = 4
 dropout = 0.0
 [train]
 epochs = 16

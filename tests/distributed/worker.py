@@ -22,7 +22,7 @@ from pocketrec.cloud.training.distributed import ALONE, connect
 from pocketrec.cloud.training.step import Step, TrainSteps
 from pocketrec.cloud.training.trainer import TrainJob, train
 
-MODEL = ModelConfig(embedding=16, window=12, dropout=0.0, tables={"gru": GruOptions(hidden=24)})
+MODEL = ModelConfig(embedding=16, window=4, dropout=0.0, tables={"gru": GruOptions(hidden=12)})
 TRAININGS = {
     "full": TrainConfig(epochs=2, batch=10, validation=0.0, clip_norm=1.0),
     "sampled": TrainConfig(epochs=2, batch=10, loss="sampled_softmax", negatives=64, refit=False),

@@ -57,21 +57,21 @@ def _converted(way: str, optimizer: str, layers: int, options: tuple):
     return _export(_model(config), config, way=way, optimizer=optimizer, **dict(options))
 
 
-# Every way, optimizer and depth once: a way and an optimizer do not depend on each other. test_export_nextitnet.py has
-# tables of float32, test_export_ranknet.py the sampled softmax.
-CASES = [
-    (2, "partial", "adagrad", {}),
-    (2, "head", "sgd", {}),
-    (1, "whole", "adam", {}),
-    (2, "patch", "adagrad", {"adapter": 4}),
-]
+# A way and an optimizer do not depend on each other: the short suite has one of each kind. The test of the kink below
+# has the gate pass for (whole, adam), test_export_nextitnet.py for a patch, sgd and tables of float32, and
+# test_export_ranknet.py for the sampled softmax.
+CASES = [(2, "partial", "adagrad", {})]
 MORE_CASES = [
+    (2, "head", "sgd", {}),
+    (2, "patch", "adagrad", {"adapter": 4}),
     (1, "partial", "adam", {"full_softmax_limit": 10, "negatives": 16}),
     (1, "partial", "adagrad", {"item_table": "float32", "weight_bits": 32}),
     (2, "patch_parallel", "adam", {"adapter": 4}),
     (1, "patch", "sgd", {"full_softmax_limit": 10, "negatives": 16}),
     (3, "whole", "adagrad", {}),
 ]
+# Of the gate's own tests, each of which converts a model for itself: that takes as long as its window has steps.
+SMALL = dataclasses.replace(CONFIG, embedding=4, window=2).with_options("gru", hidden=4, layers=1)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ OTHER_PAIRS = [
     (way, optimizer)
     for way in WAYS
     for optimizer in DEVICE_OPTIMIZERS
-    if (way, optimizer) not in {(case[1], case[2]) for case in [*CASES, *MORE_CASES]}
+    if (way, optimizer) not in {("whole", "adam"), *((case[1], case[2]) for case in [*CASES, *MORE_CASES])}
 ]
 
 
@@ -108,9 +108,8 @@ OTHER_PAIRS = [
 @pytest.mark.parametrize(("way", "optimizer"), OTHER_PAIRS)
 def test_gate_passes_for_all_other_pairs_of_way_and_optimizer(way, optimizer):
     """The pairs that are not above, on a model of one layer."""
-    config = dataclasses.replace(CONFIG, embedding=4, window=2).with_options("gru", hidden=4, layers=1)
-    model = _model(config)
-    report = gate.check(_export(model, config, way=way, optimizer=optimizer, adapter=2), model, seed=1)
+    model = _model(SMALL)
+    report = gate.check(_export(model, SMALL, way=way, optimizer=optimizer, adapter=2), model, seed=1)
     for found in report.runtimes.values():
         assert max(found["score"], found["loss"], found["train_loss"]) <= 1e-4
 
@@ -118,6 +117,7 @@ def test_gate_passes_for_all_other_pairs_of_way_and_optimizer(way, optimizer):
 def test_gate_refuses_without_a_runtime_that_could_be_here(monkeypatch):
     """A device may have either runtime, so a file that was tried on one of them is not published."""
     monkeypatch.setattr(gate, "find_runtimes", lambda: [Runtime("ai_edge_litert", False, "no runtime: install it")])
+    monkeypatch.setattr(gate, "_expected", lambda *_: {})  # nothing is compared, and it takes seconds
     with pytest.raises(ExportError, match="cannot be checked on ai_edge_litert: no runtime: install it"):
         gate.check(_exported(), _model(), seed=1)
 
@@ -137,17 +137,16 @@ def test_gate_refuses_a_wrong_gradient(monkeypatch):
         return dataclasses.replace(gradients, recurrent_kernel=gradients.recurrent_kernel * 1.05), projection
 
     monkeypatch.setattr(gru, "backward", wrong)
-    config = dataclasses.replace(CONFIG, window=2).with_options("gru", layers=1)
-    model = _model(config)
+    monkeypatch.setattr(gate, "DRAWS", 1)  # a wrong gradient is wrong on each: the test below draws again
+    model = _model(SMALL)
     with pytest.raises(ExportError, match="change differs"):
-        gate.check(_export(model, config), model, seed=1)
+        gate.check(_export(model, SMALL), model, seed=1)
 
 
 def test_a_draw_of_inputs_on_the_kink_of_an_activation_is_drawn_again(monkeypatch):
     """Keras and the runtimes saw an input of a ReLU on either side of 0: found on a real model, one draw of many."""
-    config = CONFIG.with_options("gru", layers=1)
-    exported, model, compared = _exported("whole", "adam", 1), _model(config), []
-    compare = gate._compare
+    model, compared = _model(SMALL), []
+    exported, compare = _export(model, SMALL, way="whole", optimizer="adam"), gate._compare
 
     def on_the_kink(times):
         def compared_there(runtime, *rest):
@@ -160,8 +159,10 @@ def test_a_draw_of_inputs_on_the_kink_of_an_activation_is_drawn_again(monkeypatc
 
     monkeypatch.setattr(gate, "DRAWS", 2)
     monkeypatch.setattr(gate, "_compare", on_the_kink(gate.DRAWS - 1))
-    assert gate.check(exported, model, seed=1).runtimes
+    for found in gate.check(exported, model, seed=1).runtimes.values():
+        assert max(found["score"], found["loss"], found["train_loss"]) <= 1e-4
     compared.clear()
+    monkeypatch.setattr(gate, "_expected", lambda *_: {})  # nothing is compared any more, and it takes seconds
     monkeypatch.setattr(gate, "_compare", on_the_kink(gate.DRAWS))
     with pytest.raises(ExportError, match="change differs"):
         gate.check(exported, model, seed=1)
@@ -234,14 +235,9 @@ def test_item_table_error_is_at_most_half_a_step():
 def test_int8_table_stays_int8_in_the_file():
     """The converter must not fold the table into a float constant: the file would be four times as large."""
     config = dataclasses.replace(CONFIG, embedding=64, window=1).with_options("gru", hidden=4, layers=1)
-    big = build_model(config, 4000, 1)
-    sizes = {
-        kind: len(build_tflite(big, config, ExportConfig(item_table=kind, batch=2), way="head", optimizer="sgd",
-                               candidates=5).content)
-        for kind in ("int8", "float32")
-    }  # fmt: skip
-    saved = sizes["float32"] - sizes["int8"]
-    assert saved == pytest.approx(4001 * 64 * 3, rel=0.05)
+    made = _export(build_model(config, 4000, 1), config, way="head", optimizer="sgd")
+    rows = 4001 * 64
+    assert rows < len(made.content) < 1.5 * rows, "a table of float32 takes four times as many bytes as it has values"
 
 
 def test_a_model_that_its_layers_do_not_describe_is_not_exported():
@@ -261,7 +257,8 @@ def test_a_short_window_is_embedded_after_its_last_event(tmp_path):
 
     Until LayerSpec the file read the last row, so a device's embedding of a short history was not the one that it had
     trained."""
-    model, exported = _model(), _exported("patch_parallel", "adam", adapter=4)
+    config = CONFIG.with_options("gru", layers=1)
+    model, exported = _model(config), _exported("patch_parallel", "adam", 1, adapter=4)
     weights = dict(exported.weights)
     rng = np.random.default_rng(1)
     for name in exported.tensors["trainable"]:
@@ -288,17 +285,20 @@ def test_work_of_a_call_is_that_of_the_formulas_that_bundles_of_then_are_measure
     del then["flop"]
     partial = ["gru_2_kernel", "gru_2_recurrent_kernel", "gru_2_bias", "fc_kernel", "fc_bias"]
     assert facts["flop"] == flop(facts, []) == flop(then, partial)
-    patched = _exported("patch", adapter=4).model["flop"]
-    kernels = 2 * (12 * 4 + 4 * 12) + (8 * 4 + 4 * 8)  # of the adapters of two GRU layers and of FC
-    assert patched["embed"] == facts["flop"]["embed"] + CONFIG.window * 2 * kernels
+    facts, patched = (_exported(way, "adam", 1, adapter=4).model["flop"] for way in ("head", "patch_parallel"))
+    kernels = (12 * 4 + 4 * 12) + (8 * 4 + 4 * 8)  # of the adapters of a GRU layer and of FC
+    assert patched["embed"] == facts["embed"] + CONFIG.window * 2 * kernels
 
 
-@pytest.mark.parametrize(("way", "optimizer"), [("patch", "adagrad"), ("patch_parallel", "adam")])
+@pytest.mark.parametrize(
+    ("way", "optimizer"), [pytest.param("patch", "adagrad", marks=pytest.mark.long), ("patch_parallel", "adam")]
+)
 def test_an_untrained_patch_is_the_backbone_and_patches_are_swapped_at_run_time(tmp_path, way, optimizer):
     """A patch of zeros changes nothing (other kernels round otherwise), and one person's patch put back brings that
     person back bit for bit."""
-    (tmp_path / "patch.tflite").write_bytes(_exported(way, optimizer, adapter=4).content)
-    (tmp_path / "head.tflite").write_bytes(_exported("head", "sgd").content)
+    for name in (way, "head"):
+        made = _exported(name, "adam" if name == "head" else optimizer, 1, adapter=4)
+        (tmp_path / f"{name.partition('_')[0]}.tflite").write_bytes(made.content)
     run = subprocess.run([sys.executable, "-c", _SWAP, str(tmp_path)], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 

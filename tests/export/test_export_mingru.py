@@ -19,7 +19,7 @@ ITEMS = 60
 
 
 def config(**options: int) -> ModelConfig:
-    return ModelConfig(backbone="mingru", embedding=6, window=3, dropout=0.0, tables={"mingru": MinGruOptions(
+    return ModelConfig(backbone="mingru", embedding=6, window=2, dropout=0.0, tables={"mingru": MinGruOptions(
         **{"hidden": 8, "layers": 2, **options})})  # fmt: skip
 
 
@@ -32,10 +32,8 @@ CASES = [  # in the short suite each of its layers is tried by itself: layers/te
     pytest.param("partial", "adagrad", {}, {}, marks=LONG),
     pytest.param("patch_parallel", "sgd", {"layers": 1, "feed_forward": 2},
                  {"adapter": 2, "full_softmax_limit": 10, "negatives": 16}, marks=LONG),
-    pytest.param("partial", "adam", {"feed_forward": 1}, {"item_table": "float32"}, marks=LONG),
-    pytest.param("head", "sgd", {}, {}, marks=LONG),
-    pytest.param("whole", "adam", {"feed_forward": 2}, {"weight_bits": 32}, marks=LONG),
-    pytest.param("patch", "adagrad", {"feed_forward": 2}, {"adapter": 2}, marks=LONG),
+    pytest.param("whole", "adam", {"feed_forward": 2}, {"weight_bits": 32, "item_table": "float32"}, marks=LONG),
+    pytest.param("patch", "adagrad", {"layers": 1, "feed_forward": 2}, {"adapter": 2}, marks=LONG),
 ]  # fmt: skip
 
 
@@ -65,6 +63,7 @@ def test_gate_refuses_a_wrong_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
         return {name: value * 1.01 if name.endswith("gamma") else value for name, value in gradients.items()}
 
     monkeypatch.setattr(MinGru, "_at_the_end", wrong)
+    monkeypatch.setattr(gate, "DRAWS", 1)  # a wrong gradient is wrong on each
     shape = config()
     keras_model = model(shape)
     exported = build_tflite(keras_model, shape, ExportConfig(batch=3), way="partial", optimizer="sgd", candidates=5)

@@ -21,11 +21,8 @@ ITEMS = 40
 CASES = [
     # One kernel at two dilations. The short suite has layers that share in cloud/backbones, one by one in layers/.
     pytest.param("nextitnet", NextItNetOptions(dilations=[1, 2]), "whole", marks=pytest.mark.long),
-    pytest.param("nextitnet", NextItNetOptions(dilations=[1, 2]), "patch", marks=pytest.mark.long),
     pytest.param("grec", GrecOptions(dilations=[1, 2]), "patch_parallel", marks=pytest.mark.long),
-    pytest.param("sasrec", SasrecOptions(feed_forward=2), "patch", marks=pytest.mark.long),
     pytest.param("sasrec", SasrecOptions(feed_forward=2), "partial", marks=pytest.mark.long),
-    pytest.param("mingru", MinGruOptions(hidden=8, layers=2, feed_forward=2), "partial", marks=pytest.mark.long),
     pytest.param("mingru", MinGruOptions(hidden=8, layers=2, feed_forward=2), "patch", marks=pytest.mark.long),
 ]
 

@@ -35,7 +35,7 @@ def features() -> ItemFeatures:
 @pytest.mark.parametrize(
     ("way", "optimizer", "content"),
     [
-        ("partial", "adagrad", True),
+        pytest.param("partial", "adagrad", True, marks=LONG),
         pytest.param("head", "sgd", False, marks=LONG),
         pytest.param("patch", "adam", True, marks=LONG),
         pytest.param("whole", "sgd", True, marks=LONG),

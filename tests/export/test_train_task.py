@@ -22,7 +22,7 @@ from pocketrec.export.build import ExportedModel, build_tflite
 from pocketrec.export.layers.layer import Call
 from pocketrec.export.layers.stack import Stack
 
-ITEMS, WINDOW, BATCH, COMPARED, RATE, PULL = 12, 6, 4, 5, 0.1, 0.3
+ITEMS, WINDOW, BATCH, COMPARED, RATE, PULL = 12, 4, 4, 5, 0.1, 0.3
 _STEP = """
 import sys
 import numpy as np
@@ -85,7 +85,7 @@ def by_tape(
     ("backbone", "options"),
     [
         pytest.param("nextitnet", {"dilations": [1, 2]}, marks=pytest.mark.long),
-        ("gru", {"hidden": 8}),
+        pytest.param("gru", {"hidden": 8}, marks=pytest.mark.long),
         pytest.param("mingru", {}, marks=pytest.mark.long),
     ],
 )

@@ -41,7 +41,7 @@ def config(folder: Path) -> RunConfig:
     return config_from_dict({
         "data": {"path": str(folder / "log.csv")},
         "items": {"path": str(folder / "items.csv"), "categories": ["kind"], "numbers": ["size"]},
-        "model": {"backbone": "towers", "embedding": 8, "window": 10, "dropout": 0.0, "content": True,
+        "model": {"backbone": "towers", "embedding": 8, "window": 5, "dropout": 0.0, "content": True,
                   "id_dropout": 0.3, "popularity_start": True, "towers": {"hidden": 8}},
         "train": {"epochs": 20, "batch": 8, "objective": "later_item", "balance": 0.5, "learning_rate": 0.01,
                   "validation": 0.0},

@@ -45,7 +45,7 @@ def said(row: list[int]) -> np.ndarray:
     return np.asarray(training()(np.array([row], np.int32), np.ones((1, WINDOW), np.float32)))[0]
 
 
-@examples(40)
+@examples(40, times=3)
 @given(
     st.lists(st.integers(1, ITEMS), min_size=WINDOW, max_size=WINDOW), st.integers(0, WINDOW - 1),
     st.integers(0, WINDOW - 1), st.integers(1, ITEMS),

@@ -48,7 +48,7 @@ def graphs() -> tuple[Any, Any]:
 rows = st.lists(st.integers(1, ITEMS), min_size=WINDOW, max_size=WINDOW)
 
 
-@examples(40)
+@examples(40, times=3)
 @given(rows, st.integers(0, WINDOW - 1), st.integers(1, ITEMS), st.sets(st.integers(1, WINDOW - 1), max_size=3))
 def test_nothing_before_a_changed_item_changes_by_a_bit(
     row: list[int], place: int, item: int, starts: set[int]

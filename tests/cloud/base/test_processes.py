@@ -98,7 +98,7 @@ def test_processes_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        time.sleep(3)  # so that it is under way
+        time.sleep(1)  # so that it is under way
         parent.kill()
     for _ in range(300):
         try:

@@ -159,7 +159,7 @@ VALUES = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@examples(50)
+@examples(50, times=3)
 @given(VALUES)
 def test_any_old_configuration_is_read_and_keeps_its_key(tables: dict[str, Any]) -> None:
     """The key of a stage is computed of the old form: all values at their old addresses, defaults included."""

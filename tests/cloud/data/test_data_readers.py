@@ -272,7 +272,7 @@ def test_an_installed_wheel_finds_data_beside_the_checkout_it_is_used_in(
 ids = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n"), min_size=1, max_size=8)
 
 
-@examples(30)
+@examples(30, times=3)
 @given(rows=st.lists(st.tuples(ids, ids, st.integers(-(2**53), 2**53)), min_size=1, max_size=20))
 def test_any_ids_come_back_from_csv(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, int]]) -> None:
     def quoted(text: str) -> str:
@@ -287,7 +287,7 @@ pieces = st.sampled_from(["7", "8", "x", "", '"', '"a,b"', "é", "\0", ",", ",",
                           "2.5", "-3", "2020-01-02", "nan", "1e3"])  # fmt: skip
 
 
-@examples(60)
+@examples(60, times=3)
 @given(
     rows=st.lists(st.tuples(ids, ids, st.sampled_from(["1", "2", "30", "4.5", "x", "2020-01-02"])), max_size=8),
     noise=st.lists(pieces, max_size=30), block=st.integers(1, 60), form=st.sampled_from(["csv", "inter"]),

@@ -78,10 +78,9 @@ def _numbers(members: int, length: int = 300, largest: int = 127) -> NDArray[np.
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
-@pytest.mark.parametrize("step", [1, 2, 3, 4])
-@pytest.mark.parametrize("dropped", [0, 1, 8])  # of 20: 0, 5 and 40 %
+@pytest.mark.parametrize(("dropped", "step"), [(0, 1), *((n, step) for n in (1, 8) for step in (1, 2, 3, 4))])
 def test_the_sum_of_who_is_left_is_exact(dropped: int, step: int, signed: bool) -> None:
-    numbers = _numbers(20)
+    numbers = _numbers(20)  # of which 0, 5 or 40 % leave
     leaving = {3 + 2 * place: step for place in range(dropped)}
     total, survivors = Round(numbers, before=leaving, signed=signed).play()
     kept = [number for number in range(1, 21) if leaving.get(number, 9) > 2]
@@ -91,9 +90,9 @@ def test_the_sum_of_who_is_left_is_exact(dropped: int, step: int, signed: bool) 
 
 @pytest.mark.parametrize("largest", [127, 7])
 def test_extremes_do_not_overflow(largest: int) -> None:
-    numbers = np.where(np.arange(300) % 2, largest, -largest).astype(np.int8) * np.ones((40, 1), np.int8)
+    numbers = np.where(np.arange(300) % 2, largest, -largest).astype(np.int8) * np.ones((20, 1), np.int8)
     total, _ = Round(numbers, largest).play()
-    np.testing.assert_array_equal(total, 40 * numbers[0].astype(np.int64))
+    np.testing.assert_array_equal(total, 20 * numbers[0].astype(np.int64))
 
 
 def test_a_large_round_takes_wider_words() -> None:

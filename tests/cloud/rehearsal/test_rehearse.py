@@ -26,13 +26,13 @@ from pocketrec.device.personal.judgement import Judgement, Observed
 
 SIZES = {"partial": 900, "head": 72}  # numbers that each way trains
 GRID = RehearseConfig(
-    users=24, ways=["partial", "head"], learning_rates=[0.02, 0.1], passes=[2, 12], proximals=[0.0],
+    users=16, ways=["partial", "head"], learning_rates=[0.02, 0.1], passes=[2, 12], proximals=[0.0],
     targets=["later"], repeats=[0.0], fit=False,
 )
 TWO = ResourceConfig(processes=2)
 
 
-def log(loyal: bool, users: int = 24) -> tuple[Sequences, Sequences, np.ndarray]:
+def log(loyal: bool, users: int = 16) -> tuple[Sequences, Sequences, np.ndarray]:
     """Events before and after an earlier cut: of few favourites each, or of no pattern at all."""
     devices = tiny_device.loyal_users(users, favourites=3 if loyal else 40)
     ids = np.array([device.user for device in devices], dtype=object)

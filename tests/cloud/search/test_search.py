@@ -28,8 +28,8 @@ from pocketrec.commands.search import search
 from pocketrec.device.base.errors import ConfigError, DataError
 
 SMALL: dict[str, Any] = {
-    "data": {"set": "synthetic", "synthetic": {"users": 60, "items": 40}},
-    "model": {"embedding": 8, "window": 10, "gru": {"hidden": 8, "layers": 1}},
+    "data": {"set": "synthetic", "synthetic": {"users": 40, "items": 40}},
+    "model": {"embedding": 8, "window": 3, "gru": {"hidden": 8, "layers": 1}},
     "train": {"epochs": 2, "batch": 16, "learning_rate": 0.02},
     "search": {"space": {"model.dropout": {"low": 0.0, "high": 0.5}, "train.batch": [8, 16]}},
     "resources": {"threads": 1},
@@ -39,13 +39,13 @@ SMALL: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("search")
-    return folder, search(config_from_dict(SMALL), folder, system="global", trials=3, seed=4)
+    return folder, search(config_from_dict(SMALL), folder, system="global", trials=2, seed=4)
 
 
 def test_trials_are_recorded_and_the_best_can_be_run(found: tuple[Path, str]) -> None:
     folder, text = found
     trials = json.loads((folder / "search.json").read_text())["trials"]
-    assert [trial["trial"] for trial in trials] == [0, 1, 2]
+    assert [trial["trial"] for trial in trials] == [0, 1]
     assert trials[0]["values"] == {}, "the configuration as it is comes first"
     assert all(set(trial["values"]) == set(SMALL["search"]["space"]) for trial in trials[1:])
     assert all(len(trial["curve"]) == 2 and trial["curve"][-1] == trial["figures"]["mrr@20"] for trial in trials)
@@ -70,7 +70,7 @@ def test_a_search_goes_on_where_it_was_and_ends_alike(found: tuple[Path, str], t
     search(config_from_dict(SMALL), tmp_path, system="global", trials=2, seed=4)
     again = json.loads((tmp_path / "search.json").read_text())
     assert again["trials"][0] == first, "what was done is not done again"
-    assert [t["curve"] for t in again["trials"]] == [t["curve"] for t in whole["trials"][:2]]
+    assert [t["curve"] for t in again["trials"]] == [t["curve"] for t in whole["trials"]]
     with pytest.raises(ConfigError, match="another"):
         search(config_from_dict(SMALL), tmp_path, system="global", trials=3, seed=5)
 
@@ -97,7 +97,7 @@ def test_what_comes_after_the_cut_off_is_never_opened(
     devices = folder / DEVICES_FOLDER
     hidden = devices.rename(folder / "elsewhere")
     try:
-        try_all(config, data, folder / system, system=system, trials=2)
+        try_all(config, data, folder / system, system=system, trials=1 if system == "global" else 2)
     finally:
         hidden.rename(devices)
     assert any("before" in path or "items.txt" in path for path in opened), "the spy sees"

@@ -34,7 +34,8 @@ from pocketrec.device.base.errors import ConfigError, DataError
 
 ITEMS = 15
 GRU = GruOptions(hidden=12, layers=1, hidden_dropout=0.1)
-MODEL = ModelConfig(embedding=8, window=5, dropout=0.2, tables={"gru": GRU})
+# A short window: the unrolled graph, which each training makes anew, takes most of the time here.
+MODEL = ModelConfig(embedding=8, window=3, dropout=0.2, tables={"gru": GRU})
 CONFIG = TrainConfig(epochs=3, batch=8, learning_rate=0.02, validation=0.2, patience=2, decay="linear")
 
 
@@ -76,10 +77,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
             marks=pytest.mark.long,
         ),
         ("full_softmax", {"recency_half_life": 0.5, "warmup": 0.1, "tied": False}),
-        ("sampled_softmax", {"negatives": 10}),
+        pytest.param("sampled_softmax", {"negatives": 10}, marks=pytest.mark.long),
         # Losses and samplers by hand in test_train_losses.py and test_train_samplers.py, Keras' layers equal to the
-        # unrolled ones below; each takes seconds here. Sessions and windows, one and two tables, both kinds of
-        # softmax, and weights, clipping and warm-up are in the three that are left.
+        # unrolled ones below; each takes seconds here. Sessions and windows, one and two tables, a softmax and a loss
+        # of negatives, and weights, clipping and warm-up are in the two that are left; test_item_table.py learns with
+        # the sampled softmax.
         pytest.param("cross_entropy", {"negatives": 0, "tied": False}, marks=pytest.mark.long),
         pytest.param(
             "cross_entropy",
@@ -163,7 +165,7 @@ def test_both_implementations_have_the_same_loss_and_gradients() -> None:
         model = build_model(shape, ITEMS, 1)
         objective = Objective(config, np.bincount(log.items, minlength=ITEMS + 1))
         steps = TrainSteps(backbone("gru"), model, shape, config, objective, 1)
-        whole = WindowBatches(log, np.ones(log.events), 5, 99, packed=implementation == "unrolled")
+        whole = WindowBatches(log, np.ones(log.events), MODEL.window, 99, packed=implementation == "unrolled")
         batch = Batch(*(array[0] for array in next(whole.blocks([1])).batches))
         with tf.GradientTape() as tape:
             loss, _ = steps.loss(batch, tf.constant([1, 1]))
@@ -202,7 +204,8 @@ def test_equal_seeds_give_equal_weights(whole: Any, tmp_path: Path) -> None:
     assert not same(weights(train(job, tmp_path / "other").model), weights(whole.model))
 
 
-@pytest.mark.parametrize("after", [pytest.param(1, marks=pytest.mark.long), pytest.param(3, marks=pytest.mark.long), 4])
+@pytest.mark.long  # the short suite breaks off within an epoch, below
+@pytest.mark.parametrize("after", [1, 3, 4])
 def test_broken_off_and_resumed_it_ends_with_the_same_weights(whole: Any, tmp_path: Path, after: int) -> None:
     calls = 0
 
@@ -252,10 +255,10 @@ def test_broken_off_within_an_epoch_it_goes_on_from_there(
 
     for _ in range(2):
         with pytest.raises(StoppedError):
-            train(TrainJob(MODEL, config, cycles(), ITEMS, seed=5), tmp_path / "broken", progress=stop)
-    resumed = train(TrainJob(MODEL, config, cycles(), ITEMS, seed=5), tmp_path / "broken", progress=stop)
+            train(TrainJob(MODEL, config, cycles(30), ITEMS, seed=5), tmp_path / "broken", progress=stop)
+    resumed = train(TrainJob(MODEL, config, cycles(30), ITEMS, seed=5), tmp_path / "broken", progress=stop)
     broken, places = places, []
-    job = TrainJob(MODEL, config, cycles(), ITEMS, seed=5)
+    job = TrainJob(MODEL, config, cycles(30), ITEMS, seed=5)
     undisturbed = train(job, tmp_path / "whole", progress=lambda done, *_: places.append(done))
     assert same(weights(resumed.model), weights(undisturbed.model))
     assert [e["loss"] for e in resumed.history] == [e["loss"] for e in undisturbed.history]
@@ -309,8 +312,7 @@ def test_the_validation_slice_is_not_trained_on_while_searching(tmp_path: Path) 
 def test_every_optimizer_trains(tmp_path: Path, optimizer: str) -> None:
     rate = {"adadelta": 1.0, "sgd": 0.5, "adagrad": 0.1}.get(optimizer, 0.01)
     config = TrainConfig(epochs=3, batch=8, optimizer=optimizer, learning_rate=rate, validation=0.0, clip_norm=5.0)
-    small = dataclasses.replace(MODEL, window=3)
-    losses = [entry["loss"] for entry in train(TrainJob(small, config, cycles(), ITEMS), tmp_path).history]
+    losses = [entry["loss"] for entry in train(TrainJob(MODEL, config, cycles(), ITEMS), tmp_path).history]
     assert losses[-1] < losses[0]
 
 
@@ -329,7 +331,8 @@ def test_search_and_final_training_may_have_batches_of_different_shapes(tmp_path
     ids = np.array([f"{i:02}" for i in range(40)], object)
     log = Sequences.build(ids, codes, rng.integers(1, ITEMS + 1, 320), times)
     config = dataclasses.replace(CONFIG, epochs=1, batch=16, validation=0.7)
-    phases = [entry["phase"] for entry in train(TrainJob(MODEL, config, log, ITEMS), tmp_path).history]
+    model = dataclasses.replace(MODEL, window=5)
+    phases = [entry["phase"] for entry in train(TrainJob(model, config, log, ITEMS), tmp_path).history]
     assert phases == ["search", "final"]
 
 

@@ -144,6 +144,7 @@ def test_a_step_is_that_of_a_tape_and_of_adam(loss: str) -> None:
     assert (tuned.variables[HEAD_ROWS].numpy() == values[HEAD_ROWS]).all(), "the head has a rate of its own"
 
 
+@pytest.mark.long  # two graphs of a step, seconds each
 def test_rows_that_fill_a_batch_do_not_count() -> None:
     _, values = parts("nextitnet")
     tuned = network("nextitnet", "serial", values)
@@ -152,6 +153,7 @@ def test_rows_that_fill_a_batch_do_not_count() -> None:
     assert tuned.train(*filled, (0.0, 0.0)) == pytest.approx(alone, rel=1e-6)
 
 
+@pytest.mark.long  # as many graphs as methods
 def test_p7_methods_see_equal_batches_and_equal_seeds_tune_alike(tmp_path: Any, monkeypatch: Any) -> None:
     _, values = parts("nextitnet")
     rows = Rows(np.array(list("abcd"), object), WINDOWS, MARKS)

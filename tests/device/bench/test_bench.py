@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from pocketrec.cli import main
 from pocketrec.device.base.files import sha256_file
 from pocketrec.device.base.machine import emulated
+from pocketrec.device.bench import limit
 from pocketrec.device.bench.limit import flop, sgemm_gflops
 from pocketrec.device.bench.schema import FIELDS, KIND_FIELDS, KINDS, problem
 from pocketrec.device.bench.schema import main as check
@@ -22,6 +24,14 @@ pytestmark = pytest.mark.runtime
 R = {"backbone": "gru", "batch": 16, "window": 20, "embedding": 64, "hidden": 96, "layers": 2, "candidates": 100,
      "items": 3706, "negatives": 0}  # fmt: skip
 PARTIAL = ["gru_2_kernel", "gru_2_recurrent_kernel", "gru_2_bias", "fc_kernel", "fc_bias"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_products() -> Iterator[None]:
+    """How fast the processor is, which takes seconds to measure well, is nothing that a test says."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(limit, "_REPEATS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")

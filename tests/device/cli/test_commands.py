@@ -270,7 +270,10 @@ def test_full_disk_while_a_zip_is_unpacked(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-@pytest.mark.parametrize("words", [["recommend", "--user", "u1"], ["recommend", "--help"], ["bench", "--calls", "1"]])
+@pytest.mark.parametrize("words", [
+    ["recommend", "--user", "u1"], ["recommend", "--help"],
+    pytest.param(["bench", "--calls", "1"], marks=pytest.mark.long),
+])  # fmt: skip
 def test_output_that_cannot_be_written_is_one_line(folder: Path, words: list[str]) -> None:
     code = [sys.executable, "-m", "pocketrec.cli", words[0], "--bundle", str(folder), *words[1:]]
     with open("/dev/full", "w") as full:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Faults at system calls of an update, and altered releases: all of both in the long suite."""
+"""Faults at system calls of an update, and altered releases: more of both in the long suite."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def faults(made: Path, every: int) -> None:
 
 @pytest.mark.slow
 def test_pin_serial_and_a_version_survive_a_few_faults(made: Path) -> None:
-    faults(made, 83)
+    faults(made, 167)
 
 
 @pytest.mark.long
@@ -51,7 +51,7 @@ def test_pin_serial_and_a_version_survive_faults_at_every_seventh_call(made: Pat
 @pytest.mark.scaled
 def test_altered_releases_are_one_line_or_taken_rightly(made: Path) -> None:
     pytest.importorskip("cryptography")
-    result = harness("mutated_releases.py", made, "--count", "9999" if LONG else "150")
+    result = harness("mutated_releases.py", made, "--count", "3000" if LONG else "75")
     assert result["failures"] == 0
     for kind in ("latest", "manifests", "rotations"):
         assert sum(result[kind].values()) == result["count"] / 3

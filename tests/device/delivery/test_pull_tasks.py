@@ -154,7 +154,6 @@ def test_a_patch_of_another_model_or_task_is_refused(tasks: Path, tmp_path: Path
         assert "\n" not in str(caught.value)
 
 
-@pytest.mark.scaled
 def test_altered_in_a_thousand_ways_it_is_refused_in_one_line(tasks: Path, tmp_path: Path) -> None:
     """Cut, extended, bytes changed, with the checksum left wrong or made right again, signed or not."""
     private, public = key(tmp_path)

@@ -154,7 +154,7 @@ def test_a_new_model_keeps_the_ranks_and_begins_the_watch_again(bundle: Bundle, 
     assert after.quality().ranked == 124
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.long) for seed in (1, 2))])
 def test_a_user_who_changes_taste_goes_back_to_global_and_gains_again(
     bundle: Bundle, tmp_path: Path, seed: int
 ) -> None:

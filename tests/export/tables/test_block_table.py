@@ -75,7 +75,6 @@ CASES = [
     ({"item_blocks": SHARES}, {"way": "partial", "full_softmax_limit": 10, "negatives": 16}),
     ({"item_blocks": SHARES}, {"way": "whole", "item_table": "float32", "weight_bits": 32}),
     ({"item_blocks": [[1.0, 8]]}, {"way": "head", "weight_bits": 4, "item_bits": 5}),
-    ({"share": "all", "hidden": 8, "layers": 3}, {"way": "partial"}),
     ({"share": "adjacent", "hidden": 8, "layers": 3, "item_blocks": SHARES}, {"way": "patch", "adapter": 4}),
     ({"share": "all", "hidden": 8, "layers": 2}, {"way": "patch_parallel", "adapter": 4}),
 ]
