@@ -87,17 +87,18 @@ def test_training_throughput_of_models_in_turns() -> None:
 
 @pytest.mark.long
 def test_devices_of_models_in_turns() -> None:
-    """Two sizes of one backbone on a runtime, without PyTorch."""
-    found = run("peers/device.py", "--model", "gru:hidden=8,layers=1", "--model", "gru:hidden=16,layers=1", "--items",
-                "60", "--embedding", "8", "--window", "4", "--batch", "2", "--rounds", "2", "--calls", "3", "--way",
-                "head", "--optimizer", "sgd", "--negatives", "0", "8", "--runtime", "ai_edge_litert")  # fmt: skip
+    """Two sizes of one backbone on a runtime, without PyTorch; the second is made personal in a way of its own."""
+    found = run("peers/device.py", "--model", "gru:hidden=8,layers=1", "--model", "gru@whole:hidden=16,layers=1",
+                "--items", "60", "--embedding", "8", "--window", "4", "--batch", "2", "--rounds", "2", "--calls", "3",
+                "--way", "head", "--optimizer", "sgd", "--negatives", "0", "8", "--runtime", "ai_edge_litert")  # fmt: skip
     assert found["way"] == "head"
     rows = found["rows"]
     assert [row["negatives"] for row in rows] == [0, 0, 8, 8]
-    assert [row["trained"] for row in rows] == 2 * [8 * 8 + 8, 16 * 8 + 8]
+    gru = (8 + 16) * 3 * 16 + 6 * 16
+    assert [row["trained"] for row in rows] == 2 * [8 * 8 + 8, gru + 16 * 8 + 8]
     for first, second in (rows[:2], rows[2:]):
         assert first["model"] == "gru:hidden=8,layers=1"
-        assert second["model"] == "gru:hidden=16,layers=1"
+        assert second["model"] == "gru@whole:hidden=16,layers=1"
         for row in (first, second):
             assert row["name"] == "ai_edge_litert"
             assert row["of_pytorch"] is None
@@ -117,6 +118,7 @@ def test_devices_of_models_in_turns() -> None:
         (["--backbone", "lstm"], "error: there is no backbone lstm: choose of gru"),
         (["--backbone", "gru:hidden"], "error: 'hidden' is no option: write KEY=VALUE, such as hidden=64"),
         (["--backbone", "gru:units=4"], "error: unknown key gru.units: the keys here are "),
+        (["--backbone", "lstm@patch"], "error: there is no backbone lstm: choose of gru"),
         (["--option", "hidden=4"], "error: 'hidden=4' is no option: write BACKBONE.KEY=VALUE, such as gru.hidden=64"),
         (["--option", "lstm.hidden=4"], "error: lstm has options and is not measured: name it, or leave its options"),
     ],

@@ -6,14 +6,14 @@
 
 The reference configuration R (3,706 items, E = 64, H = 96, two GRU layers, T = 20, B = 16; last GRU and FC trained with
 Adagrad) with the full softmax (0 negatives) or a sampled one; --model names others in its place (`../models.py`), --way
-and --optimizer how they are trained. --pytorch is the interpreter of an environment with PyTorch, brought by whoever
-runs this: it runs R's GRU alone. --device names those of environments with a runtime (default: this one), --runtime the
-runtimes in each. Every round runs each of them in a new process, one thread, without TensorFlow. Times are CPU times of
-the process: on an idle machine the times that pass, and on a shared one they leave out the waiting. The rate of numpy's
-matrix product is measured alike between the calls, and the arithmetic limit is that of `pocketrec.device.bench.limit`.
-Memory is the peak after the first calls, above that of a process of the same run which has only loaded numpy and the
-runtime. "of first" is the ratio to the first model on the same runtime. Prints a table, and one JSON document as the
-last line.
+and --optimizer how they are trained; NAME@WAY gives one a way of its own. --pytorch is the interpreter of an
+environment with PyTorch, brought by whoever runs this: it runs R's GRU alone. --device names those of environments with
+a runtime (default: this one), --runtime the runtimes in each. Every round runs each of them in a new process, one
+thread, without TensorFlow. Times are CPU times of the process: on an idle machine the times that pass, and on a shared
+one they leave out the waiting. The rate of numpy's matrix product is measured alike between the calls, and the
+arithmetic limit is that of `pocketrec.device.bench.limit`. Memory is the peak after the first calls, above that of a
+process of the same run which has only loaded numpy and the runtime. "of first" is the ratio to the first model on the
+same runtime. Prints a table, and one JSON document as the last line.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pytorch", metavar="PYTHON", help="interpreter that has PyTorch; its column is left out else")
     parser.add_argument("--device", metavar="PYTHON", nargs="+", default=[sys.executable], help="ours")
     parser.add_argument("--runtime", nargs="+", default=["auto"], help="runtimes of each, such as tflite_runtime")
-    parser.add_argument("--model", action="append", metavar="NAME[:KEY=VALUE,...]", help="default: gru")
+    parser.add_argument("--model", action="append", metavar="NAME[@WAY][:KEY=VALUE,...]", help="default: gru")
     parser.add_argument("--way", default="partial", help="what is trained")
     parser.add_argument("--optimizer", default="adagrad", help="with what")
     parser.add_argument("--negatives", type=int, nargs="+", default=[0, 100], help="0 = the full softmax")
