@@ -90,7 +90,8 @@ def test_devices_of_models_in_turns() -> None:
     """Two sizes of one backbone on a runtime, without PyTorch; the second is made personal in a way of its own."""
     found = run("peers/device.py", "--model", "gru:hidden=8,layers=1", "--model", "gru@whole:hidden=16,layers=1",
                 "--items", "60", "--embedding", "8", "--window", "4", "--batch", "2", "--rounds", "2", "--calls", "3",
-                "--way", "head", "--optimizer", "sgd", "--negatives", "0", "8", "--runtime", "ai_edge_litert")  # fmt: skip
+                "--way", "head", "--optimizer", "sgd", "--negatives", "0", "8",
+                "--runtime", "ai_edge_litert")  # fmt: skip
     assert found["way"] == "head"
     rows = found["rows"]
     assert [row["negatives"] for row in rows] == [0, 0, 8, 8]
