@@ -106,7 +106,7 @@ def test_devices_of_models_in_turns() -> None:
             assert row["base_mb"] == first["base_mb"] > 0
             assert row["peak_rss_mb"] >= row["base_mb"] + row["above_base_mb"] - 0.11
             assert [len(one["raw_ms"]["train"]) for one in row["rounds"]] == [3, 3]
-        for key in ("train_ms_p50", "embed_ms_p50", "file_bytes", "above_base_mb"):
+        for key in ("train_ms_p50", "train_ms_least", "embed_ms_p50", "embed_ms_least", "file_bytes", "above_base_mb"):
             assert first[f"{key}_of_first"] == 1
             assert second[f"{key}_of_first"] == pytest.approx(second[key] / first[key], abs=0.001)
         assert second["file_bytes"] > first["file_bytes"]
