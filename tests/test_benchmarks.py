@@ -133,6 +133,41 @@ def test_a_wrong_name_or_option_of_a_model_is_one_line(words: list[str], says: s
     assert done.stderr.count("\n") == 1
 
 
+def judged(run: Path, ranks: dict[str, list[int]]) -> str:
+    """A run's folder as far as the paired comparison reads it: ranks of each user's positions by the global model."""
+    (run / "fleet").mkdir(parents=True)
+    lines = [{"key": user, "user": user, "ranks": {"global": of}, "within": {}} for user, of in ranks.items()]
+    text = "".join(json.dumps(line) + "\n" for line in [{"fingerprint": ""}, *lines])
+    (run / "fleet" / "users.jsonl").write_text(text, encoding="utf-8")
+    return str(run)
+
+
+def test_two_runs_user_by_user(tmp_path: Path) -> None:
+    """Users of two pairs are pooled; the order of the lines says nothing, and a mean is over users, not positions."""
+    first = [judged(tmp_path / "a", {"u": [1, 2], "v": [4]}), judged(tmp_path / "b", {"u": [30]})]
+    second = [judged(tmp_path / "c", {"v": [2], "u": [1, 1]}), judged(tmp_path / "d", {"u": [10]})]
+    found = run("paired.py", "--first", *first, "--second", *second)
+    assert found["users"] == 3
+    reciprocal = found["mrr@20"]
+    assert reciprocal["first"] == pytest.approx((0.75 + 0.25 + 0) / 3)
+    assert reciprocal["mean"] == pytest.approx((0.25 + 0.25 + 0.1) / 3)
+    assert (reciprocal["gained"], reciprocal["harmed"]) == (3, 0)
+    assert reciprocal["low"] == pytest.approx(0.1)
+    assert found["recall@20"]["mean"] == pytest.approx(1 / 3)
+    again = run("paired.py", "--first", *second, "--second", *first)
+    assert again["mrr@20"]["mean"] == pytest.approx(-reciprocal["mean"])
+    assert again["mrr@20"]["harmed"] == 3
+
+
+def test_runs_of_other_positions_are_not_compared(tmp_path: Path) -> None:
+    runs = [judged(tmp_path / "a", {"u": [1, 2]}), judged(tmp_path / "b", {"u": [1]})]
+    command = [sys.executable, str(BENCHMARKS / "paired.py"), "--first", runs[0], "--second", runs[1]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {runs[0]} and {runs[1]} have not judged global on the same users")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.long
 def test_meta_learning_adapts_as_the_rehearsed_devices_do(tmp_path: Path) -> None:
     (tmp_path / "c.toml").write_text("", encoding="utf-8")
