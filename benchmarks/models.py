@@ -3,6 +3,7 @@
 
     NAME                        a backbone with its defaults, such as `gru`
     NAME:KEY=VALUE,KEY=VALUE    the same with options of `[model.NAME]`, such as `mingru:feed_forward=0,layers=2`
+    NAME@WAY, NAME@WAY:...      the same, made personal in this way (where a benchmark looks at that)
 
 A name stands for itself in the tables that a benchmark prints, so one backbone may be there several times.
 """
@@ -41,12 +42,13 @@ def read_models(
         if not dot:
             raise ConfigError(f"{option!r} is no option: write BACKBONE.KEY=VALUE, such as gru.hidden=64")
         common.setdefault(backbone, {}).update([_option(rest)])
-    unused = sorted(set(common) - {name.partition(":")[0] for name in names})
+    unused = sorted(set(common) - set(map(_backbone, names)))
     if unused:
         raise ConfigError(f"{unused[0]} has options and is not measured: name it, or leave its options out")
     found = {}
     for name in names:
-        backbone, _, own = name.partition(":")
+        own = name.partition(":")[2]
+        backbone = _backbone(name)
         if backbone not in BACKBONES:
             raise ConfigError(f"there is no backbone {backbone}: choose of {', '.join(BACKBONES)}")
         kind = BACKBONES[backbone].options_class()
@@ -57,6 +59,15 @@ def read_models(
         tables = {backbone: chosen} if chosen else {}
         found[name] = build_config(ModelConfig, {"backbone": backbone, **model, **tables})
     return found
+
+
+def way_of(name: str) -> str:
+    """The way to personalise that a name says; empty where it says none."""
+    return name.partition(":")[0].partition("@")[2]
+
+
+def _backbone(name: str) -> str:
+    return name.partition(":")[0].partition("@")[0]
 
 
 def _option(text: str) -> tuple[str, Any]:

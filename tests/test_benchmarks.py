@@ -87,24 +87,26 @@ def test_training_throughput_of_models_in_turns() -> None:
 
 @pytest.mark.long
 def test_devices_of_models_in_turns() -> None:
-    """Two sizes of one backbone on a runtime, without PyTorch."""
-    found = run("peers/device.py", "--model", "gru:hidden=8,layers=1", "--model", "gru:hidden=16,layers=1", "--items",
-                "60", "--embedding", "8", "--window", "4", "--batch", "2", "--rounds", "2", "--calls", "3", "--way",
-                "head", "--optimizer", "sgd", "--negatives", "0", "8", "--runtime", "ai_edge_litert")  # fmt: skip
+    """Two sizes of one backbone on a runtime, without PyTorch; the second is made personal in a way of its own."""
+    found = run("peers/device.py", "--model", "gru:hidden=8,layers=1", "--model", "gru@whole:hidden=16,layers=1",
+                "--items", "60", "--embedding", "8", "--window", "4", "--batch", "2", "--rounds", "2", "--calls", "3",
+                "--way", "head", "--optimizer", "sgd", "--negatives", "0", "8",
+                "--runtime", "ai_edge_litert")  # fmt: skip
     assert found["way"] == "head"
     rows = found["rows"]
     assert [row["negatives"] for row in rows] == [0, 0, 8, 8]
-    assert [row["trained"] for row in rows] == 2 * [8 * 8 + 8, 16 * 8 + 8]
+    gru = (8 + 16) * 3 * 16 + 6 * 16
+    assert [row["trained"] for row in rows] == 2 * [8 * 8 + 8, gru + 16 * 8 + 8]
     for first, second in (rows[:2], rows[2:]):
         assert first["model"] == "gru:hidden=8,layers=1"
-        assert second["model"] == "gru:hidden=16,layers=1"
+        assert second["model"] == "gru@whole:hidden=16,layers=1"
         for row in (first, second):
             assert row["name"] == "ai_edge_litert"
             assert row["of_pytorch"] is None
             assert row["base_mb"] == first["base_mb"] > 0
             assert row["peak_rss_mb"] >= row["base_mb"] + row["above_base_mb"] - 0.11
             assert [len(one["raw_ms"]["train"]) for one in row["rounds"]] == [3, 3]
-        for key in ("train_ms_p50", "embed_ms_p50", "file_bytes", "above_base_mb"):
+        for key in ("train_ms_p50", "train_ms_least", "embed_ms_p50", "embed_ms_least", "file_bytes", "above_base_mb"):
             assert first[f"{key}_of_first"] == 1
             assert second[f"{key}_of_first"] == pytest.approx(second[key] / first[key], abs=0.001)
         assert second["file_bytes"] > first["file_bytes"]
@@ -117,6 +119,7 @@ def test_devices_of_models_in_turns() -> None:
         (["--backbone", "lstm"], "error: there is no backbone lstm: choose of gru"),
         (["--backbone", "gru:hidden"], "error: 'hidden' is no option: write KEY=VALUE, such as hidden=64"),
         (["--backbone", "gru:units=4"], "error: unknown key gru.units: the keys here are "),
+        (["--backbone", "lstm@patch"], "error: there is no backbone lstm: choose of gru"),
         (["--option", "hidden=4"], "error: 'hidden=4' is no option: write BACKBONE.KEY=VALUE, such as gru.hidden=64"),
         (["--option", "lstm.hidden=4"], "error: lstm has options and is not measured: name it, or leave its options"),
     ],
@@ -127,6 +130,41 @@ def test_a_wrong_name_or_option_of_a_model_is_one_line(words: list[str], says: s
     done = subprocess.run(command, capture_output=True, text=True, env={**environment, "PYTHONDONTWRITEBYTECODE": "1"})
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(says)
+    assert done.stderr.count("\n") == 1
+
+
+def judged(run: Path, ranks: dict[str, list[int]]) -> str:
+    """A run's folder as far as the paired comparison reads it: ranks of each user's positions by the global model."""
+    (run / "fleet").mkdir(parents=True)
+    lines = [{"key": user, "user": user, "ranks": {"global": of}, "within": {}} for user, of in ranks.items()]
+    text = "".join(json.dumps(line) + "\n" for line in [{"fingerprint": ""}, *lines])
+    (run / "fleet" / "users.jsonl").write_text(text, encoding="utf-8")
+    return str(run)
+
+
+def test_two_runs_user_by_user(tmp_path: Path) -> None:
+    """Users of two pairs are pooled; the order of the lines says nothing, and a mean is over users, not positions."""
+    first = [judged(tmp_path / "a", {"u": [1, 2], "v": [4]}), judged(tmp_path / "b", {"u": [30]})]
+    second = [judged(tmp_path / "c", {"v": [2], "u": [1, 1]}), judged(tmp_path / "d", {"u": [10]})]
+    found = run("paired.py", "--first", *first, "--second", *second)
+    assert found["users"] == 3
+    reciprocal = found["mrr@20"]
+    assert reciprocal["first"] == pytest.approx((0.75 + 0.25 + 0) / 3)
+    assert reciprocal["mean"] == pytest.approx((0.25 + 0.25 + 0.1) / 3)
+    assert (reciprocal["gained"], reciprocal["harmed"]) == (3, 0)
+    assert reciprocal["low"] == pytest.approx(0.1)
+    assert found["recall@20"]["mean"] == pytest.approx(1 / 3)
+    again = run("paired.py", "--first", *second, "--second", *first)
+    assert again["mrr@20"]["mean"] == pytest.approx(-reciprocal["mean"])
+    assert again["mrr@20"]["harmed"] == 3
+
+
+def test_runs_of_other_positions_are_not_compared(tmp_path: Path) -> None:
+    runs = [judged(tmp_path / "a", {"u": [1, 2]}), judged(tmp_path / "b", {"u": [1]})]
+    command = [sys.executable, str(BENCHMARKS / "paired.py"), "--first", runs[0], "--second", runs[1]]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {runs[0]} and {runs[1]} have not judged global on the same users")
     assert done.stderr.count("\n") == 1
 
 

@@ -6,14 +6,15 @@
 
 The reference configuration R (3,706 items, E = 64, H = 96, two GRU layers, T = 20, B = 16; last GRU and FC trained with
 Adagrad) with the full softmax (0 negatives) or a sampled one; --model names others in its place (`../models.py`), --way
-and --optimizer how they are trained. --pytorch is the interpreter of an environment with PyTorch, brought by whoever
-runs this: it runs R's GRU alone. --device names those of environments with a runtime (default: this one), --runtime the
-runtimes in each. Every round runs each of them in a new process, one thread, without TensorFlow. Times are CPU times of
-the process: on an idle machine the times that pass, and on a shared one they leave out the waiting. The rate of numpy's
-matrix product is measured alike between the calls, and the arithmetic limit is that of `pocketrec.device.bench.limit`.
-Memory is the peak after the first calls, above that of a process of the same run which has only loaded numpy and the
-runtime. "of first" is the ratio to the first model on the same runtime. Prints a table, and one JSON document as the
-last line.
+and --optimizer how they are trained; NAME@WAY gives one a way of its own. --pytorch is the interpreter of an
+environment with PyTorch, brought by whoever runs this: it runs R's GRU alone. --device names those of environments with
+a runtime (default: this one), --runtime the runtimes in each. Every round runs each of them in a new process, one
+thread, without TensorFlow. Times are CPU times of the process, medians: on an idle machine the times that pass, and on
+a shared one they leave out the waiting; what else runs there makes a call take longer all the same, and the least of
+all calls ("least", of first) less so. The rate of numpy's matrix product is measured alike between the calls, and the
+arithmetic limit is that of `pocketrec.device.bench.limit`. Memory is the peak after the first calls, above that of a
+process of the same run which has only loaded numpy and the runtime. "of first" is the ratio to the first model on the
+same runtime. Prints a table, and one JSON document as the last line.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ SHAPE = {"items": 3706, "embedding": 64, "window": 20, "batch": 16}  # also pyto
 SIZE, EVERY, WARM_UP = 512, 10, 20
 PYTORCH = Path(__file__).with_name("pytorch_device.py")
 EXPORT = Path(__file__).parents[1] / "export_models.py"
-RATIOS = ("train_ms_p50", "embed_ms_p50", "file_bytes", "above_base_mb")
+RATIOS = ("train_ms_p50", "train_ms_least", "embed_ms_p50", "embed_ms_least", "file_bytes", "above_base_mb")
 
 
 def base(runtime: str) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--pytorch", metavar="PYTHON", help="interpreter that has PyTorch; its column is left out else")
     parser.add_argument("--device", metavar="PYTHON", nargs="+", default=[sys.executable], help="ours")
     parser.add_argument("--runtime", nargs="+", default=["auto"], help="runtimes of each, such as tflite_runtime")
-    parser.add_argument("--model", action="append", metavar="NAME[:KEY=VALUE,...]", help="default: gru")
+    parser.add_argument("--model", action="append", metavar="NAME[@WAY][:KEY=VALUE,...]", help="default: gru")
     parser.add_argument("--way", default="partial", help="what is trained")
     parser.add_argument("--optimizer", default="adagrad", help="with what")
     parser.add_argument("--negatives", type=int, nargs="+", default=[0, 100], help="0 = the full softmax")
@@ -115,10 +116,10 @@ def main() -> int:
         return 0
     rows: list[dict[str, Any]] = []
     wide = max(map(len, options.model))
-    print(f"{'negatives':>9} {'model':<{wide}} {'':<16} {'train':>10} {'of first':>8} "
+    print(f"{'negatives':>9} {'model':<{wide}} {'':<16} {'train':>10} {'of first':>8} {'least':>5} "
           + (f"{'of PyTorch':>10} " if options.pytorch else "")
-          + f"{'of limit':>8} {'embed':>9} {'of first':>8} {'file':>11} {'of first':>8} {'memory':>8} {'of first':>8} "
-          + f"{'trained':>9}")  # fmt: skip
+          + f"{'of limit':>8} {'embed':>9} {'of first':>8} {'least':>5} {'file':>11} {'of first':>8} "
+          + f"{'memory':>8} {'of first':>8} {'trained':>9}")  # fmt: skip
     for negatives in options.negatives:
         for row in compared(negatives, options):
             rows.append(row)
@@ -174,8 +175,10 @@ def figures(negatives: int, results: list[dict[str, Any]], theirs: float | None)
     train = p50(results, "train")
     return {
         "negatives": negatives, "name": results[0].get("runtime", "pytorch"), "train_ms_p50": round(train, 3),
+        "train_ms_least": min(values(results, "train")),
         "of_pytorch": None if theirs is None else round(train / theirs, 3),
-        "embed_ms_p50": round(p50(results, "embed"), 4), "peak_rss_mb": max(one["peak_rss_mb"] for one in results),
+        "embed_ms_p50": round(p50(results, "embed"), 4), "embed_ms_least": min(values(results, "embed")),
+        "peak_rss_mb": max(one["peak_rss_mb"] for one in results),
         "rounds": results,
     }  # fmt: skip
 
@@ -185,12 +188,13 @@ def line(row: dict[str, Any], wide: int) -> str:
     theirs = "" if row["of_pytorch"] is None else f"{row['of_pytorch']:>10.2f} "
     begin = f"{row['negatives']:>9} {row.get('model', ''):<{wide}} {row['name']:<16} {row['train_ms_p50']:>7.2f} ms "
     if "model" not in row:
-        return f"{begin}{'':>8} {theirs}{'':>8} {row['embed_ms_p50']:>6.3f} ms"
+        return f"{begin}{'':>14} {theirs}{'':>8} {row['embed_ms_p50']:>6.3f} ms"
     ratios = {key: "" if row[f"{key}_of_first"] is None else f"{row[f'{key}_of_first']:.2f}" for key in RATIOS}
     limit = "" if row["of_limit"] is None else f"{row['of_limit']:.2f}"
     return (
-        f"{begin}{ratios['train_ms_p50']:>8} {theirs}{limit:>8} {row['embed_ms_p50']:>6.3f} ms "
-        f"{ratios['embed_ms_p50']:>8} {row['file_bytes']:>9} B {ratios['file_bytes']:>8} "
+        f"{begin}{ratios['train_ms_p50']:>8} {ratios['train_ms_least']:>5} {theirs}{limit:>8} "
+        f"{row['embed_ms_p50']:>6.3f} ms {ratios['embed_ms_p50']:>8} {ratios['embed_ms_least']:>5} "
+        f"{row['file_bytes']:>9} B {ratios['file_bytes']:>8} "
         f"{row['above_base_mb']:>5.1f} MB {ratios['above_base_mb']:>8} {row['trained']:>9}"
     )
 
@@ -205,8 +209,12 @@ def document(command: list[str]) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def values(results: list[dict[str, Any]], kind: str) -> list[float]:
+    return [value for result in results for value in result["raw_ms"][kind]]
+
+
 def p50(results: list[dict[str, Any]], kind: str) -> float:
-    return float(np.median([value for result in results for value in result["raw_ms"][kind]]))
+    return float(np.median(values(results, kind)))
 
 
 if __name__ == "__main__":
