@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import by_java
 import numpy as np
@@ -16,6 +17,7 @@ from patches import make_patch, put
 from pocketrec.device import Recommender
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.delivery.bundle import open_bundle
+from pocketrec.device.personal.budget import Budget
 
 pytestmark = [pytest.mark.java, pytest.mark.skipif(not JAVA, reason="run by `make test-android`")]
 globals().update(by_java.cases("device/conftest.py", {}, ()))
@@ -69,3 +71,15 @@ def test_training_is_that_of_python(folder: Path, tmp_path: Path, name: str) -> 
         scores = dict(again.recommend(30, now=5000.0))
         assert list(scores) == [item for item, _ in ranked]
         np.testing.assert_allclose(list(scores.values()), [one for _, one in ranked], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Recommender, JavaRecommender])
+def test_a_training_that_its_budget_stops_keeps_the_patch_and_begins_again(folder: Path, kind: Any) -> None:
+    recommender = kind(open_bundle(folder), user="u1")
+    recommender.add(HISTORY)
+    task = recommender.task("buys")
+    events = [(task.ids[number % 3], 1005.0 + 20 * number) for number in range(9)]
+    report = task.personalise(events, budget=Budget(seconds=1e-9))
+    assert (report.choice, report.reason, report.events, report.losses) == ("global", "1e-09 s are over", 9, [])
+    assert (report.steps, report.paused, task.choice) == (0, 0, "global")
+    assert task.personalise().losses

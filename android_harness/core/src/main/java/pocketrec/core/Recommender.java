@@ -149,21 +149,32 @@ public final class Recommender implements Closeable {
      * {@code replay} says; without {@code events} and with none unseen, it makes further passes
      * over all. With too few events nothing is done, and that is not an error.
      *
+     * <p>A training that its budget stops leaves the present weights in use; the next call with the
+     * same arguments goes on with it, after {@link #save} in another process too, and comes to the
+     * same numbers. Later events wait for the call after that.
+     *
      * @param events added to the history first; see {@link #add}
      * @param resume continue from the present weights
-     * @param options passes, progress, cancellation
+     * @param options passes, progress, cancellation, budget, and whether it is to be only where
+     *     something is new
      * @return what was done
      * @throws CancelledException cancelled; the weights are as they were, and the events stay in
      *     the history as context
+     * @throws ConfigException the budget has a temperature, and none can be read here
      * @throws BundleException the model file cannot be opened, or does not run
      */
     public synchronized Report personalise(
             List<Event> events, boolean resume, TrainingOptions options) throws PocketRecException {
+        TrainingOptions begun = options.begun();
         int unknown = add(events);
+        Plan.Wish wish = new Plan.Wish(resume, options);
+        Personalising work = new Personalising(session, wish, !events.isEmpty(), unknown);
+        Report known = options.ifNew ? work.nothingNew() : null;
+        if (known != null) {
+            return known;
+        }
         Model model = open();
-        Report report =
-                Personalising.run(
-                        session, model, reference, !events.isEmpty(), unknown, resume, options);
+        Report report = work.run(model, reference, begun);
         inUse = session.state.weights; // the training has left the model with them
         return report;
     }

@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -23,6 +24,7 @@ import java.util.TreeMap;
 public final class States {
     private static final String WEIGHTS =
             "weights/"; // prefix of trainable tensors and slots in the file
+    private static final String PENDING = "pending/"; // of those of a training that was stopped
     private static final String ROWS = "history/rows";
     private static final String TIMES = "history/times";
     static final String KIND = "pocketrec personal state";
@@ -73,16 +75,15 @@ public final class States {
         if (!state.learned.isEmpty()) {
             metadata.put("learned", state.learned);
         }
+        if (state.pending != null) {
+            metadata.put("pending", state.pending.toJson());
+        }
         Map<String, Tensor> tensors = new LinkedHashMap<>();
         tensors.put(ROWS, Tensor.of(stored ? new int[0] : state.rawRows()));
         tensors.put(TIMES, Tensor.of(stored ? new double[0] : state.rawTimes()));
-        if (state.weights != null) {
-            for (String name : state.weights.names()) {
-                tensors.put(
-                        WEIGHTS + name,
-                        Tensor.of(
-                                state.weights.raw(name), binding.specs.get(name).shape()));
-            }
+        put(tensors, WEIGHTS, state.weights, binding);
+        if (state.pending != null) {
+            put(tensors, PENDING, state.pending.paused.weights, binding);
         }
         try (FileLock lock = FileLock.of(path)) {
             Storage.sweep(path, 3_600_000);
@@ -91,6 +92,14 @@ public final class States {
             if (!keep) {
                 dropPrevious(path);
             }
+        }
+    }
+
+    private static void put(
+            Map<String, Tensor> tensors, String prefix, Weights weights, StateBinding binding) {
+        for (String name : weights == null ? Collections.<String>emptySet() : weights.names()) {
+            int[] shape = binding.specs.get(name).shape();
+            tensors.put(prefix + name, Tensor.of(weights.raw(name), shape));
         }
     }
 
@@ -289,7 +298,8 @@ public final class States {
         checkHistory(state, binding == null ? Integer.MAX_VALUE : binding.rows);
         state.items = items(read, state.rows);
         if (binding != null) {
-            state.weights = weights(read, binding.specs);
+            state.weights = weights(read, WEIGHTS, binding.specs);
+            state.pending = pending(read, binding.specs);
         }
         return state.made();
     }
@@ -338,13 +348,27 @@ public final class States {
         return items;
     }
 
-    /** The personal weights; null where it has the global ones. */
-    private static Weights weights(TensorFile read, Map<String, TensorSpec> specs)
+    private static Pending pending(TensorFile read, Map<String, TensorSpec> specs)
+            throws TensorFileException, JsonException {
+        String told = read.metadata.get("pending");
+        if (told == null) {
+            return null;
+        }
+        Weights weights = weights(read, PENDING, specs);
+        if (weights == null) {
+            throw new TensorFileException("it lacks the weights of a stopped training");
+        }
+        return Pending.of(told, weights);
+    }
+
+    /** Weights under a prefix; null where there are none. */
+    private static Weights weights(
+            TensorFile read, String prefix, Map<String, TensorSpec> specs)
             throws TensorFileException {
         Map<String, float[]> weights = new TreeMap<>();
         for (Map.Entry<String, Tensor> entry : read.tensors.entrySet()) {
-            if (entry.getKey().startsWith(WEIGHTS)) {
-                String name = entry.getKey().substring(WEIGHTS.length());
+            if (entry.getKey().startsWith(prefix)) {
+                String name = entry.getKey().substring(prefix.length());
                 TensorSpec spec = specs.get(name);
                 if (spec == null || !Arrays.equals(spec.shape(), entry.getValue().shape)) {
                     throw new TensorFileException(

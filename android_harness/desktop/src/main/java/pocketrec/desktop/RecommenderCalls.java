@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package pocketrec.desktop;
 
+import pocketrec.core.Budget;
 import pocketrec.core.Bundle;
+import pocketrec.core.ConfigException;
 import pocketrec.core.Filter;
 import pocketrec.core.PersonalState;
 import pocketrec.core.PocketRecException;
@@ -10,6 +12,7 @@ import pocketrec.core.RecommendOptions;
 import pocketrec.core.Recommender;
 import pocketrec.core.Task;
 import pocketrec.core.TrainingOptions;
+import pocketrec.core.Weights;
 import pocketrec.pull.Versions;
 import pocketrec.store.EventStore;
 
@@ -42,6 +45,7 @@ final class RecommenderCalls {
         calls.put("titles", given -> at(given).titles(texts(given.at(1))));
         calls.put("task", this::task);
         new TaskCalls(recommenders::get).addTo(calls);
+        calls.put("weights", this::weights);
         calls.put("embed", given -> floats(at(given).embed()));
         calls.put("forget", given -> at(given).forget(StoreCalls.events(given.list(1))));
         calls.put("export", given -> at(given).export(given.file(1)));
@@ -101,14 +105,38 @@ final class RecommenderCalls {
         return null;
     }
 
-    /** Events, whether to resume, and passes. */
+    /** Events, whether to resume, passes, and a table of the budget and whether only if new. */
     private Object personalise(Serve.Arguments given) throws PocketRecException {
         TrainingOptions options =
                 given.at(3) == null
                         ? TrainingOptions.DEFAULT
                         : TrainingOptions.DEFAULT.withPasses((int) given.number(3));
+        if (given.at(4) != null) {
+            Map<?, ?> limits = (Map<?, ?>) given.at(4);
+            options = options.withBudget(budget(limits));
+            options = Boolean.TRUE.equals(limits.get("if_new")) ? options.onlyIfNew() : options;
+        }
         boolean resume = Boolean.TRUE.equals(given.at(2));
         return at(given).personalise(StoreCalls.events(given.list(1)), resume, options).toMap();
+    }
+
+    /** Seconds, degrees, the folder of their zones, and how often is asked before it stops. */
+    static Budget budget(Map<?, ?> limits) throws ConfigException {
+        Budget budget = Budget.NONE;
+        if (limits.get("seconds") != null) {
+            budget = budget.withSeconds(((Number) limits.get("seconds")).doubleValue());
+        }
+        if (limits.get("celsius") != null) {
+            budget = budget.withCelsius(((Number) limits.get("celsius")).doubleValue());
+        }
+        if (limits.get("zones") != null) {
+            budget = budget.withZones(new File((String) limits.get("zones")));
+        }
+        if (limits.get("steps") != null) {
+            long[] left = {(Long) limits.get("steps")};
+            budget = budget.withReason(() -> left[0]-- > 0 ? "" : "enough");
+        }
+        return budget;
     }
 
     /**
@@ -174,7 +202,18 @@ final class RecommenderCalls {
         facts.put("through", state.through);
         facts.put("forgotten", state.forgotten);
         facts.put("personal", state.weights != null);
+        facts.put("paused", state.paused());
         return facts;
+    }
+
+    /** Personal tensors and slots by name; empty = the global ones are in use. */
+    private Object weights(Serve.Arguments given) {
+        Weights weights = at(given).state().weights;
+        Map<String, Object> told = new LinkedHashMap<>();
+        if (weights != null) {
+            weights.names().forEach(name -> told.put(name, floats(weights.get(name))));
+        }
+        return told;
     }
 
     private static List<Double> floats(float[] values) {
