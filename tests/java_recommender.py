@@ -18,6 +18,7 @@ from pocketrec.device.contract.names import RECIPE_FILE
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.personal.budget import Budget
 from pocketrec.device.personal.report import Report
+from pocketrec.device.state.quality import QualityReport
 
 
 class JavaRecommender:
@@ -92,6 +93,9 @@ class JavaRecommender:
         listed = None if candidates is None else list(candidates)
         found = java().call("recommend", self._number, k, listed, mask_seen, now, allowed, retrieve)
         return [(item, score) for item, score in found]
+
+    def quality(self, k: int = 10, last: int = 1000) -> QualityReport:
+        return QualityReport(**java().call("quality", self._number, k, last))
 
     def embed(self) -> Any:
         return np.array(java().call("embed", self._number), np.float32)

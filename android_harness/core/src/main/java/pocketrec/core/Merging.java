@@ -136,15 +136,6 @@ final class Merging {
         }
         double[] old = state.rawTimes();
         double last = old[Math.min(state.trained, old.length) - 1];
-        return earlier(times, last) + state.trained - earlier(old, last);
-    }
-
-    /** How many of the times, which are sorted, are before a moment. */
-    private static int earlier(double[] times, double moment) {
-        int count = 0;
-        while (count < times.length && times[count] < moment) {
-            count++;
-        }
-        return count;
+        return History.before(times, last) + state.trained - History.before(old, last);
     }
 }

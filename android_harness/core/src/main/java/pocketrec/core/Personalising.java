@@ -51,10 +51,10 @@ final class Personalising {
 
     /**
      * Trains; the model holds the state's weights afterwards, whatever happens.
-     *
-     * @param reference the global weights and slots
      */
-    Report run(Model model, Weights reference, TrainingOptions options) throws PocketRecException {
+    Report run(Serving serving, TrainingOptions options) throws PocketRecException {
+        Model model = serving.open();
+        Weights reference = serving.reference();
         Pending pending = old.pending;
         Plan plan = pending == null ? null : planOf(pending.length, pending.fresh);
         if (plan == null || !plan.key(old, recipe).equals(pending.key)) {
@@ -64,6 +64,7 @@ final class Personalising {
         Paused paused = pending == null ? null : pending.paused;
         PersonalState known = plan.first(old);
         Personalise outcome = null;
+        serving.holdsOther();
         try {
             outcome =
                     Personalise.follow(
@@ -77,10 +78,10 @@ final class Personalising {
                             options);
         } finally {
             if (outcome == null || outcome.paused != null) {
-                model.importWeights(old.weights == null ? reference : old.weights);
+                serving.open();
             }
         }
-        long through = pending == null ? session.stored() : pending.through;
+        long through = pending == null ? session.history.stored() : pending.through;
         PersonalState.Change change = session.state.change();
         Report report;
         if (outcome.paused != null) {
@@ -103,6 +104,7 @@ final class Personalising {
             change.learned = fingerprint(plan.length);
         }
         session.state = change.made();
+        serving.holdsOwn();
         session.file.changes.trained = outcome.paused == null;
         return report;
     }

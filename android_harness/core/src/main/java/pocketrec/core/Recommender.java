@@ -18,12 +18,9 @@ import java.util.Map;
  * application names.
  */
 public final class Recommender implements Closeable {
-    private final ModelRuntime runtime;
-    private final int threads;
     private final Session session;
-    private Model model;
-    private Weights reference;
-    private Weights inUse; // what the open model holds; null = the global ones
+    private final Serving serving;
+    private final Watching watching;
 
     /** As the other, without an event store: the state holds the history. */
     public Recommender(Bundle bundle, ModelRuntime runtime, String user, File path, int threads)
@@ -56,9 +53,9 @@ public final class Recommender implements Closeable {
             HistoryStore store,
             int threads)
             throws PocketRecException {
-        this.runtime = runtime;
-        this.threads = threads;
         session = new Session(bundle, user, path, store);
+        serving = new Serving(session, runtime, threads);
+        watching = new Watching(session, serving);
     }
 
     /** The bundle, for this user. */
@@ -131,7 +128,7 @@ public final class Recommender implements Closeable {
      */
     public synchronized int add(List<Event> events) throws PocketRecException {
         int unknown = session.add(events);
-        sync();
+        serving.sync();
         return unknown;
     }
 
@@ -168,14 +165,19 @@ public final class Recommender implements Closeable {
         TrainingOptions begun = options.begun();
         int unknown = add(events);
         Plan.Wish wish = new Plan.Wish(resume, options);
-        Personalising work = new Personalising(session, wish, !events.isEmpty(), unknown);
-        Report known = options.ifNew ? work.nothingNew() : null;
+        boolean fresh = !events.isEmpty();
+        Report known =
+                options.ifNew
+                        ? new Personalising(session, wish, fresh, unknown).nothingNew()
+                        : null;
         if (known != null) {
             return known;
         }
-        Model model = open();
-        Report report = work.run(model, reference, begun);
-        inUse = session.state.weights; // the training has left the model with them
+        watching.look(options.cancellation);
+        Personalising work = new Personalising(session, wish, fresh, unknown);
+        double most = watching.quality().watch.most;
+        Report report = work.run(serving, begun.withMost(most));
+        watching.decided(report);
         return report;
     }
 
@@ -207,7 +209,32 @@ public final class Recommender implements Closeable {
      */
     public synchronized List<Recommendation> recommend(int k, RecommendOptions options)
             throws PocketRecException {
-        return Answers.recommended(session, this::open, k, options);
+        return Answers.recommended(session, serving::open, k, options);
+    }
+
+    /** As the other, for lists of 10 and the latest 1,000 events. */
+    public QualityReport quality() throws PocketRecException {
+        return quality(10, 1000);
+    }
+
+    /**
+     * How well this device has recommended: events ranked before they were learned, global beside
+     * personal.
+     *
+     * <p>Ranks first what is new, as {@link #recommend} would have ranked it right before each
+     * event: at most the latest 500 events. {@link #personalise} does so before it trains. Where
+     * the weights in use have ranked worse than the global ones for long, the global ones are in
+     * use from then on, until {@link #personalise} has others. {@link #save} keeps what was ranked,
+     * beside the state under {@code NAME.quality}. Nothing is sent.
+     *
+     * @param k length of the lists that Recall and MRR are about, 1 to 100
+     * @param last events that they are about, the latest ones of at most 1,000 that are kept
+     * @throws DataException {@code k} or {@code last} is out of range
+     */
+    public synchronized QualityReport quality(int k, int last) throws PocketRecException {
+        watching.look(new Cancellation());
+        serving.sync();
+        return watching.quality().report(k, last);
     }
 
     /**
@@ -230,12 +257,12 @@ public final class Recommender implements Closeable {
      */
     public synchronized Training.Judged evaluate(List<Event> next, Cancellation cancellation)
             throws PocketRecException {
-        return Answers.evaluated(session, open(), next, cancellation);
+        return Answers.evaluated(session, serving.open(), next, cancellation);
     }
 
     /** The user embedding after the history, float [E]; PocketRec never sends it anywhere. */
     public synchronized float[] embed() throws PocketRecException {
-        Model model = open();
+        Model model = serving.open();
         return model.embed(Windows.context(session.present().rawRows(), model.window));
     }
 
@@ -246,8 +273,11 @@ public final class Recommender implements Closeable {
      * @throws StateException no state file was named
      */
     public synchronized void save() throws PocketRecException {
-        session.save();
-        sync();
+        try (FileLock together = FileLock.of(session.path())) { // nobody saves between the two
+            session.save();
+            watching.save();
+        }
+        serving.sync();
     }
 
     /**
@@ -259,10 +289,11 @@ public final class Recommender implements Closeable {
     public synchronized void load() throws PocketRecException {
         Bundle before = session.bundle;
         session.load();
+        watching.reload();
         if (session.bundle != before) {
             close();
         }
-        sync();
+        serving.sync();
     }
 
     /** Begins the history again, in memory; the weights stay until {@link #personalise}. */
@@ -277,7 +308,7 @@ public final class Recommender implements Closeable {
     public synchronized void reset() throws PocketRecException {
         session.restart();
         session.refresh();
-        sync();
+        serving.sync();
     }
 
     /**
@@ -290,8 +321,9 @@ public final class Recommender implements Closeable {
      * @throws PocketRecException a file cannot be written: call again
      */
     public synchronized int forget(List<Event> events) throws PocketRecException {
+        watching.forget();
         int gone = session.forget(events);
-        sync();
+        serving.sync();
         return gone;
     }
 
@@ -313,7 +345,8 @@ public final class Recommender implements Closeable {
      */
     public synchronized List<File> wipe() throws PocketRecException {
         List<File> deleted = session.wipe();
-        sync();
+        watching.reload();
+        serving.sync();
         return deleted;
     }
 
@@ -331,73 +364,31 @@ public final class Recommender implements Closeable {
 
     /** The user embedding with a task's weights, which the model holds until another call. */
     float[] embedWith(Task task) throws PocketRecException {
-        Model opened = model == null ? open() : model;
-        Weights wanted = task.weights(reference);
-        if (inUse != wanted) {
-            opened.importWeights(wanted);
-            inUse = wanted;
-        }
-        return opened.embed(Windows.context(session.present().rawRows(), opened.window));
+        Model model = serving.holding(task.weights(serving.reference()));
+        return model.embed(Windows.context(session.present().rawRows(), model.window));
     }
 
     /** Trains a task's patch; afterwards the model holds this recommender's weights again. */
     Personalise train(
             Task task, TaskTraining.Examples examples, TrainingOptions options)
             throws PocketRecException {
-        Model opened = open();
-        if (opened.compared == 0) {
+        Model model = serving.open();
+        if (model.compared == 0) {
             throw new BundleException(
                     "the bundle's model trains no tasks: use a bundle of `pocketrec transfer`");
         }
         try {
-            Weights shared = task.patch.weights(reference);
-            return new TaskTraining(opened, task.patch, shared, options).follow(examples);
+            Weights shared = task.patch.weights(serving.reference());
+            serving.holdsOther();
+            return new TaskTraining(model, task.patch, shared, options).follow(examples);
         } finally {
-            Weights own = session.state.weights;
-            opened.importWeights(own == null ? reference : own);
-            inUse = own;
+            serving.open();
         }
     }
 
     /** Gives the model's memory back; a later call opens it again. */
     @Override
     public synchronized void close() {
-        if (model != null) {
-            model.close();
-            model = null;
-        }
-    }
-
-    /** The model file, opened at first use, holding the present weights. */
-    private Model open() throws PocketRecException {
-        if (model == null) {
-            Model opened = session.bundle.loadModel(runtime, threads);
-            boolean good = false;
-            try {
-                reference = opened.exportWeights();
-                if (session.state.weights != null) {
-                    opened.importWeights(session.state.weights);
-                }
-                good = true;
-            } finally {
-                if (!good) {
-                    opened.close();
-                }
-            }
-            model = opened;
-            inUse = session.state.weights;
-        }
-        sync(); // a task may have left its own
-        return model;
-    }
-
-    /**
-     * Lets the open model hold the state's weights, which other calls than trainings change too.
-     */
-    private void sync() throws PocketRecException {
-        if (model != null && inUse != session.state.weights) {
-            model.importWeights(session.state.weights == null ? reference : session.state.weights);
-            inUse = session.state.weights;
-        }
+        serving.close();
     }
 }

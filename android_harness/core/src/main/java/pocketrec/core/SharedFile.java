@@ -11,7 +11,7 @@ import java.nio.file.attribute.BasicFileAttributes;
  * was in it when it was last read or written, and what was done in memory since.
  */
 final class SharedFile {
-    private final File path; // null = there is no file
+    final File path; // null = there is no file
     private String known = ""; // signature of the file when memory and file agreed
     Merging.Changes changes;
 
@@ -71,7 +71,7 @@ final class SharedFile {
                             + other.user
                             + ": name another state file");
         }
-        if (session.store != null) {
+        if (session.history.outside()) {
             session.takeLearned(
                     other, Merging.hasTrained(other, changes.base) && !changes.trained && !foreign);
         } else if (other.store.isEmpty()) {

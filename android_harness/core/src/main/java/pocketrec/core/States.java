@@ -104,13 +104,14 @@ public final class States {
     }
 
     /**
-     * Deletes what Python keeps beside a state of how well it has recommended, if there is any;
-     * gives whether there was.
+     * Deletes what is kept beside a state of how well it has recommended, if there is any; gives
+     * whether there was.
      *
      * @throws StorageException it cannot be deleted
      */
     static boolean dropQuality(File path) throws StorageException {
         File quality = qualityOf(path);
+        Storage.sweep(quality, 0);
         try {
             return Files.deleteIfExists(quality.toPath());
         } catch (IOException error) {
@@ -118,7 +119,8 @@ public final class States {
         }
     }
 
-    private static File qualityOf(File path) {
+    /** Where the quality of what was recommended is kept, beside a state file. */
+    static File qualityOf(File path) {
         return new File(path.getAbsoluteFile().getParentFile(), path.getName() + ".quality");
     }
 
@@ -263,6 +265,7 @@ public final class States {
                         file + " is not a personal state and was not deleted: " + NOT_OURS);
             }
         }
+        Storage.sweep(path, 0);
         List<File> deleted = new ArrayList<>();
         if (dropQuality(path)) {
             deleted.add(qualityOf(path));

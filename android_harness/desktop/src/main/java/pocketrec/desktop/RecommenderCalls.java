@@ -42,6 +42,7 @@ final class RecommenderCalls {
         calls.put("add", given -> at(given).add(StoreCalls.events(given.list(1))));
         calls.put("personalise", this::personalise);
         calls.put("recommend", this::recommend);
+        calls.put("quality", this::quality);
         calls.put("titles", given -> at(given).titles(texts(given.at(1))));
         calls.put("task", this::task);
         new TaskCalls(recommenders::get).addTo(calls);
@@ -204,6 +205,11 @@ final class RecommenderCalls {
         facts.put("personal", state.weights != null);
         facts.put("paused", state.paused());
         return facts;
+    }
+
+    /** Length of the lists, and how many events. */
+    private Object quality(Serve.Arguments given) throws PocketRecException {
+        return at(given).quality((int) given.number(1), (int) given.number(2)).toMap();
     }
 
     /** Personal tensors and slots by name; empty = the global ones are in use. */
