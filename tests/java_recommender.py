@@ -25,13 +25,14 @@ class JavaRecommender:
     """A recommender of the Java runner; bundles are opened by Java itself."""
 
     def __init__(
-        self, bundle: Path | Bundle, *, user: str | None = None, state: Path | None = None, store: Path | None = None
-    ) -> None:
+        self, bundle: Path | Bundle, *, user: str | None = None, state: Path | None = None, store: Path | None = None,
+        key: bytes | None = None,
+    ) -> None:  # fmt: skip
         self._folder = bundle.folder if isinstance(bundle, Bundle) else bundle
         if isinstance(bundle, Bundle) and bundle.recipe != open_bundle(bundle.folder).recipe:  # changed in memory
             with_file(bundle.folder, json.dumps(bundle.recipe.to_dict()).encode(), RECIPE_FILE)
         paths = [None if path is None else str(path) for path in (state, store)]
-        self._number = java().call("open", str(self._folder), user, *paths)
+        self._number = java().call("open", str(self._folder), user, *paths, by_java.digits(key))
 
     def __getattr__(self, name: str) -> Any:
         if name in ("history", "outdated", "report", "state"):

@@ -72,7 +72,8 @@ def test_in_turns_a_change_of_taste_leads_back_to_global_at_the_same_event(
     bundle.recipe = dataclasses.replace(bundle.recipe, repeats=Repeats(0.3))
 
     def opened(kind: Any, name: str) -> Any:
-        return kind(bundle, user="u3", state=tmp_path / name, store=tmp_path / f"{name}.e" if where == "store" else None)
+        store = tmp_path / f"{name}.e" if where == "store" else None
+        return kind(bundle, user="u3", state=tmp_path / name, store=store)
 
     parts = [("personalise", events(loyal(200, 0, OLD), 1000)), ("add", events(loyal(60, 1, OLD), 2000))]
     parts += [("add", events(loyal(60, 2 + part, NEW), 3000 + 100 * part)) for part in range(4)]
@@ -151,7 +152,7 @@ def test_too_many_at_once_and_wrong_questions(folder: Path, tmp_path: Path) -> N
             reports.append(one.quality(10, 1000))
     assert (reports[1].ranked, reports[1].passed) == (500, 59)
     same(reports[1], reports[0])
-    for wrong in ((0, 10), (101, 10), (10, 0)):
-        with pytest.raises(DataError, match="k must be 1 to 100"):
-            one = TypedRecommender(folder, user="u3")
-            one.quality(*wrong)
+    with TypedRecommender(folder, user="u3") as one:
+        for wrong in ((0, 10), (101, 10), (10, 0)):
+            with pytest.raises(DataError, match="k must be 1 to 100"):
+                one.quality(*wrong)

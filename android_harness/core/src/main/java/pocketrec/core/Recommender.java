@@ -31,8 +31,7 @@ public final class Recommender implements Closeable {
     /**
      * Opens a recommender, and the state where there is one.
      *
-     * <p>A state of another model is not refused: its history is carried over by item id, its
-     * weights are left aside, and {@link #outdated} says so.
+     * <p>Of a state of another model the history is carried over by item id; see {@link #outdated}.
      *
      * @param bundle an opened bundle
      * @param runtime what runs the model
@@ -53,7 +52,27 @@ public final class Recommender implements Closeable {
             HistoryStore store,
             int threads)
             throws PocketRecException {
-        session = new Session(bundle, user, path, store);
+        this(bundle, runtime, user, path, store, threads, null);
+    }
+
+    /**
+     * As the other, with the state file, those of tasks, and what is kept of quality sealed by a
+     * key (AES-256-GCM); the event store has a key of its own.
+     *
+     * @param key 32 random bytes, which PocketRec never writes; null = nothing is sealed
+     * @throws StateException the state is sealed with another key, or not sealed
+     * @throws ConfigException the key has another length
+     */
+    public Recommender(
+            Bundle bundle,
+            ModelRuntime runtime,
+            String user,
+            File path,
+            HistoryStore store,
+            int threads,
+            byte[] key)
+            throws PocketRecException {
+        session = new Session(bundle, user, path, store, Seal.of(key));
         serving = new Serving(session, runtime, threads);
         watching = new Watching(session, serving);
     }
@@ -73,10 +92,7 @@ public final class Recommender implements Closeable {
         return session.state;
     }
 
-    /**
-     * Why the state file's weights were left aside, and what became of its history; "" = they were
-     * not.
-     */
+    /** Why the state file's weights were left aside, what became of its history; "" = not so. */
     public synchronized String outdated() {
         return session.outdated;
     }
@@ -86,10 +102,7 @@ public final class Recommender implements Closeable {
         return session.present().rawRows().length;
     }
 
-    /**
-     * Item ids of the history, oldest first, without those that the vocabulary lacks and those of
-     * the future.
-     */
+    /** Item ids of the history, oldest first, without unknown ones and those of the future. */
     public synchronized List<String> history() {
         List<String> ids = new ArrayList<>();
         for (int row : session.present().rawRows()) {
@@ -119,8 +132,7 @@ public final class Recommender implements Closeable {
      *
      * <p>An event that has the item and the time of one in the history is the same event and is
      * left out, as often as the history has it. An event without a time counts as the latest. Items
-     * that the vocabulary lacks are left out; a store keeps these too, for a later bundle may know
-     * them.
+     * that the vocabulary lacks are left out; a store keeps these too.
      *
      * @return how many are of items that the vocabulary lacks
      * @throws StorageException the store cannot take them, and has none of them
@@ -147,13 +159,11 @@ public final class Recommender implements Closeable {
      * over all. With too few events nothing is done, and that is not an error.
      *
      * <p>A training that its budget stops leaves the present weights in use; the next call with the
-     * same arguments goes on with it, after {@link #save} in another process too, and comes to the
-     * same numbers. Later events wait for the call after that.
+     * same arguments goes on with it, after {@link #save} in another process too.
      *
      * @param events added to the history first; see {@link #add}
      * @param resume continue from the present weights
-     * @param options passes, progress, cancellation, budget, and whether it is to be only where
-     *     something is new
+     * @param options passes, progress, cancellation, budget
      * @return what was done
      * @throws CancelledException cancelled; the weights are as they were, and the events stay in
      *     the history as context
@@ -199,9 +209,8 @@ public final class Recommender implements Closeable {
     /**
      * As the other, from other items, with a filter, or asked at another moment than now.
      *
-     * <p>Where the model file searches the whole catalogue, the items that it finds by the personal
-     * user embedding take the place of the candidates, with those that the bundle's neighbours
-     * raise most, and no file of candidates is opened.
+     * <p>Where the model file searches the whole catalogue, the items that it finds, and those that
+     * the bundle's neighbours raise most, take the place of the candidates.
      *
      * @throws DataException k is below 1, the moment is not a finite number, or the bundle cannot
      *     search its catalogue and is asked to
@@ -221,11 +230,10 @@ public final class Recommender implements Closeable {
      * How well this device has recommended: events ranked before they were learned, global beside
      * personal.
      *
-     * <p>Ranks first what is new, as {@link #recommend} would have ranked it right before each
-     * event: at most the latest 500 events. {@link #personalise} does so before it trains. Where
-     * the weights in use have ranked worse than the global ones for long, the global ones are in
-     * use from then on, until {@link #personalise} has others. {@link #save} keeps what was ranked,
-     * beside the state under {@code NAME.quality}. Nothing is sent.
+     * <p>Ranks first what is new (at most the latest 500 events) as {@link #recommend} would have
+     * right before each event; {@link #personalise} does so before it trains. Where the weights in
+     * use have ranked worse for long, the global ones are in use until the next training. {@link
+     * #save} keeps what was ranked under {@code NAME.quality}.
      *
      * @param k length of the lists that Recall and MRR are about, 1 to 100
      * @param last events that they are about, the latest ones of at most 1,000 that are kept
@@ -281,8 +289,8 @@ public final class Recommender implements Closeable {
     }
 
     /**
-     * Replaces history and weights by those of the state file; where there is a store, the history
-     * is its events, and weights from before something was forgotten are left aside.
+     * Replaces history and weights by those of the state file; with a store, the history is its
+     * events.
      *
      * @throws StateException the file is missing, damaged, or of another user; nothing was changed
      */
@@ -301,10 +309,7 @@ public final class Recommender implements Closeable {
         session.clear();
     }
 
-    /**
-     * Forgets history and personal weights in memory; a store keeps its events, {@link
-     * States#reset} deletes the file.
-     */
+    /** Forgets history and personal weights in memory; {@link States#reset} deletes the file. */
     public synchronized void reset() throws PocketRecException {
         session.restart();
         session.refresh();
@@ -328,19 +333,17 @@ public final class Recommender implements Closeable {
     }
 
     /**
-     * Writes all events that are kept of the user to a CSV file, {@code item,timestamp}.
-     *
-     * @return how many
-     * @throws StorageException it cannot be written
+     * Writes all events that are kept of the user to a CSV file, {@code item,timestamp}; gives how
+     * many.
      */
     public synchronized int export(File file) throws PocketRecException {
         return session.export(file);
     }
 
     /**
-     * Deletes everything personal: the state file, its previous generation, the event store.
+     * Deletes everything personal: the state file, its previous generation, the event store; gives
+     * the files.
      *
-     * @return the files deleted
      * @throws PocketRecException a file is not ours, or cannot be deleted
      */
     public synchronized List<File> wipe() throws PocketRecException {

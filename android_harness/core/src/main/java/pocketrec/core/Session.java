@@ -31,11 +31,20 @@ final class Session {
     final StoreHistory history;
 
     final SharedFile file;
+
+    /** Of the key of the state files; null = they lie in the clear. */
+    final Seal seal;
+
     int epoch; // changes where history or weights are forgotten or replaced
     private final File path;
     private boolean tainted; // the file holds what is not to be kept
 
-    Session(Bundle bundle, String user, File path, HistoryStore store) throws PocketRecException {
+    /**
+     * @param seal of the key of the state files; null = they lie in the clear
+     */
+    Session(Bundle bundle, String user, File path, HistoryStore store, Seal seal)
+            throws PocketRecException {
+        this.seal = seal;
         this.bundle = bundle.forUser(user);
         this.user = user;
         this.path = path;
@@ -75,7 +84,8 @@ final class Session {
         Double cutOff = bundle.manifest.cutOff;
         if (cutOff == null) {
             long known = user == null ? 0 : bundle.knownOf(user);
-            return (int) Math.min(Math.max(0, known - history.dropped()), present().rawRows().length);
+            int length = present().rawRows().length;
+            return (int) Math.min(Math.max(0, known - history.dropped()), length);
         }
         int since = 0;
         for (double time : present().rawTimes()) {
@@ -183,7 +193,7 @@ final class Session {
             refresh();
         }
         if (path != null) {
-            gone += TaskStates.forget(path, wanted, bundle.manifest);
+            gone += TaskStates.forget(path, wanted, bundle.manifest, seal);
         }
         if (path != null && States.exists(path)) {
             if (tainted) {
@@ -242,7 +252,7 @@ final class Session {
                     .forEach(row -> change.items.add(bundle.vocabulary.id(row)));
         }
         PersonalState next = change.made();
-        States.write(path(), next, StateBinding.of(bundle.manifest), !tainted);
+        StateFile.write(path(), next, StateBinding.of(bundle.manifest), !tainted, seal);
         state = next;
         tainted = false;
         file.agrees(state, file.signature());
@@ -254,9 +264,9 @@ final class Session {
         PersonalState read;
         String aside = "";
         try {
-            read = States.load(path(), bundle);
+            read = States.load(path(), bundle, seal);
         } catch (ForeignStateException error) {
-            read = States.load(path(), null);
+            read = States.load(path(), null, seal);
             aside = "it was of another model";
         }
         if (user != null && !read.user.isEmpty() && !read.user.equals(user)) {
@@ -331,7 +341,7 @@ final class Session {
         change.through = trained ? ids.get(read.trained - 1) : 0;
         PersonalState next = change.made();
         if (ids.size() == read.rawRows().length) {
-            States.write(path(), next, StateBinding.of(bundle.manifest), true);
+            StateFile.write(path(), next, StateBinding.of(bundle.manifest), true, seal);
         } else {
             outdated = "the event store held other events than the state";
         }

@@ -153,7 +153,8 @@ public final class Task {
             File path = session.pathOf(patch.task);
             PersonalState.Change change = state.change();
             change.user = session.user == null ? "" : session.user;
-            state = TaskStates.save(path, change.made(), session.bundle.manifest, patch);
+            state = TaskStates.save(
+                            path, change.made(), session.bundle.manifest, patch, session.seal);
             return path;
         }
     }
@@ -165,7 +166,7 @@ public final class Task {
         TaskStates.Read read =
                 path == null
                         ? new TaskStates.Read(PersonalState.empty(session.user, 0), "")
-                        : TaskStates.load(path, session.bundle.manifest, patch);
+                        : TaskStates.load(path, session.bundle.manifest, patch, session.seal);
         state = read.state;
         outdated = read.outdated;
     }

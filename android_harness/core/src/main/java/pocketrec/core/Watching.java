@@ -19,6 +19,8 @@ final class Watching {
     private static final int AT_ONCE = 500; // events that are ranked at a time, at most
     private static final int PART = 25; // events between two changes of the weights
 
+    private static final byte[] SEALED = Text.utf8("pocketrec sealed quality 1\n");
+
     private static final String WORSE =
             "the personal weights ranked new events worse than the global ones for long";
 
@@ -126,7 +128,8 @@ final class Watching {
                 States.dropQuality(path); // what is there is about a history begun again
             } else {
                 Storage.sweep(States.qualityOf(path), 3_600_000);
-                Storage.writeAtomic(States.qualityOf(path), mine.toBytes(), null);
+                byte[] content = StateFile.sealed(session.seal, SEALED, mine.toBytes());
+                Storage.writeAtomic(States.qualityOf(path), content, null);
             }
         } catch (StorageException error) {
             return;
@@ -137,8 +140,15 @@ final class Watching {
     /** What lies beside a state file; null where there is nothing that can be used. */
     private Quality read(File path) {
         try {
-            return Quality.of(Storage.read(States.qualityOf(path)));
-        } catch (IOException error) {
+            byte[] content = Storage.read(States.qualityOf(path));
+            if (StateFile.begins(content, SEALED) != (session.seal != null)) {
+                return null;
+            }
+            return Quality.of(
+                    session.seal == null
+                            ? content
+                            : StateFile.opened(session.seal, SEALED, content));
+        } catch (IOException | SealException error) {
             return null;
         }
     }

@@ -10,6 +10,7 @@ import pocketrec.core.PocketRecException;
 import pocketrec.core.Recommendation;
 import pocketrec.core.RecommendOptions;
 import pocketrec.core.Recommender;
+import pocketrec.core.States;
 import pocketrec.core.Task;
 import pocketrec.core.TrainingOptions;
 import pocketrec.core.Weights;
@@ -56,6 +57,7 @@ final class RecommenderCalls {
         calls.put("report", given -> at(given).report());
         calls.put("is_known", given -> at(given).isKnown());
         calls.put("state", given -> facts(at(given).state()));
+        calls.put("state.restore", this::restore);
         calls.put("save", given -> done(() -> at(given).save()));
         calls.put("load", given -> done(() -> at(given).load()));
         calls.put("reset", given -> done(() -> at(given).reset()));
@@ -77,15 +79,17 @@ final class RecommenderCalls {
         return recommenders.get(given.number(0));
     }
 
-    /** Bundle, user, state and store. */
+    /** Bundle, user, state, store, and a key for both. */
     private Object open(Serve.Arguments given) throws PocketRecException {
         Bundle bundle = Bundle.open(Versions.resolve(given.file(0)));
         File path = given.file(3);
-        EventStore store = path == null ? null : EventStore.open(path, new JdbcDatabases());
+        byte[] key = given.bytes(4);
+        EventStore store = path == null ? null : EventStore.open(path, new JdbcDatabases(), key);
         boolean good = false;
         try {
             Recommender recommender =
-                    new Recommender(bundle, runtime, given.text(1), given.file(2), store, 1);
+                    new Recommender(
+                            bundle, runtime, given.text(1), given.file(2), store, 1, key);
             recommenders.put(++opened, recommender);
             stores.put(opened, store);
             good = true;
@@ -95,6 +99,12 @@ final class RecommenderCalls {
                 store.close();
             }
         }
+    }
+
+    /** A state, its bundle and its key. */
+    private Object restore(Serve.Arguments given) throws PocketRecException {
+        Bundle bundle = Bundle.open(given.file(1));
+        return facts(States.restore(given.file(0), bundle, given.bytes(2)));
     }
 
     private Object close(Serve.Arguments given) {
