@@ -275,16 +275,14 @@ public final class Recommender implements Closeable {
     }
 
     /**
-     * Writes the state atomically and keeps the previous generation.
+     * Writes the state atomically and keeps the previous generation; in a thread that was
+     * interrupted too.
      *
      * @throws StorageException it could not be written, and the old state is still good
      * @throws StateException no state file was named
      */
     public synchronized void save() throws PocketRecException {
-        try (FileLock together = FileLock.of(session.path())) { // nobody saves between the two
-            session.save();
-            watching.save();
-        }
+        watching.saveBoth();
         serving.sync();
     }
 

@@ -104,11 +104,27 @@ final class Watching {
     }
 
     /**
+     * Writes the state, and what is known beside it. A thread that was interrupted, such as that of
+     * a job which is to end, does so too, and stays interrupted.
+     */
+    void saveBoth() throws PocketRecException {
+        boolean interrupted = Thread.interrupted(); // it would close the files' channels
+        try (FileLock together = FileLock.of(session.path())) { // nobody saves between the two
+            session.save();
+            save();
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    /**
      * Writes it beside the state that was just written; where that cannot be done, it stays in
      * memory. What is there counts if it came from another holder of this state and has looked at
      * later events.
      */
-    void save() throws PocketRecException {
+    private void save() throws PocketRecException {
         File path = session.path();
         Quality.Change change = quality().change();
         change.generation = session.state.generation;
