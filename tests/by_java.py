@@ -45,6 +45,8 @@ ADVICE = {
     "raise Limits.withModel": "raise --max-model-bytes",
     "give the address and the publisher's key, or": "pull with the address and --key KEY.pub, or",
     "record events first": "record events with `pocketrec record` first",
+    "give its key when the store is opened": "give its key with --secret",
+    "give its key when the recommender is made": "give its key with --secret",
 }
 
 
@@ -99,6 +101,11 @@ def java() -> Java:
     return runner
 
 
+def digits(key: bytes | None) -> str | None:
+    """A key in hexadecimal digits."""
+    return None if key is None else key.hex()
+
+
 def plain(events: Iterable[Any] | Events) -> list[list[Any]]:
     """Events as lists of item, time and category."""
     given = events if isinstance(events, Events) else gather(events)
@@ -109,9 +116,11 @@ def plain(events: Iterable[Any] | Events) -> list[list[Any]]:
 class JavaStore:
     """Java's event store, with the methods of `pocketrec.device.store.database.EventStore`."""
 
-    def __init__(self, path: str | Path, *, create: bool = True, runner: Java | None = None) -> None:
+    def __init__(
+        self, path: str | Path, *, key: bytes | None = None, create: bool = True, runner: Java | None = None
+    ) -> None:
         self.path, self._java = Path(path), runner or java()
-        self._number = self._java.call("store.open", str(path), create)
+        self._number = self._java.call("store.open", str(path), create, digits(key))
 
     def append(self, events: Iterable[Any] | Events) -> int:
         return int(self._java.call("store.append", self._number, plain(events)))
@@ -132,6 +141,7 @@ class JavaStore:
     identity = property(lambda self: self._java.call("store.identity", self._number))
     keep = property(lambda self: self._java.call("store.keep", self._number))
     dropped = property(lambda self: self._java.call("store.dropped", self._number))
+    sealed = property(lambda self: self._java.call("store.sealed", self._number))
     read_only = property(lambda self: self._java.call("store.read_only", self._number))
 
     def retain(self, *, events: int | None = None, before: float | None = None) -> int:
@@ -165,9 +175,9 @@ def wipe_store(path: str | Path) -> list[Path]:
     return [Path(name) for name in java().call("store.wipe", str(path))]
 
 
-def repair_store(path: str | Path) -> Repaired:
+def repair_store(path: str | Path, key: bytes | None = None) -> Repaired:
     """`pocketrec.device.store.repair.repair_store`, by Java."""
-    saved, lost, kept = java().call("store.repair", str(path))
+    saved, lost, kept = java().call("store.repair", str(path), digits(key))
     return Repaired(saved, lost, Path(kept))
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,23 +12,32 @@ from typing import Any
 import by_java
 import numpy as np
 from by_java import java
+from neighbouring import with_file
 
+from pocketrec.device.contract.names import RECIPE_FILE
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
+from pocketrec.device.personal.budget import Budget
+from pocketrec.device.personal.report import Report
+from pocketrec.device.state.quality import QualityReport
 
 
 class JavaRecommender:
     """A recommender of the Java runner; bundles are opened by Java itself."""
 
     def __init__(
-        self, bundle: Path | Bundle, *, user: str | None = None, state: Path | None = None, store: Path | None = None
-    ) -> None:
+        self, bundle: Path | Bundle, *, user: str | None = None, state: Path | None = None, store: Path | None = None,
+        key: bytes | None = None,
+    ) -> None:  # fmt: skip
         self._folder = bundle.folder if isinstance(bundle, Bundle) else bundle
+        if isinstance(bundle, Bundle) and bundle.recipe != open_bundle(bundle.folder).recipe:  # changed in memory
+            with_file(bundle.folder, json.dumps(bundle.recipe.to_dict()).encode(), RECIPE_FILE)
         paths = [None if path is None else str(path) for path in (state, store)]
-        self._number = java().call("open", str(self._folder), user, *paths)
+        self._number = java().call("open", str(self._folder), user, *paths, by_java.digits(key))
 
     def __getattr__(self, name: str) -> Any:
         if name in ("history", "outdated", "report", "state"):
-            return java().call(name, self._number)
+            told = java().call(name, self._number)
+            return Facts(told) if name == "state" else told
         return lambda *arguments: java().call(name, self._number, *arguments)
 
     @property
@@ -38,8 +48,32 @@ class JavaRecommender:
     def add(self, events: Any) -> int:
         return int(java().call("add", self._number, by_java.plain(events)))
 
-    def personalise(self, events: Any = (), resume: bool = False) -> dict[str, Any]:
-        report: dict[str, Any] = java().call("personalise", self._number, by_java.plain(events), resume, None)
+    def __len__(self) -> int:
+        return len(self.history)
+
+    def __enter__(self) -> JavaRecommender:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def model(self) -> SimpleNamespace:
+        """Of the personal weights in use; {} = the global ones."""
+        return SimpleNamespace(export_weights=self.weights)
+
+    def weights(self) -> dict[str, Any]:
+        told = java().call("weights", self._number)
+        return {name: np.array(value, np.float32) for name, value in told.items()}
+
+    def personalise(
+        self, events: Any = (), resume: bool = False, passes: int | None = None, budget: Budget | None = None,
+        if_new: bool = False,
+    ) -> dict[str, Any]:  # fmt: skip
+        limits = {**limits_of(budget), "if_new": if_new}
+        report: dict[str, Any] = java().call(
+            "personalise", self._number, by_java.plain(events), resume, passes, limits
+        )
         return report
 
     def recommend(
@@ -61,6 +95,9 @@ class JavaRecommender:
         found = java().call("recommend", self._number, k, listed, mask_seen, now, allowed, retrieve)
         return [(item, score) for item, score in found]
 
+    def quality(self, k: int = 10, last: int = 1000) -> QualityReport:
+        return QualityReport(**java().call("quality", self._number, k, last))
+
     def embed(self) -> Any:
         return np.array(java().call("embed", self._number), np.float32)
 
@@ -72,6 +109,34 @@ class JavaRecommender:
 
     def forget(self, items: Any) -> int:
         return int(java().call("forget", self._number, by_java.plain(items)))
+
+
+class TypedRecommender(JavaRecommender):
+    """The same, whose reports are Python's."""
+
+    def personalise(self, *arguments: Any, **options: Any) -> Report:  # type: ignore[override]
+        return Report(**super().personalise(*arguments, **options))
+
+
+class Facts(dict[str, Any]):
+    """What Java tells of a state, by key and by name."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self[name]
+
+    @property
+    def pending(self) -> int | None:
+        """Steps of a training that was stopped; None = none was."""
+        return self["paused"] or None
+
+
+def limits_of(budget: Budget | None) -> dict[str, Any]:
+    """A budget as Java's runner takes it; one with `steps` stops after so many."""
+    if budget is None:
+        return {}
+    zones = None if budget.zones == Budget().zones else str(budget.zones)
+    return {"seconds": budget.seconds, "celsius": budget.celsius, "zones": zones,
+            "steps": getattr(budget, "steps", None)}  # fmt: skip
 
 
 class JavaTask:
@@ -94,8 +159,11 @@ class JavaTask:
     def add(self, events: Any) -> int:
         return int(java().call("task.add", self._number, by_java.plain(events)))
 
-    def personalise(self, events: Any = (), progress: Callable[[int, int], object] | None = None) -> SimpleNamespace:
-        told = java().call("task.personalise", self._number, by_java.plain(events))
+    def personalise(
+        self, events: Any = (), progress: Callable[[int, int], object] | None = None, budget: Budget | None = None
+    ) -> SimpleNamespace:
+        limits = None if budget is None else limits_of(budget)
+        told = java().call("task.personalise", self._number, by_java.plain(events), limits)
         for done, total in zip(told["steps"][::2], told["steps"][1::2], strict=True):
             if progress is not None:
                 progress(done, total)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A history that goes over to a new model: rows of the old vocabulary become rows of the new one, by item id.
 
-The state's file notes the ids. States of earlier versions, and those of the Java runner,
-do not; then the old vocabulary is looked for beside
-the bundle, where `pocketrec pull` keeps the version before. This module knows nothing about weights: those of another
+The state's file notes the ids. States of earlier versions do not; then the old vocabulary is looked for beside the
+bundle, where `pocketrec pull` keeps the version before. This module knows nothing about weights: those of another
 model are of no use.
 """
 

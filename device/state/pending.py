@@ -15,6 +15,7 @@ from typing import Any
 from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.fields import build
+from pocketrec.device.contract.recipe import CHOICES
 from pocketrec.device.personal.judgement import Compared, Judgement
 from pocketrec.device.personal.options import Course, Paused
 
@@ -55,6 +56,6 @@ class Pending:
         judgement = None if told is None else build(Judgement, told, "judgement")
         course = build(Course, table.pop("course"), "course")
         compared = None if begun is None else build(Compared, begun, "compared")
-        if compared is not None and not 0 < len(compared.loss) == len(compared.rr) <= 3:
-            raise ValueError("the sums of its comparison are not three")
+        if compared is not None and not 0 < len(compared.loss) == len(compared.rr) <= 1 + len(CHOICES):
+            raise ValueError("the sums of its comparison are not those of the choices")
         return build(cls, {**table, "paused": Paused(course, dict(weights), judgement, compared)})

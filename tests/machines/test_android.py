@@ -80,7 +80,7 @@ def test_names_in_java_are_those_of_the_contract() -> None:
 
 def test_examples_in_the_documentation_are_those_that_are_run() -> None:
     documentation = (HARNESS.parent / "docs" / "android.md").read_text(encoding="utf-8")
-    for name in ("ExampleTest", "DailyTest"):
+    for name in ("ExampleTest", "DailyTest", "NightTest"):
         test = (HARNESS / f"desktop/src/test/java/pocketrec/desktop/{name}.java").read_text(encoding="utf-8")
         example = textwrap.dedent(test.split("    // example begins\n")[1].split("    // example ends")[0]).strip()
         assert f"```java\n{example}\n```" in documentation

@@ -27,8 +27,10 @@ from pocketrec.device import Recommender
 from pocketrec.device.delivery.bundle import open_bundle
 from pocketrec.device.delivery.pins import read_pin
 from pocketrec.device.delivery.versions import read_current
-from pocketrec.device.state.file import load_state
+from pocketrec.device.state.file import load_state, quality_of
+from pocketrec.device.state.quality import load_quality
 from pocketrec.device.store.database import EventStore
+from pocketrec.device.store.sealing import Seal
 from pocketrec.export.bundle.release import publish
 
 pytestmark = [pytest.mark.java, pytest.mark.scaled, pytest.mark.skipif(not JAVA, reason="run by `make test-android`")]
@@ -86,14 +88,19 @@ def test_store(tmp_path: Path) -> None:
     assert told
 
 
-def test_state_and_personalise(folder: Path, tmp_path: Path) -> None:
-    state, store, rng = tmp_path / "s", tmp_path / "e", random.Random(2)
-    manifest, saved, added = open_bundle(folder).manifest, 0, 0
-    for turn in range(2 * KILLS):
+@pytest.mark.parametrize("key", [None, bytes(range(32))], ids=["clear", "sealed"])
+def test_state_and_personalise(folder: Path, tmp_path: Path, key: bytes | None) -> None:
+    """Trainings that their budget stops are saved too, and gone on with by the next process; so is quality."""
+    state, store, rng = tmp_path / "s", tmp_path / "e", random.Random(2 if key is None else 4)
+    manifest, saved, added, stopped = open_bundle(folder).manifest, 0, 0, 0
+    if key is not None:
+        pytest.importorskip("cryptography")
+    seal = None if key is None else Seal(key)
+    for turn in range(KILLS):
         opened: list[int] = []
 
         def opening(runner: Java, opened: list[int] = opened) -> None:
-            opened.append(runner.call("open", str(folder), "u1", str(state), str(store)))
+            opened.append(runner.call("open", str(folder), "u1", str(state), str(store), by_java.digits(key)))
 
         def personalise(runner: Java, opened: list[int] = opened) -> None:
             nonlocal saved, added
@@ -102,25 +109,32 @@ def test_state_and_personalise(folder: Path, tmp_path: Path) -> None:
             events = [[f"item {1 + (added + place) % 9}", 1010.0 + added + place] for place in range(3)]
             runner.call("add", opened[0], events)
             added += 3
-            runner.call("personalise", opened[0], [], False, 1)
+            runner.call("personalise", opened[0], [], False, 1, {"steps": rng.randrange(1, 9)})
             runner.call("save", opened[0])
             saved = runner.call("state", opened[0])["generation"]
 
         killed(personalise, 0.6 * rng.random(), sys.prefix, first=opening if turn % 4 else lambda _: None)
-        with EventStore(store) as kept:
+        with EventStore(store, key=key) as kept:
             assert len(kept) in (added, added + 3)
             added = len(kept)
         if state.exists():
-            assert load_state(state, manifest).generation in (saved, saved + 1)
-            saved = load_state(state, manifest).generation
+            found = load_state(state, manifest, seal)
+            assert found.generation in (saved, saved + 1)
+            saved, stopped = found.generation, stopped + (found.pending is not None)
+            if quality_of(state).exists():
+                quality = load_quality(state, seal)
+                assert quality is not None
+                assert quality.generation in (saved - 1, saved)
             if turn % 10 == 0:
-                with Recommender(folder, user="u1", state=state, store=store) as python:
+                with Recommender(folder, user="u1", state=state, store=store, key=key) as python:
                     assert (python.outdated, len(python)) == ("", added)
+                    assert python.personalise(passes=1).paused == 0
         previous = Path(f"{state}.previous")
         if previous.exists():
-            load_state(previous, manifest)
+            load_state(previous, manifest, seal)
         else:
             assert saved < 2, "the generation before is gone"
+    assert stopped or KILLS < 10, "no training was ever stopped"
 
 
 def test_pull(folder: Path, site: Server, here: Path, keys: list[Path], digits: list[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import by_java
 import numpy as np
@@ -14,8 +15,10 @@ from java_recommender import JavaRecommender
 from patches import make_patch, put
 
 from pocketrec.device import Recommender
+from pocketrec.device.base.errors import StateError
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.delivery.bundle import open_bundle
+from pocketrec.device.personal.budget import Budget
 
 pytestmark = [pytest.mark.java, pytest.mark.skipif(not JAVA, reason="run by `make test-android`")]
 globals().update(by_java.cases("device/conftest.py", {}, ()))
@@ -69,3 +72,35 @@ def test_training_is_that_of_python(folder: Path, tmp_path: Path, name: str) -> 
         scores = dict(again.recommend(30, now=5000.0))
         assert list(scores) == [item for item, _ in ranked]
         np.testing.assert_allclose(list(scores.values()), [one for _, one in ranked], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Recommender, JavaRecommender])
+def test_a_training_that_its_budget_stops_keeps_the_patch_and_begins_again(folder: Path, kind: Any) -> None:
+    recommender = kind(open_bundle(folder), user="u1")
+    recommender.add(HISTORY)
+    task = recommender.task("buys")
+    events = [(task.ids[number % 3], 1005.0 + 20 * number) for number in range(9)]
+    report = task.personalise(events, budget=Budget(seconds=1e-9))
+    assert (report.choice, report.reason, report.events, report.losses) == ("global", "1e-09 s are over", 9, [])
+    assert (report.steps, report.paused, task.choice) == (0, 0, "global")
+    assert task.personalise().losses
+
+
+@pytest.mark.parametrize(("writer", "reader"), [(Recommender, JavaRecommender), (JavaRecommender, Recommender)])
+def test_the_state_of_a_task_is_sealed_with_the_users(folder: Path, tmp_path: Path, writer: Any, reader: Any) -> None:
+    pytest.importorskip("cryptography")
+    key = bytes(range(32))
+    with writer(folder, user="u1", state=tmp_path / "s", key=key) as recommender:
+        recommender.add(HISTORY)
+        recommender.save()
+        task = recommender.task("buys")
+        task.personalise([(task.ids[number % 3], 1005.0 + 20 * number) for number in range(9)])
+        choice, first = task.choice, task.ids[0]
+        assert first.encode() not in task.save().read_bytes()
+    with reader(folder, user="u1", state=tmp_path / "s", key=key) as recommender:
+        task = recommender.task("buys")
+        assert (task.outdated, len(task), task.choice) == ("", 9, choice)
+        assert recommender.forget([first])
+        assert len(recommender.task("buys")) == 6
+    with pytest.raises(StateError, match="with another key"):
+        reader(folder, user="u1", state=tmp_path / "s", key=bytes(32))

@@ -15,7 +15,7 @@ from loyal import loyal
 from pocketrec.cli import main
 from pocketrec.device import Recommender
 from pocketrec.device.base.errors import ConfigError
-from pocketrec.device.contract.recipe import GuardRecipe
+from pocketrec.device.contract.recipe import GuardRecipe, Prior
 from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.delivery.bundle import Bundle, open_bundle
 from pocketrec.device.engine.model import Model
@@ -62,9 +62,12 @@ def equal(first: dict[str, np.ndarray], second: dict[str, np.ndarray]) -> bool:
 def test_stopped_saved_and_gone_on_with_equals_uninterrupted(
     folder: Path, tmp_path: Path, guard: bool, with_store: bool, steps: int
 ) -> None:
+    """Where the guard weighs every choice, too: a state that was stopped at the fourth weights was refused."""
+
     def opened(name: str) -> Recommender:
         bundle = open_bundle(folder)
-        bundle.recipe = dataclasses.replace(bundle.recipe, guard=GuardRecipe(enabled=guard))
+        every = GuardRecipe(enabled=guard, prior={"quarter": Prior(), "most": Prior()})
+        bundle.recipe = dataclasses.replace(bundle.recipe, guard=every)
         store = tmp_path / f"{name}.events" if with_store else None
         return Recommender(bundle, user="u1", state=tmp_path / name, store=store)
 

@@ -4,7 +4,6 @@ package pocketrec.core;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
-import java.util.Comparator;
 import java.util.List;
 
 /** What is recommended to a user, and how good that is. This class changes nothing. */
@@ -60,26 +59,55 @@ final class Answers {
     private static List<Recommendation> ordered(
             Session session, Opening opening, int k, int[] rows, double now)
             throws PocketRecException {
-        int[] history = session.present().rawRows();
-        double[] scores = new double[rows.length];
-        Integer[] order = new Integer[rows.length];
-        Arrays.setAll(order, place -> place);
-        if (history.length > 0) {
-            float[] raised = scores(session, opening.open(), rows, now);
-            Arrays.setAll(scores, place -> raised[place]);
-            Arrays.sort(
-                    order,
-                    Comparator.<Integer>comparingDouble(place -> -scores[place])
-                            .thenComparingInt(place -> rows[place]));
-        } else {
-            Arrays.setAll(scores, place -> 1.0 / (place + 1));
-        }
+        PersonalState known = session.present();
         List<Recommendation> best = new ArrayList<>();
-        for (int place = 0; place < Math.min(k, rows.length); place++) {
-            int at = order[place];
-            best.add(new Recommendation(session.bundle.vocabulary.id(rows[at]), scores[at]));
+        if (known.rawRows().length > 0) {
+            Ranking ranking = new Ranking(session.bundle, opening.open(), share(session));
+            Ranking.Ranked ranked =
+                    ranking.best(rows, known.rawRows(), known.rawTimes(), now, k);
+            for (int place = 0; place < ranked.rows.length; place++) {
+                String item = session.bundle.vocabulary.id(ranked.rows[place]);
+                best.add(new Recommendation(item, ranked.scores[place]));
+            }
+        } else {
+            for (int place = 0; place < Math.min(k, rows.length); place++) {
+                String item = session.bundle.vocabulary.id(rows[place]);
+                best.add(new Recommendation(item, 1.0 / (place + 1)));
+            }
         }
         return Collections.unmodifiableList(best);
+    }
+
+    /**
+     * The items that are ranked where nobody names any, after one history and another; the
+     * candidates are read once.
+     */
+    static final class Offered {
+        private final Session session;
+        private final Model model;
+        private final Allowed allowed;
+        private final int[] candidates; // null = the whole catalogue is searched
+
+        /**
+         * @param model with the weights that are asked about
+         */
+        Offered(Session session, Model model) throws PocketRecException {
+            this.session = session;
+            this.model = model;
+            allowed = new Allowed(null, session.bundle.vocabulary);
+            candidates =
+                    retrieves(session.bundle, null) ? null : Choosing.candidateRows(session, null);
+        }
+
+        /** Item rows, each once, of which {@code k} are wanted, after a history. */
+        int[] rows(int[] history, int k) throws PocketRecException {
+            boolean mask = session.bundle.manifest.maskSeen;
+            if (candidates == null) {
+                return Choosing.ofTheCatalogue(session, () -> model, history, k, mask, allowed);
+            }
+            int[] rows = Served.set(candidates, history, mask);
+            return Arrays.stream(rows).filter(session.bundle.vocabulary::isItem).toArray();
+        }
     }
 
     static Training.Judged evaluated(
@@ -115,52 +143,10 @@ final class Answers {
     }
 
     /**
-     * Scores, float [n], of item rows, int [n], with the bundle's neighbours and with the bonus for
-     * repeats as far as the guard lets this user have it.
-     */
-    private static float[] scores(Session session, Model model, int[] rows, double now)
-            throws PocketRecException {
-        PersonalState known = session.present();
-        int[] items = Windows.context(known.rawRows(), model.window);
-        float[] scores = model.ranked > 0 ? model.rank(items, rows) : inferred(model, items, rows);
-        for (float score : scores) {
-            if (Float.isNaN(score) || Float.isInfinite(score)) {
-                throw new StateException(
-                        "the weights give scores that are not numbers: reset the state, or fetch"
-                                + " the bundle again");
-            }
-        }
-        Neighbours neighbours = session.bundle.neighbours.get();
-        if (neighbours != null) {
-            neighbours.addTo(scores, rows, known.rawRows());
-        }
-        double[] times = known.rawTimes();
-        session.bundle
-                .recipe
-                .repeats
-                .times(share(session))
-                .addTo(scores, rows, known.rawRows(), Repeats.gapsAt(times, times.length, now));
-        return scores;
-    }
-
-    /** Scores by the signature infer, as many rows at a time as it takes. */
-    private static float[] inferred(Model model, int[] items, int[] rows)
-            throws PocketRecException {
-        float[] scores = new float[rows.length];
-        for (int start = 0; start < rows.length; start += model.candidates) {
-            int count = Math.min(model.candidates, rows.length - start);
-            int[] part =
-                    Arrays.copyOf(Arrays.copyOfRange(rows, start, start + count), model.candidates);
-            System.arraycopy(model.infer(items, part), 0, scores, start, count);
-        }
-        return scores;
-    }
-
-    /**
      * Share of the personal weights, and of the bonus for repeats, that the guard lets this user
      * have.
      */
-    private static double share(Session session) {
+    static double share(Session session) {
         return Guard.shareOf(String.valueOf(session.state.report.get("choice")));
     }
 }

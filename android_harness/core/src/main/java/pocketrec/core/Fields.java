@@ -2,6 +2,7 @@
 package pocketrec.core;
 
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.Map;
 
 /** A JSON table whose keys and values were checked; absent ones are filled in. */
@@ -36,6 +37,17 @@ final class Fields {
             field.check(entry.getValue(), checked.at(entry.getKey()));
         }
         return checked;
+    }
+
+    /** All of it but tables, with what is absent filled in. */
+    Map<String, Object> filled() {
+        Map<String, Object> filled = new LinkedHashMap<>();
+        for (Field field : known.values()) {
+            if (field.kind != Field.Kind.TABLE) {
+                filled.put(field.name, value(field.name, field.kind));
+            }
+        }
+        return filled;
     }
 
     boolean flag(String name) {

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * The guard: is this user better served by the personal weights, by the global ones, or by
@@ -71,8 +74,10 @@ public final class Guard {
 
     /**
      * Chooses from what was seen and expected. Equal utilities go to the milder choice.
+     *
+     * @param most largest share of the personal weights that may be chosen
      */
-    static Decision decide(GuardRecipe guard, Judgement judgement) {
+    static Decision decide(GuardRecipe guard, Judgement judgement, double most) {
         if (judgement.diverged) {
             return new Decision(GLOBAL, "the training diverged", Collections.emptyMap(), judgement);
         }
@@ -83,6 +88,9 @@ public final class Guard {
         String best = GLOBAL;
         double utility = guard.threshold;
         for (String choice : guard.choices()) {
+            if (shareOf(choice) > most) {
+                continue;
+            }
             Prior prior = guard.priorOf(choice);
             double gain =
                     posteriorGain(
@@ -113,11 +121,11 @@ public final class Guard {
     }
 
     /**
-     * Events of a history to learn from, n: those from {@code since} on; the very first event is
-     * only context.
+     * Events of a history of some length to learn from, n: those from {@code since} on; the very
+     * first event is only context.
      */
-    static int eventsToLearn(int[] rows, int since) {
-        return Math.max(0, rows.length - Math.max(1, since));
+    static int eventsToLearn(int length, int since) {
+        return Math.max(0, length - Math.max(1, since));
     }
 
     /**
@@ -141,6 +149,7 @@ public final class Guard {
      * @param times double [n], of its events; each held-back one is asked for at its own
      * @param start weights and slots to train from
      * @param reference the global weights and slots
+     * @throws StoppedException the budget is used up; it says where to go on
      */
     static Judgement judge(
             Model model,
@@ -151,56 +160,88 @@ public final class Guard {
             Weights reference,
             TrainingOptions options)
             throws PocketRecException {
-        int targets = eventsToLearn(rows, start.since);
+        int targets = eventsToLearn(rows.length, start.since);
         int heldback = recipe.guard.heldbackCount(targets);
         if (heldback == 0) {
             return new Judgement(start.events, 0, Collections.emptyMap(), false);
         }
         int split = rows.length - heldback;
-        model.importWeights(start.weights);
-        Training.fineTune(
-                model,
-                java.util.Arrays.copyOf(rows, split),
-                start.firstTarget,
-                start.replayFrom,
-                recipe,
-                start.step,
-                options);
-        Weights personal = model.exportWeights();
-        if (!personal.finite()) {
-            return new Judgement(start.events, heldback, Collections.emptyMap(), true);
-        }
-        Training.Judged global = judged(model, reference, rows, times, split, recipe, 0.0, options);
-        Map<String, Observed> observed = new LinkedHashMap<>();
-        for (String choice : recipe.guard.choices()) {
-            double share = shareOf(choice);
-            Weights weights = Weights.blend(reference, personal, share);
-            Observed seen =
-                    difference(
-                            global,
-                            judged(model, weights, rows, times, split, recipe, share, options));
-            if (!seen.finite()) {
+        Paused paused = start.paused;
+        Course course = paused == null ? new Course() : paused.course.copy();
+        Compared compared =
+                paused == null || paused.compared == null
+                        ? new Compared()
+                        : paused.compared.copy();
+        model.importWeights(paused == null ? start.weights : paused.weights);
+        Weights personal = null;
+        List<String> compare = compared(recipe.guard);
+        try {
+            int[] earlier = Arrays.copyOf(rows, split);
+            Training.fineTune(model, earlier, start, recipe, options, course);
+            personal = model.exportWeights();
+            if (!personal.finite()) {
                 return new Judgement(start.events, heldback, Collections.emptyMap(), true);
             }
-            observed.put(choice, seen);
+            for (int place = 0; place < compare.size(); place++) {
+                double share = shareOf(compare.get(place));
+                boolean global = share == 0.0;
+                model.importWeights(
+                        global ? reference : Weights.blend(reference, personal, share));
+                Repeats repeats =
+                        recipe.repeats.strength == 0 ? null : recipe.repeats.times(share);
+                sumUp(
+                        compared,
+                        place,
+                        Training.evaluationCalls(model, rows, times, split, repeats),
+                        options);
+            }
+        } catch (StoppedException stopped) {
+            Weights reached = personal == null ? model.exportWeights() : personal;
+            Compared sums = compared.loss.isEmpty() ? null : compared;
+            throw new StoppedException(
+                    stopped.getMessage(), new Paused(course, reached, null, sums));
         }
-        return new Judgement(start.events, heldback, observed, false);
+        return judgement(start.events, heldback, compare, compared);
     }
 
-    private static Training.Judged judged(
-            Model model,
-            Weights weights,
-            int[] rows,
-            double[] times,
-            int split,
-            Recipe recipe,
-            double share,
-            TrainingOptions options)
+    /** What is compared: global, then personal and half of it, then what else may be chosen. */
+    private static List<String> compared(GuardRecipe guard) {
+        Set<String> compared = new LinkedHashSet<>(Arrays.asList(GLOBAL, PERSONAL, BLEND));
+        compared.addAll(guard.choices());
+        return new ArrayList<>(compared);
+    }
+
+    private static Judgement judgement(
+            int events, int heldback, List<String> compare, Compared compared) {
+        Map<String, Observed> observed = new LinkedHashMap<>();
+        for (int place = 1; place < compare.size(); place++) {
+            double loglik = (compared.loss.get(0) - compared.loss.get(place)) / heldback;
+            double rr = (compared.rr.get(place) - compared.rr.get(0)) / heldback;
+            Observed seen = new Observed(loglik, rr);
+            if (!seen.finite()) {
+                return new Judgement(events, heldback, Collections.emptyMap(), true);
+            }
+            observed.put(compare.get(place), seen);
+        }
+        return new Judgement(events, heldback, observed, false);
+    }
+
+    /** Evaluates one of the weights, as far as that is not done. */
+    private static void sumUp(
+            Compared compared, int place, List<Training.Call> calls, TrainingOptions options)
             throws PocketRecException {
-        model.importWeights(weights);
-        Repeats repeats = recipe.repeats.strength == 0 ? null : recipe.repeats.times(share);
-        return Training.evaluateTargets(
-                model, rows, times, split, repeats, options.cancellation);
+        if (place < compared.loss.size() - 1) {
+            return;
+        }
+        if (place == compared.loss.size()) {
+            compared.calls = 0;
+            compared.loss.add(0.0);
+            compared.rr.add(0.0);
+        }
+        while (compared.calls < calls.size()) {
+            options.check();
+            compared.add(place, calls.get(compared.calls).run());
+        }
     }
 
     static Observed difference(Training.Judged global, Training.Judged choice) {
@@ -234,7 +275,18 @@ public final class Guard {
         /** Train steps already behind them. */
         final int step;
 
-        Start(int since, int firstTarget, int replayFrom, int events, Weights weights, int step) {
+        /** Where a training with the same arguments was stopped; null = it begins. */
+        final Paused paused;
+
+        Start(
+                int since,
+                int firstTarget,
+                int replayFrom,
+                int events,
+                Weights weights,
+                int step,
+                Paused paused) {
+            this.paused = paused;
             this.since = since;
             this.firstTarget = firstTarget;
             this.replayFrom = replayFrom;

@@ -23,6 +23,9 @@ public final class GuardRecipe {
     /** What a loss of more than .01 costs, in reciprocal rank. */
     public final double price;
 
+    /** Its table with what is absent filled in. */
+    final Map<String, Object> plain;
+
     private final Map<String, Prior> priors = new HashMap<>();
 
     private GuardRecipe(Fields fields) throws JsonException {
@@ -32,10 +35,15 @@ public final class GuardRecipe {
         threshold = fields.number("threshold");
         price = fields.number("price");
         Table prior = fields.table("prior");
+        Map<String, Object> known = new HashMap<>();
         for (String choice : prior.names()) {
             String path = fields.at("prior") + "." + choice;
-            priors.put(choice, Prior.of(Fields.of(prior.table(choice), RecipeFields.PRIOR, path)));
+            Fields one = Fields.of(prior.table(choice), RecipeFields.PRIOR, path);
+            priors.put(choice, Prior.of(one));
+            known.put(choice, Prior.plain(one));
         }
+        plain = fields.filled();
+        plain.put("prior", known);
     }
 
     static GuardRecipe of(Fields fields) throws JsonException {

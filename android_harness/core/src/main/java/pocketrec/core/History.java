@@ -96,6 +96,15 @@ final class History {
         return state.withHistory(Arrays.copyOf(rows, count), Arrays.copyOf(times, count), 0);
     }
 
+    /** How many of the times, which are sorted, are before a moment. */
+    static int before(double[] times, double moment) {
+        int count = times.length;
+        while (count > 0 && times[count - 1] >= moment) {
+            count--;
+        }
+        return count;
+    }
+
     /** How many of the times, which are sorted, are no later than a limit. */
     static int until(double[] times, double limit) {
         int count = times.length;

@@ -96,6 +96,16 @@ public final class Json {
         return out.toString();
     }
 
+    /**
+     * As {@link #write}, with sorted names: the text under which Python's fingerprints of trainings
+     * are made.
+     */
+    static String spaced(Object value) {
+        StringBuilder out = new StringBuilder();
+        write(out, value, ", ", ": ", true);
+        return out.toString();
+    }
+
     /** The content of a JSON file as Python writes it: indented by one, a line feed at its end. */
     public static byte[] document(Object value) {
         StringBuilder out = new StringBuilder();

@@ -2,6 +2,7 @@
 package pocketrec.core;
 
 import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.Map;
 
 /** What the held-back events of one user say. */
@@ -23,5 +24,37 @@ public final class Judgement {
         this.heldback = heldback;
         this.observed = Collections.unmodifiableMap(observed);
         this.diverged = diverged;
+    }
+
+    /** Values for JSON, under the Python runner's names. */
+    Map<String, Object> toMap() {
+        Map<String, Object> seen = new LinkedHashMap<>();
+        for (Map.Entry<String, Observed> entry : observed.entrySet()) {
+            Map<String, Object> one = new LinkedHashMap<>();
+            one.put("loglik", entry.getValue().loglik);
+            one.put("rr", entry.getValue().rr);
+            seen.put(entry.getKey(), one);
+        }
+        Map<String, Object> map = new LinkedHashMap<>();
+        map.put("events", (long) events);
+        map.put("heldback", (long) heldback);
+        map.put("observed", seen);
+        map.put("diverged", diverged);
+        return map;
+    }
+
+    /** The inverse of {@link #toMap}. */
+    static Judgement of(Table table) throws JsonException {
+        Map<String, Observed> observed = new LinkedHashMap<>();
+        Table seen = table.table("observed");
+        for (String choice : seen.names()) {
+            Table one = seen.table(choice);
+            observed.put(choice, new Observed(one.number("loglik"), one.number("rr")));
+        }
+        return new Judgement(
+                table.whole("events", 0),
+                table.whole("heldback", 0),
+                observed,
+                table.flag("diverged", false));
     }
 }

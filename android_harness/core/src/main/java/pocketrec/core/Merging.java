@@ -6,7 +6,6 @@ import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 
 /**
  * How two holders of one state come together, so that nothing that either has recorded is dropped:
@@ -92,8 +91,13 @@ final class Merging {
     /** Whether a state has been personalised since it was {@code base}. */
     static boolean hasTrained(PersonalState state, PersonalState base) {
         return state.steps != base.steps
-                || !Objects.equals(state.learned, base.learned)
-                || !Json.write(state.report).equals(Json.write(base.report));
+                || !state.learned.equals(base.learned)
+                || !Json.write(state.report).equals(Json.write(base.report))
+                || !pendingOf(state).equals(pendingOf(base));
+    }
+
+    private static String pendingOf(PersonalState state) {
+        return state.pending == null ? "" : state.pending.toJson();
     }
 
     /** The state without the events of another one, each as often as that has it. */
@@ -132,15 +136,6 @@ final class Merging {
         }
         double[] old = state.rawTimes();
         double last = old[Math.min(state.trained, old.length) - 1];
-        return earlier(times, last) + state.trained - earlier(old, last);
-    }
-
-    /** How many of the times, which are sorted, are before a moment. */
-    private static int earlier(double[] times, double moment) {
-        int count = 0;
-        while (count < times.length && times[count] < moment) {
-            count++;
-        }
-        return count;
+        return History.before(times, last) + state.trained - History.before(old, last);
     }
 }

@@ -34,7 +34,13 @@ public final class PersonalState {
     /** How often events were forgotten where the state holds them. */
     public final int forgotten;
 
-    /** What Python notes of its last training's arguments; Java's leaves it empty. */
+    /** A training that was stopped for its budget; null = none was. */
+    final Pending pending;
+
+    /**
+     * Fingerprint of what the last personalisation was about ({@link Plan#fingerprint}); "" =
+     * unknown.
+     */
     final String learned;
 
     /** Item id of each different row of the history, by rising row; empty = not noted. */
@@ -58,6 +64,7 @@ public final class PersonalState {
         store = change.store;
         through = change.through;
         forgotten = change.forgotten;
+        pending = change.pending;
         learned = change.learned;
         items = change.items;
         vocabulary = change.vocabulary;
@@ -79,6 +86,11 @@ public final class PersonalState {
     /** Time of each event, double [n], in the log's unit. */
     public double[] times() {
         return times.clone();
+    }
+
+    /** Train steps made of a training that was stopped for its budget; 0 = none was. */
+    public int paused() {
+        return pending == null ? 0 : Math.max(1, pending.paused.course.done);
     }
 
     int[] rawRows() {
@@ -103,6 +115,7 @@ public final class PersonalState {
         change.store = store;
         change.through = through;
         change.forgotten = forgotten;
+        change.pending = pending;
         change.learned = learned;
         change.items = items;
         change.vocabulary = vocabulary;
@@ -122,22 +135,6 @@ public final class PersonalState {
         return withHistory(new int[0], new double[0], 0);
     }
 
-    PersonalState withTraining(
-            Weights newWeights,
-            int newTrained,
-            long newThrough,
-            int newSteps,
-            Map<String, Object> newReport) {
-        Change change = change();
-        change.weights = newWeights;
-        change.trained = newTrained;
-        change.through = newThrough;
-        change.steps = newSteps;
-        change.report = newReport;
-        change.learned = "";
-        return change.made();
-    }
-
     /** The values of a state that is to be made. */
     static final class Change {
         String user = "";
@@ -151,6 +148,7 @@ public final class PersonalState {
         String store = "";
         long through;
         int forgotten;
+        Pending pending;
         String learned = "";
         List<String> items = Collections.emptyList();
         String vocabulary = "";
@@ -160,6 +158,7 @@ public final class PersonalState {
             weights = other.weights;
             steps = other.steps;
             report = other.report;
+            pending = other.pending;
             learned = other.learned;
             through = other.through;
         }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
-import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 
@@ -28,8 +27,22 @@ final class Personalise {
     /** Train steps of the final training. */
     final int steps;
 
+    /** Where it was stopped; null = it came to its end. Then nothing is decided. */
+    final Paused paused;
+
     Personalise(
             Decision decision, Weights weights, int events, List<Double> losses, int steps) {
+        this(decision, weights, events, losses, steps, null);
+    }
+
+    private Personalise(
+            Decision decision,
+            Weights weights,
+            int events,
+            List<Double> losses,
+            int steps,
+            Paused paused) {
+        this.paused = paused;
         this.decision = decision;
         this.weights = weights;
         this.events = events;
@@ -47,7 +60,7 @@ final class Personalise {
      * @param model the model; afterwards it holds the outcome's weights
      * @param rows int [n], the whole history, oldest first, no 0
      * @param times double [n], of its events
-     * @param start where the training starts from
+     * @param start where the training starts from, or goes on
      * @param resumed whether that is anything but the global weights
      * @param reference the global weights and slots
      */
@@ -61,33 +74,39 @@ final class Personalise {
             Weights reference,
             TrainingOptions options)
             throws PocketRecException {
-        int targets = Guard.eventsToLearn(rows, start.since);
+        int targets = Guard.eventsToLearn(rows.length, start.since);
         String reason = noTraining(recipe, start.events, targets);
         if (reason != null) {
             model.importWeights(start.weights);
-            Decision decision =
-                    new Decision(
-                            resumed ? UNCHANGED : Guard.GLOBAL,
-                            reason,
-                            Collections.emptyMap(),
-                            null);
+            Decision decision = undecided(resumed ? UNCHANGED : Guard.GLOBAL, reason);
             return new Personalise(decision, start.weights, targets, Collections.emptyList(), 0);
         }
-        Judgement judgement = Guard.judge(model, rows, times, start, recipe, reference, options);
-        Decision decision = Guard.decide(recipe.guard, judgement);
-        List<Double> losses = new ArrayList<>();
+        Judgement judgement = start.paused == null ? null : start.paused.judgement;
+        Paused paused = judgement == null ? null : start.paused; // else it is about the guard's
+        Course course = paused == null ? new Course() : paused.course.copy();
+        Decision decision;
+        try {
+            if (judgement == null) {
+                judgement = Guard.judge(model, rows, times, start, recipe, reference, options);
+            }
+            decision = Guard.decide(recipe.guard, judgement, options.most);
+            if (!decision.choice.equals(Guard.GLOBAL)) {
+                model.importWeights(paused == null ? start.weights : paused.weights);
+                Training.fineTune(model, rows, start, recipe, options, course);
+            }
+        } catch (StoppedException stopped) {
+            Paused halted =
+                    stopped.paused == null
+                            ? new Paused(course, model.exportWeights(), judgement, null)
+                            : stopped.paused;
+            Decision undecided = undecided(UNCHANGED, stopped.getMessage());
+            return new Personalise(
+                    undecided, start.weights, targets, Collections.emptyList(), 0, halted);
+        }
+        boolean trained = !decision.choice.equals(Guard.GLOBAL);
+        List<Double> losses = trained ? course.losses : Collections.emptyList();
         Weights weights = reference;
-        if (!decision.choice.equals(Guard.GLOBAL)) {
-            model.importWeights(start.weights);
-            losses =
-                    Training.fineTune(
-                            model,
-                            rows,
-                            start.firstTarget,
-                            start.replayFrom,
-                            recipe,
-                            start.step,
-                            options);
+        if (trained) {
             weights =
                     Weights.blend(reference, model.exportWeights(), Guard.shareOf(decision.choice));
             if (!weights.finite()) {
@@ -102,10 +121,13 @@ final class Personalise {
             }
         }
         model.importWeights(weights);
-        int steps =
-                Training.stepsOf(
-                        model, rows, start.firstTarget, start.replayFrom, recipe, losses.size());
+        int steps = Training.stepsOf(model, rows, start, recipe, losses.size());
         return new Personalise(decision, weights, targets, losses, steps);
+    }
+
+    /** What the report says where nothing was weighed. */
+    static Decision undecided(String choice, String reason) {
+        return new Decision(choice, reason, Collections.emptyMap(), null);
     }
 
     /** Why nothing is trained; null where something is. */

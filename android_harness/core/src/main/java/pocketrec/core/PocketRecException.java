@@ -17,8 +17,8 @@ public abstract class PocketRecException extends Exception {
     }
 
     /**
-     * The same with every sign escaped that would end the line or that UTF-8 cannot hold: names in a
-     * damaged file may have any.
+     * The same with every sign escaped that would end the line or that UTF-8 cannot hold: names in
+     * a damaged file may have any.
      */
     private static String oneLine(String message) {
         StringBuilder line = new StringBuilder(message.length());

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
+import java.util.Arrays;
+import java.util.Map;
+
 /**
  * What the rehearsal knows of one choice before a user's own events are judged.
  */
@@ -33,6 +36,21 @@ final class Prior {
         this.loglik = loglik;
         this.rr = rr;
         this.spread = spread;
+    }
+
+    /** The table of a prior with what is absent filled in. */
+    static Map<String, Object> plain(Fields fields) throws JsonException {
+        Map<String, Object> plain = fields.filled();
+        for (String name : Arrays.asList("gain", "spread")) {
+            plain.put(name, fields.table(name, RecipeFields.LINE).filled());
+        }
+        for (String name : Arrays.asList("loglik", "rr")) {
+            Fields signal = fields.table(name, RecipeFields.SIGNAL);
+            Map<String, Object> filled = signal.filled();
+            filled.put("expected", signal.table("expected", RecipeFields.LINE).filled());
+            plain.put(name, filled);
+        }
+        return plain;
     }
 
     static Prior of(Fields fields) throws JsonException {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
+import java.util.Map;
+
 /**
  * recipe.json: how a device makes the model personal. The rehearsal writes it, the device follows
  * it.
@@ -45,6 +47,9 @@ public final class Recipe {
     /** Settings of the guard. */
     public final GuardRecipe guard;
 
+    /** The content of recipe.json with what is absent filled in, as Python's to_dict gives it. */
+    final Map<String, Object> plain;
+
     private Recipe(Fields fields) throws JsonException {
         personalise = fields.flag("personalise");
         way = fields.text("way");
@@ -57,6 +62,10 @@ public final class Recipe {
         minimumEvents = fields.whole("minimum_events");
         repeats = Repeats.of(fields.table("repeats", RecipeFields.REPEATS));
         guard = GuardRecipe.of(fields.table("guard", RecipeFields.GUARD));
+        plain = fields.filled();
+        plain.put("repeats", fields.table("repeats", RecipeFields.REPEATS).filled());
+        plain.put("guard", guard.plain);
+        plain.put("forecast", fields.table("forecast").map());
     }
 
     /**

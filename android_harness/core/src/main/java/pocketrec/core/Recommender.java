@@ -18,12 +18,9 @@ import java.util.Map;
  * application names.
  */
 public final class Recommender implements Closeable {
-    private final ModelRuntime runtime;
-    private final int threads;
     private final Session session;
-    private Model model;
-    private Weights reference;
-    private Weights inUse; // what the open model holds; null = the global ones
+    private final Serving serving;
+    private final Watching watching;
 
     /** As the other, without an event store: the state holds the history. */
     public Recommender(Bundle bundle, ModelRuntime runtime, String user, File path, int threads)
@@ -34,8 +31,7 @@ public final class Recommender implements Closeable {
     /**
      * Opens a recommender, and the state where there is one.
      *
-     * <p>A state of another model is not refused: its history is carried over by item id, its
-     * weights are left aside, and {@link #outdated} says so.
+     * <p>Of a state of another model the history is carried over by item id; see {@link #outdated}.
      *
      * @param bundle an opened bundle
      * @param runtime what runs the model
@@ -56,9 +52,29 @@ public final class Recommender implements Closeable {
             HistoryStore store,
             int threads)
             throws PocketRecException {
-        this.runtime = runtime;
-        this.threads = threads;
-        session = new Session(bundle, user, path, store);
+        this(bundle, runtime, user, path, store, threads, null);
+    }
+
+    /**
+     * As the other, with the state file, those of tasks, and what is kept of quality sealed by a
+     * key (AES-256-GCM); the event store has a key of its own.
+     *
+     * @param key 32 random bytes, which PocketRec never writes; null = nothing is sealed
+     * @throws StateException the state is sealed with another key, or not sealed
+     * @throws ConfigException the key has another length
+     */
+    public Recommender(
+            Bundle bundle,
+            ModelRuntime runtime,
+            String user,
+            File path,
+            HistoryStore store,
+            int threads,
+            byte[] key)
+            throws PocketRecException {
+        session = new Session(bundle, user, path, store, Seal.of(key));
+        serving = new Serving(session, runtime, threads);
+        watching = new Watching(session, serving);
     }
 
     /** The bundle, for this user. */
@@ -76,10 +92,7 @@ public final class Recommender implements Closeable {
         return session.state;
     }
 
-    /**
-     * Why the state file's weights were left aside, and what became of its history; "" = they were
-     * not.
-     */
+    /** Why the state file's weights were left aside, what became of its history; "" = not so. */
     public synchronized String outdated() {
         return session.outdated;
     }
@@ -89,10 +102,7 @@ public final class Recommender implements Closeable {
         return session.present().rawRows().length;
     }
 
-    /**
-     * Item ids of the history, oldest first, without those that the vocabulary lacks and those of
-     * the future.
-     */
+    /** Item ids of the history, oldest first, without unknown ones and those of the future. */
     public synchronized List<String> history() {
         List<String> ids = new ArrayList<>();
         for (int row : session.present().rawRows()) {
@@ -122,8 +132,7 @@ public final class Recommender implements Closeable {
      *
      * <p>An event that has the item and the time of one in the history is the same event and is
      * left out, as often as the history has it. An event without a time counts as the latest. Items
-     * that the vocabulary lacks are left out; a store keeps these too, for a later bundle may know
-     * them.
+     * that the vocabulary lacks are left out; a store keeps these too.
      *
      * @return how many are of items that the vocabulary lacks
      * @throws StorageException the store cannot take them, and has none of them
@@ -131,7 +140,7 @@ public final class Recommender implements Closeable {
      */
     public synchronized int add(List<Event> events) throws PocketRecException {
         int unknown = session.add(events);
-        sync();
+        serving.sync();
         return unknown;
     }
 
@@ -149,22 +158,36 @@ public final class Recommender implements Closeable {
      * {@code replay} says; without {@code events} and with none unseen, it makes further passes
      * over all. With too few events nothing is done, and that is not an error.
      *
+     * <p>A training that its budget stops leaves the present weights in use; the next call with the
+     * same arguments goes on with it, after {@link #save} in another process too.
+     *
      * @param events added to the history first; see {@link #add}
      * @param resume continue from the present weights
-     * @param options passes, progress, cancellation
+     * @param options passes, progress, cancellation, budget
      * @return what was done
      * @throws CancelledException cancelled; the weights are as they were, and the events stay in
      *     the history as context
+     * @throws ConfigException the budget has a temperature, and none can be read here
      * @throws BundleException the model file cannot be opened, or does not run
      */
     public synchronized Report personalise(
             List<Event> events, boolean resume, TrainingOptions options) throws PocketRecException {
+        TrainingOptions begun = options.begun();
         int unknown = add(events);
-        Model model = open();
-        Report report =
-                Personalising.run(
-                        session, model, reference, !events.isEmpty(), unknown, resume, options);
-        inUse = session.state.weights; // the training has left the model with them
+        Plan.Wish wish = new Plan.Wish(resume, options);
+        boolean fresh = !events.isEmpty();
+        Report known =
+                options.ifNew
+                        ? new Personalising(session, wish, fresh, unknown).nothingNew()
+                        : null;
+        if (known != null) {
+            return known;
+        }
+        watching.look(options.cancellation);
+        Personalising work = new Personalising(session, wish, fresh, unknown);
+        double most = watching.quality().watch.most;
+        Report report = work.run(serving, begun.withMost(most));
+        watching.decided(report);
         return report;
     }
 
@@ -186,9 +209,8 @@ public final class Recommender implements Closeable {
     /**
      * As the other, from other items, with a filter, or asked at another moment than now.
      *
-     * <p>Where the model file searches the whole catalogue, the items that it finds by the personal
-     * user embedding take the place of the candidates, with those that the bundle's neighbours
-     * raise most, and no file of candidates is opened.
+     * <p>Where the model file searches the whole catalogue, the items that it finds, and those that
+     * the bundle's neighbours raise most, take the place of the candidates.
      *
      * @throws DataException k is below 1, the moment is not a finite number, or the bundle cannot
      *     search its catalogue and is asked to
@@ -196,7 +218,31 @@ public final class Recommender implements Closeable {
      */
     public synchronized List<Recommendation> recommend(int k, RecommendOptions options)
             throws PocketRecException {
-        return Answers.recommended(session, this::open, k, options);
+        return Answers.recommended(session, serving::open, k, options);
+    }
+
+    /** As the other, for lists of 10 and the latest 1,000 events. */
+    public QualityReport quality() throws PocketRecException {
+        return quality(10, 1000);
+    }
+
+    /**
+     * How well this device has recommended: events ranked before they were learned, global beside
+     * personal.
+     *
+     * <p>Ranks first what is new (at most the latest 500 events) as {@link #recommend} would have
+     * right before each event; {@link #personalise} does so before it trains. Where the weights in
+     * use have ranked worse for long, the global ones are in use until the next training. {@link
+     * #save} keeps what was ranked under {@code NAME.quality}.
+     *
+     * @param k length of the lists that Recall and MRR are about, 1 to 100
+     * @param last events that they are about, the latest ones of at most 1,000 that are kept
+     * @throws DataException {@code k} or {@code last} is out of range
+     */
+    public synchronized QualityReport quality(int k, int last) throws PocketRecException {
+        watching.look(new Cancellation());
+        serving.sync();
+        return watching.quality().report(k, last);
     }
 
     /**
@@ -219,39 +265,41 @@ public final class Recommender implements Closeable {
      */
     public synchronized Training.Judged evaluate(List<Event> next, Cancellation cancellation)
             throws PocketRecException {
-        return Answers.evaluated(session, open(), next, cancellation);
+        return Answers.evaluated(session, serving.open(), next, cancellation);
     }
 
     /** The user embedding after the history, float [E]; PocketRec never sends it anywhere. */
     public synchronized float[] embed() throws PocketRecException {
-        Model model = open();
+        Model model = serving.open();
         return model.embed(Windows.context(session.present().rawRows(), model.window));
     }
 
     /**
-     * Writes the state atomically and keeps the previous generation.
+     * Writes the state atomically and keeps the previous generation; in a thread that was
+     * interrupted too.
      *
      * @throws StorageException it could not be written, and the old state is still good
      * @throws StateException no state file was named
      */
     public synchronized void save() throws PocketRecException {
-        session.save();
-        sync();
+        watching.saveBoth();
+        serving.sync();
     }
 
     /**
-     * Replaces history and weights by those of the state file; where there is a store, the history
-     * is its events, and weights from before something was forgotten are left aside.
+     * Replaces history and weights by those of the state file; with a store, the history is its
+     * events.
      *
      * @throws StateException the file is missing, damaged, or of another user; nothing was changed
      */
     public synchronized void load() throws PocketRecException {
         Bundle before = session.bundle;
         session.load();
+        watching.reload();
         if (session.bundle != before) {
             close();
         }
-        sync();
+        serving.sync();
     }
 
     /** Begins the history again, in memory; the weights stay until {@link #personalise}. */
@@ -259,14 +307,11 @@ public final class Recommender implements Closeable {
         session.clear();
     }
 
-    /**
-     * Forgets history and personal weights in memory; a store keeps its events, {@link
-     * States#reset} deletes the file.
-     */
+    /** Forgets history and personal weights in memory; {@link States#reset} deletes the file. */
     public synchronized void reset() throws PocketRecException {
         session.restart();
         session.refresh();
-        sync();
+        serving.sync();
     }
 
     /**
@@ -279,30 +324,30 @@ public final class Recommender implements Closeable {
      * @throws PocketRecException a file cannot be written: call again
      */
     public synchronized int forget(List<Event> events) throws PocketRecException {
+        watching.forget();
         int gone = session.forget(events);
-        sync();
+        serving.sync();
         return gone;
     }
 
     /**
-     * Writes all events that are kept of the user to a CSV file, {@code item,timestamp}.
-     *
-     * @return how many
-     * @throws StorageException it cannot be written
+     * Writes all events that are kept of the user to a CSV file, {@code item,timestamp}; gives how
+     * many.
      */
     public synchronized int export(File file) throws PocketRecException {
         return session.export(file);
     }
 
     /**
-     * Deletes everything personal: the state file, its previous generation, the event store.
+     * Deletes everything personal: the state file, its previous generation, the event store; gives
+     * the files.
      *
-     * @return the files deleted
      * @throws PocketRecException a file is not ours, or cannot be deleted
      */
     public synchronized List<File> wipe() throws PocketRecException {
         List<File> deleted = session.wipe();
-        sync();
+        watching.reload();
+        serving.sync();
         return deleted;
     }
 
@@ -320,73 +365,31 @@ public final class Recommender implements Closeable {
 
     /** The user embedding with a task's weights, which the model holds until another call. */
     float[] embedWith(Task task) throws PocketRecException {
-        Model opened = model == null ? open() : model;
-        Weights wanted = task.weights(reference);
-        if (inUse != wanted) {
-            opened.importWeights(wanted);
-            inUse = wanted;
-        }
-        return opened.embed(Windows.context(session.present().rawRows(), opened.window));
+        Model model = serving.holding(task.weights(serving.reference()));
+        return model.embed(Windows.context(session.present().rawRows(), model.window));
     }
 
     /** Trains a task's patch; afterwards the model holds this recommender's weights again. */
     Personalise train(
             Task task, TaskTraining.Examples examples, TrainingOptions options)
             throws PocketRecException {
-        Model opened = open();
-        if (opened.compared == 0) {
+        Model model = serving.open();
+        if (model.compared == 0) {
             throw new BundleException(
                     "the bundle's model trains no tasks: use a bundle of `pocketrec transfer`");
         }
         try {
-            Weights shared = task.patch.weights(reference);
-            return new TaskTraining(opened, task.patch, shared, options).follow(examples);
+            Weights shared = task.patch.weights(serving.reference());
+            serving.holdsOther();
+            return new TaskTraining(model, task.patch, shared, options).follow(examples);
         } finally {
-            Weights own = session.state.weights;
-            opened.importWeights(own == null ? reference : own);
-            inUse = own;
+            serving.open();
         }
     }
 
     /** Gives the model's memory back; a later call opens it again. */
     @Override
     public synchronized void close() {
-        if (model != null) {
-            model.close();
-            model = null;
-        }
-    }
-
-    /** The model file, opened at first use, holding the present weights. */
-    private Model open() throws PocketRecException {
-        if (model == null) {
-            Model opened = session.bundle.loadModel(runtime, threads);
-            boolean good = false;
-            try {
-                reference = opened.exportWeights();
-                if (session.state.weights != null) {
-                    opened.importWeights(session.state.weights);
-                }
-                good = true;
-            } finally {
-                if (!good) {
-                    opened.close();
-                }
-            }
-            model = opened;
-            inUse = session.state.weights;
-        }
-        sync(); // a task may have left its own
-        return model;
-    }
-
-    /**
-     * Lets the open model hold the state's weights, which other calls than trainings change too.
-     */
-    private void sync() throws PocketRecException {
-        if (model != null && inUse != session.state.weights) {
-            model.importWeights(session.state.weights == null ? reference : session.state.weights);
-            inUse = session.state.weights;
-        }
+        serving.close();
     }
 }

@@ -8,6 +8,9 @@ import java.util.Map;
 
 /** What {@link Recommender#personalise} did. */
 public final class Report {
+    /** The reason of a report where nothing was to be done. */
+    public static final String NOTHING_NEW = "nothing is new since the last training";
+
     /** Weights used from now on: personal, blend or global. */
     public final String choice;
 
@@ -34,6 +37,12 @@ public final class Report {
 
     /** Train steps since the global weights; 0 where the global weights are used. */
     public final int steps;
+
+    /**
+     * Train steps made of a training that was stopped for its budget; 0 = it came to its end. The
+     * reason says why.
+     */
+    public final int paused;
 
     /** Events of the history before the log's cut-off, or that the cloud knows: context only. */
     public final int before;
@@ -67,6 +76,7 @@ public final class Report {
         heldback = outcome.decision.judgement == null ? 0 : outcome.decision.judgement.heldback;
         expectedGain = outcome.decision.posterior;
         losses = Collections.unmodifiableList(outcome.losses);
+        paused = outcome.paused == null ? 0 : Math.max(1, outcome.paused.course.done);
         steps = Guard.GLOBAL.equals(choice) ? 0 : stepsBefore + outcome.steps;
     }
 
@@ -82,7 +92,7 @@ public final class Report {
         map.put("expected_gain", expectedGain);
         map.put("losses", losses);
         map.put("steps", (long) steps);
-        map.put("paused", 0L); // a training that Java cancels leaves nothing to continue with
+        map.put("paused", (long) paused);
         map.put("before", (long) before);
         map.put("older", (long) older);
         map.put("future", (long) future);

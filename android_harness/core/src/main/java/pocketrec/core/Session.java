@@ -27,22 +27,28 @@ final class Session {
     /** Why weights were left aside; "" = they were not. */
     String outdated = "";
 
-    /** The event store that holds the history; null = the state does. */
-    final HistoryStore store;
+    /** Where the history lies. */
+    final StoreHistory history;
 
-    private final File path;
-    int epoch; // changes where history or weights are forgotten or replaced
-    private String identity = ""; // of the store whose events the history has; "" = not read yet
-    private long stored; // number of the store's last event in the history
-    private long dropped; // events that the store had removed by then
-    private boolean tainted; // the file holds what is not to be kept
     final SharedFile file;
 
-    Session(Bundle bundle, String user, File path, HistoryStore store) throws PocketRecException {
+    /** Of the key of the state files; null = they lie in the clear. */
+    final Seal seal;
+
+    int epoch; // changes where history or weights are forgotten or replaced
+    private final File path;
+    private boolean tainted; // the file holds what is not to be kept
+
+    /**
+     * @param seal of the key of the state files; null = they lie in the clear
+     */
+    Session(Bundle bundle, String user, File path, HistoryStore store, Seal seal)
+            throws PocketRecException {
+        this.seal = seal;
         this.bundle = bundle.forUser(user);
         this.user = user;
         this.path = path;
-        this.store = store;
+        history = new StoreHistory(store);
         state = PersonalState.empty(user, 0);
         file = new SharedFile(path, state);
         if (path != null && States.exists(path)) {
@@ -78,7 +84,8 @@ final class Session {
         Double cutOff = bundle.manifest.cutOff;
         if (cutOff == null) {
             long known = user == null ? 0 : bundle.knownOf(user);
-            return (int) Math.min(Math.max(0, known - dropped), present().rawRows().length);
+            int length = present().rawRows().length;
+            return (int) Math.min(Math.max(0, known - history.dropped()), length);
         }
         int since = 0;
         for (double time : present().rawTimes()) {
@@ -87,18 +94,11 @@ final class Session {
         return since;
     }
 
-    /** Number of the store's last event in the history; 0 where there is no store. */
-    long stored() {
-        return stored;
-    }
-
     /** Adds events; gives how many are of items that the vocabulary lacks. */
     int add(List<Event> events) throws PocketRecException {
-        if (store != null) {
-            store.append(events);
-        }
+        history.record(events);
         int[] rows = rows(events);
-        if (store == null) {
+        if (!history.outside()) {
             state = History.merged(state, events, rows, bundle.manifest.cutOff, limit());
             if (path != null) {
                 file.changes.added.add(new Merging.Added(new ArrayList<>(events), rows));
@@ -110,41 +110,15 @@ final class Session {
 
     /** Takes what is new in the store into the history. */
     void refresh() throws PocketRecException {
-        if (store == null) {
-            return;
+        if (history.outside()) {
+            checkStore();
+            state = history.refreshed(state, this);
         }
-        checkStore();
-        long gone = store.dropped();
-        if (gone != dropped) {
-            state = state.withoutHistory();
-            stored = 0;
-            dropped = gone;
-        }
-        HistoryStore.Replayed found = store.replay(stored);
-        int seen = 0; // of these, training has seen so many
-        while (seen < found.ids.size() && found.ids.get(seen) <= state.through) {
-            seen++;
-        }
-        Double cutOff = bundle.manifest.cutOff;
-        if (seen > 0) {
-            List<Event> before = found.events.subList(0, seen);
-            state = History.merged(state, before, rows(before), cutOff, limit());
-            int past = History.until(state.rawTimes(), limit());
-            state = state.withHistory(state.rawRows(), state.rawTimes(), past);
-        }
-        List<Event> later = found.events.subList(seen, found.events.size());
-        state = History.merged(state, later, rows(later), cutOff, limit());
-        stored = found.ids.isEmpty() ? stored : found.ids.get(found.ids.size() - 1);
     }
 
     /** Leaves aside what comes from events that were forgotten meanwhile, by another perhaps. */
     private void checkStore() throws PocketRecException {
-        if (store == null) {
-            return;
-        }
-        String known = identity;
-        identity = store.identity();
-        if (!known.isEmpty() && !known.equals(identity)) {
+        if (history.restarted()) {
             outdated = FORGOTTEN;
             tainted = true;
             restart();
@@ -158,13 +132,13 @@ final class Session {
         change.forgotten = file.changes.base.forgotten + 1;
         state = change.made();
         file.changes.clear();
-        rewind();
+        history.rewind();
     }
 
     /** Begins the history again, where the state holds it; the weights stay. */
     void clear() {
         epoch++;
-        if (store == null) {
+        if (!history.outside()) {
             state = state.withoutHistory();
             file.changes.clear();
         }
@@ -178,19 +152,14 @@ final class Session {
     void takeLearned(PersonalState other, boolean newer) throws PocketRecException {
         PersonalState.Change change = state.change();
         change.generation = Math.max(state.generation, other.generation);
-        if (newer && other.store.equals(identity) && !tainted) {
+        if (newer && other.store.equals(history.identity()) && !tainted) {
             change.learnedFrom(other);
             state = change.made().withoutHistory();
-            rewind();
+            history.rewind();
             refresh();
         } else {
             state = change.made();
         }
-    }
-
-    private void rewind() {
-        stored = 0;
-        dropped = 0;
     }
 
     /** Deletes events and all that was trained on them, in every file; gives how many events. */
@@ -205,18 +174,15 @@ final class Session {
     }
 
     private int forgotten(List<Event> wanted) throws PocketRecException {
-        if (path != null) {
-            States.dropQuality(path); // Python's: it has the time of an event
-        }
         String before = outdated;
         PersonalState left =
-                store == null
-                        ? History.without(state, wanted, rows(wanted))
-                        : state.withoutHistory();
+                history.outside()
+                        ? state.withoutHistory()
+                        : History.without(state, wanted, rows(wanted));
         int gone =
-                store == null
-                        ? state.rawRows().length - left.rawRows().length
-                        : store.forget(wanted);
+                history.outside()
+                        ? history.forget(wanted)
+                        : state.rawRows().length - left.rawRows().length;
         checkStore(); // what went may have gone in an earlier call that could not end
         if (gone > 0 || tainted) {
             tainted = true;
@@ -227,7 +193,7 @@ final class Session {
             refresh();
         }
         if (path != null) {
-            gone += TaskStates.forget(path, wanted, bundle.manifest);
+            gone += TaskStates.forget(path, wanted, bundle.manifest, seal);
         }
         if (path != null && States.exists(path)) {
             if (tainted) {
@@ -240,7 +206,7 @@ final class Session {
     }
 
     /** Rows of the events' items; 0 = unknown. */
-    private int[] rows(List<Event> events) {
+    int[] rows(List<Event> events) {
         List<String> ids = new ArrayList<>();
         for (Event event : events) {
             ids.add(event.item);
@@ -277,16 +243,16 @@ final class Session {
         PersonalState.Change change = state.change();
         change.user = user == null ? "" : user;
         change.generation++;
-        change.store = store == null ? "" : identity;
+        change.store = history.identity();
         change.items = new ArrayList<>();
-        if (store == null) {
+        if (!history.outside()) {
             Arrays.stream(state.rawRows())
                     .sorted()
                     .distinct()
                     .forEach(row -> change.items.add(bundle.vocabulary.id(row)));
         }
         PersonalState next = change.made();
-        States.write(path(), next, StateBinding.of(bundle.manifest), !tainted);
+        StateFile.write(path(), next, StateBinding.of(bundle.manifest), !tainted, seal);
         state = next;
         tainted = false;
         file.agrees(state, file.signature());
@@ -298,9 +264,9 @@ final class Session {
         PersonalState read;
         String aside = "";
         try {
-            read = States.load(path(), bundle);
+            read = States.load(path(), bundle, seal);
         } catch (ForeignStateException error) {
-            read = States.load(path(), null);
+            read = States.load(path(), null, seal);
             aside = "it was of another model";
         }
         if (user != null && !read.user.isEmpty() && !read.user.equals(user)) {
@@ -310,7 +276,7 @@ final class Session {
                             + read.user
                             + ": name that user, or another state file");
         }
-        if (store == null && !read.store.isEmpty()) {
+        if (!history.outside() && !read.store.isEmpty()) {
             throw new StateException(
                     "the history of "
                             + path
@@ -331,7 +297,7 @@ final class Session {
         bundle = own;
         user = owner;
         outdated = aside.isEmpty() ? outdated : aside;
-        if (store != null) {
+        if (history.outside()) {
             read = ofStore(read);
         } else if (!aside.isEmpty()) {
             Carrying carried = Carrying.over(read, bundle);
@@ -353,9 +319,9 @@ final class Session {
      * and store.
      */
     private PersonalState ofStore(PersonalState read) throws PocketRecException {
-        rewind();
-        identity = store.identity();
-        if (!read.store.isEmpty() && !read.store.equals(identity)) {
+        history.rewind();
+        history.restarted(); // from here on the identity is known
+        if (!read.store.isEmpty() && !read.store.equals(history.identity())) {
             outdated = FORGOTTEN;
             tainted = true;
         } else if (read.store.isEmpty() && outdated.isEmpty()) {
@@ -368,15 +334,14 @@ final class Session {
 
     /** Puts the history of a state that was made without a store into this one. */
     private PersonalState handedOver(PersonalState read) throws PocketRecException {
-        store.append(events(read, bundle));
-        List<Long> ids = store.replay(0).ids;
+        List<Long> ids = history.taken(events(read, bundle));
         PersonalState.Change change = read.change();
-        change.store = identity;
+        change.store = history.identity();
         boolean trained = read.trained > 0 && read.trained <= ids.size();
         change.through = trained ? ids.get(read.trained - 1) : 0;
         PersonalState next = change.made();
         if (ids.size() == read.rawRows().length) {
-            States.write(path(), next, StateBinding.of(bundle.manifest), true);
+            StateFile.write(path(), next, StateBinding.of(bundle.manifest), true, seal);
         } else {
             outdated = "the event store held other events than the state";
         }
@@ -385,12 +350,14 @@ final class Session {
 
     /** Writes all events that are kept to a CSV file; gives their number. */
     int export(File file) throws PocketRecException {
-        return store == null ? Export.write(file, events(state, bundle)) : store.export(file);
+        return history.outside()
+                ? history.export(file)
+                : Export.write(file, events(state, bundle));
     }
 
     /** Deletes everything personal; gives the files. */
     List<File> wipe() throws PocketRecException {
-        List<File> deleted = new ArrayList<>(store == null ? new ArrayList<>() : store.wipe());
+        List<File> deleted = history.wipe();
         if (path != null) {
             deleted.addAll(States.reset(path));
             deleted.addAll(TaskStates.wipe(path));
@@ -399,7 +366,6 @@ final class Session {
         state = PersonalState.empty(user, 0);
         tainted = false;
         outdated = "";
-        identity = "";
         file.agrees(state, file.signature());
         return deleted;
     }

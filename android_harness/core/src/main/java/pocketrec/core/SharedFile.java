@@ -11,7 +11,7 @@ import java.nio.file.attribute.BasicFileAttributes;
  * was in it when it was last read or written, and what was done in memory since.
  */
 final class SharedFile {
-    private final File path; // null = there is no file
+    final File path; // null = there is no file
     private String known = ""; // signature of the file when memory and file agreed
     Merging.Changes changes;
 
@@ -40,6 +40,10 @@ final class SharedFile {
         changes = new Merging.Changes(state);
     }
 
+    private PersonalState foreign(Session session) throws StateException {
+        return States.load(path, null, session.seal);
+    }
+
     /**
      * Where somebody else has written the file since it was read, takes over what is in it; under
      * the file's lock.
@@ -54,10 +58,10 @@ final class SharedFile {
         PersonalState other;
         boolean foreign = false;
         try {
-            other = States.load(path, session.bundle);
+            other = States.load(path, session.bundle, session.seal);
         } catch (ForeignStateException error) {
             PersonalState.Change carried =
-                    Carrying.over(States.load(path, null), session.bundle).state.change();
+                    Carrying.over(foreign(session), session.bundle).state.change();
             carried.learnedFrom(changes.base);
             other = carried.made();
             foreign = true;
@@ -71,7 +75,7 @@ final class SharedFile {
                             + other.user
                             + ": name another state file");
         }
-        if (session.store != null) {
+        if (session.history.outside()) {
             session.takeLearned(
                     other, Merging.hasTrained(other, changes.base) && !changes.trained && !foreign);
         } else if (other.store.isEmpty()) {

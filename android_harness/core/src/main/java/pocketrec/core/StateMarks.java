@@ -7,14 +7,7 @@ import java.nio.charset.StandardCharsets;
 
 /** By what a state file is known, and what to do with one that cannot be used. */
 final class StateMarks {
-    private static final String SEALED =
-            "pocketrec sealed 1\n"; // how the Python runner's encrypted states begin
-
     private StateMarks() {}
-
-    static boolean sealed(File path) throws StateException {
-        return new String(head(path, SEALED.length()), StandardCharsets.ISO_8859_1).equals(SEALED);
-    }
 
     private static byte[] head(File path, int most) throws StateException {
         try {
@@ -31,7 +24,7 @@ final class StateMarks {
      * encrypted.
      */
     static boolean beginsLikeAState(File path) throws StateException {
-        if (sealed(path)) {
+        if (StateFile.begins(head(path, StateFile.SEALED.length), StateFile.SEALED)) {
             return true;
         }
         byte[] kind = ("\",\"kind\":\"" + States.KIND + "\"").getBytes(StandardCharsets.US_ASCII);
@@ -53,12 +46,16 @@ final class StateMarks {
         return true;
     }
 
-    static String wayOut(File path) {
+    /** What to do about a state that cannot be used; the key tells whether the one before can. */
+    static String wayOut(File path, Seal seal) {
         File previous = States.previousOf(path);
         try {
-            TensorFile.load(previous);
-            return "restore " + previous + ", which is good, with States.restore";
-        } catch (IOException | TensorFileException error) {
+            if (previous.exists()) {
+                TensorFile.parse(StateFile.unsealed(previous, seal));
+                return "restore " + previous + ", which is good, with States.restore";
+            }
+            return "reset it with States.reset to start again from the global model";
+        } catch (IOException | TensorFileException | StateException error) {
             return "reset it with States.reset to start again from the global model";
         }
     }

@@ -7,24 +7,16 @@ import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.TreeMap;
 
 /**
- * The file of a personal state: a tensor file bound to the model, its tensor specs and its
- * vocabulary. The very format of device/state/file.py, so a state that one runner writes the other
- * reads.
+ * The files of a personal state: looked at, read, restored, deleted.
  *
  * <p>Writing keeps the previous generation beside it under {@code NAME.previous}. A damaged or
- * foreign file is never used, nor silently replaced.
+ * foreign file is never used, nor silently replaced. With a key the file is sealed: nobody reads
+ * it, or changes it without being noticed, without that key.
  */
 public final class States {
-    private static final String WEIGHTS =
-            "weights/"; // prefix of trainable tensors and slots in the file
-    private static final String ROWS = "history/rows";
-    private static final String TIMES = "history/times";
     static final String KIND = "pocketrec personal state";
     static final String NOT_OURS = "name another file, or remove this one";
 
@@ -41,67 +33,14 @@ public final class States {
     }
 
     /**
-     * Writes a state atomically, readable by its owner only; the file that was there becomes the
-     * previous generation.
-     *
-     * @param state what it holds; where it names a store, the history is left out
-     * @param keep off: no previous generation stays, for it holds what is not to be kept
-     * @throws StorageException full storage, or no permission; the old state is still good
-     */
-    static void write(File path, PersonalState state, StateBinding binding, boolean keep)
-            throws StorageException {
-        Map<String, String> metadata = new LinkedHashMap<>();
-        metadata.put("kind", KIND);
-        metadata.put("format", String.valueOf(Contract.FORMAT_VERSION));
-        metadata.putAll(binding.facts);
-        metadata.put("user", state.user);
-        metadata.put("trained", String.valueOf(state.trained));
-        metadata.put("steps", String.valueOf(state.steps));
-        metadata.put("generation", String.valueOf(state.generation));
-        metadata.put("report", Json.write(state.report));
-        boolean stored = !state.store.isEmpty();
-        if (stored) {
-            metadata.put("store", state.store);
-            metadata.put("through", String.valueOf(state.through));
-        }
-        if (state.forgotten > 0) {
-            metadata.put("forgotten", String.valueOf(state.forgotten));
-        }
-        if (!stored && !state.items.isEmpty()) {
-            metadata.put("items", Json.write(state.items));
-        }
-        if (!state.learned.isEmpty()) {
-            metadata.put("learned", state.learned);
-        }
-        Map<String, Tensor> tensors = new LinkedHashMap<>();
-        tensors.put(ROWS, Tensor.of(stored ? new int[0] : state.rawRows()));
-        tensors.put(TIMES, Tensor.of(stored ? new double[0] : state.rawTimes()));
-        if (state.weights != null) {
-            for (String name : state.weights.names()) {
-                tensors.put(
-                        WEIGHTS + name,
-                        Tensor.of(
-                                state.weights.raw(name), binding.specs.get(name).shape()));
-            }
-        }
-        try (FileLock lock = FileLock.of(path)) {
-            Storage.sweep(path, 3_600_000);
-            byte[] content = new TensorFile(tensors, metadata).dump();
-            Storage.writeAtomic(path, content, keep ? previousOf(path) : null);
-            if (!keep) {
-                dropPrevious(path);
-            }
-        }
-    }
-
-    /**
-     * Deletes what Python keeps beside a state of how well it has recommended, if there is any;
-     * gives whether there was.
+     * Deletes what is kept beside a state of how well it has recommended, if there is any; gives
+     * whether there was.
      *
      * @throws StorageException it cannot be deleted
      */
     static boolean dropQuality(File path) throws StorageException {
         File quality = qualityOf(path);
+        Storage.sweep(quality, 0);
         try {
             return Files.deleteIfExists(quality.toPath());
         } catch (IOException error) {
@@ -109,7 +48,8 @@ public final class States {
         }
     }
 
-    private static File qualityOf(File path) {
+    /** Where the quality of what was recommended is kept, beside a state file. */
+    static File qualityOf(File path) {
         return new File(path.getAbsoluteFile().getParentFile(), path.getName() + ".quality");
     }
 
@@ -136,80 +76,24 @@ public final class States {
      *     tensor specs or vocabulary
      */
     public static PersonalState load(File path, Bundle bundle) throws StateException {
-        return read(path, bundle == null ? null : StateBinding.of(bundle.manifest));
+        return load(path, bundle, (Seal) null);
     }
 
-    /** As the other; null = of another model, whose history alone is of use. */
-    static PersonalState read(File path, StateBinding binding) throws StateException {
-        TensorFile read;
-        try {
-            if (!path.exists()) {
-                throw new StateException(
-                        "no state file "
-                                + path
-                                + ": "
-                                + (previousOf(path).exists()
-                                        ? "restore the previous generation with States.restore"
-                                        : "save one first, or name another file"));
-            }
-            read = TensorFile.load(path);
-        } catch (IOException error) {
-            throw new StateException(
-                    "cannot read "
-                            + path
-                            + " ("
-                            + Storage.reason(error)
-                            + "): "
-                            + StateMarks.wayOut(path),
-                    error);
-        } catch (TensorFileException error) {
-            if (StateMarks.sealed(path)) {
-                throw new StateException(
-                        path + " is encrypted, which this runner does not read: name another file");
-            }
-            if (!StateMarks.beginsLikeAState(path)) {
-                throw new StateException(path + " is not a personal state: " + NOT_OURS);
-            }
-            throw new StateException(
-                    path + " is damaged (" + error.getMessage() + "): " + StateMarks.wayOut(path));
-        }
-        Map<String, String> metadata = read.metadata;
-        if (!KIND.equals(metadata.get("kind"))) {
-            throw new StateException(path + " is not a personal state: " + NOT_OURS);
-        }
-        if (!String.valueOf(Contract.FORMAT_VERSION).equals(metadata.get("format"))) {
-            throw new StateException(
-                    path
-                            + " is of state format "
-                            + metadata.get("format")
-                            + " and this version reads "
-                            + Contract.FORMAT_VERSION
-                            + ": update pocketrec, or reset the state");
-        }
-        if (binding != null) {
-            checkBinding(path, metadata, binding);
-        }
-        try {
-            return state(read, binding);
-        } catch (TensorFileException | JsonException | NumberFormatException error) {
-            throw new StateException(
-                    path + " is wrong (" + error.getMessage() + "): " + StateMarks.wayOut(path));
-        }
+    /**
+     * As the other, of a state that is sealed.
+     *
+     * @param key 32 bytes
+     * @throws StateException it is not sealed, or with another key
+     * @throws ConfigException the key has another length
+     */
+    public static PersonalState load(File path, Bundle bundle, byte[] key)
+            throws StateException, ConfigException {
+        return load(path, bundle, Seal.of(key));
     }
 
-    private static void checkBinding(
-            File path, Map<String, String> metadata, StateBinding binding)
-            throws ForeignStateException {
-        for (Map.Entry<String, String> entry : binding.facts.entrySet()) {
-            if (!entry.getValue().equals(metadata.get(entry.getKey()))) {
-                throw new ForeignStateException(
-                        path
-                                + " belongs to another model ("
-                                + entry.getKey()
-                                + " differs): name its own bundle or another state, or reset it"
-                                + " with States.reset to start again");
-            }
-        }
+    static PersonalState load(File path, Bundle bundle, Seal seal) throws StateException {
+        StateBinding binding = bundle == null ? null : StateBinding.of(bundle.manifest);
+        return StateFile.read(path, binding, seal);
     }
 
     /**
@@ -220,12 +104,18 @@ public final class States {
      * @throws StorageException the file cannot be moved
      */
     public static PersonalState restore(File path, Bundle bundle) throws PocketRecException {
+        return restore(path, bundle, null);
+    }
+
+    /** As the other, of a state that is sealed with a key; null = of one that is not. */
+    public static PersonalState restore(File path, Bundle bundle, byte[] key)
+            throws PocketRecException {
         File previous = previousOf(path);
         if (!previous.exists()) {
             throw new StateException(
                     "no previous generation " + previous + ": reset the state to start again");
         }
-        PersonalState state = load(previous, bundle);
+        PersonalState state = load(previous, bundle, Seal.of(key));
         try {
             Files.move(
                     previous.toPath(),
@@ -254,6 +144,7 @@ public final class States {
                         file + " is not a personal state and was not deleted: " + NOT_OURS);
             }
         }
+        Storage.sweep(path, 0);
         List<File> deleted = new ArrayList<>();
         if (dropQuality(path)) {
             deleted.add(qualityOf(path));
@@ -268,117 +159,5 @@ public final class States {
             }
         }
         return deleted;
-    }
-
-    private static PersonalState state(TensorFile read, StateBinding binding)
-            throws TensorFileException, JsonException {
-        PersonalState.Change state = new PersonalState.Change();
-        state.user = text(read, "user");
-        state.store = read.metadata.getOrDefault("store", "");
-        state.through = Long.parseLong(read.metadata.getOrDefault("through", "0"));
-        state.forgotten = Integer.parseInt(read.metadata.getOrDefault("forgotten", "0"));
-        state.learned = read.metadata.getOrDefault("learned", "");
-        state.vocabulary = read.metadata.getOrDefault("vocabulary", "");
-        state.trained = Integer.parseInt(text(read, "trained"));
-        state.steps = Integer.parseInt(text(read, "steps"));
-        state.generation = Integer.parseInt(text(read, "generation"));
-        state.report = Table.of(Json.parse(text(read, "report")), "report").map();
-        Tensor events = of(read, ROWS);
-        state.rows = events.ints(0, events.elements());
-        state.times = of(read, TIMES).doubles();
-        checkHistory(state, binding == null ? Integer.MAX_VALUE : binding.rows);
-        state.items = items(read, state.rows);
-        if (binding != null) {
-            state.weights = weights(read, binding.specs);
-        }
-        return state.made();
-    }
-
-    private static void checkHistory(PersonalState.Change state, int most)
-            throws TensorFileException {
-        if (state.rows.length != state.times.length) {
-            throw new TensorFileException("rows and times differ in number");
-        }
-        for (int row : state.rows) {
-            if (row < 1 || row > most) {
-                throw new TensorFileException("a row of the history is not in the vocabulary");
-            }
-        }
-        for (int place = 0; place < state.times.length; place++) {
-            if (Double.isNaN(state.times[place])
-                    || place > 0 && state.times[place] < state.times[place - 1]) {
-                throw new TensorFileException("its times are not valid, or not in order");
-            }
-        }
-        boolean negative =
-                state.trained < 0
-                        || state.steps < 0
-                        || state.generation < 0
-                        || state.through < 0
-                        || state.forgotten < 0;
-        if (negative || state.store.isEmpty() && state.trained > state.rows.length) {
-            throw new TensorFileException("it has learned from more events than it holds");
-        }
-    }
-
-    /** The ids of the different rows, where the file notes them. */
-    private static List<String> items(TensorFile read, int[] rows)
-            throws TensorFileException, JsonException {
-        List<String> items = new ArrayList<>();
-        Object noted = Json.parse(read.metadata.getOrDefault("items", "[]"));
-        for (Object item : noted instanceof List ? (List<?>) noted : Arrays.asList(0)) {
-            if (!(item instanceof String)) {
-                throw new TensorFileException("its item ids are not a list of texts");
-            }
-            items.add((String) item);
-        }
-        if (!items.isEmpty() && items.size() != Arrays.stream(rows).distinct().count()) {
-            throw new TensorFileException("its item ids are not those of its history");
-        }
-        return items;
-    }
-
-    /** The personal weights; null where it has the global ones. */
-    private static Weights weights(TensorFile read, Map<String, TensorSpec> specs)
-            throws TensorFileException {
-        Map<String, float[]> weights = new TreeMap<>();
-        for (Map.Entry<String, Tensor> entry : read.tensors.entrySet()) {
-            if (entry.getKey().startsWith(WEIGHTS)) {
-                String name = entry.getKey().substring(WEIGHTS.length());
-                TensorSpec spec = specs.get(name);
-                if (spec == null || !Arrays.equals(spec.shape(), entry.getValue().shape)) {
-                    throw new TensorFileException(
-                            name + " is " + entry.getValue() + " and the model's is " + spec);
-                }
-                weights.put(name, entry.getValue().floats());
-            }
-        }
-        if (weights.isEmpty()) {
-            return null;
-        }
-        if (weights.size() != specs.size()) {
-            throw new TensorFileException("it lacks weights");
-        }
-        Weights personal = new Weights(weights);
-        if (!personal.finite()) {
-            throw new TensorFileException("it has weights that are not numbers");
-        }
-        return personal;
-    }
-
-    private static Tensor of(TensorFile read, String name) throws TensorFileException {
-        Tensor tensor = read.tensors.get(name);
-        if (tensor == null) {
-            throw new TensorFileException("it lacks " + name);
-        }
-        return tensor;
-    }
-
-    private static String text(TensorFile read, String name) throws TensorFileException {
-        String text = read.metadata.get(name);
-        if (text == null) {
-            throw new TensorFileException("it lacks " + name);
-        }
-        return text;
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package pocketrec.core;
 
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -42,6 +43,18 @@ public final class Table {
         return value == null ? Collections.emptyList() : (List<?>) value;
     }
 
+    /** The list of finite numbers under a name; an empty one where it is absent. */
+    public List<Double> numbers(String name) throws JsonException {
+        List<Double> numbers = new ArrayList<>();
+        for (Object value : list(name)) {
+            if (!(value instanceof Number)) {
+                throw new JsonException(name + " is not a list of numbers");
+            }
+            numbers.add(((Number) value).doubleValue());
+        }
+        return numbers;
+    }
+
     /** A text that has to be there. */
     public String text(String name) throws JsonException {
         return text(name, null);
@@ -63,6 +76,15 @@ public final class Table {
             throw new JsonException(name + " is not true or false");
         }
         return (Boolean) value;
+    }
+
+    /** A number that has to be there. */
+    double number(String name) throws JsonException {
+        Object value = present(name, null);
+        if (!(value instanceof Number)) {
+            throw new JsonException(name + " is not a number");
+        }
+        return ((Number) value).doubleValue();
     }
 
     /** A number; {@code otherwise} where it is absent. */

@@ -103,7 +103,8 @@ public final class Task {
     /**
      * Makes the patch personal with the user's own targets in the task, as the patch's recipe and
      * guard say. Each target has the source events before it as its window. Training starts from
-     * the shared patch, and pull and guard go to it.
+     * the shared patch, and pull and guard go to it. A training that its budget stopped leaves the
+     * patch that was in use, and begins again at the next call.
      *
      * @param events added first; see {@link #add}
      * @return what was done; with too few targets nothing is, and that is not an error
@@ -113,10 +114,22 @@ public final class Task {
     public Report personalise(List<Event> events, TrainingOptions options)
             throws PocketRecException {
         synchronized (recommender) {
+            TrainingOptions begun = options.begun();
             int unknown = add(events);
-            Personalise outcome = recommender.train(this, examples(), options);
+            TaskTraining.Examples examples = examples();
+            Personalise outcome;
+            try {
+                outcome = recommender.train(this, examples, begun);
+            } catch (StoppedException stopped) {
+                Decision kept = Personalise.undecided(choice(), stopped.getMessage());
+                int count = examples.size();
+                outcome = new Personalise(kept, null, count, Collections.emptyList(), 0);
+            }
             String choice = outcome.decision.choice;
             Report report = new Report(outcome, choice, size(), unknown, 0, 0, 0, 0);
+            if (outcome.weights == null) {
+                return report;
+            }
             PersonalState.Change change = state.change();
             change.weights = choice.equals(Guard.GLOBAL) ? null : outcome.weights;
             change.steps = report.steps;
@@ -140,7 +153,8 @@ public final class Task {
             File path = session.pathOf(patch.task);
             PersonalState.Change change = state.change();
             change.user = session.user == null ? "" : session.user;
-            state = TaskStates.save(path, change.made(), session.bundle.manifest, patch);
+            state = TaskStates.save(
+                            path, change.made(), session.bundle.manifest, patch, session.seal);
             return path;
         }
     }
@@ -152,7 +166,7 @@ public final class Task {
         TaskStates.Read read =
                 path == null
                         ? new TaskStates.Read(PersonalState.empty(session.user, 0), "")
-                        : TaskStates.load(path, session.bundle.manifest, patch);
+                        : TaskStates.load(path, session.bundle.manifest, patch, session.seal);
         state = read.state;
         outdated = read.outdated;
     }

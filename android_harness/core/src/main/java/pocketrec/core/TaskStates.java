@@ -55,18 +55,19 @@ final class TaskStates {
     /**
      * Reads the state of a task.
      *
-     * @throws StateException the file is damaged, or encrypted
+     * @throws StateException the file is damaged, or sealed with another key
      */
-    static Read load(File path, Manifest manifest, Patch patch) throws StateException {
+    static Read load(File path, Manifest manifest, Patch patch, Seal seal)
+            throws StateException {
         if (!States.exists(path)) {
             return new Read(PersonalState.empty(null, 0), "");
         }
         try {
-            return new Read(States.read(path, StateBinding.of(manifest, patch)), "");
+            return new Read(StateFile.read(path, StateBinding.of(manifest, patch), seal), "");
         } catch (ForeignStateException error) {
             // its targets are of use
         }
-        PersonalState old = States.read(path, null);
+        PersonalState old = StateFile.read(path, null, seal);
         Map<Integer, String> ids = ids(old);
         int[] rows = new int[old.rawRows().length];
         double[] times = new double[rows.length];
@@ -91,7 +92,8 @@ final class TaskStates {
      *
      * @throws StorageException it could not be written, and the old one is still good
      */
-    static PersonalState save(File path, PersonalState state, Manifest manifest, Patch patch)
+    static PersonalState save(
+            File path, PersonalState state, Manifest manifest, Patch patch, Seal seal)
             throws StorageException {
         PersonalState.Change change = state.change();
         change.generation++;
@@ -101,7 +103,7 @@ final class TaskStates {
                 .distinct()
                 .forEach(row -> change.items.add(patch.ids.get(row - 1)));
         PersonalState next = change.made();
-        States.write(path, next, StateBinding.of(manifest, patch), true);
+        StateFile.write(path, next, StateBinding.of(manifest, patch), true, seal);
         return next;
     }
 
@@ -111,14 +113,15 @@ final class TaskStates {
      *
      * @return how many events went
      */
-    static int forget(File path, List<Event> wanted, Manifest manifest) throws PocketRecException {
+    static int forget(File path, List<Event> wanted, Manifest manifest, Seal seal)
+            throws PocketRecException {
         int gone = 0;
         for (File file : files(path)) {
             if (!States.exists(file)) {
                 continue;
             }
             try (FileLock lock = FileLock.of(file)) {
-                PersonalState old = States.read(file, null);
+                PersonalState old = StateFile.read(file, null, seal);
                 Map<Integer, String> ids = ids(old);
                 int[] rows = new int[old.rawRows().length];
                 double[] times = new double[rows.length];
@@ -142,7 +145,7 @@ final class TaskStates {
                         .distinct()
                         .forEach(row -> left.items.add(ids.get(row)));
                 // Bound to no patch: it is read as a foreign one.
-                States.write(file, left.made(), StateBinding.of(manifest), false);
+                StateFile.write(file, left.made(), StateBinding.of(manifest), false, seal);
             }
         }
         return gone;

@@ -67,6 +67,7 @@ final class TaskTraining {
      * guard allows it. The model's weights are undefined afterwards.
      *
      * @throws CancelledException nothing is kept of the training
+     * @throws StoppedException as well
      */
     Personalise follow(Examples examples) throws PocketRecException {
         Recipe recipe = patch.recipe;
@@ -78,7 +79,7 @@ final class TaskTraining {
             return new Personalise(none, reference, count, losses, 0);
         }
         Judgement judgement = judge(examples);
-        Decision decision = Guard.decide(recipe.guard, judgement);
+        Decision decision = Guard.decide(recipe.guard, judgement, 1.0);
         Weights weights = reference;
         int steps = 0;
         if (!decision.choice.equals(Guard.GLOBAL)) {
@@ -136,7 +137,7 @@ final class TaskTraining {
         for (int pass = 0; pass < passes; pass++) {
             double total = 0;
             for (int at = 0; at < steps; at++) {
-                options.cancellation.check();
+                options.check();
                 Examples batch = examples.part(at * count / steps, (at + 1) * count / steps);
                 float loss = step(batch, pass * steps + at);
                 total += loss;
@@ -191,7 +192,7 @@ final class TaskTraining {
     /** Loss and rank of each target among all of the task, with the patch's bonus for repeats. */
     private Training.Judged evaluated(String choice, Weights personal, Examples later)
             throws PocketRecException {
-        options.cancellation.check();
+        options.check();
         model.importWeights(Weights.blend(reference, personal, Guard.shareOf(choice)));
         Training.Judged judged = new Training.Judged(later.size());
         int[] rows = patch.all();

@@ -2,6 +2,7 @@
 package pocketrec.core;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -20,70 +21,111 @@ public final class Training {
      *
      * @param model the model; its weights and slots are changed
      * @param rows int [n], the history, oldest first, no 0
-     * @param firstTarget index of the first event to predict; earlier ones are context
-     * @param replayFrom index of the first of the older events that may be replayed among the new
-     *     ones, as far as the recipe's {@code replay} says; below 0 = none are
+     * @param start which events are predicted, which older ones may be replayed, and the steps made
+     *     before; its weights are those that the model has
      * @param recipe learning rate, passes, proximal strength, replay
-     * @param step train steps already made from the global weights
-     * @param options passes, progress, cancellation
+     * @param options passes, progress, cancellation, budget
+     * @param course where to go on; it is kept up to date
      * @return the mean loss of each pass, in nats a step's target; empty where there is nothing to
      *     learn from
+     * @throws StoppedException the budget is used up
      */
-    public static List<Double> fineTune(
+    static List<Double> fineTune(
             Model model,
             int[] rows,
-            int firstTarget,
-            int replayFrom,
+            Guard.Start start,
             Recipe recipe,
-            int step,
-            TrainingOptions options)
+            TrainingOptions options,
+            Course course)
             throws PocketRecException {
-        int steps = stepsOf(model, rows, firstTarget, replayFrom, recipe, 1);
+        int steps = stepsOf(model, rows, start, recipe, 1);
         int passes = steps == 0 ? 0 : options.passes(recipe);
-        List<Double> losses = new ArrayList<>();
-        for (int pass = 0; pass < passes; pass++) {
-            Windows windows = // each pass replays other windows
-                    Windows.replay(
-                            rows,
-                            firstTarget,
-                            replayFrom,
-                            recipe.replay,
-                            model.window,
-                            model.batch,
-                            model.targets,
-                            SEED,
-                            step,
-                            pass);
-            double total = 0;
-            for (int at = 0; at < steps; at++) {
-                options.cancellation.check();
-                int[] negatives = negatives(model, step + pass * steps + at);
-                float loss =
-                        model.train(
-                                windows.items[at],
-                                windows.targets[at],
-                                recipe.learningRate,
-                                recipe.proximal,
-                                negatives);
-                total += loss;
-                options.progress.step(pass * steps + at + 1, passes * steps, loss);
+        Windows windows = null;
+        int made = -1; // the pass that the windows are of
+        while (course.done < passes * steps) {
+            int pass = course.done / steps;
+            int at = course.done % steps;
+            if (made != pass) { // each pass replays other windows
+                made = pass;
+                windows =
+                        Windows.replay(
+                                rows,
+                                start.firstTarget,
+                                start.replayFrom,
+                                recipe.replay,
+                                model.window,
+                                model.batch,
+                                model.targets,
+                                SEED,
+                                start.step,
+                                pass);
             }
-            losses.add(total / steps);
+            options.check();
+            int[] negatives = negatives(model, start.step + course.done);
+            float loss =
+                    model.train(
+                            windows.items[at],
+                            windows.targets[at],
+                            recipe.learningRate,
+                            recipe.proximal,
+                            negatives);
+            course.total += loss;
+            course.done++;
+            options.progress.step(course.done, passes * steps, loss);
+            if (at == steps - 1) {
+                course.losses.add(course.total / steps);
+                course.total = 0;
+            }
         }
-        return losses;
+        return course.losses;
     }
 
     /** Train steps that {@link #fineTune} makes. */
-    static int stepsOf(
-            Model model, int[] rows, int firstTarget, int replayFrom, Recipe recipe, int passes) {
-        int targets = Math.max(0, rows.length - Math.max(1, firstTarget));
+    static int stepsOf(Model model, int[] rows, Guard.Start start, Recipe recipe, int passes) {
+        int targets = Math.max(0, rows.length - Math.max(1, start.firstTarget));
         int windows = Windows.ceilDivide(targets, model.targets);
-        windows += Windows.replayed(windows, firstTarget, replayFrom, recipe.replay, model.targets);
+        windows +=
+                Windows.replayed(
+                        windows,
+                        start.firstTarget,
+                        start.replayFrom,
+                        recipe.replay,
+                        model.targets);
         return Windows.ceilDivide(windows, model.batch) * passes;
     }
 
     /**
-     * Loss and rank of each target from {@code firstTarget} to the end, under the present weights.
+     * Loss and rank of each target from {@code firstTarget} to the end, under the present weights;
+     * see {@link #evaluationCalls}.
+     */
+    public static Judged evaluateTargets(
+            Model model,
+            int[] rows,
+            double[] times,
+            int firstTarget,
+            Repeats repeats,
+            Cancellation cancellation)
+            throws PocketRecException {
+        Judged judged = new Judged(Math.max(0, rows.length - Math.max(1, firstTarget)));
+        int filled = 0;
+        for (Call call : evaluationCalls(model, rows, times, firstTarget, repeats)) {
+            cancellation.check();
+            Judged part = call.run();
+            System.arraycopy(part.loss, 0, judged.loss, filled, part.loss.length);
+            System.arraycopy(part.rank, 0, judged.rank, filled, part.rank.length);
+            filled += part.loss.length;
+        }
+        return judged;
+    }
+
+    /** One step of an evaluation: loss and rank of some targets, oldest first. */
+    interface Call {
+        Judged run() throws PocketRecException;
+    }
+
+    /**
+     * The steps of an evaluation of the targets from {@code firstTarget} to the end, so that one
+     * may stop between them; to be run in their order under the weights that are judged.
      *
      * <p>Every target has at least half a window of context before it, where the history is that
      * long; with {@code repeats} each has its whole window, its rank is that of the raised scores,
@@ -94,61 +136,55 @@ public final class Training {
      * @return over the full catalogue, or, where the loss is the sampled softmax, over the target
      *     and negatives that are the same at every call
      */
-    public static Judged evaluateTargets(
-            Model model,
-            int[] rows,
-            double[] times,
-            int firstTarget,
-            Repeats repeats,
-            Cancellation cancellation)
-            throws PocketRecException {
+    static List<Call> evaluationCalls(
+            Model model, int[] rows, double[] times, int firstTarget, Repeats repeats) {
+        List<Call> calls = new ArrayList<>();
         if (repeats != null) {
-            return evaluateRaised(model, rows, times, firstTarget, repeats, cancellation);
+            for (int place = Math.max(1, firstTarget); place < rows.length; place++) {
+                int target = place;
+                calls.add(() -> raised(model, rows, times, target, repeats));
+            }
+            return calls;
         }
         int stride = Math.min(Math.max(1, model.window / 2), model.targets);
         Windows windows =
                 Windows.training(
                         rows, firstTarget, model.window, model.batch, stride, model.targets);
-        Judged judged = new Judged(Math.max(0, rows.length - Math.max(1, firstTarget)));
-        int filled = 0;
         for (int at = 0; at < windows.steps(); at++) {
-            cancellation.check();
-            Model.Evaluation evaluation =
-                    model.evaluate(windows.items[at], windows.targets[at], negatives(model, at));
-            for (int place = 0; place < windows.targets[at].length; place++) {
-                if (windows.targets[at][place] > 0) {
-                    judged.loss[filled] = evaluation.loss[place];
-                    judged.rank[filled++] = evaluation.rank[place];
-                }
+            int number = at;
+            calls.add(() -> batch(model, windows, number));
+        }
+        return calls;
+    }
+
+    /** Loss and rank of the counted targets of one batch; its number seeds the negatives. */
+    private static Judged batch(Model model, Windows windows, int at) throws PocketRecException {
+        int[] targets = windows.targets[at];
+        Model.Evaluation evaluation =
+                model.evaluate(windows.items[at], targets, negatives(model, at));
+        Judged judged = new Judged((int) Arrays.stream(targets).filter(row -> row > 0).count());
+        int filled = 0;
+        for (int place = 0; place < targets.length; place++) {
+            if (targets[place] > 0) {
+                judged.loss[filled] = evaluation.loss[place];
+                judged.rank[filled++] = evaluation.rank[place];
             }
         }
         return judged;
     }
 
-    /**
-     * As {@link #evaluateTargets}, one target at a time over the full catalogue, with the bonus for
-     * repeated items.
-     */
-    private static Judged evaluateRaised(
-            Model model,
-            int[] rows,
-            double[] times,
-            int firstTarget,
-            Repeats repeats,
-            Cancellation cancellation)
+    /** Loss and rank of one target over the full catalogue, with the bonus for repeated items. */
+    private static Judged raised(
+            Model model, int[] rows, double[] times, int place, Repeats repeats)
             throws PocketRecException {
-        int first = Math.max(1, firstTarget);
-        Judged judged = new Judged(Math.max(0, rows.length - first));
-        for (int place = first; place < rows.length; place++) {
-            cancellation.check();
-            int[] before = java.util.Arrays.copyOf(rows, place);
-            float[] user = model.embed(Windows.context(before, model.window));
-            float[] scores = model.scores(user); // [N + 1]
-            repeats.addToCatalogue(scores, before, Repeats.gapsAt(times, place, times[place]));
-            float own = scores[rows[place]];
-            judged.loss[place - first] = Scores.logSumExp(scores, 1) - own;
-            judged.rank[place - first] = Scores.atLeast(scores, 1, own);
-        }
+        int[] before = Arrays.copyOf(rows, place);
+        float[] user = model.embed(Windows.context(before, model.window));
+        float[] scores = model.scores(user); // [N + 1]
+        repeats.addToCatalogue(scores, before, Repeats.gapsAt(times, place, times[place]));
+        float own = scores[rows[place]];
+        Judged judged = new Judged(1);
+        judged.loss[0] = Scores.logSumExp(scores, 1) - own;
+        judged.rank[0] = Scores.atLeast(scores, 1, own);
         return judged;
     }
 

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 package pocketrec.desktop;
 
+import pocketrec.core.Budget;
 import pocketrec.core.Bundle;
+import pocketrec.core.ConfigException;
 import pocketrec.core.Filter;
 import pocketrec.core.PersonalState;
 import pocketrec.core.PocketRecException;
 import pocketrec.core.Recommendation;
 import pocketrec.core.RecommendOptions;
 import pocketrec.core.Recommender;
+import pocketrec.core.States;
 import pocketrec.core.Task;
 import pocketrec.core.TrainingOptions;
+import pocketrec.core.Weights;
 import pocketrec.pull.Versions;
 import pocketrec.store.EventStore;
 
@@ -39,9 +43,11 @@ final class RecommenderCalls {
         calls.put("add", given -> at(given).add(StoreCalls.events(given.list(1))));
         calls.put("personalise", this::personalise);
         calls.put("recommend", this::recommend);
+        calls.put("quality", this::quality);
         calls.put("titles", given -> at(given).titles(texts(given.at(1))));
         calls.put("task", this::task);
         new TaskCalls(recommenders::get).addTo(calls);
+        calls.put("weights", this::weights);
         calls.put("embed", given -> floats(at(given).embed()));
         calls.put("forget", given -> at(given).forget(StoreCalls.events(given.list(1))));
         calls.put("export", given -> at(given).export(given.file(1)));
@@ -51,6 +57,7 @@ final class RecommenderCalls {
         calls.put("report", given -> at(given).report());
         calls.put("is_known", given -> at(given).isKnown());
         calls.put("state", given -> facts(at(given).state()));
+        calls.put("state.restore", this::restore);
         calls.put("save", given -> done(() -> at(given).save()));
         calls.put("load", given -> done(() -> at(given).load()));
         calls.put("reset", given -> done(() -> at(given).reset()));
@@ -72,15 +79,17 @@ final class RecommenderCalls {
         return recommenders.get(given.number(0));
     }
 
-    /** Bundle, user, state and store. */
+    /** Bundle, user, state, store, and a key for both. */
     private Object open(Serve.Arguments given) throws PocketRecException {
         Bundle bundle = Bundle.open(Versions.resolve(given.file(0)));
         File path = given.file(3);
-        EventStore store = path == null ? null : EventStore.open(path, new JdbcDatabases());
+        byte[] key = given.bytes(4);
+        EventStore store = path == null ? null : EventStore.open(path, new JdbcDatabases(), key);
         boolean good = false;
         try {
             Recommender recommender =
-                    new Recommender(bundle, runtime, given.text(1), given.file(2), store, 1);
+                    new Recommender(
+                            bundle, runtime, given.text(1), given.file(2), store, 1, key);
             recommenders.put(++opened, recommender);
             stores.put(opened, store);
             good = true;
@@ -92,6 +101,12 @@ final class RecommenderCalls {
         }
     }
 
+    /** A state, its bundle and its key. */
+    private Object restore(Serve.Arguments given) throws PocketRecException {
+        Bundle bundle = Bundle.open(given.file(1));
+        return facts(States.restore(given.file(0), bundle, given.bytes(2)));
+    }
+
     private Object close(Serve.Arguments given) {
         recommenders.remove(given.number(0)).close();
         EventStore store = stores.remove(given.number(0));
@@ -101,14 +116,38 @@ final class RecommenderCalls {
         return null;
     }
 
-    /** Events, whether to resume, and passes. */
+    /** Events, whether to resume, passes, and a table of the budget and whether only if new. */
     private Object personalise(Serve.Arguments given) throws PocketRecException {
         TrainingOptions options =
                 given.at(3) == null
                         ? TrainingOptions.DEFAULT
                         : TrainingOptions.DEFAULT.withPasses((int) given.number(3));
+        if (given.at(4) != null) {
+            Map<?, ?> limits = (Map<?, ?>) given.at(4);
+            options = options.withBudget(budget(limits));
+            options = Boolean.TRUE.equals(limits.get("if_new")) ? options.onlyIfNew() : options;
+        }
         boolean resume = Boolean.TRUE.equals(given.at(2));
         return at(given).personalise(StoreCalls.events(given.list(1)), resume, options).toMap();
+    }
+
+    /** Seconds, degrees, the folder of their zones, and how often is asked before it stops. */
+    static Budget budget(Map<?, ?> limits) throws ConfigException {
+        Budget budget = Budget.NONE;
+        if (limits.get("seconds") != null) {
+            budget = budget.withSeconds(((Number) limits.get("seconds")).doubleValue());
+        }
+        if (limits.get("celsius") != null) {
+            budget = budget.withCelsius(((Number) limits.get("celsius")).doubleValue());
+        }
+        if (limits.get("zones") != null) {
+            budget = budget.withZones(new File((String) limits.get("zones")));
+        }
+        if (limits.get("steps") != null) {
+            long[] left = {(Long) limits.get("steps")};
+            budget = budget.withReason(() -> left[0]-- > 0 ? "" : "enough");
+        }
+        return budget;
     }
 
     /**
@@ -174,7 +213,23 @@ final class RecommenderCalls {
         facts.put("through", state.through);
         facts.put("forgotten", state.forgotten);
         facts.put("personal", state.weights != null);
+        facts.put("paused", state.paused());
         return facts;
+    }
+
+    /** Length of the lists, and how many events. */
+    private Object quality(Serve.Arguments given) throws PocketRecException {
+        return at(given).quality((int) given.number(1), (int) given.number(2)).toMap();
+    }
+
+    /** Personal tensors and slots by name; empty = the global ones are in use. */
+    private Object weights(Serve.Arguments given) {
+        Weights weights = at(given).state().weights;
+        Map<String, Object> told = new LinkedHashMap<>();
+        if (weights != null) {
+            weights.names().forEach(name -> told.put(name, floats(weights.get(name))));
+        }
+        return told;
     }
 
     private static List<Double> floats(float[] values) {

@@ -84,6 +84,19 @@ final class Serve {
             return (String) at(place);
         }
 
+        /** Bytes of hexadecimal digits; null where there are none. */
+        byte[] bytes(int place) {
+            String digits = text(place);
+            if (digits == null) {
+                return null;
+            }
+            byte[] bytes = new byte[digits.length() / 2];
+            for (int at = 0; at < bytes.length; at++) {
+                bytes[at] = (byte) Integer.parseInt(digits.substring(2 * at, 2 * at + 2), 16);
+            }
+            return bytes;
+        }
+
         java.io.File file(int place) {
             return at(place) == null ? null : new java.io.File(text(place));
         }

@@ -28,6 +28,7 @@ final class StoreCalls {
         calls.put("store.identity", given -> at(given).identity());
         calls.put("store.keep", given -> at(given).keep());
         calls.put("store.dropped", given -> at(given).dropped());
+        calls.put("store.sealed", given -> at(given).sealed());
         calls.put("store.read_only", given -> at(given).readOnly());
         calls.put("store.retain_newest", given -> at(given).retainNewest(given.number(1)));
         calls.put("store.retain_since", given -> at(given).retainSince(given.real(1)));
@@ -47,8 +48,8 @@ final class StoreCalls {
         File path = given.file(0);
         EventStore store =
                 Boolean.FALSE.equals(given.at(1))
-                        ? EventStore.openExisting(path, opener)
-                        : EventStore.open(path, opener);
+                        ? EventStore.openExisting(path, opener, given.bytes(2))
+                        : EventStore.open(path, opener, given.bytes(2));
         long number = stores.size() + 1;
         stores.put(number, store);
         return number;
@@ -60,7 +61,7 @@ final class StoreCalls {
     }
 
     private Object repair(Serve.Arguments given) throws PocketRecException {
-        Repair.Repaired repaired = EventStore.repair(given.file(0), opener);
+        Repair.Repaired repaired = EventStore.repair(given.file(0), opener, given.bytes(1));
         return Arrays.asList(repaired.saved, repaired.lost, repaired.kept.toString());
     }
 

@@ -42,7 +42,7 @@ final class TaskCalls {
         return opened;
     }
 
-    /** Events; gives the report and the steps that were told. */
+    /** Events and a budget; gives the report and the steps that were told. */
     private Object personalise(Serve.Arguments given) throws PocketRecException {
         List<Object> steps = new ArrayList<>();
         TrainingOptions options =
@@ -51,6 +51,9 @@ final class TaskCalls {
                             steps.add((long) done);
                             steps.add((long) total);
                         });
+        if (given.at(2) != null) {
+            options = options.withBudget(RecommenderCalls.budget((Map<?, ?>) given.at(2)));
+        }
         Map<String, Object> told = new LinkedHashMap<>();
         Task task = at(given);
         told.put("report", task.personalise(StoreCalls.events(given.list(1)), options).toMap());

@@ -134,7 +134,7 @@ class BadStateTest {
         assertTrue(said.endsWith("free some space or name a folder that can be written"), said);
         assertArrayEquals(before, Files.readAllBytes(state.toPath()));
         assertArrayEquals(previous, Files.readAllBytes(States.previousOf(state).toPath()));
-        assertEquals(4, folder.toFile().list().length, "a lock, and no temporary file");
+        assertEquals(5, folder.toFile().list().length, "a lock, quality, no temporary file");
     }
 
     /** Saves a state of 1,000 events in place of the one that is there. */

@@ -4,12 +4,15 @@ package pocketrec.desktop;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 import pocketrec.core.Event;
 import pocketrec.core.FileLock;
+import pocketrec.core.Recommender;
+import pocketrec.core.States;
 import pocketrec.store.EventStore;
 
 import java.io.File;
@@ -66,6 +69,19 @@ class ThreadsTest {
         } finally {
             threads.shutdownNow();
         }
+    }
+
+    @Test
+    void aThreadThatWasInterruptedSavesWhatItHas() throws Exception {
+        File state = folder.resolve("state").toFile();
+        try (Recommender recommender =
+                new Recommender(Reference.bundle("plain"), Reference.runtime(), "u1", state, 1)) {
+            recommender.add(Collections.singletonList(new Event("item 3")));
+            Thread.currentThread().interrupt();
+            recommender.save();
+            assertTrue(Thread.interrupted(), "it stays interrupted");
+        }
+        assertEquals(1, States.load(state, Reference.bundle("plain")).rows().length);
     }
 
     @Test

@@ -12,6 +12,7 @@ import kotlinx.coroutines.flow.channelFlow
 import kotlinx.coroutines.withContext
 import pocketrec.core.Event
 import pocketrec.core.PocketRecException
+import pocketrec.core.QualityReport
 import pocketrec.core.RecommendOptions
 import pocketrec.core.Recommendation
 import pocketrec.core.Recommender
@@ -63,6 +64,10 @@ public class SuspendingRecommender(
         k: Int = 10,
         options: RecommendOptions = RecommendOptions.DEFAULT,
     ): List<Recommendation> = work { recommender.recommend(k, options) }
+
+    /** How well this device has recommended; ranks first what is new. */
+    public suspend fun quality(k: Int = 10, last: Int = 1000): QualityReport =
+        work { recommender.quality(k, last) }
 
     /** What people call each item; "" where the bundle does not say. */
     public suspend fun titles(items: List<String>): List<String> = work { recommender.titles(items) }

@@ -47,8 +47,8 @@ final class Update {
         if (pin.keys.isEmpty() && base.toLowerCase(Locale.ROOT).startsWith("http:")) {
             notes.add(
                     base
-                            + " is asked over plain http and no key is pinned, so whoever is between"
-                            + " can put another model in its place: use https, or pin the"
+                            + " is asked over plain http and no key is pinned, so whoever is"
+                            + " between can put another model in its place: use https, or pin the"
                             + " publisher's key");
         }
         double now = options.now();

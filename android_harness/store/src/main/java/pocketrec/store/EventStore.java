@@ -5,6 +5,7 @@ import pocketrec.core.Event;
 import pocketrec.core.Export;
 import pocketrec.core.HistoryStore;
 import pocketrec.core.PocketRecException;
+import pocketrec.core.Seal;
 import pocketrec.core.Storage;
 import pocketrec.core.StoreException;
 
@@ -24,9 +25,8 @@ import java.util.Set;
  *
  * <p>{@link #append} returns when the events are on the disk: a crash or a power cut afterwards
  * loses none of them, and one before it leaves none or all. Several threads and processes may
- * append and read at once. Every event carries a checksum of its own, for SQLite has none. Stores
- * that are sealed with a key are for the Python runner only, and refused. This class knows nothing
- * about models and training.
+ * append and read at once. Every event carries a checksum of its own, for SQLite has none. With a
+ * key the events are sealed. This class knows nothing about models and training.
  *
  * <p>Every method throws {@link StoreException} where the store is damaged, of a newer version,
  * encrypted, or in use for too long, and {@code StorageException} where it cannot be written.
@@ -39,8 +39,8 @@ public final class EventStore extends StoreFile implements HistoryStore, Closeab
             "SELECT id, mark, value FROM events WHERE id > ? ORDER BY id LIMIT " + PAGE_ROWS;
     private static final SecureRandom RANDOM = new SecureRandom();
 
-    private EventStore(File path, Database.Opener opener, boolean create) {
-        super(path, opener, create);
+    private EventStore(File path, Database.Opener opener, boolean create, Seal seal) {
+        super(path, opener, create, seal);
     }
 
     /**
@@ -50,13 +50,38 @@ public final class EventStore extends StoreFile implements HistoryStore, Closeab
      * @param opener what opens SQLite files here
      */
     public static EventStore open(File path, Database.Opener opener) throws PocketRecException {
-        return opened(new EventStore(path, opener, true));
+        return open(path, opener, null);
+    }
+
+    /**
+     * As the other, with the events sealed by a key (AES-256-GCM): what is seen without it is how
+     * many there are, in which order they came, and their lengths in steps of 32 bytes.
+     *
+     * @param key 32 random bytes, which PocketRec never writes; null = the events lie in the clear
+     * @throws StoreException the store is sealed with another key, or not sealed
+     * @throws pocketrec.core.ConfigException the key has another length
+     */
+    public static EventStore open(File path, Database.Opener opener, byte[] key)
+            throws PocketRecException {
+        return opened(new EventStore(path, opener, true, Seal.of(key)));
     }
 
     /** As the other; a file that is missing is an error. */
     public static EventStore openExisting(File path, Database.Opener opener)
             throws PocketRecException {
-        return opened(new EventStore(path, opener, false));
+        return openExisting(path, opener, null);
+    }
+
+    /** As the other, with a key; null = the events lie in the clear. */
+    public static EventStore openExisting(File path, Database.Opener opener, byte[] key)
+            throws PocketRecException {
+        return opened(new EventStore(path, opener, false, Seal.of(key)));
+    }
+
+    /** A new store of the same key. */
+    static EventStore beside(File path, Database.Opener opener, Seal seal)
+            throws PocketRecException {
+        return opened(new EventStore(path, opener, true, seal));
     }
 
     private static EventStore opened(EventStore store) throws PocketRecException {
@@ -85,7 +110,7 @@ public final class EventStore extends StoreFile implements HistoryStore, Closeab
             } else {
                 nth = seen.merge(event.time + " " + event.item, 1L, Long::sum);
             }
-            rows.add(Rows.encode(event, nth));
+            rows.add(Rows.encode(seal, event, nth));
         }
         return writing(
                 database -> {
@@ -112,7 +137,7 @@ public final class EventStore extends StoreFile implements HistoryStore, Closeab
         List<Event> events = new ArrayList<>(rows.size());
         List<Long> ids = new ArrayList<>(rows.size());
         for (Object[] row : rows) {
-            events.add(Rows.decode(path, row[1], row[2]));
+            events.add(Rows.decode(seal, path, row[1], row[2]));
             ids.add((Long) row[0]);
         }
         return new Replayed(events, ids);
@@ -287,7 +312,18 @@ public final class EventStore extends StoreFile implements HistoryStore, Closeab
      */
     public static Repair.Repaired repair(File path, Database.Opener opener)
             throws PocketRecException {
-        return Repair.repair(path, opener);
+        return repair(path, opener, null);
+    }
+
+    /** As the other, of a store that is sealed with a key; null = the events lie in the clear. */
+    public static Repair.Repaired repair(File path, Database.Opener opener, byte[] key)
+            throws PocketRecException {
+        return Repair.repair(path, opener, Seal.of(key));
+    }
+
+    /** Whether the events are encrypted. */
+    public boolean sealed() {
+        return seal != null;
     }
 
     /** Takes rows as another store held them; gives how many are undamaged. */
@@ -295,7 +331,7 @@ public final class EventStore extends StoreFile implements HistoryStore, Closeab
         List<Object[]> good = new ArrayList<>();
         for (Object[] row : rows) {
             try {
-                Rows.decode(path, row[0], row[1]);
+                Rows.decode(seal, path, row[0], row[1]);
                 good.add(row);
             } catch (StoreException error) {
                 // that one is lost

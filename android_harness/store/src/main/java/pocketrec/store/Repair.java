@@ -2,6 +2,7 @@
 package pocketrec.store;
 
 import pocketrec.core.PocketRecException;
+import pocketrec.core.Seal;
 import pocketrec.core.Storage;
 import pocketrec.core.StoreException;
 
@@ -43,7 +44,8 @@ public final class Repair {
         }
     }
 
-    static Repaired repair(File path, Database.Opener opener) throws PocketRecException {
+    static Repaired repair(File path, Database.Opener opener, Seal seal)
+            throws PocketRecException {
         File kept = new File(path + ".damaged");
         if (!path.exists()) {
             throw new StoreException("no event store " + path + ": name another file");
@@ -59,13 +61,14 @@ public final class Repair {
                                 + " is not an event store by its first bytes and was left alone:"
                                 + " name another file");
             }
-            return replaced(path, kept, opener);
+            return replaced(path, kept, opener, seal);
         } catch (IOException error) {
             throw Storage.failed(path, error);
         }
     }
 
-    private static Repaired replaced(File path, File kept, Database.Opener opener)
+    private static Repaired replaced(
+            File path, File kept, Database.Opener opener, Seal seal)
             throws PocketRecException, IOException {
         File copy = Storage.temporary(path);
         File fresh = Storage.temporary(path);
@@ -79,7 +82,7 @@ public final class Repair {
             }
             long saved;
             long lost;
-            try (EventStore store = EventStore.open(fresh, opener)) {
+            try (EventStore store = EventStore.beside(fresh, opener, seal)) {
                 lost = copied(copy, store, opener);
                 saved = store.size();
             }

@@ -3,6 +3,7 @@ package pocketrec.store;
 
 import pocketrec.core.FileLock;
 import pocketrec.core.PocketRecException;
+import pocketrec.core.Seal;
 import pocketrec.core.Storage;
 import pocketrec.core.StorageException;
 import pocketrec.core.StoreException;
@@ -36,7 +37,7 @@ abstract class StoreFile {
     /** "PKRR", in the header of the file, by which an event store is known from other databases. */
     static final long APPLICATION = 0x504B5252L;
 
-    private static final long VERSION = 1; // of the tables
+    static final long VERSION = 1; // of the tables
     private static final long WAIT_MS = 30_000; // for a transaction of another process
     private static final String[] SETTINGS = {
         "synchronous = FULL",
@@ -60,8 +61,12 @@ abstract class StoreFile {
     private boolean keep = true; // the connection, for the next call
     private String readOnly = "";
 
-    StoreFile(File path, Database.Opener opener, boolean create) {
+    /** Of the key of the events; null = they lie in the clear. */
+    final Seal seal;
+
+    StoreFile(File path, Database.Opener opener, boolean create, Seal seal) {
         this.path = path;
+        this.seal = seal;
         this.opener = opener;
         this.create = create;
         OPEN.add(this);
@@ -158,8 +163,8 @@ abstract class StoreFile {
         if (busy) {
             throw new StoreException(
                     path
-                            + " is being read by another process, and a trace of what was deleted is"
-                            + " left: do it again when the other has ended");
+                            + " is being read by another process, and a trace of what was deleted"
+                            + " is left: do it again when the other has ended");
         }
     }
 
@@ -303,7 +308,7 @@ abstract class StoreFile {
             database.run(insert, "forgotten", 0L);
             database.run(insert, "dropped", 0L);
             database.run(insert, "keep", KEEP);
-            database.run(insert, "seal", null);
+            database.run(insert, "seal", StoreCheck.sealed(seal));
             database.run("COMMIT");
         }
     }
@@ -350,7 +355,7 @@ abstract class StoreFile {
         Database database = configured(path, mode);
         boolean good = false;
         try {
-            check(database, mode);
+            StoreCheck.check(this, database, mode);
             good = true;
             return database;
         } finally {
@@ -358,36 +363,5 @@ abstract class StoreFile {
                 database.close();
             }
         }
-    }
-
-    private void check(Database database, Database.Mode mode)
-            throws PocketRecException, DatabaseException {
-        if (!Long.valueOf(APPLICATION).equals(pragma(database, "application_id"))) {
-            throw new StoreException(path + " is not an event store: name another file");
-        }
-        Object version = pragma(database, "user_version");
-        if (!Long.valueOf(VERSION).equals(version)) {
-            throw new StoreException(
-                    path
-                            + " is of version "
-                            + version
-                            + " and this version of pocketrec reads "
-                            + VERSION
-                            + ": update pocketrec");
-        }
-        if (mode == Database.Mode.WRITE) {
-            database.query("PRAGMA journal_mode = WAL");
-        }
-        if (meta(database, "seal") != null) {
-            throw new StoreException(
-                    path
-                            + " is encrypted, which this runner does not read: give its events as a"
-                            + " store without a key, which `pocketrec export-data` and `record` make");
-        }
-    }
-
-    private static Object pragma(Database database, String name) throws DatabaseException {
-        List<Object[]> rows = database.query("PRAGMA " + name);
-        return rows.isEmpty() ? null : rows.get(0)[0];
     }
 }
