@@ -20,25 +20,24 @@ from half_year_devices import outages  # noqa: E402
 
 
 @pytest.mark.slow
-def test_two_releases(tmp_path: Path) -> None:
-    lived = live(Plan(weeks=2, stored=6, plain=4, opted=24, epochs=1), tmp_path, compare=False)
+def test_four_releases(tmp_path: Path) -> None:
+    lived = live(Plan(weeks=4, stored=6, plain=4, opted=24, epochs=1), tmp_path, compare=False)
     assert (lived.empty, lived.lost) == (0, 0)
-    assert lived.events > 100
-    assert len(lived.weeks) == 2
+    assert lived.events > 200
+    assert len(lived.weeks) == 4
     assert any(week["away"] for week in lived.weeks)
     assert lived.weeks[-1]["choices"].keys() - {"global"}  # somebody was made personal
-    assert len(list((tmp_path / "www" / "releases").iterdir())) == 2
+    assert len(list((tmp_path / "www" / "releases").iterdir())) == 3  # of four, as many as are kept
     ElementTree.fromstring(plot(lived.weeks))
 
 
 @pytest.mark.long
-def test_a_quarter_of_a_year(tmp_path: Path) -> None:
-    """13 releases to 24 devices with stores and 8 without, one in ten away for weeks. `make measure half-year` is the
-    same with 26 releases and 150 devices, and ends with an error where one is without recommendations or loses events.
-    """
-    lived = live(Plan(weeks=13, stored=24, plain=8), tmp_path)
+def test_half_a_year(tmp_path: Path) -> None:
+    """26 releases, 100 devices with stores and 50 without, one in ten away for weeks."""
+    plan = Plan()
+    assert (plan.weeks, plan.stored, plan.plain) == (26, 100, 50)
+    lived = live(plan, tmp_path)
     assert (lived.empty, lived.lost) == (0, 0)
-    assert len(list((tmp_path / "www" / "releases").iterdir())) == 3  # of 13, as many as are kept
     assert lived.filled
     found = summary(lived.weeks)
     assert found["served"] > found["never personal"]
