@@ -24,8 +24,8 @@ settings.load_profile("long" if LONG else "short")
 # Files that take longest, in the short suites or the long ones. They are begun first: a file is the work of one worker,
 # and at the end both should have something to do.
 LONGEST = (
-    "test_half_year.py", "test_run.py", "cloud/transfer/test_transfer_command.py", "commands/test_tutorial.py", "test_demo.py",
-    "commands/test_production.py", "cloud/training/test_train.py", "test_benchmarks.py",
+    "test_half_year.py", "test_run.py", "cloud/transfer/test_transfer_command.py", "commands/test_tutorial.py",
+    "test_demo.py", "commands/test_production.py", "cloud/training/test_train.py", "test_benchmarks.py",
     "commands/test_federate.py", "export/test_export.py", "commands/test_compare.py",
     "cloud/training/test_train_yoochoose.py", "package/test_package_run.py", "commands/test_privacy_run.py",
     "stages/test_two_stages.py", "cases/test_cases_any.py", "test_scale.py", "cases/test_cases_shared.py",
