@@ -124,7 +124,7 @@ def test_state_and_personalise(folder: Path, tmp_path: Path, key: bytes | None) 
             if quality_of(state).exists():
                 quality = load_quality(state, seal)
                 assert quality is not None
-                assert quality.generation in (saved - 1, saved)
+                assert quality.generation <= saved  # written after the state, by a process that may be killed between
             if turn % 10 == 0:
                 with Recommender(folder, user="u1", state=state, store=store, key=key) as python:
                     assert (python.outdated, len(python)) == ("", added)
