@@ -70,9 +70,10 @@ def _run_stages(options: argparse.Namespace) -> int:
     if not config.model.tied and options.command not in ("prepare", "train", "baselines", "candidates"):
         raise ConfigError("a device holds one item table: set model.tied = true (train alone can do without)")
     gate = Gate.of(options, config)
-    check_warm_start(config)
     options.out = options.out or Path("runs", Path(options.config).stem)
     folder = options.out
+    if not (folder / "train" / "model.keras").exists():  # an earlier run that was used may be gone since
+        check_warm_start(config, folder)
     if not (folder / "candidates" / "candidates.npz").exists():
         config.candidates.outside()  # a file that is not there is reported now, and not after the training
     targets = None if options.command == "run" else TARGETS[options.command]

@@ -30,15 +30,17 @@ _NEW: Final = 0.25
 _HERE: Final = "or train without --warm-start"
 
 
-def check_warm_start(config: RunConfig) -> None:
-    """See that the trainings of a run can go on from the run that `TrainConfig.warm_start` names.
+def check_warm_start(config: RunConfig, out: Path) -> None:
+    """See that the trainings of a run in the folder `out` can go on from the run that `TrainConfig.warm_start` names.
 
     Raises:
-        ConfigError: it has no model, another shape or another privacy class, or the split has no time.
+        ConfigError: it is the same run, has no model, another shape or another privacy class, or the split has no time.
     """
     if not config.train.warm_start:
         return
     folder = Path(config.train.warm_start)
+    if folder.resolve() == out.resolve():
+        raise ConfigError(f"train.warm_start: {folder} is this run itself: name another folder with --out, {_HERE}")
     earlier = _config_of(folder)
     if not any((folder / f"{name}.keras").exists() for name in _MODELS):
         raise ConfigError(f"{folder} has no trained model yet: bring it to its end with `pocketrec run`, {_HERE}")
@@ -89,7 +91,7 @@ def warm_start(run: Run, sequences: Sequences, data: CloudData) -> WarmStart | N
     from pocketrec.cloud.training.validation import slice_begin
     from pocketrec.cloud.training.warm_start import WarmStart, trained_tensors
 
-    check_warm_start(run.config)
+    check_warm_start(run.config, run.folder)
     folder, share = Path(run.config.train.warm_start), run.config.train.validation
     times = np.sort(sequences.timestamps)
     for name, vocabulary, learned in _models(folder):

@@ -139,6 +139,22 @@ def test_a_folder_without_a_run_or_without_a_model_is_said(
 
 
 @pytest.mark.slow
+def test_an_earlier_run_may_go_when_it_has_been_used_and_is_not_the_run_itself(
+    logs: tuple[Path, Path], config: Path, earlier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    then, out = tmp_path / "then", tmp_path / "run"
+    shutil.copytree(earlier, then)
+    words = ("--quiet", "--set", "rehearse.enabled=false", "--warm-start", str(then))
+    assert _main(config, logs[1], out, *words) == 0
+    made = (out / "train" / "model.keras").read_bytes()
+    shutil.rmtree(then)
+    assert _main(config, logs[1], out, *words) == 0
+    assert (out / "train" / "model.keras").read_bytes() == made
+    assert _main(config, logs[1], tmp_path / "own", "--warm-start", str(tmp_path / "own")) == 2
+    assert "is this run itself" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_of_a_log_the_configuration_is_that_of_the_run_to_go_on_from(
     logs: tuple[Path, Path], earlier: Path, tmp_path: Path
 ) -> None:
