@@ -15,8 +15,9 @@ from pathlib import Path
 
 from processes import process_group, start, wait_for
 
-# For processes that live for seconds: compiling to fast code would cost more than it saves.
-QUICK = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+# For processes that live for seconds: compiling to fast code would cost more than it saves. Frames of such code are
+# larger, and ALS nests its tasks by the number of iterations, so threads get more stack than the usual 1 MB.
+QUICK = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss8m"
 SETTINGS = f"""\
 spark.driver.extraJavaOptions {QUICK}
 spark.executor.extraJavaOptions {QUICK}

@@ -317,7 +317,8 @@ public final class Json {
         if (value == null
                 || value instanceof Boolean
                 || value instanceof Long
-                || value instanceof Integer) {
+                || value instanceof Integer
+                || value instanceof BigInteger) { // also one that no double can hold
             out.append(value);
         } else if (value instanceof Number) {
             if (Double.isNaN(((Number) value).doubleValue())

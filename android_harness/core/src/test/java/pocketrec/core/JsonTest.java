@@ -68,6 +68,14 @@ class JsonTest {
     }
 
     @Test
+    void aWholeNumberIsWrittenAsItWasReadHoweverLongItIs() throws JsonException {
+        String number = "1" + new String(new char[400]).replace('\0', '0'); // no double holds it
+        assertEquals(number, Json.write(Json.parse(number)));
+        Object table = Json.parse("{\"a\": -" + number + "}");
+        assertEquals("{\"a\":-" + number + "}", Json.canonical(table));
+    }
+
+    @Test
     void refusesWrongBytesAndDeepNesting() {
         assertThrows(JsonException.class, () -> Json.parse(new byte[] {'"', (byte) 0xff, '"'}));
         char[] open = new char[100_000];
