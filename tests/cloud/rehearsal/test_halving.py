@@ -67,13 +67,14 @@ def test_where_the_bonus_makes_all_alike_the_best_training_alone_stays() -> None
 def test_a_rehearsal_in_two_rounds_chooses_the_same(
     variants: dict[tuple[str, str], Variant], tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:
-    config = dataclasses.replace(GRID, passes=[12])
-    whole = rehearse(RehearseJob(*log(loyal=True), variants, config, EvaluateConfig(bootstrap=50)), tmp_path / "one",
+    config = dataclasses.replace(GRID, passes=[12], users=24)
+    parts = log(loyal=True, users=24)
+    whole = rehearse(RehearseJob(*parts, variants, config, EvaluateConfig(bootstrap=50)), tmp_path / "one",
                      resources=TWO)  # fmt: skip
     monkeypatch.setattr(halving, "_LEAST", 0)
     monkeypatch.setattr(halving, "KEPT", 2)
     folder = tmp_path / "two"
-    halved = rehearse(RehearseJob(*log(loyal=True), variants, config, EvaluateConfig(bootstrap=50)), folder,
+    halved = rehearse(RehearseJob(*parts, variants, config, EvaluateConfig(bootstrap=50)), folder,
                       resources=TWO)  # fmt: skip
     for key in ("way", "learning_rate", "passes", "targets", "repeats"):
         assert halved[key] == whole[key]
