@@ -203,7 +203,7 @@ test-chosen-cloud: $(BUNDLE)/manifest.json
 	$(call pytest,$(VENV)) -m "" $(PYTEST_ARGS) $(CLOUD)
 
 .PHONY: test-long
-test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13, screens, ...: about 30 minutes
+test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13, screens, ...: about 40 minutes
 	$(parts) $(LONG)
 
 .PHONY: ci
