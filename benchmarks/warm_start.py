@@ -38,7 +38,7 @@ def main() -> None:
 
     config = load_config(options.config, [*options.overrides, "train.validation=0"])
     log = read_log(config.data)
-    then = _before(log, log.timestamps.max() - options.days * 86400)
+    then = log.take(log.timestamps < log.timestamps.max() - options.days * 86400)
     earlier, now = (split_log(part, config.split, config.data) for part in (then, log))
     print(f"events: {len(then):,} then, {len(log):,} now; items: {len(earlier.vocabulary):,} then, "
           f"{len(now.vocabulary):,} now")  # fmt: skip
@@ -51,16 +51,6 @@ def main() -> None:
         print(f"{name:<8}{len(one['curve']):>8}{max(one['curve']):>14.4f}{reached:>28}")
     print(f"ratio {result['ratio']}: {result['new_items']} items are new, the slice has {result['positions']:,} events")
     print(json.dumps({"config": options.config, "days": options.days, **result}))
-
-
-def _before(log: Any, time_: float) -> Any:
-    kept = log.timestamps < time_
-    return dataclasses.replace(
-        log, users=log.users.take(kept), items=log.items.take(kept), timestamps=log.timestamps[kept],
-        labels=log.labels.take(kept) if log.labels else None,
-        categories=log.categories.take(kept) if log.categories else None,
-        necessary=None if log.necessary is None else log.necessary[kept],
-    )  # fmt: skip
 
 
 def _compare(config: Any, earlier: Any, now: Any, share: float, folder: Path) -> dict[str, Any]:

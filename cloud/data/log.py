@@ -6,7 +6,7 @@ This module knows nothing about files, cut-offs or models.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -128,3 +128,12 @@ class Log:
 
     def __len__(self) -> int:
         return len(self.timestamps)
+
+    def take(self, kept: np.ndarray) -> Log:
+        """The events of a mask, bool (n,); the report is that of the whole."""
+        return replace(
+            self, users=self.users.take(kept), items=self.items.take(kept), timestamps=self.timestamps[kept],
+            labels=self.labels.take(kept) if self.labels else None,
+            categories=self.categories.take(kept) if self.categories else None,
+            necessary=None if self.necessary is None else self.necessary[kept],
+        )  # fmt: skip

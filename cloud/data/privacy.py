@@ -8,8 +8,6 @@ about files or models.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from pocketrec.cloud.config.split import SPLITS, SplitConfig
@@ -58,9 +56,4 @@ def allowed(log: Log, split: SplitConfig) -> Log:
     early, cut_off = SPLITS.load(split.kind)(log, split)
     if cut_off is not None:
         early = early & (log.timestamps < cut_off)  # a session may go on after it
-    kept = early | log.necessary
-    return dataclasses.replace(
-        log, users=log.users.take(kept), items=log.items.take(kept), timestamps=log.timestamps[kept],
-        labels=log.labels.take(kept) if log.labels else None,
-        categories=log.categories.take(kept) if log.categories else None, necessary=log.necessary[kept],
-    )  # fmt: skip
+    return log.take(early | log.necessary)

@@ -192,8 +192,8 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
     at_start: dict[str, tuple[NDArray[np.float32], NDArray[np.bool_]]] = {}  # device -> embeddings by global weights
     difference = 0.0
     for system in systems:
-        device = devices[_device_key(system)]
         key, repeats, item_rows = _device_key(system), Repeats(), NONE
+        device = devices[key]
         if system.recipe is None:
             device.model.import_weights(device.reference)
             as_it_is = True

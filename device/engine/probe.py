@@ -9,6 +9,7 @@ TensorFlow. It asserts nothing: it only records what a device would see. Run as
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 
 import numpy as np
 
@@ -81,11 +82,21 @@ def _embed(model: Model, contexts: Array) -> Array:
 
 
 def main(arguments: list[str]) -> int:
-    """Entry point; prints the runtime's version, or one line that says what failed (exit status 2)."""
+    """Entry point; see `run`."""
+    return run(arguments, lambda path, runtime, inputs: probe(Model(path, runtime), inputs))
+
+
+def run(arguments: list[str], answer: Callable[[str, str, dict[str, Array]], dict[str, Array]]) -> int:
+    """Answer the inputs of a file; prints the runtime's version, or one line that says what failed (exit status 2).
+
+    Args:
+        arguments: the model file, the inputs, where the outputs go (.npz both), and the runtime.
+        answer: from model file, runtime and inputs to the outputs.
+    """
     path, source, target, runtime = arguments
     try:
         with np.load(source) as inputs:
-            outputs = probe(Model(path, runtime), dict(inputs))
+            outputs = answer(path, runtime, dict(inputs))
     except (PocketRecError, ValueError, RuntimeError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2

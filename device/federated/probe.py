@@ -13,8 +13,7 @@ import sys
 import numpy as np
 
 from pocketrec.device.base.array import Array
-from pocketrec.device.base.errors import PocketRecError
-from pocketrec.device.engine.runtime import runtime_version
+from pocketrec.device.engine.probe import run
 from pocketrec.device.federated.model import ContributionModel
 
 #: Before the name of a tensor among the inputs.
@@ -43,17 +42,8 @@ def probe(model: ContributionModel, inputs: dict[str, Array]) -> dict[str, Array
 
 
 def main(arguments: list[str]) -> int:
-    """Entry point; prints the runtime's version, or one line that says what failed (exit status 2)."""
-    path, source, target, runtime = arguments
-    try:
-        with np.load(source) as inputs:
-            outputs = probe(ContributionModel(path, runtime), dict(inputs))
-    except (PocketRecError, ValueError, RuntimeError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 2
-    np.savez(target, **outputs)
-    print(runtime_version(runtime))
-    return 0
+    """Entry point; see `pocketrec.device.engine.probe.run`."""
+    return run(arguments, lambda path, runtime, inputs: probe(ContributionModel(path, runtime), inputs))
 
 
 if __name__ == "__main__":
