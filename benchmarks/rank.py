@@ -33,12 +33,13 @@ def write(items: int, rank: int, positions: int, path: Path) -> None:
     from pocketrec.cloud.backbones import backbone, build_model, item_embeddings
     from pocketrec.cloud.config.export import ExportConfig
     from pocketrec.cloud.config.model import GruOptions, ModelConfig
+    from pocketrec.cloud.ways.ranker import TRAINED
     from pocketrec.device.contract.names import RANKER_TENSORS
     from pocketrec.export.file.convert import convert
     from pocketrec.export.graph.graph import GraphModel, GraphShape
     from pocketrec.export.graph.positions import PositionGraph
     from pocketrec.export.graph.weights import weights_of
-    from pocketrec.export.rankers.ranknet import TRAINED, RankNet
+    from pocketrec.export.rankers.ranknet import RankNet
     from pocketrec.export.second import positions_of
     from pocketrec.export.tables.table import ItemTable
 
@@ -50,7 +51,8 @@ def write(items: int, rank: int, positions: int, path: Path) -> None:
            for name, shape in zip(RANKER_TENSORS, shapes, strict=True)}  # fmt: skip
     held = GraphModel(backbone("gru").layers(config), {**weights_of(model), **own}, TRAINED)
     table = ItemTable.quantise(item_embeddings(model), "int8")
-    shape = GraphShape(BATCH, WINDOW, CANDIDATES, NEGATIVES, rank=rank, positions=positions or positions_of("ranker", export))
+    positions = positions or positions_of("ranker", export)
+    shape = GraphShape(BATCH, WINDOW, CANDIDATES, NEGATIVES, rank=rank, positions=positions)
     graph = PositionGraph(held, table, "sgd", shape, second=RankNet())
     path.write_bytes(convert(graph))
 
@@ -90,7 +92,7 @@ def measure(folder: Path, items: int, runtime: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=50_000, help="size of the catalogue")
-    parser.add_argument("--positions", type=int, default=0, help="targets of a train step; 0 = as an export has them")
+    parser.add_argument("--positions", type=int, default=0, help="targets of a step; 0 = as in an export")
     parser.add_argument("--runtimes", nargs="+", default=["ai_edge_litert", "tflite_runtime"], help="runtimes")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the device's process")
     parser.add_argument("--keep", metavar="DIR", help="keep the files, and use those that are there")

@@ -35,6 +35,7 @@ from pocketrec.export.tables.table import GraphTable, ItemTable
 
 #: Files that `ExportedModel.save` leaves beside model.tflite.
 ITEM_EMBEDDINGS_FILE = "item_embeddings.npy"
+RANKER_FILE = "ranker.npz"
 FACTS_FILE = "facts.json"
 
 
@@ -68,8 +69,8 @@ class ExportedModel:
     retrieval: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path, gate: Mapping[str, Any]) -> None:
-        """Write model.tflite, its transport form (model.skeleton, model.weights), item_embeddings.npy (for evaluation;
-        no device gets it) and facts.json into `folder`.
+        """Write model.tflite, its transport form (model.skeleton, model.weights), item_embeddings.npy, ranker.npz where
+        the file has the signature ``rank`` (both for evaluation; no device gets them) and facts.json into `folder`.
 
         Args:
             folder: made where it is not there.
@@ -85,6 +86,9 @@ class ExportedModel:
         write_atomic(folder / contract.SKELETON_FILE, self.skeleton)
         write_atomic(folder / contract.WEIGHTS_FILE, self.coded)
         write_atomic(folder / ITEM_EMBEDDINGS_FILE, lambda file: np.save(file, self.item_embeddings))
+        if "rank" in self.model:
+            own = {name: self.weights[name] for name in contract.RANKER_TENSORS}
+            write_atomic(folder / RANKER_FILE, lambda file: np.savez(file, found=self.model["rank"], **own))
         documents.write(folder / FACTS_FILE, facts)
 
 

@@ -8,12 +8,12 @@ from typing import Final
 import keras
 
 from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.ways.ranker import TRAINED
 from pocketrec.cloud.ways.way import Applied, Layers, apply
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ConfigError, ExportError
 from pocketrec.device.contract import names as contract
 from pocketrec.export.graph.weights import weights_of
-from pocketrec.export.rankers.ranknet import TRAINED
 
 #: A number that a trained model keeps beside the tensors: 0 where the score was trained without the inner product.
 _INNER: Final = "ranker_inner"
