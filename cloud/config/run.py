@@ -73,7 +73,7 @@ class RunConfig:
                     "themselves: set export.retrieve, such as 200")  # fmt: skip
             require(not self.lean.enabled, "candidates", "method none leaves [lean] without its shards: set "
                     "lean.enabled = false")  # fmt: skip
-        if RANKER_WAY in (self.personalise.way, *(self.rehearse.ways if self.rehearse.enabled else ())):
+        if self.may_train_ranker:
             require(self.ranker.kind == RANKNET and self.ranker.inner, "ranker", "the way ranker trains the tensors of "
                     "ranknet, with the inner product in its score: set kind = \"ranknet\" and inner = true, or take "
                     "another way in personalise.way and rehearse.ways")  # fmt: skip
@@ -88,6 +88,11 @@ class RunConfig:
         described = self.items.categories or self.items.numbers
         require(not self.model.content or bool(described), "model", "content = true makes embeddings of categories and "
                 "numbers: name columns in items.categories or items.numbers")  # fmt: skip
+
+    @property
+    def may_train_ranker(self) -> bool:
+        """Whether a recipe of the run may train the ranker of a second stage (way ``ranker``)."""
+        return RANKER_WAY in (self.personalise.way, *(self.rehearse.ways if self.rehearse.enabled else ()))
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain tables, ready for JSON or TOML."""

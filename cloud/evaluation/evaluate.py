@@ -124,7 +124,10 @@ def fleet_metrics(
     result["skipped"] = fleet["skipped"]
     result["device"] = {**(device or {}), **{f"fleet_{name}": value for name, value in fleet["device"].items()}}
     if rehearsal is not None:
-        result["rehearsal"] = forecast_against(rehearsal, ranks, learn, judge)
+        by_both = rehearsal.get("ranking") == "two_stages" and "two_stages" in users[0]
+        served = _by_system([user["two_stages"] for user in users]) if by_both else ranks
+        told = {"ranking": "two_stages"} if by_both else {}
+        result["rehearsal"] = {**forecast_against(rehearsal, served, learn, judge), **told}
     return _finish(result, data, sizes)
 
 

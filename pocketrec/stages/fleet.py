@@ -21,11 +21,14 @@ from pocketrec.stages.recipes import REHEARSAL, needs_naive, recipe_of, recipe_o
 def fleet(run: Run) -> None:
     """Evaluate, write ``RUN/metrics.json``, and put the figures into the bundle's model card."""
     from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.cloud.report.staged import staged_line
 
     metrics = _judge_personal(run) if load_cloud(run.folder).personal else _judge_global(run)
     if "item_knn" in metrics and (tuned := read_json(run.folder / TUNED)):
         metrics["tuned"] = {"item_knn": tuned["chosen"]}
     write_json(run.folder / METRICS_FILE, metrics)
+    if told := staged_line(metrics):
+        run.detail(told)
     publish(run, metrics)
 
 

@@ -48,6 +48,15 @@ def tried_ways(run: Run) -> list[str]:
     return ways if ships(run) else [way for way in ways if way != RANKER_WAY] or [_INSTEAD]
 
 
+def config_of(run: Run) -> RunConfig:
+    """The configuration, with no word of a ranker that does not ship."""
+    config = run.config
+    if ships(run):
+        return config
+    rehearse = dataclasses.replace(config.rehearse, ways=tried_ways(run)) if config.rehearse.ways else config.rehearse
+    return dataclasses.replace(config, ranker=config.ranker.first, personalise=personalise_of(run), rehearse=rehearse)
+
+
 def left_out(ways: list[str]) -> str:
     """What to say where no ranker ships, and other `ways` stand in for the way ``ranker``."""
     return f"no ranker ships ({VERDICT_FILE}), so the way ranker has nothing to train: {', '.join(ways)} in its place"
