@@ -616,7 +616,8 @@ def test_publishing_keeps_what_the_latest_releases_need(folder: Path, site: Serv
 
 def test_two_pulls_at_once(folder: Path, site: Server, here: Path) -> None:
     publish(folder, site.root)
-    site.fault = lambda handler: time.sleep(0.3) or False  # type: ignore[func-returns-value]
+    refused = threading.Event()  # nobody is answered before the other one was sent away
+    site.fault = lambda handler: not refused.wait(60)
     outcomes: list[object] = []
 
     def one() -> None:
@@ -624,6 +625,7 @@ def test_two_pulls_at_once(folder: Path, site: Server, here: Path) -> None:
             outcomes.append(get(site, here).new)
         except FetchError as error:
             outcomes.append(str(error))
+            refused.set()
 
     threads = [threading.Thread(target=one) for _ in range(2)]
     for thread in threads:
