@@ -131,6 +131,7 @@ def build_tflite(
     shape = GraphShape(
         export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0, compared,
         retrieved(export_config.retrieve, table, ranker), (export_config.retrieve or candidates) if second else 0,
+        export_config.small_batch if model_config.causal and export_config.small_batch < export_config.batch else 0,
     )  # fmt: skip
     held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned), model_config.causal)
     first = make_ranker(contract.INNER_PRODUCT if second else ranker)
@@ -142,6 +143,7 @@ def build_tflite(
         "adapter": export_config.adapter if any(layer.kind == "adapter" for layer in walk(applied.layers)) else 0,
         "window": shape.window,
         "batch": shape.batch,
+        **({"small_batch": shape.small} if shape.small else {}),
         "embedding": model_config.embedding,
         "candidates": candidates,
         "items": table.items,

@@ -21,7 +21,7 @@ from pocketrec.device.base.errors import BundleError, ConfigError, StateError
 from pocketrec.device.contract import names as contract
 from pocketrec.device.engine.runtime import load_interpreter
 from pocketrec.device.engine.scores import ranker_of
-from pocketrec.device.engine.signatures import PROMISED, TaskBatch
+from pocketrec.device.engine.signatures import PROMISED, TaskBatch, cut_to_small
 from pocketrec.device.engine.two_stages import TwoStages
 
 
@@ -74,6 +74,7 @@ class Model(TwoStages):
             raise BundleError(f"{path}: train takes {self.targets} targets for windows of {self.window} events: "
                               "export the model again")  # fmt: skip
         self.negatives = inputs[contract.NEGATIVES][0][0] if contract.NEGATIVES in inputs else 0
+        self.small = self._small_batch() if contract.TRAIN_SMALL in names else 0
         (self.candidates,) = self._signature(contract.INFER)[contract.CANDIDATES][0]
         self.compared = 0
         if contract.TRAIN_TASK in names:
@@ -86,6 +87,9 @@ class Model(TwoStages):
 
     batch: int
     """Windows B of a train step."""
+    small: int
+    """Windows of the small batch, that `train` and `evaluate` take by themselves for a step of no more; 0 = the file has
+    none."""
     window: int
     """Events T that the model looks back on."""
     targets: int
@@ -136,7 +140,8 @@ class Model(TwoStages):
             contract.LEARNING_RATE: np.float32(learning_rate),
             contract.PROXIMAL: np.float32(proximal),
         }
-        return float(self._call(contract.TRAIN, self._with_negatives(contract.TRAIN, inputs, negatives))[contract.LOSS])
+        name = cut_to_small(contract.TRAIN, inputs, self.small, self._signature(contract.TRAIN))
+        return float(self._call(name, self._with_negatives(name, inputs, negatives))[contract.LOSS])
 
     def train_task(self, batch: TaskBatch, learning_rate: float, proximal: float, origin: Mapping[str, Array]) -> float:
         """One optimiser step of a task's patch on a batch of windows, each with one target.
@@ -179,8 +184,10 @@ class Model(TwoStages):
             ValueError: a wrong shape or dtype, or a row that the item table lacks.
         """
         inputs = {contract.ITEMS: items, contract.TARGETS: targets}
-        outputs = self._call(contract.EVALUATE, self._with_negatives(contract.EVALUATE, inputs, negatives))
-        return outputs[contract.LOSS], outputs[contract.RANK]
+        name = cut_to_small(contract.EVALUATE, inputs, self.small, self._signature(contract.EVALUATE))
+        outputs = self._call(name, self._with_negatives(name, inputs, negatives))
+        rest = ((0, self.batch - len(outputs[contract.LOSS])), (0, 0))  # 0, as what does not count
+        return np.pad(outputs[contract.LOSS], rest), np.pad(outputs[contract.RANK], rest)
 
     def embed(self, items: Array) -> Array:
         """The user embedding, float32 [E], after the events `items`, int32 [1, T], right-padded with 0.
@@ -297,6 +304,18 @@ class Model(TwoStages):
         if wanted:
             inputs[contract.NEGATIVES] = negatives
         return inputs
+
+    def _small_batch(self) -> int:
+        """Windows of the second batch."""
+        known = self._inputs[contract.TRAIN]
+        small = int(self._signature(contract.TRAIN_SMALL)[contract.ITEMS][0][0])
+        for name in (contract.TRAIN_SMALL, contract.EVALUATE_SMALL):
+            found = self._signature(name)
+            for key in (contract.ITEMS, contract.TARGETS):
+                if not small < self.batch or found[key] != ((small, *known[key][0][1:]), known[key][1]):
+                    raise BundleError(f"{self._path}: {name} takes {key} of another shape than {contract.TRAIN}: "
+                                      "export the model again")  # fmt: skip
+        return small
 
     def _signature(self, name: str) -> dict[str, tuple[tuple[int, ...], Any]]:
         if name not in self._inputs:

@@ -116,12 +116,14 @@ def _computations(model: Any, subgraph: Any) -> list[Hashable]:
     operators may stand at one place, and `_is_in_order` has the last word.
     """
     ends = set(_list(subgraph.outputs))
+    index = next(place for place, other in enumerate(model.subgraphs) if other is subgraph)
+    own = [signature for signature in model.signatureDefs or [] if signature.subgraphIndex == index]
+    names = {entry.tensorIndex: entry.name for signature in own for entry in signature.inputs or []}
     values: dict[int, Hashable] = {}
     for place, tensor in enumerate(subgraph.tensors):
         data = model.buffers[tensor.buffer].data
         weights = data is not None and len(data) > _SMALL and tensor.type in _WEIGHTS and bool(np.any(data))
-        name = tensor.name if place in _list(subgraph.inputs) else None  # as "embed_items:0", of the signature's own
-        values[place] = _digest((weights and tensor.buffer, tensor.type, name and name.split(b"_", 1)[-1]))
+        values[place] = _digest((weights and tensor.buffer, tensor.type, names.get(place)))
     keys: list[Hashable] = []
     met: dict[Hashable, int] = {}
     assigned = False
