@@ -30,10 +30,11 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
 
     Returns:
         ``embeddings`` [M, E], ``scores`` [M, C], ``item_embeddings`` [C, E] (of the candidates), ``loss`` and ``rank``
-        [B, T] of the first batch, ``losses`` [S] of the train steps, ``trained`` [M, E] (embeddings after them) and
-        ``restored`` [M, E] (after the global weights were put back), ``before.NAME`` and ``after.NAME`` of variables.
-        Where the file has the signature, ``retrieved`` [M, K] and ``retrieved_scores`` [M, K], and the same two with
-        ``_trained`` behind, after the train steps; likewise ``ranked`` [M, C], scores by the signature ``rank``.
+        [B, T] of the first batch, ``last_loss`` [B, T] of the last one, ``losses`` [S] of the train steps, ``trained``
+        [M, E] (embeddings after them) and ``restored`` [M, E] (after the global weights were put back),
+        ``before.NAME`` and ``after.NAME`` of variables. Where the file has the signature, ``retrieved`` [M, K] and
+        ``retrieved_scores`` [M, K], and the same two with ``_trained`` behind, after the train steps; likewise
+        ``ranked`` [M, C], scores by the signature ``rank``.
     """
     contexts, candidates = inputs["contexts"], inputs["candidates"]
     negatives = list(inputs["negatives"]) if model.sampled else [None] * len(inputs["items"])
@@ -42,6 +43,7 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
     scores = np.stack([model.infer(context[None], candidates) for context in contexts])
     found = _retrieved(model, contexts, "") | _ranked(model, contexts, candidates, "")
     loss, rank = model.evaluate(inputs["items"][0], inputs["targets"][0], negatives[0])
+    last_loss, _ = model.evaluate(inputs["items"][-1], inputs["targets"][-1], negatives[-1])
     rate, proximal = float(inputs["learning_rate"]), float(inputs["proximal"])
     steps = zip(inputs["items"], inputs["targets"], negatives, strict=True)
     losses = [model.train(items, targets, rate, proximal, drawn) for items, targets, drawn in steps]
@@ -55,6 +57,7 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
         "item_embeddings": model.lookup(candidates),
         "loss": loss,
         "rank": rank,
+        "last_loss": last_loss,
         "losses": np.array(losses),
         "trained": trained,
         "restored": _embed(model, contexts),

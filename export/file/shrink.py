@@ -89,12 +89,13 @@ def _align(model: Any) -> None:
     for subgraph in model.subgraphs:
         operators = subgraph.operators = _handles_first(model, subgraph)
         keys = _computations(model, subgraph)
-        best = max(done, key=lambda earlier: len(set(earlier) & set(keys)), default=[])
-        place = {key: index for index, key in reversed(list(enumerate(best))) if key is not None}
-        order = sorted(range(len(keys)), key=lambda index: place.get(keys[index], len(best)))
-        if _is_in_order(subgraph, [operators[index] for index in order]):
-            subgraph.operators = [operators[index] for index in order]
-            keys = [keys[index] for index in order]
+        for best in sorted(done, key=lambda earlier: len(set(earlier) & set(keys)), reverse=True):
+            place = {key: index for index, key in reversed(list(enumerate(best))) if key is not None}
+            order = sorted(range(len(keys)), key=lambda index: place.get(keys[index], len(best)))
+            if _is_in_order(subgraph, [operators[index] for index in order]):
+                subgraph.operators = [operators[index] for index in order]
+                keys = [keys[index] for index in order]
+                break
         done.append(keys)
 
 
