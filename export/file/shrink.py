@@ -23,6 +23,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # of a buffer's data, as the schema wants it
 _SMALL = 64  # bytes; a longer constant of `_WEIGHTS` is a weight, by which operators of several signatures are known
+_TRIED = 4  # earlier signatures whose order a signature is tried in, those first with which it has most in common
 
 _FRONT = (
     schema.BuiltinOperator.CALL_ONCE,
@@ -89,7 +90,7 @@ def _align(model: Any) -> None:
     for subgraph in model.subgraphs:
         operators = subgraph.operators = _handles_first(model, subgraph)
         keys = _computations(model, subgraph)
-        for best in sorted(done, key=lambda earlier: len(set(earlier) & set(keys)), reverse=True):
+        for best in sorted(done, key=lambda earlier: len(set(earlier) & set(keys)), reverse=True)[:_TRIED]:
             place = {key: index for index, key in reversed(list(enumerate(best))) if key is not None}
             order = sorted(range(len(keys)), key=lambda index: place.get(keys[index], len(best)))
             if _is_in_order(subgraph, [operators[index] for index in order]):

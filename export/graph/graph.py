@@ -314,4 +314,4 @@ class PersonalGraph(tf.Module):
         return tf.gather(users, tf.maximum(events - 1, 0))
 
     def _by_window(self, flat: tf.Tensor) -> tf.Tensor:
-        return tf.transpose(tf.reshape(flat, [self.targets, -1]))  # (B, T)
+        return tf.transpose(tf.reshape(flat, [self.targets, flat.shape[0] // self.targets]))  # (B, T)
