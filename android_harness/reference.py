@@ -172,16 +172,23 @@ def _numbers(bundle: Bundle) -> dict[str, Any]:
     loss, rank = model.evaluate(items, targets, negatives[0])
     before = {"embedding": model.embed(one).tolist(), "scores": model.infer(one, candidates).tolist()}
     losses = [model.train(items, targets, 0.05, 0.1, drawn) for drawn in negatives]
+    few, own = items.copy(), targets.copy()
+    few[model.small :] = own[model.small :] = 0
+    after = {"embedding": model.embed(one).tolist(), "scores": model.infer(one, candidates).tolist()}
+    judged = model.evaluate(few, own, negatives[0])
     return {
         "items": items.ravel().tolist(),
         "targets": targets.ravel().tolist(),
+        "few": {"small": model.small, "loss": judged[0].ravel().tolist(), "rank": judged[1].ravel().tolist(),
+                "losses": [model.train(few, own, 0.05, 0.1, drawn) for drawn in negatives],
+                "embedding": model.embed(one).tolist()},
         "context": one.ravel().tolist(),
         "candidates": candidates.tolist(),
         "loss": loss.ravel().tolist(),
         "rank": rank.ravel().tolist(),
         "before": before,
         "losses": losses,
-        "after": {"embedding": model.embed(one).tolist(), "scores": model.infer(one, candidates).tolist()},
+        "after": after,
     }
 
 

@@ -56,6 +56,7 @@ public final class Model implements Closeable {
     private final File path;
     private final Signatures signatures;
     private final ItemTable table;
+    private final SmallBatch small; // null = the file has none
 
     /**
      * Opens a model file.
@@ -123,6 +124,10 @@ public final class Model implements Closeable {
                                     .shape()[0]
                             : 0;
             variables = signatures.checked(this);
+            small =
+                    signatures.has(Contract.TRAIN_SMALL)
+                            ? new SmallBatch(signatures, batch, window, targets)
+                            : null;
             table = new ItemTable(signatures, items, candidates, embedding);
             good = true;
         } finally {
@@ -151,6 +156,9 @@ public final class Model implements Closeable {
     public synchronized float train(
             int[] items, int[] targets, float learningRate, float proximal, int[] negatives)
             throws PocketRecException {
+        if (small != null && small.fits(items, targets)) {
+            return small.train(items, targets, learningRate, proximal, negatives);
+        }
         SignatureRunner runner = signatures.runner(Contract.TRAIN);
         signatures.checkNegatives(runner, Contract.TRAIN, negatives);
         signatures.check(runner, Contract.TRAIN, Contract.ITEMS, items);
@@ -208,6 +216,9 @@ public final class Model implements Closeable {
      */
     public synchronized Evaluation evaluate(int[] items, int[] targets, int[] negatives)
             throws PocketRecException {
+        if (small != null && small.fits(items, targets)) {
+            return small.evaluate(items, targets, negatives);
+        }
         SignatureRunner runner = signatures.runner(Contract.EVALUATE);
         boolean wanted = signatures.takes(Contract.EVALUATE, Contract.NEGATIVES);
         signatures.checkNegatives(runner, Contract.EVALUATE, wanted ? negatives : null);
