@@ -88,8 +88,7 @@ class Model(TwoStages):
     batch: int
     """Windows B of a train step."""
     small: int
-    """Windows of the small batch, that `train` and `evaluate` take by themselves for a step of no more; 0 = the file has
-    none."""
+    """Windows of the small batch, which `train` and `evaluate` take by themselves for a step of no more; 0 = none."""
     window: int
     """Events T that the model looks back on."""
     targets: int

@@ -145,7 +145,7 @@ def test_a_small_batch_of_other_sizes_is_refused(model: Model, name: str) -> Non
     shape, kind = model._inputs[name][contract.ITEMS]
     for other in ((shape[0] + 1, shape[1]), (model.batch, shape[1]), (shape[0], shape[1] + 1)):
         model._inputs[name][contract.ITEMS] = other, kind
-        with pytest.raises(BundleError, match="takes (items|targets) of another shape than train: export the model again"):
+        with pytest.raises(BundleError, match=r"takes (items|targets) of another shape than train: export"):
             model._small_batch()
 
 

@@ -32,7 +32,7 @@ class SmallBatchTest {
     private final List<String> run = new ArrayList<>(); // signatures, as they were run
 
     /** The runtime, with the names of the signatures that it runs noted down. */
-    private ModelRuntime noted() {
+    private ModelRuntime noted() throws Exception {
         ModelRuntime runtime = Reference.runtime();
         return wrapped(
                 ModelRuntime.class,
