@@ -5,9 +5,9 @@
 
 PYTHON is that of an environment with another commit of PocketRec, such as 8ba119b with its own requirements. Each side
 exports a model with its own exporter (R: 3,706 items, E = 64, two GRUs of 96, T = 20, B = 16; way `partial`, Adagrad;
-not trained, the same weights on both sides) and serves the same users, who repeat a few items of their own: `--events`
-to learn from, ten to be judged by. The recipe has `--passes` and the guard, so a user whose personal weights are kept is
-trained twice. The sides take turns, and what counts is the median over rounds of
+not trained, the same weights on both sides) and serves the same users, who repeat a few items of their own:
+`--events` to learn from, ten to be judged by. The recipe has `--passes` and the guard, so a user whose personal weights
+are kept is trained twice. The sides take turns, and what counts is the median over rounds of
 
 - CPU milliseconds of making one user personal (`SimulatedDevice.personalise`), in one process;
 - CPU milliseconds of a user in the whole fleet (`run_fleet`: global and personal, popular and recent items, ranked on
@@ -174,8 +174,8 @@ def main() -> None:
           f"{'export CPU s':>14}{'trained twice':>15}")  # fmt: skip
     for side, one in shown.items():
         file = files[side]
-        print(f"{side:<8}{one['cpu_ms']:>18.1f}{one['fleet_cpu_ms']:>15.1f}{one['a_minute']:>16.0f}"
-              f"{file['bytes']:>11,}{file['packed']:>10,}{file['export_cpu_s']:>14.1f}{one['trained_twice']:>15.0%}")  # fmt: skip
+        print(f"{side:<8}{one['cpu_ms']:>18.1f}{one['fleet_cpu_ms']:>15.1f}{one['a_minute']:>16.0f}{file['bytes']:>11,}"
+              f"{file['packed']:>10,}{file['export_cpu_s']:>14.1f}{one['trained_twice']:>15.0%}")  # fmt: skip
     result: dict[str, Any] = {"runtime": options.runtime, "events": options.events, "sides": shown, "files": files}
     if options.beside:
         pairs = list(zip(rounds["here"], rounds["beside"], strict=True))

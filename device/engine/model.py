@@ -185,8 +185,11 @@ class Model(TwoStages):
         inputs = {contract.ITEMS: items, contract.TARGETS: targets}
         name = cut_to_small(contract.EVALUATE, inputs, self.small, self._signature(contract.EVALUATE))
         outputs = self._call(name, self._with_negatives(name, inputs, negatives))
-        rest = ((0, self.batch - len(outputs[contract.LOSS])), (0, 0))  # 0, as what does not count
-        return np.pad(outputs[contract.LOSS], rest), np.pad(outputs[contract.RANK], rest)
+        if name == contract.EVALUATE:
+            return outputs[contract.LOSS], outputs[contract.RANK]
+        both = np.zeros((2, self.batch, self.targets), np.float32)  # 0 behind the small batch: not counted
+        both[:, : self.small] = outputs[contract.LOSS], outputs[contract.RANK]
+        return both[0], both[1]
 
     def embed(self, items: Array) -> Array:
         """The user embedding, float32 [E], after the events `items`, int32 [1, T], right-padded with 0.
