@@ -9,6 +9,7 @@ not trained, the same weights on both sides) and serves the same users, who repe
 `--events` to learn from, ten to be judged by. The recipe has `--passes` and the guard, so a user whose personal weights
 are kept is trained twice. The sides take turns, and what counts is the median over rounds of
 
+- least CPU milliseconds of a train step, and of an evaluation, of one user's events, which are a window or two;
 - CPU milliseconds of making one user personal (`SimulatedDevice.personalise`), in one process;
 - CPU milliseconds of a user in the whole fleet (`run_fleet`: global and personal, popular and recent items, ranked on
   the test events), without the start of its processes, and users a minute in `--processes` of them, from the first user
@@ -100,10 +101,27 @@ def measure(folder: Path, options: argparse.Namespace) -> None:
     few, _ = _fleet(folder, users[: 2 * options.processes], recipe, options)  # for the most part, the start
     cpu, a_minute = _fleet(folder, users, recipe, options)
     whole = (cpu - few) * 1e3 / (len(users) - 2 * options.processes)
-    found = {"cpu_ms": each, "fleet_cpu_ms": whole, "a_minute": a_minute,
+    steps = _steps(device.model, users[0].learn)
+    found = {**steps, "cpu_ms": each, "fleet_cpu_ms": whole, "a_minute": a_minute,
              "trained_twice": sum(choice != "global" for choice in kept) / len(kept),
              "personal": sum(choice == "personal" for choice in kept) / len(kept)}  # fmt: skip
     print(json.dumps(found))
+
+
+def _steps(model: Any, rows: Any) -> dict[str, float]:
+    """Least CPU milliseconds of a train step and of an evaluation of one person's events."""
+    windows = part("training_windows", "device.personal.windows", "device.windows")
+    items, targets = (both[0] for both in windows(rows, 0, model.window, model.batch))
+    found = {}
+    for name, call in (("few_ms", lambda: model.train(items, targets, 0.1, 0.0)),
+                       ("few_evaluate_ms", lambda: model.evaluate(items, targets))):  # fmt: skip
+        times = []
+        for _ in range(30):
+            started = time.process_time()
+            call()
+            times.append((time.process_time() - started) * 1e3)
+        found[name] = min(times)
+    return found
 
 
 def _fleet(folder: Path, users: list[Any], recipe: Any, options: argparse.Namespace) -> tuple[float, float]:
@@ -169,13 +187,18 @@ def main() -> None:
         for _ in range(options.rounds):
             for side, python in sides.items():
                 rounds[side].append(_child(side, python, "measure", Path(base) / side))
-    shown = {side: {key: statistics.median(one[key] for one in own) for key in own[0]} for side, own in rounds.items()}
-    print(f"{'':<8}{'personal, CPU ms':>18}{'fleet, CPU ms':>15}{'users a minute':>16}{'bytes':>11}{'packed':>10}"
-          f"{'export CPU s':>14}{'trained twice':>15}")  # fmt: skip
+    shown = {
+        side: {key: (min if key.startswith("few") else statistics.median)(one[key] for one in own) for key in own[0]}
+        for side, own in rounds.items()
+    }
+    heads = ("step, ms", "evaluation, ms", "personal, ms", "fleet, ms", "users a minute", "trained twice", "bytes",
+             "packed", "export, s")  # fmt: skip
+    print(" " * 6 + "".join(f"{head:>16}" for head in heads))
     for side, one in shown.items():
-        file = files[side]
-        print(f"{side:<8}{one['cpu_ms']:>18.1f}{one['fleet_cpu_ms']:>15.1f}{one['a_minute']:>16.0f}{file['bytes']:>11,}"
-              f"{file['packed']:>10,}{file['export_cpu_s']:>14.1f}{one['trained_twice']:>15.0%}")  # fmt: skip
+        told = [f"{one[key]:.2f}" for key in ("few_ms", "few_evaluate_ms", "cpu_ms", "fleet_cpu_ms")]
+        told += [f"{one['a_minute']:.0f}", f"{one['trained_twice']:.0%}"]
+        told += [f"{files[side][key]:,}" for key in ("bytes", "packed", "export_cpu_s")]
+        print(f"{side:<6}" + "".join(f"{word:>16}" for word in told))
     result: dict[str, Any] = {"runtime": options.runtime, "events": options.events, "sides": shown, "files": files}
     if options.beside:
         pairs = list(zip(rounds["here"], rounds["beside"], strict=True))

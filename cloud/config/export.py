@@ -33,8 +33,8 @@ class ExportConfig:
     """Windows B of a device train step (static shape)."""
     small_batch: int = field(default=2, metadata=LATER)
     """Windows of a second, small batch in the same file, which a step of so few windows takes: a window is as many
-    events as `model.window` says, and most people's steps have one or two. 0 = no such batch; nor is there one where it would
-    not be smaller than `batch`, with the way ranker, or of a backbone whose windows have one target each."""
+    events as `model.window` says, and most people's steps have one or two. 0 = no such batch; nor is there one where it
+    would not be smaller than `batch`, with the way ranker, or of a backbone whose windows have one target each."""
     full_softmax_limit: int = 20_000
     """Largest catalogue for which the device trains with the full softmax; above, the corrected sampled softmax."""
     negatives: int = 1024
