@@ -343,19 +343,19 @@ class Model(TwoStages):
             return self._run(name, inputs)
 
     def _run(self, name: str, inputs: dict[str, Any]) -> dict[str, Array]:
-        expected = self._signature(name)
+        expected, shown = self._signature(name), name.removesuffix("_small")  # as the caller knows it
         for key, (shape, dtype) in expected.items():
             if key not in inputs:
-                raise ValueError(f"{name}: input {key} is missing")
+                raise ValueError(f"{shown}: input {key} is missing")
             value = inputs[key] = np.asarray(inputs[key])
             if value.shape != shape or value.dtype != dtype:
                 raise ValueError(
-                    f"{name}: {key} must be {np.dtype(dtype)} {list(shape)}, not {value.dtype} {list(value.shape)}"
+                    f"{shown}: {key} must be {np.dtype(dtype)} {list(shape)}, not {value.dtype} {list(value.shape)}"
                 )
             if dtype == np.int32 and value.view(np.uint32).max() > self._last:  # as unsigned, a negative is large
                 wrong = value[(value < 0) | (value > self._last)][0]
                 limit = f"1 to {self.items}" if self.items else "from 1 on"
-                raise ValueError(f"{name}: {key} holds {wrong}, and items are numbered {limit} (0 = padding)")
+                raise ValueError(f"{shown}: {key} holds {wrong}, and items are numbered {limit} (0 = padding)")
         try:
             outputs: dict[str, Array] = self._runners[name](**inputs)
         except RuntimeError as error:

@@ -122,7 +122,7 @@ def test_rows_that_the_table_lacks_never_reach_the_runtime(model: Model, made: P
     for name, value in model.export_weights().items():
         np.testing.assert_array_equal(value, before[name])
     sampled = Model(made.with_name(made.name + ".sampled.tflite"), items=60)
-    with pytest.raises(ValueError, match=f"train_small: negatives holds {wrong},"):
+    with pytest.raises(ValueError, match=f"train: negatives holds {wrong},"):
         sampled.train(batch, batch, 0.1, negatives=np.full(sampled.negatives, wrong, np.int32))
     if wrong < 0:  # all that can be told where the table's size is unknown
         with pytest.raises(ValueError, match=f"embed: items holds {wrong}, and items are numbered from 1 on "):

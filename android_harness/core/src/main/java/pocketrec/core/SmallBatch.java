@@ -71,7 +71,7 @@ final class SmallBatch {
     /** One optimiser step; see {@link Model#train}. */
     float train(int[] items, int[] wanted, float rate, float proximal, int[] negatives)
             throws PocketRecException {
-        SignatureRunner runner = put(Contract.TRAIN_SMALL, items, wanted, negatives);
+        SignatureRunner runner = put(Contract.TRAIN, items, wanted, negatives);
         runner.input(Contract.LEARNING_RATE).putFloat(0, rate);
         runner.input(Contract.PROXIMAL).putFloat(0, proximal);
         runner.run();
@@ -82,8 +82,7 @@ final class SmallBatch {
     Model.Evaluation evaluate(int[] items, int[] wanted, int[] negatives)
             throws PocketRecException {
         boolean drawn = signatures.takes(Contract.EVALUATE_SMALL, Contract.NEGATIVES);
-        SignatureRunner runner =
-                put(Contract.EVALUATE_SMALL, items, wanted, drawn ? negatives : null);
+        SignatureRunner runner = put(Contract.EVALUATE, items, wanted, drawn ? negatives : null);
         runner.run();
         int all = batch * targets; // 0 behind what was counted
         return new Model.Evaluation(
@@ -91,9 +90,12 @@ final class SmallBatch {
                 Arrays.copyOf(Signatures.floats(runner, Contract.RANK), all));
     }
 
+    /** The runner with its inputs; {@code name} is that of the whole batch, which callers know. */
     private SignatureRunner put(String name, int[] items, int[] wanted, int[] negatives)
             throws PocketRecException {
-        SignatureRunner runner = signatures.runner(name);
+        boolean trains = name.equals(Contract.TRAIN);
+        SignatureRunner runner =
+                signatures.runner(trains ? Contract.TRAIN_SMALL : Contract.EVALUATE_SMALL);
         int[] first = Arrays.copyOf(items, size * window);
         int[] own = Arrays.copyOf(wanted, size * targets);
         signatures.checkNegatives(runner, name, negatives);

@@ -143,7 +143,7 @@ class SmallBatchTest {
                     assertThrows(
                             DataException.class,
                             () -> model.train(items, targets, 0.1f, 0f, null));
-            assertEquals(true, refused.getMessage().contains("train_small: items holds"));
+            assertEquals(true, refused.getMessage().contains("train: items holds"));
             assertEquals(Collections.emptyList(), run);
         }
     }
