@@ -160,7 +160,7 @@ def _packed(folder: Path, origin: Bundle) -> None:
 
 
 def _numbers(bundle: Bundle) -> dict[str, Any]:
-    """Embedding and scores before and after 20 train steps, and the steps' losses."""
+    """Embedding and scores before and after 20 train steps, and the steps' losses; those of few windows as well."""
     model = bundle.load_model()
     rng = np.random.default_rng(5)
     rows = rng.integers(1, model.items + 1, (model.batch, model.window + 1), dtype=np.int32)
@@ -171,17 +171,26 @@ def _numbers(bundle: Bundle) -> dict[str, Any]:
     negatives = [log_uniform(model.negatives, model.items, 1, step) if model.sampled else None for step in range(STEPS)]
     loss, rank = model.evaluate(items, targets, negatives[0])
     before = {"embedding": model.embed(one).tolist(), "scores": model.infer(one, candidates).tolist()}
+    start = model.export_weights()
     losses = [model.train(items, targets, 0.05, 0.1, drawn) for drawn in negatives]
+    few, own = items.copy(), targets.copy()
+    few[model.small :] = own[model.small :] = 0
+    after = {"embedding": model.embed(one).tolist(), "scores": model.infer(one, candidates).tolist()}
+    model.import_weights(start)
+    judged = model.evaluate(few, own, negatives[0])
     return {
         "items": items.ravel().tolist(),
         "targets": targets.ravel().tolist(),
+        "few": {"small": model.small, "loss": judged[0].ravel().tolist(), "rank": judged[1].ravel().tolist(),
+                "losses": [model.train(few, own, 0.05, 0.1, drawn) for drawn in negatives],
+                "embedding": model.embed(one).tolist()},
         "context": one.ravel().tolist(),
         "candidates": candidates.tolist(),
         "loss": loss.ravel().tolist(),
         "rank": rank.ravel().tolist(),
         "before": before,
         "losses": losses,
-        "after": {"embedding": model.embed(one).tolist(), "scores": model.infer(one, candidates).tolist()},
+        "after": after,
     }
 
 

@@ -136,7 +136,8 @@ def build_tflite(
     shape = GraphShape(
         export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0, compared,
         retrieved(export_config.retrieve, table, ranker), (export_config.retrieve or candidates) if second else 0,
-        positions_of(way, export_config),
+        positions=positions_of(way, export_config),
+        small=_small_batch(export_config) if model_config.causal and way != contract.RANKER_WAY else 0,
     )  # fmt: skip
     held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned), model_config.causal)
     first = make_ranker(contract.INNER_PRODUCT if second else ranker)
@@ -149,6 +150,7 @@ def build_tflite(
         "adapter": export_config.adapter if any(layer.kind == "adapter" for layer in walk(applied.layers)) else 0,
         "window": shape.window,
         "batch": shape.batch,
+        **({"small_batch": shape.small} if shape.small else {}),
         "embedding": model_config.embedding,
         "candidates": candidates,
         "items": table.items,
@@ -177,6 +179,10 @@ def build_tflite(
     packed = pack(content, {**quantised, **rows})
     told = retrieval(content, table, shape.retrieve) if isinstance(table, ItemTable) and shape.retrieve else {}
     return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed, ranker, told)
+
+
+def _small_batch(config: ExportConfig) -> int:
+    return config.small_batch if config.small_batch < config.batch else 0
 
 
 def graph_table(model: keras.Model, config: ExportConfig) -> GraphTable:

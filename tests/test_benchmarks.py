@@ -217,3 +217,15 @@ def test_retrieval_ranking_and_lists(tmp_path: Path) -> None:
     lists = run("lists.py", "--items", "3000", "--recall", "0.9")
     assert lists["shipped"] == ("there is no index" not in lists["reason"])
     assert lists["recall"] >= 0.9 or not lists["shipped"]
+
+
+@pytest.mark.long
+def test_users_a_minute_of_the_fleet() -> None:
+    found = run("fleet_speed.py", "--users", "6", "--rounds", "1", "--events", "12", "--passes", "1")
+    here = found["sides"]["here"]
+    assert set(found["sides"]) == {"here"}
+    assert "ratio" not in found
+    assert 0 < here["few_ms"] < here["cpu_ms"] < here["fleet_cpu_ms"]
+    assert here["a_minute"] > 0
+    assert 0 <= here["personal"] <= here["trained_twice"] <= 1
+    assert found["files"]["here"]["packed"] < found["files"]["here"]["bytes"]

@@ -58,21 +58,25 @@ def test_a_run_of_then_goes_on_from_its_models(work: Path, capsys: pytest.Captur
 @pytest.mark.parametrize("sampled", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_the_same_weights_export_to_the_same_file(sampled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock names TensorFlow; another version's converter may write the same graph otherwise. Since then constants
-    of zeros are left out of the file, in a pass of its own after all others: the sums are of what it is given."""
+    of zeros are left out of the file, in a pass of its own after all others: the sums are of what it is given, without
+    the small batch, with the catalogue as the right side of its product, and with one order tried for a signature."""
     import tensorflow as tf
 
     from pocketrec.cloud.backbones import load_model
     from pocketrec.cloud.config.export import ExportConfig
     from pocketrec.cloud.config.model import GruOptions, ModelConfig
     from pocketrec.export.build import build_tflite
-    from pocketrec.export.file import convert
+    from pocketrec.export.file import convert, shrink
+    from pocketrec.export.rankers import inner_product
 
     monkeypatch.setattr(convert, "fill_zeros", lambda model: None)
+    monkeypatch.setattr(inner_product, "_FEW", 0)
+    monkeypatch.setattr(shrink, "_TRIED", 1)
     golden = json.loads((GOLDEN / "exported.json").read_text(encoding="utf-8"))
     assert tf.__version__ == golden["tensorflow"], "a new lock: write down the new sums once both were compared"
     model = load_model(GOLDEN / "model.keras")
     config = ModelConfig(embedding=8, window=6, tables={"gru": GruOptions(hidden=12)})
-    export = ExportConfig(batch=4, **({"full_softmax_limit": 10, "negatives": 16} if sampled else {}))
+    export = ExportConfig(batch=4, small_batch=0, **({"full_softmax_limit": 10, "negatives": 16} if sampled else {}))
     made = build_tflite(model, config, export, way="partial", optimizer="adagrad", candidates=10)
     name = "bundle.sampled.tflite" if sampled else "bundle/model.tflite"
     assert hashlib.sha256(made.content).hexdigest() == golden["sha256"][name]

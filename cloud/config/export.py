@@ -31,6 +31,10 @@ class ExportConfig:
     """A patch also trains the norms that the backbone names for it: of nextitnet the second of each block."""
     batch: int = 8
     """Windows B of a device train step (static shape)."""
+    small_batch: int = field(default=2, metadata=LATER)
+    """Windows of a second, small batch in the same file, which a step of so few windows takes: a window is as many
+    events as `model.window` says, and most people's steps have one or two. 0 = no such batch; nor is there one where it
+    would not be smaller than `batch`, with the way ranker, or of a backbone whose windows have one target each."""
     full_softmax_limit: int = 20_000
     """Largest catalogue for which the device trains with the full softmax; above, the corrected sampled softmax."""
     negatives: int = 1024
@@ -58,7 +62,7 @@ class ExportConfig:
         one_of(self.adapter_activation, ("tanh", "gelu"), "export", "adapter_activation")
         require(self.adapter % self.cardinality == 0, "export",
                 f"adapter must be a multiple of cardinality, and {self.adapter} is none of {self.cardinality}")
-        at_least(0, self, "export", "full_softmax_limit", "retrieve", "lists")
+        at_least(0, self, "export", "full_softmax_limit", "retrieve", "lists", "small_batch")
 
 
 @dataclass(frozen=True)

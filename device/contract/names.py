@@ -27,6 +27,8 @@ IMPORT_WEIGHTS: Final = "import_weights"
 SIGNATURES: Final = (TRAIN, EVALUATE, EMBED, INFER, LOOKUP, EXPORT_WEIGHTS, IMPORT_WEIGHTS)
 RETRIEVE: Final = "retrieve"  # only in files that find items of the whole catalogue
 RANK_CANDIDATES: Final = "rank"  # only in files with a ranker of a second stage; takes and gives what infer does
+TRAIN_SMALL: Final = "train_small"  # only in files with a second, small batch; takes and gives what train does
+EVALUATE_SMALL: Final = "evaluate_small"  # the same of evaluate
 
 # --- tensors of the signatures ----------------------------------------------------------------------------------
 ITEMS: Final = "items"  # int32 [B, T] (train, evaluate) or [1, T] (embed, infer); right-padded with 0

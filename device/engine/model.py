@@ -21,7 +21,7 @@ from pocketrec.device.base.errors import BundleError, ConfigError, StateError
 from pocketrec.device.contract import names as contract
 from pocketrec.device.engine.runtime import load_interpreter
 from pocketrec.device.engine.scores import ranker_of
-from pocketrec.device.engine.signatures import PROMISED, TaskBatch
+from pocketrec.device.engine.signatures import PROMISED, TaskBatch, cut_to_small
 from pocketrec.device.engine.two_stages import TwoStages
 
 
@@ -83,6 +83,7 @@ class Model(TwoStages):
             raise BundleError(f"{path}: train takes {self.targets} targets for windows of {self.window} events: "
                               "export the model again")  # fmt: skip
         self.negatives = inputs[contract.NEGATIVES][0][0] if contract.NEGATIVES in inputs else 0
+        self.small = self._small_batch() if contract.TRAIN_SMALL in names else 0
         (self.candidates,) = self._signature(contract.INFER)[contract.CANDIDATES][0]
         self.compared = 0
         if contract.TRAIN_TASK in names:
@@ -95,6 +96,8 @@ class Model(TwoStages):
 
     batch: int
     """Windows B of a train step, or of `embed_windows`."""
+    small: int
+    """Windows of the small batch, which `train` and `evaluate` take by themselves for a step of no more; 0 = none."""
     window: int
     """Events T that the model looks back on."""
     targets: int
@@ -149,7 +152,8 @@ class Model(TwoStages):
             contract.LEARNING_RATE: np.float32(learning_rate),
             contract.PROXIMAL: np.float32(proximal),
         }
-        return float(self._call(contract.TRAIN, self._with_negatives(contract.TRAIN, inputs, negatives))[contract.LOSS])
+        name = cut_to_small(contract.TRAIN, inputs, self.small, self._signature(contract.TRAIN))
+        return float(self._call(name, self._with_negatives(name, inputs, negatives))[contract.LOSS])
 
     def train_task(self, batch: TaskBatch, learning_rate: float, proximal: float, origin: Mapping[str, Array]) -> float:
         """One optimiser step of a task's patch on a batch of windows, each with one target.
@@ -191,8 +195,13 @@ class Model(TwoStages):
             ValueError: a wrong shape or dtype, or a row that the item table lacks.
         """
         inputs = {self._learned: items, contract.TARGETS: targets}
-        outputs = self._call(contract.EVALUATE, self._with_negatives(contract.EVALUATE, inputs, negatives))
-        return outputs[contract.LOSS], outputs[contract.RANK]
+        name = cut_to_small(contract.EVALUATE, inputs, self.small, self._signature(contract.EVALUATE))
+        outputs = self._call(name, self._with_negatives(name, inputs, negatives))
+        if name == contract.EVALUATE:
+            return outputs[contract.LOSS], outputs[contract.RANK]
+        both = np.zeros((2, self.batch, self.targets), np.float32)  # 0 behind the small batch: not counted
+        both[:, : self.small] = outputs[contract.LOSS], outputs[contract.RANK]
+        return both[0], both[1]
 
     def embed(self, items: Array) -> Array:
         """The user embedding, float32 [E], after the events `items`, int32 [1, T], right-padded with 0.
@@ -310,6 +319,18 @@ class Model(TwoStages):
             inputs[contract.NEGATIVES] = negatives
         return inputs
 
+    def _small_batch(self) -> int:
+        """Windows of the second batch."""
+        known = self._inputs[contract.TRAIN]
+        small = int(self._signature(contract.TRAIN_SMALL)[contract.ITEMS][0][0])
+        for name in (contract.TRAIN_SMALL, contract.EVALUATE_SMALL):
+            found = self._signature(name)
+            for key in (contract.ITEMS, contract.TARGETS):
+                if not small < self.batch or found[key] != ((small, *known[key][0][1:]), known[key][1]):
+                    raise BundleError(f"{self._path}: {name} takes {key} of another shape than {contract.TRAIN}: "
+                                      "export the model again")  # fmt: skip
+        return small
+
     def _signature(self, name: str) -> dict[str, tuple[tuple[int, ...], Any]]:
         if name not in self._inputs:
             try:
@@ -334,19 +355,19 @@ class Model(TwoStages):
             return self._run(name, inputs)
 
     def _run(self, name: str, inputs: dict[str, Any]) -> dict[str, Array]:
-        expected = self._signature(name)
+        expected, shown = self._signature(name), name.removesuffix("_small")  # as the caller knows it
         for key, (shape, dtype) in expected.items():
             if key not in inputs:
-                raise ValueError(f"{name}: input {key} is missing")
+                raise ValueError(f"{shown}: input {key} is missing")
             value = inputs[key] = np.asarray(inputs[key])
             if value.shape != shape or value.dtype != dtype:
                 raise ValueError(
-                    f"{name}: {key} must be {np.dtype(dtype)} {list(shape)}, not {value.dtype} {list(value.shape)}"
+                    f"{shown}: {key} must be {np.dtype(dtype)} {list(shape)}, not {value.dtype} {list(value.shape)}"
                 )
             if dtype == np.int32 and value.view(np.uint32).max() > self._last:  # as unsigned, a negative is large
                 wrong = value[(value < 0) | (value > self._last)][0]
                 limit = f"1 to {self.items}" if self.items else "from 1 on"
-                raise ValueError(f"{name}: {key} holds {wrong}, and items are numbered {limit} (0 = padding)")
+                raise ValueError(f"{shown}: {key} holds {wrong}, and items are numbered {limit} (0 = padding)")
         try:
             outputs: dict[str, Array] = self._runners[name](**inputs)
         except RuntimeError as error:

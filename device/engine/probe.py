@@ -30,10 +30,11 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
 
     Returns:
         ``embeddings`` [M, E], ``scores`` [M, C], ``item_embeddings`` [C, E] (of the candidates), ``loss`` and ``rank``
-        [B, T] of the first batch (where steps take positions, [P] of the targets that count), ``losses`` [S] of the
-        train steps, ``trained`` [M, E] (embeddings after them) and ``restored`` [M, E] (after the global weights were
-        put back), ``before.NAME`` and ``after.NAME`` of variables. Where the file has the signature, ``retrieved`` [M,
-        K] and ``retrieved_scores`` [M, K], and the same two with ``_trained`` behind, after the train steps; likewise
+        [B, T] of the first batch (where steps take positions, [P] of the targets that count), ``last_loss`` of the last
+        one, ``losses`` [S] of the train steps, ``trained`` [M, E] (embeddings after them) and ``restored`` [M, E]
+        (after the global weights were put back), ``before.NAME`` and ``after.NAME`` of variables. Where the file has
+        the signature, ``retrieved`` [M, K] and ``retrieved_scores`` [M, K], and the same two with ``_trained`` behind,
+        after the train steps; likewise
         ``ranked`` [M, C], scores by the signature ``rank``.
     """
     contexts, candidates = inputs["contexts"], inputs["candidates"]
@@ -44,6 +45,7 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
     found = _retrieved(model, contexts, "") | _ranked(model, contexts, candidates, "")
     given, wanted = _steps(model, inputs["items"], inputs["targets"])
     loss, rank = model.evaluate(given[0], wanted[0], negatives[0])
+    last_loss, _ = model.evaluate(given[-1], wanted[-1], negatives[-1])
     rate, proximal = float(inputs["learning_rate"]), float(inputs["proximal"])
     steps = zip(given, wanted, negatives, strict=True)
     losses = [model.train(items, targets, rate, proximal, drawn) for items, targets, drawn in steps]
@@ -57,6 +59,7 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
         "item_embeddings": model.lookup(candidates),
         "loss": loss,
         "rank": rank,
+        "last_loss": last_loss,
         "losses": np.array(losses),
         "trained": trained,
         "restored": _embed(model, contexts),

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract import names as contract
@@ -14,7 +17,11 @@ PROMISED: Final = {
     contract.TRAIN: (
         (contract.TARGETS, contract.LEARNING_RATE, contract.PROXIMAL), (contract.LOSS,)
     ),
+    contract.TRAIN_SMALL: (
+        (contract.ITEMS, contract.TARGETS, contract.LEARNING_RATE, contract.PROXIMAL), (contract.LOSS,)
+    ),
     contract.EVALUATE: ((contract.TARGETS,), (contract.LOSS, contract.RANK)),
+    contract.EVALUATE_SMALL: ((contract.ITEMS, contract.TARGETS), (contract.LOSS, contract.RANK)),
     contract.EMBED_WINDOWS: ((contract.ITEMS,), (contract.USER_EMBEDDINGS,)),
     contract.EMBED: ((contract.ITEMS,), (contract.USER_EMBEDDING,)),
     contract.INFER: ((contract.ITEMS, contract.CANDIDATES), (contract.SCORES,)),
@@ -25,6 +32,33 @@ PROMISED: Final = {
     contract.TRAIN_TASK: ((contract.ITEMS, contract.WANTED, contract.HEAD, contract.BIASES, contract.LEARNING_RATE,
                            contract.PROXIMAL), (contract.LOSS,)),
 }  # fmt: skip
+
+_SMALL: Final = {contract.TRAIN: contract.TRAIN_SMALL, contract.EVALUATE: contract.EVALUATE_SMALL}
+
+
+def cut_to_small(
+    signature: str, inputs: dict[str, Any], small: int, takes: Mapping[str, tuple[tuple[int, ...], Any]]
+) -> str:
+    """The signature that a step takes: that of the small batch where its windows all lie in the first rows.
+
+    Rows of padding count for nothing, so both give the same, up to the order of sums; and the choice follows from the
+    inputs alone, so that a training that was stopped continues to the same bits.
+
+    Args:
+        signature: train or evaluate.
+        inputs: items and targets of the whole batch are cut to the small one; what `signature` would refuse is left.
+        small: windows of the small batch; 0 = there is none.
+        takes: shapes and dtypes of the inputs of `signature`.
+    """
+    if not small:
+        return signature
+    both = [np.asarray(inputs[key]) for key in (contract.ITEMS, contract.TARGETS)]
+    if [(value.shape, value.dtype) for value in both] != [takes[key] for key in (contract.ITEMS, contract.TARGETS)]:
+        return signature
+    if any(value[small:].any() for value in both):
+        return signature
+    inputs[contract.ITEMS], inputs[contract.TARGETS] = (value[:small] for value in both)
+    return _SMALL[signature]
 
 
 @dataclass(frozen=True, eq=False)

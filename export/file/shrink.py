@@ -23,6 +23,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16  # of a buffer's data, as the schema wants it
 _SMALL = 64  # bytes; a longer constant of `_WEIGHTS` is a weight, by which operators of several signatures are known
+_TRIED = 4  # earlier signatures whose order a signature is tried in, those first with which it has most in common
 
 _FRONT = (
     schema.BuiltinOperator.CALL_ONCE,
@@ -89,12 +90,13 @@ def _align(model: Any) -> None:
     for subgraph in model.subgraphs:
         operators = subgraph.operators = _handles_first(model, subgraph)
         keys = _computations(model, subgraph)
-        best = max(done, key=lambda earlier: len(set(earlier) & set(keys)), default=[])
-        place = {key: index for index, key in reversed(list(enumerate(best))) if key is not None}
-        order = sorted(range(len(keys)), key=lambda index: place.get(keys[index], len(best)))
-        if _is_in_order(subgraph, [operators[index] for index in order]):
-            subgraph.operators = [operators[index] for index in order]
-            keys = [keys[index] for index in order]
+        for best in sorted(done, key=lambda earlier: len(set(earlier) & set(keys)), reverse=True)[:_TRIED]:
+            place = {key: index for index, key in reversed(list(enumerate(best))) if key is not None}
+            order = sorted(range(len(keys)), key=lambda index: place.get(keys[index], len(best)))
+            if _is_in_order(subgraph, [operators[index] for index in order]):
+                subgraph.operators = [operators[index] for index in order]
+                keys = [keys[index] for index in order]
+                break
         done.append(keys)
 
 
@@ -116,12 +118,14 @@ def _computations(model: Any, subgraph: Any) -> list[Hashable]:
     operators may stand at one place, and `_is_in_order` has the last word.
     """
     ends = set(_list(subgraph.outputs))
+    index = next(place for place, other in enumerate(model.subgraphs) if other is subgraph)
+    own = [signature for signature in model.signatureDefs or [] if signature.subgraphIndex == index]
+    names = {entry.tensorIndex: entry.name for signature in own for entry in signature.inputs or []}
     values: dict[int, Hashable] = {}
     for place, tensor in enumerate(subgraph.tensors):
         data = model.buffers[tensor.buffer].data
         weights = data is not None and len(data) > _SMALL and tensor.type in _WEIGHTS and bool(np.any(data))
-        name = tensor.name if place in _list(subgraph.inputs) else None  # as "embed_items:0", of the signature's own
-        values[place] = _digest((weights and tensor.buffer, tensor.type, name and name.split(b"_", 1)[-1]))
+        values[place] = _digest((weights and tensor.buffer, tensor.type, names.get(place)))
     keys: list[Hashable] = []
     met: dict[Hashable, int] = {}
     assigned = False

@@ -42,6 +42,7 @@ class GraphShape:
         rank: items that one `rank` call scores, where there is a second ranker.
         positions: targets P of a train step that takes user embeddings (`pocketrec.export.graph.positions`); 0 = steps
             take windows.
+        small: windows of `train_small` and `evaluate_small`, fewer than `batch`; 0 = no such signatures.
     """
 
     batch: int
@@ -52,6 +53,7 @@ class GraphShape:
     retrieve: int = 0
     rank: int = 0
     positions: int = 0
+    small: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,16 +112,20 @@ class PersonalGraph(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The concrete functions to convert, by signature name."""
         batch, window = self.shape.batch, self.shape.window
-        windows = tf.TensorSpec([batch, window], tf.int32)
         one = tf.TensorSpec([1, window], tf.int32)
         scalar = tf.TensorSpec([], tf.float32)
         sampled = {}
         if self.shape.negatives:
             sampled = {contract.NEGATIVES: tf.TensorSpec([self.shape.negatives], tf.int32)}
-        pair = {contract.ITEMS: windows, contract.TARGETS: tf.TensorSpec([batch, self.targets], tf.int32)}
+
+        def step(windows: int) -> tuple[dict[str, tf.TensorSpec], dict[str, tf.TensorSpec]]:
+            pair = {contract.ITEMS: tf.TensorSpec([windows, window], tf.int32),
+                    contract.TARGETS: tf.TensorSpec([windows, self.targets], tf.int32)}  # fmt: skip
+            rates = {contract.LEARNING_RATE: scalar, contract.PROXIMAL: scalar}
+            return {**pair, **rates, **sampled}, {**pair, **sampled}
+
         specs: dict[str, dict[str, tf.TensorSpec]] = {
-            contract.TRAIN: {**pair, contract.LEARNING_RATE: scalar, contract.PROXIMAL: scalar, **sampled},
-            contract.EVALUATE: {**pair, **sampled},
+            **dict(zip((contract.TRAIN, contract.EVALUATE), step(batch), strict=True)),
             contract.EMBED: {contract.ITEMS: one},
             contract.INFER: {
                 contract.ITEMS: one,
@@ -131,6 +137,9 @@ class PersonalGraph(tf.Module):
                 name: tf.TensorSpec(variable.shape, tf.float32) for name, variable in self.state.items()
             },
         }
+        if self.shape.small:
+            small = contract.TRAIN_SMALL, contract.EVALUATE_SMALL
+            specs |= dict(zip(small, step(self.shape.small), strict=True))
         if self.shape.compared:
             specs[contract.TRAIN_TASK] = task_inputs(
                 self.trainable, (batch, window), (self.shape.compared, self.table.size)
@@ -249,6 +258,8 @@ class PersonalGraph(tf.Module):
         loss, rank = self.softmax.judge(users, flat, negatives)
         return {contract.LOSS: self._by_window(loss * counted), contract.RANK: self._by_window(rank * counted)}
 
+    train_small, evaluate_small = train, evaluate  # of fewer windows
+
     def embed(self, items: tf.Tensor) -> dict[str, tf.Tensor]:
         """User embedding after the last event; see `contract.EMBED`."""
         return {contract.USER_EMBEDDING: self._embed(items)}
@@ -316,4 +327,4 @@ class PersonalGraph(tf.Module):
         return tf.gather(users, tf.maximum(events - 1, 0))
 
     def _by_window(self, flat: tf.Tensor) -> tf.Tensor:
-        return tf.transpose(tf.reshape(flat, [self.targets, self.shape.batch]))  # (B, T)
+        return tf.transpose(tf.reshape(flat, [self.targets, flat.shape[0] // self.targets]))  # (B, T)

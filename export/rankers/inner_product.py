@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import tensorflow as tf
 
 from pocketrec.export.layers.products import transposed
 from pocketrec.export.rankers.ranker import Gradients, Value
+
+# Users for whom the items are the left side of their product: the runtime packs the right side anew at each call, which
+# for so few costs more than the product itself. For a chunk of 107 it is 5 % faster on ai-edge-litert, and 5 % slower
+# on tflite-runtime.
+_FEW: Final = 100
 
 
 class InnerProduct:
@@ -25,6 +30,8 @@ class InnerProduct:
     def grid(self, users: tf.Tensor, items: Any, value: Value) -> tuple[tf.Tensor, Any]:
         """See `GraphRanker.grid`."""
         embeddings, by_size = items
+        if users.shape[0] < _FEW:
+            return transposed(tf.matmul(embeddings, transposed(users))), embeddings
         return tf.matmul(users, by_size), embeddings
 
     def grid_backward(

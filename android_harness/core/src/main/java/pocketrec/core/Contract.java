@@ -33,6 +33,12 @@ public final class Contract {
     /** only in files with a ranker of a second stage; takes and gives what infer does. */
     public static final String RANK_CANDIDATES = "rank";
 
+    /** only in files with a second, small batch; takes and gives what train does. */
+    public static final String TRAIN_SMALL = "train_small";
+
+    /** the same of evaluate. */
+    public static final String EVALUATE_SMALL = "evaluate_small";
+
     /** int32 [B, T] (train, evaluate) or [1, T] (embed, infer); right-padded with 0. */
     public static final String ITEMS = "items";
 

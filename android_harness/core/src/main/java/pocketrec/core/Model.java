@@ -59,6 +59,7 @@ public final class Model implements Closeable {
     private final File path;
     private final Signatures signatures;
     private final ItemTable table;
+    private final SmallBatch small; // null = the file has none
 
     /**
      * Opens a model file.
@@ -134,6 +135,10 @@ public final class Model implements Closeable {
                                     .shape()[0]
                             : 0;
             variables = signatures.checked(this);
+            small =
+                    signatures.has(Contract.TRAIN_SMALL)
+                            ? new SmallBatch(signatures, batch, window, targets)
+                            : null;
             table = new ItemTable(signatures, items, candidates, embedding);
             good = true;
         } finally {
@@ -162,6 +167,9 @@ public final class Model implements Closeable {
     public synchronized float train(
             int[] items, int[] targets, float learningRate, float proximal, int[] negatives)
             throws PocketRecException {
+        if (small != null && small.fits(items, targets)) {
+            return small.train(items, targets, learningRate, proximal, negatives);
+        }
         SignatureRunner runner = signatures.runner(Contract.TRAIN);
         signatures.check(runner, Contract.TRAIN, Contract.ITEMS, items);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
@@ -210,6 +218,9 @@ public final class Model implements Closeable {
      */
     public synchronized Evaluation evaluate(int[] items, int[] targets, int[] negatives)
             throws PocketRecException {
+        if (small != null && small.fits(items, targets)) {
+            return small.evaluate(items, targets, negatives);
+        }
         SignatureRunner runner = signatures.runner(Contract.EVALUATE);
         signatures.check(runner, Contract.EVALUATE, Contract.ITEMS, items);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);

@@ -206,8 +206,7 @@ final class Signatures implements Closeable {
         return spec;
     }
 
-    private void require(
-            String signature, String name, List<TensorSpec> specs, String dtype, int... shape)
+    void require(String signature, String name, List<TensorSpec> specs, String dtype, int... shape)
             throws BundleException {
         TensorSpec spec = find(specs, name);
         if (spec == null || !spec.is(dtype, shape)) {
