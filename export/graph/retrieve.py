@@ -37,7 +37,7 @@ def best_rows(table: ItemTable, user: tf.Tensor, k: int, zero: tf.Tensor) -> tup
     held = tf.constant(table.rows), None if table.scales is None else tf.constant(table.scales)
     chunk = min(_LONGEST, max(CHUNK, -(-table.items // _CHUNKS)))
     places = tf.range(chunk)[tf.newaxis]  # (1, chunk), a constant too
-    best = back = None  # float32 and int32 (1, n): scores so far, and rows, counted back from where the next chunk begins
+    best = back = None  # (1, n) float32 and int32: the best so far, and their rows less the next chunk's first
     for begin in range(1, table.items + 1, chunk):
         count = min(chunk, table.items + 1 - begin)
         scores, rows = _products(*held, user, zero + begin, count), places[:, :count]
