@@ -53,16 +53,16 @@ def nearest(
         say(f"each of {rows:,} items is looked at for each user: pip install 'pocketrec[ann]', and faiss looks at some")
         return exact_top(users, items, k, seen, progress)
     faiss.omp_set_num_threads(threads or os.cpu_count() or 1)
-    index = _index(faiss, items, seed)
+    index = build_index(faiss, items, seed)
     sample = np.random.default_rng(seed).choice(len(users), min(_SAMPLE, len(users)), replace=False)
-    probes, recall = _probes(index, users[np.sort(sample)], items, min(_DEPTH, k, rows))
+    probes, recall = fewest_lists(index, users[np.sort(sample)], items, min(_DEPTH, k, rows))
     told = f"faiss: {probes} of {index.nlist} lists have {recall:.3f} of the exact best items of {len(sample)} users"
     if recall < RECALL:
         say(f"{told}, and {RECALL} is wanted: each item is looked at")
         return exact_top(users, items, k, seen, progress)
     say(told)
     index.nprobe = probes
-    return _looked_up(index, users, items, k, seen, progress)
+    return looked_up(index, users, items, k, seen, progress)
 
 
 def _lists(rows: int) -> int:
@@ -75,8 +75,8 @@ def _building(rows: int) -> int:
     return lists * (_ITERATIONS * min(rows, _POINTS * lists) + rows)
 
 
-def _index(faiss: Any, items: Floats, seed: int) -> Any:
-    """An index of the rows from 1 on, which it numbers from 0."""
+def build_index(faiss: Any, items: Floats, seed: int) -> Any:
+    """An index of faiss over the rows from 1 on, which it numbers from 0."""
     rows, size = items[1:], items.shape[1]
     count = _lists(len(rows))
     index = faiss.index_factory(size, f"IVF{count},Flat", faiss.METRIC_INNER_PRODUCT)
@@ -87,8 +87,8 @@ def _index(faiss: Any, items: Floats, seed: int) -> Any:
     return index
 
 
-def _probes(index: Any, users: Floats, items: Floats, depth: int) -> tuple[int, float]:
-    """How many lists hold enough of the exact best items of some users, and the share that they hold."""
+def fewest_lists(index: Any, users: Floats, items: Floats, depth: int) -> tuple[int, float]:
+    """How many lists hold `RECALL` of the exact best items of some users, or the most; and the share that they hold."""
     exact, _ = exact_top(users, items, depth)
     most = max(1, int(_MOST * index.nlist))
     probes = min(_FEWEST, most)
@@ -101,9 +101,11 @@ def _probes(index: Any, users: Floats, items: Floats, depth: int) -> tuple[int, 
         probes = min(2 * probes, most)
 
 
-def _looked_up(
-    index: Any, users: Floats, items: Floats, k: int, seen: Sequence[NDArray[Any]] | None, progress: Progress
+def looked_up(
+    index: Any, users: Floats, items: Floats, k: int, seen: Sequence[NDArray[Any]] | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[NDArray[np.int32], Floats]:
+    """As `exact_top`, of the items in the lists that the index looks into; exactly where these hold fewer than k."""
     rows, scores = np.zeros((len(users), k), np.int32), np.full((len(users), k), -np.inf, np.float32)
     gone = [np.zeros(0, np.int64)] * len(users) if seen is None else [np.unique(part) for part in seen]
     counts = np.array([len(part) for part in gone], np.int64)
