@@ -27,8 +27,9 @@ RECALL: Final = 0.99
 _DEPTH: Final = 100  # of the exact best, which recall counts
 _SAMPLE: Final = 256  # users that find out how many lists are looked into
 _FEWEST: Final = 8  # lists
-_MOST: Final = 0.125  # share of the lists; looking into more costs as much as a product over all rows
-_POINTS, _ITERATIONS = 64, 10  # rows for each list, and rounds, of k-means
+_MOST: Final = 0.0625  # share of the lists: a row in a list costs what a dozen cost in the product over all rows
+_POINTS, _ITERATIONS = 64, 4  # rows for each list, and rounds, of k-means; ten rounds find nothing more
+_PAYS: Final = 6  # rows of an exact search for each that building looks at: it saves half, at thrice the cost
 _USERS: Final = 4096  # users at a time
 
 
@@ -45,7 +46,7 @@ def nearest(
         say: takes a line on how it was done, where the catalogue is large.
     """
     rows = len(items) - 1
-    if rows <= LARGE or len(users) * rows <= _building(rows):
+    if rows <= LARGE or len(users) * rows <= _PAYS * _building(rows):
         return exact_top(users, items, k, seen, progress)
     try:
         import faiss
@@ -66,7 +67,7 @@ def nearest(
 
 
 def _lists(rows: int) -> int:
-    return max(1, round(4 * rows**0.5))
+    return max(1, round(2 * rows**0.5))
 
 
 def _building(rows: int) -> int:

@@ -23,6 +23,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ann, "_POINTS", 8)
     monkeypatch.setattr(ann, "_ITERATIONS", 3)
     monkeypatch.setattr(ann, "_building", lambda rows: rows)
+    monkeypatch.setattr(ann, "_MOST", 0.25)
 
 
 def clustered(seed: int = 0, items: int = ITEMS) -> tuple[np.ndarray, np.ndarray]:
@@ -116,5 +117,4 @@ def test_faiss_is_asked_neither_for_small_catalogues_nor_for_few_users(monkeypat
     monkeypatch.setattr(ann, "LARGE", ITEMS - 1)
     assert nearest(users[:2], table, 3, say=told.append)[0].shape == (2, 3)
     assert not told
-    users_that_pay = ann._building(600_000) / 600_000
-    assert 5_000 < users_that_pay < 50_000
+    assert 5_000 < ann._PAYS * ann._building(600_000) / 600_000 < 50_000, "users that pay for an index"
