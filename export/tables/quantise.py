@@ -51,14 +51,17 @@ def quantise_rows(values: Array, bits: int) -> Quantised:
     """
     plain = quantise(values, bits, axis=1)
     assert plain.scales is not None
-    moment = values.astype(np.float64).T @ values  # (E, E)
-    size = len(moment)
+    blocks = [slice(begin, begin + _BLOCK) for begin in range(0, len(values), _BLOCK)]
+    size = values.shape[1]
+    moment = np.zeros((size, size))
+    for part in blocks:
+        rows = values[part].astype(np.float64)
+        moment += rows.T @ rows
     moment += max(_DAMPING * np.trace(moment) / size, 1e-12) * np.eye(size)
     order = np.argsort(-np.diag(moment), kind="stable")
     factors = np.linalg.cholesky(np.linalg.inv(moment[np.ix_(order, order)])).T.astype(np.float32)  # upper
     most, numbers = 2 ** (bits - 1) - 1, np.empty(values.shape, np.int8)
-    for begin in range(0, len(values), _BLOCK):
-        part = slice(begin, begin + _BLOCK)
+    for part in blocks:
         left = np.ascontiguousarray((values[part] / plain.scales[part])[:, order].T)  # (E, n)
         for entry, factor in enumerate(factors):
             rounded = np.clip(np.round(left[entry]), -most, most)
