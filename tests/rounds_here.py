@@ -28,10 +28,15 @@ def weights() -> dict[str, Any]:
         return {name: file[name] for name in file.files}
 
 
+def name(place: int) -> str:
+    """The user of a device; long enough to be looked for in what the device sends (tests/traces.py)."""
+    return f"somebody-{place}"
+
+
 def users(number: int) -> dict[str, FederatedUser]:
     """Devices with 10 to 20 events, half of them later ones."""
     rng, items = np.random.default_rng(number), len(weights()["item_embedding"])
-    return {f"u{place}": FederatedUser(rng.integers(1, items + 1, 10 + place % 11).astype(np.int32), 5)
+    return {name(place): FederatedUser(rng.integers(1, items + 1, 10 + place % 11).astype(np.int32), 5)
             for place in range(number)}  # fmt: skip
 
 

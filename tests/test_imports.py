@@ -55,8 +55,8 @@ TABLE = {
     "cloud/rankers device/contract",
     "cloud/retrieval": f"{_CLOUD_DATA} cloud/baselines cloud/candidates cloud/evaluation cloud/metrics cloud/rankers "
     "cloud/training",
-    "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation cloud/metrics cloud/rankers "
-    "cloud/training",
+    "cloud/search": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/evaluation cloud/fleet cloud/metrics "
+    "cloud/rankers cloud/rehearsal cloud/training device/contract",
     "cloud/report": "cloud/base cloud/config cloud/data cloud/evaluation cloud/fleet cloud/metrics device/base "
     "device/bench",
     "cloud/audit": "cloud/base cloud/config cloud/data cloud/metrics cloud/report device/base",

@@ -183,6 +183,23 @@ def rehearsal_split(
     return earliest, later, share_of(later.lengths, learn_share)
 
 
+def continued(earlier: Sequences, later: Sequences) -> tuple[Sequences, np.ndarray]:
+    """The users of `later` with all that they had before.
+
+    Args:
+        earlier: events before a cut.
+        later: events after it.
+
+    Returns:
+        Their whole sequences, and int64 [U], how many events of each lie before the cut.
+    """
+    context = earlier.select(np.isin(earlier.users, later.users))
+    whole = context.followed_by(later)
+    known = context.find_all(whole.users)
+    first = np.where(known >= 0, context.lengths[known], 0) if len(context) else np.zeros(len(whole), np.int64)
+    return whole, first
+
+
 def _part(log: Log, rows: np.ndarray, chosen: np.ndarray) -> Sequences:
     return Sequences.build(log.users.values, log.users.codes[chosen], rows[chosen], log.timestamps[chosen])
 

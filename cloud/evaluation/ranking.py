@@ -23,6 +23,7 @@ from pocketrec.cloud.rankers.ranker import Ranker
 
 if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
+    from pocketrec.device.contract.neighbours import Neighbours
 
 _CELLS = 1 << 22  # scores ranked at a time
 
@@ -87,6 +88,18 @@ class Places:
     def by_embedding(self, embedded: NDArray[np.float32], table: NDArray[np.float32], ranker: Ranker) -> ScoresOf:
         """A ranker's scores of user embeddings [P, E] and item embeddings [N + 1, E]."""
         return lambda part: ranker.scores(embedded[part], table)
+
+    def with_neighbours(self, scores: ScoresOf, neighbours: Neighbours) -> ScoresOf:
+        """Scores raised by what the neighbours of each history add, as devices have them."""
+
+        def raised(part: slice) -> NDArray[np.float32]:
+            found = scores(part)
+            for row, history in zip(found, self.seen[part], strict=True):
+                items, bonus = neighbours.bonus(history)
+                row[items] += bonus
+            return found
+
+        return raised
 
     def by_baseline(self, baseline: Baseline) -> ScoresOf:
         """A fitted baseline; one that reads the user, user by user."""

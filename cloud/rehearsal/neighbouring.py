@@ -26,7 +26,7 @@ from pocketrec.device.contract.repeats import Repeats
 #: Strengths tried; with the last one the neighbours alone decide.
 STRENGTHS: Final = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0)
 ALONE: Final = STRENGTHS[-1]
-_USERS: Final = 300  # that judge
+USERS: Final = 300  # that judge
 _CELLS: Final = 10**8  # scores looked at for a strength, and fewer users where that would be more
 
 ScoresOf = Callable[[int], NDArray[np.float32]]
@@ -58,6 +58,7 @@ def choose_strength(
     bonuses: Sequence[Repeats],
     ties: str = "worst",
     progress: Progress = no_progress,
+    most: int = USERS,
 ) -> Chosen:
     """Judge each of `STRENGTHS`.
 
@@ -69,10 +70,11 @@ def choose_strength(
         bonuses: that the fitting begins from; none where seen items are masked.
         ties: policy for equal scores.
         progress: called after every strength.
+        most: users that judge, at most; fewer where there are many scores to look at.
     """
     rows = len(neighbours.scales)
     each = max(1, sum(len(own) for own in places) // max(1, len(users)))
-    count = min(len(users), _USERS, max(1, _CELLS // (rows * each)))
+    count = min(len(users), most, max(1, _CELLS // (rows * each)))
     chosen = np.linspace(0, len(users) - 1, count).round().astype(int).tolist() if len(users) else []
     near = {index: raised(neighbours.times(1.0), users[index], places[index]) for index in chosen}
     positions = outline([users[index] for index in chosen], [places[index] for index in chosen])

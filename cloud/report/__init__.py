@@ -91,7 +91,8 @@ def _lead(metrics: dict[str, Any], lead: str) -> str:
     change = metrics["compare"].get("personal", {}).get("mrr@20")
     if not change:
         kind = "sessions that never come back" if metrics.get("data", {}).get("sessions") else "its own split"
-        return f"{lead}. A log of {kind}, without personal training: the global model against simple baselines."
+        what = "the global model and neighbours" if "neighbours" in metrics["compare"] else "the global model"
+        return f"{lead}. A log of {kind}, without personal training: {what} against simple baselines."
     if change["low"] is not None and change["low"] > 0:
         verdict = f"what a device does for its user clearly helps{_by_what(metrics)}"
     elif change["high"] is not None and change["high"] < 0:

@@ -45,6 +45,12 @@ def headline(metrics: Table, packed: Mapping[str, int]) -> str:
             (f"{count(users['gained'])} : {count(users['harmed'])}", "users gained : harmed",
              f"of {count(users['evaluated'])}, by more than .01"),
         ]  # fmt: skip
+    elif beside := metrics["compare"].get("neighbours", {}).get("mrr@20"):
+        entries += [
+            (figure(metrics["neighbours"]["mrr@20"]), "MRR@20, network and neighbours",
+             f"Recall@20 {_recall(metrics, 'neighbours')}"),
+            (f"{beside['mean']:+.4f}", "against the global model", f"95 %: {interval(beside)}"),
+        ]  # fmt: skip
     if metrics.get("ceiling") is not None:
         entries.append((percent(metrics["ceiling"]), "of next items are offered by the device",
                         f"{percent(metrics.get('ceiling_candidates'))} by the candidate set alone"))  # fmt: skip

@@ -29,7 +29,7 @@ from pocketrec.cloud.config.moved import MOVED, values_of_run
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.prepared import CloudData
 from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.data.split import rehearsal_split
+from pocketrec.cloud.data.split import continued, rehearsal_split
 from pocketrec.cloud.evaluation.ranking import Places, ScoresOf
 from pocketrec.cloud.metrics import metrics
 from pocketrec.cloud.rankers import make_ranker
@@ -89,10 +89,7 @@ class Slice:
         if 0 < search.users < len(later):
             drawn = np.random.default_rng(config.seed).choice(len(later), search.users, replace=False)
             later = later.select(drawn)
-        context = self.earlier.select(np.isin(self.earlier.users, later.users))
-        self.whole = context.followed_by(later)
-        known = context.find_all(self.whole.users)
-        self.first = np.where(known >= 0, context.lengths[known], 0) if len(context) else np.zeros(len(self.whole), int)
+        self.whole, self.first = continued(self.earlier, later)
 
     def places(self, window: int, *, causal: bool = True) -> Places:
         """The positions, with contexts of `window` events; for a model that is `causal` or not."""

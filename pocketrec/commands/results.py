@@ -59,7 +59,8 @@ def results(folder: Path, failed: Sequence[str] | None = None) -> str:
     else:
         sessions = metrics.get("data", {}).get("sessions")
         who, why = ("sessions", "they never come back") if sessions else ("sequences", "the log has its own split")
-        lines.append(f"{users['evaluated']} {who}, the global model alone ({why})")
+        what = "the global model and its neighbours" if "neighbours" in systems else "the global model alone"
+        lines.append(f"{users['evaluated']} {who}, {what} ({why})")
     for name, words in (("repeats", "the bonus for repeats alone"), ("central", "retraining in the cloud")):
         if f"personal_{name}" in metrics["compare"]:
             lines.append(f"personal against {words}: {_difference(metrics['compare'][f'personal_{name}']['mrr@20'])}")

@@ -17,6 +17,7 @@ from pocketrec.stages.central import TRAIN_CENTRAL
 from pocketrec.stages.export import EXPORT
 from pocketrec.stages.fleet import FLEET
 from pocketrec.stages.necessary import TRAIN_NECESSARY
+from pocketrec.stages.neighbours import NEIGHBOURS
 from pocketrec.stages.prepare import PREPARE
 from pocketrec.stages.rank import RANK
 from pocketrec.stages.refit import REFIT
@@ -25,8 +26,8 @@ from pocketrec.stages.report import REPORT
 from pocketrec.stages.train import TRAIN, TRAIN_EARLY
 
 STAGES: tuple[Stage, ...] = (
-    PREPARE, TRAIN_EARLY, TRAIN, RANK, BASELINES, CANDIDATES, REHEARSE, EXPORT, TRAIN_CENTRAL, TRAIN_NECESSARY, FLEET,
-    REPORT, REFIT,
+    PREPARE, TRAIN_EARLY, TRAIN, RANK, BASELINES, CANDIDATES, REHEARSE, NEIGHBOURS, EXPORT, TRAIN_CENTRAL,
+    TRAIN_NECESSARY, FLEET, REPORT, REFIT,
 )  # fmt: skip
 """In the order of a run."""
 

@@ -10,7 +10,7 @@ from pocketrec.stages.models import export_model
 from pocketrec.stages.neighbours import ship_neighbours
 from pocketrec.stages.parts import plain, use_threads
 from pocketrec.stages.rank import ranks
-from pocketrec.stages.recipes import needs_naive, recipe_of_run
+from pocketrec.stages.recipes import has_blending, needs_naive, recipe_of_run
 
 
 def export(run: Run) -> None:
@@ -33,7 +33,7 @@ EXPORT = Stage(
     "export",
     "write the TensorFlow Lite file, check it on every runtime, write the bundle",
     needs=("train", "candidates", "rehearse"),
-    also_needs=lambda c: ("rank",) if ranks(c) else (),
+    also_needs=lambda c: (*(("rank",) if ranks(c) else ()), *(("neighbours",) if has_blending(c) else ())),
     depends=lambda c: [
         *plain(c.export, c.lean, c.personalise), c.candidates.k, c.evaluate.naive, c.evaluate.mask_seen,
     ],

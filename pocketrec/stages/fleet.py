@@ -90,16 +90,19 @@ def _judge_global(run: Run) -> dict[str, Any]:
     use_threads(run)
     from pocketrec.cloud.backbones import load_model
     from pocketrec.cloud.baselines.files import load_baselines
-    from pocketrec.cloud.data.prepared import load_devices, load_summary
+    from pocketrec.cloud.data.prepared import load_cloud, load_devices, load_summary
     from pocketrec.cloud.evaluation.evaluate import global_metrics
     from pocketrec.cloud.evaluation.global_model import sequence_ranks
+    from pocketrec.device.contract.neighbours import Neighbours
 
     config = run.config
     model = load_model(run.folder / "train" / "model.keras")
+    path = neighbours_file(run)
+    near = None if path is None else Neighbours.from_bytes(path.read_bytes(), len(load_cloud(run.folder).vocabulary))
     with run.progress() as progress:
         ranks = sequence_ranks(
-            model, load_devices(run.folder).after, config.model.window, config.evaluate,
-            load_baselines(run.folder / FITTED), config.ranker.first, progress, config.model.causal,
+            model, load_devices(run.folder).after, config.model, config.evaluate,
+            load_baselines(run.folder / FITTED), config.ranker.first, progress, near,
         )  # fmt: skip
     return global_metrics(
         ranks,

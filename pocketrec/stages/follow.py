@@ -9,6 +9,7 @@ from pocketrec.cloud.base.runs import Run
 from pocketrec.device.base.errors import DataError
 from pocketrec.stages.central import train_central
 from pocketrec.stages.necessary import train_necessary
+from pocketrec.stages.neighbours import train_blended
 from pocketrec.stages.train import TRAININGS, train_early, train_final
 
 #: What the chief sends when it has no more trainings: all are done, or it has stopped before its end.
@@ -25,7 +26,7 @@ def follow(run: Run) -> None:
     from pocketrec.cloud.training.distributed import announce, lost_is_one_line
 
     work = {"train-early": train_early, "train": train_final, "train-central": train_central,
-            "train-necessary": train_necessary}  # fmt: skip
+            "train-necessary": train_necessary, "neighbours": train_blended}  # fmt: skip
     with lost_is_one_line():
         while (number := announce(run.workers, DONE)) >= 0:
             run.say(f"{TRAININGS[number]:<11} with the chief, as worker {run.workers.index}")

@@ -22,12 +22,18 @@ def has_rehearsal(config: RunConfig) -> bool:
     return config.rehearse.enabled and config.split.personal
 
 
+def has_blending(config: RunConfig) -> bool:
+    """Whether a run that has no rehearsal looks for the strength of the neighbours alone."""
+    return config.rehearse.enabled and bool(config.rehearse.neighbours) and not config.split.personal
+
+
 def rehearsal_parts(config: RunConfig, before: Sequences) -> Any:
     """Events before the earlier cut, those between the cuts, and how many of these each user learns from."""
     from pocketrec.cloud.data.split import rehearsal_split
 
-    per_user, share = config.split.kind == "per_user", config.split.learn_share
-    return rehearsal_split(before, config.rehearse.quantile, per_user=per_user, learn_share=share)
+    split = config.split
+    return rehearsal_split(before, config.rehearse.quantile, per_user=split.kind == "per_user",
+                           sessions=split.of_sessions, learn_share=split.learn_share)  # fmt: skip
 
 
 def recipe_of_run(run: Run) -> dict[str, Any]:

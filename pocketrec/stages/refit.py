@@ -18,7 +18,7 @@ from pocketrec.stages.baselines import TUNED, baselines
 from pocketrec.stages.bundles import publish
 from pocketrec.stages.candidates import candidates
 from pocketrec.stages.models import export_model
-from pocketrec.stages.neighbours import CHOSEN, ship_neighbours
+from pocketrec.stages.neighbours import BLENDED, CHOSEN, ship_neighbours
 from pocketrec.stages.parts import use_threads
 from pocketrec.stages.recipes import RECIPE, recipe_of_run
 from pocketrec.stages.train import train_final
@@ -39,7 +39,7 @@ def refit(run: Run) -> None:
     events, items = prepared.before.events, len(prepared.vocabulary)
     what = "what the cloud may use of the log" if run.config.data.privacy else "the whole log"
     run.detail(f"{what}: {events:,} events of {len(prepared.before):,} users, {items:,} items")
-    for name in (RECIPE, CHOSEN):
+    for name in (RECIPE, CHOSEN, BLENDED):
         if (run.folder / name).exists():
             shutil.copyfile(run.folder / name, inner.path(name))
     train_final(inner.for_stage("train"))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 #: Stages that several workers train together, by the number that the chief sends. The models for comparison need a
 #: bundle, so they come after `export`.
-TRAININGS: Final = ("train-early", "train", "train-central", "train-necessary")
+TRAININGS: Final = ("train-early", "train", "train-central", "train-necessary", "neighbours")
 
 
 def train_early(run: Run) -> None:

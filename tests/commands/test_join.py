@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from rounds_here import training, users
+from traces import traces
 
 from pocketrec.cli import main
 from pocketrec.cloud.federated.rounds import plan_of
@@ -45,8 +46,8 @@ def arguments(served: Served, tmp_path: Path) -> list[str]:
     assert cut_off is not None
     with EventStore(tmp_path / "events") as store:
         store.append([(f"item {place}", cut_off - 50.0 + 5 * place) for place in range(1, 25)])
-    return ["join", served.address, "--bundle", BUNDLE, "--user", "u3", "--store", str(tmp_path / "events"), "--state",
-            str(tmp_path / "state"), "--busy-too"]  # fmt: skip
+    return ["join", served.address, "--bundle", BUNDLE, "--user", "somebody-3", "--store", str(tmp_path / "events"),
+            "--state", str(tmp_path / "state"), "--busy-too"]  # fmt: skip
 
 
 def told(capsys: pytest.CaptureFixture[str]) -> tuple[str, dict[str, Any]]:
@@ -64,8 +65,7 @@ def test_a_dry_run_says_what_would_be_sent_and_writes_it(
     assert "No event, item id, candidate, time or user id is in it" in text
     assert last["bytes"] == len(content)
     assert last["numbers"].keys() == Contribution.from_bytes(content).update.numbers.keys()
-    assert b"item " not in content
-    assert b"u3" not in content
+    assert traces(content, "item ", "somebody-3") == []
     assert served.wait_for(0, 0) == []
 
 

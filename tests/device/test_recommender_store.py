@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from loyal import loyal
+from traces import traces
 
 from pocketrec.cli import main
 from pocketrec.device import Recommender
@@ -250,7 +251,7 @@ def test_sealed_state_and_store_show_nothing(unguarded: Bundle, tmp_path: Path) 
     recommender.save()
     recommender.save()
     content = b"".join(file.read_bytes() for file in (tmp_path / "k").iterdir())
-    assert not any(word in content for word in (b"item ", b"a name", b"personal", b"weights", b"dense"))
+    assert traces(content, "item ", "a name", "personal", "weights", "dense") == []
     again = Recommender(unguarded, user="a name", **paths, key=KEY)
     assert equal(weights(again), weights(recommender))
     with pytest.raises(StateError, match="is encrypted: give its key"):

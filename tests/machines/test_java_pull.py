@@ -119,7 +119,8 @@ def test_damage_is_corrected_by_pulling(folder: Path, site: Server, here: Path) 
 
 def test_two_processes_that_pull_at_once(folder: Path, site: Server, here: Path) -> None:
     publish(folder, site.root)
-    site.fault = lambda handler: time.sleep(0.3) or False  # type: ignore[func-returns-value]
+    refused = threading.Event()  # nobody is answered before the other one was sent away
+    site.fault = lambda handler: not refused.wait(60)
     outcomes: list[object] = []
     options = {"users": [], "now": time.time()}
 
@@ -128,6 +129,7 @@ def test_two_processes_that_pull_at_once(folder: Path, site: Server, here: Path)
             outcomes.append(runner.call("pull", site.url, str(here), options)["new"])
         except FetchError as error:
             outcomes.append(str(error))
+            refused.set()
 
     runners = [by_java.java(), Java()]
     threads = [threading.Thread(target=one, args=[runner]) for runner in runners]

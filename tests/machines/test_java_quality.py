@@ -14,6 +14,7 @@ import pytest
 from by_java import JAVA
 from java_recommender import TypedRecommender
 from loyal import loyal
+from traces import traces
 
 from pocketrec.device import Recommender
 from pocketrec.device.contract.repeats import Repeats
@@ -119,12 +120,11 @@ def test_other_bundles_are_ranked_alike(made: Path, tmp_path: Path, kind: str) -
 def test_what_is_kept_goes_with_what_it_is_about(folder: Path, tmp_path: Path, work: str) -> None:
     """It has neither items nor user, but the time of an event; and what a killed writer has left goes too."""
     left = tmp_path / ".s.quality.0123456789abcdef.tmp"
-    with TypedRecommender(folder, user="u3", state=tmp_path / "s") as one:
+    with TypedRecommender(folder, user="somebody-3", state=tmp_path / "s") as one:
         one.personalise(events(loyal(40), 1000))
         one.save()
         content = quality_of(tmp_path / "s").read_bytes()
-        assert b"item" not in content.replace(b"decisions", b"")
-        assert b"u3" not in content
+        assert traces(content, "item ", "somebody-3") == []
         left.write_bytes(b"half")
         if work == "forget":
             one.forget(["item 9"])

@@ -11,6 +11,7 @@ import pytest
 from by_java import JAVA, java
 from java_recommender import TypedRecommender
 from loyal import loyal
+from traces import traces
 
 from pocketrec.device import Recommender
 from pocketrec.device.base.errors import ConfigError, StateError
@@ -50,7 +51,7 @@ def test_one_users_sealed_files_in_turns(folder: Path, tmp_path: Path) -> None:
         assert quality.ranked == ranked
         for file in (tmp_path / "s", tmp_path / "e", quality_of(tmp_path / "s")):
             content = file.read_bytes()
-            assert not any(word in content for word in (b"secret", b"decisions", b"history", b"item 9"))
+            assert traces(content, "secret", "decisions", "history", "item 9") == []
     assert len(known) == 80
 
 

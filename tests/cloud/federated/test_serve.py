@@ -63,9 +63,9 @@ def served(file: Path, certificates: Any = None, nodes: list[str] | None = None,
 
 
 def device(folder: Path, place: int = 0) -> Device:
-    from rounds_here import users
+    from rounds_here import name, users
 
-    user = users(DEVICES)[f"u{place}"]
+    user = users(DEVICES)[name(place)]
     return Device(user.rows, user.since, "the model", folder / f"device-{place}")
 
 
@@ -83,7 +83,8 @@ def one_line(error: pytest.ExceptionInfo[Exception]) -> str:
 def test_devices_train_a_model_over_tls(contribution: Path, certificates: Any, tmp_path: Path) -> None:
     """Twelve devices with node keys, all rounds; the payloads have the plan's tensors and nothing else."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from rounds_here import training, users
+    from rounds_here import name, training, users
+    from traces import traces
 
     keys = [Ed25519PrivateKey.generate() for _ in range(DEVICES)]
     roster = [key.public_key().public_bytes_raw().hex() for key in keys]
@@ -119,7 +120,7 @@ def test_devices_train_a_model_over_tls(contribution: Path, certificates: Any, t
     for content in seen:
         made = Contribution.from_bytes(content)
         assert made.update.numbers.keys() == task.weights.keys()
-        assert not any(f"u{place}".encode() in content for place in range(DEVICES))
+        assert traces(content, *map(name, range(DEVICES))) == []
     (tmp_path / "p").mkdir()
     with processes(contribution / CONTRIBUTION_FILE, users(DEVICES), tmp_path / "p", seed=1, number=1) as here:
         beside = train(training(users(DEVICES), bits=32), here, tmp_path / "p")

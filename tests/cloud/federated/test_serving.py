@@ -33,13 +33,13 @@ def task(**options: Any) -> Training:
 
 
 def test_a_training_waits_for_its_devices_and_does_the_rounds_with_them(file: Path, tmp_path: Path) -> None:
-    from rounds_here import users
+    from rounds_here import name, users
 
     said: list[str] = []
     done: list[int] = []
 
     def act(address: str, place: int) -> None:
-        user = users(12)[f"u{place}"]
+        user = users(12)[name(place)]
         device = Device(user.rows, user.since, "the model", tmp_path / f"device-{place}")
         done.append(Joined(Coordinator(address, ""), device).take_part(lambda: "", lambda line: None))
 

@@ -109,7 +109,7 @@ def test_it_learns_what_can_be_known(tmp_path: Path, loss: str, options: dict[st
     trained = train(TrainJob(model, config, log, ITEMS), tmp_path)
     losses = [entry["loss"] for entry in trained.history]
     assert losses[-1] < losses[0] * 0.75
-    ranks = sequence_ranks(trained.model, log, MODEL.window, EvaluateConfig(), {"popularity": Popularity(ITEMS + 1)})
+    ranks = sequence_ranks(trained.model, log, MODEL, EvaluateConfig(), {"popularity": Popularity(ITEMS + 1)})
     ours, popular = (float((1 / np.concatenate(ranks[name])).mean()) for name in ("global", "popularity"))
     assert ours > 0.9
     assert ours > 2 * popular

@@ -149,9 +149,7 @@ def test_it_learns_and_goes_on_where_it_was_broken_off(tmp_path: Path) -> None:
     histories = [[(start + place) % ITEMS + 1 for place in range(9)] for start in range(ITEMS) for _ in range(6)]
     log = log_of(histories)
     trained = train(TrainJob(MODEL, CONFIG, log, ITEMS), tmp_path / "whole")
-    ranks = sequence_ranks(
-        trained.model, log, MODEL.window, EvaluateConfig(), {"popularity": Popularity(ITEMS + 1)}, causal=False
-    )
+    ranks = sequence_ranks(trained.model, log, MODEL, EvaluateConfig(), {"popularity": Popularity(ITEMS + 1)})
     ours, popular = (float((1 / np.concatenate(ranks[name])).mean()) for name in ("global", "popularity"))
     assert ours > 0.9 > 2 * popular
 

@@ -30,7 +30,7 @@ def measured(tmp_path: Path) -> tuple[float, float]:
     data, devices = load_cloud(tmp_path), load_devices(tmp_path)
     trained = train(TrainJob(config.model, config.train, data.before, len(data.vocabulary), seed=config.seed), tmp_path)
     ranks = np.concatenate(
-        sequence_ranks(trained.model, devices.after, config.model.window, config.evaluate)["global"]
+        sequence_ranks(trained.model, devices.after, config.model, config.evaluate)["global"]
     )
     hit = ranks <= 20
     assert len(ranks) == 10_152

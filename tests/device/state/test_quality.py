@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from loyal import loyal
+from traces import traces
 
 from pocketrec.cli import main
 from pocketrec.device import Recommender
@@ -225,13 +226,12 @@ def test_what_is_kept_is_bounded(bundle: Bundle, tmp_path: Path, monkeypatch: py
 
 
 def test_the_file_holds_neither_items_nor_user_and_goes_with_the_rest(bundle: Bundle, tmp_path: Path) -> None:
-    recommender = Recommender(bundle, user="u3", state=tmp_path / "s")
+    recommender = Recommender(bundle, user="somebody-3", state=tmp_path / "s")
     recommender.personalise(events(loyal(40), 1000))
     recommender.save()
     file = quality_of(tmp_path / "s")
     content = file.read_bytes()
-    assert b"item" not in content.replace(b"decisions", b"")
-    assert b"u3" not in content
+    assert traces(content, "item ", "somebody-3") == []
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     recommender.forget(["item 9"])
     left = load_quality(tmp_path / "s", None)
