@@ -23,17 +23,19 @@ from pocketrec.device.contract import names as contract
 from pocketrec.device.contract.layers import LAYERS_KEY, LayerSpec, walk
 from pocketrec.export.file.convert import convert
 from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
+from pocketrec.export.graph.positions import PositionGraph
 from pocketrec.export.graph.weights import pruned_names, weights_for, weights_of
 from pocketrec.export.rankers.ranker import make_ranker
 from pocketrec.export.rankers.ranknet import RankNet
 from pocketrec.export.retrieval import retrieval, retrieved
-from pocketrec.export.second import BESIDE, applied_way, second_of
+from pocketrec.export.second import BESIDE, applied_way, positions_of, second_of
 from pocketrec.export.tables.blocks import BlockTable
 from pocketrec.export.tables.quantise import pack, quantise_weights
 from pocketrec.export.tables.table import GraphTable, ItemTable
 
 #: Files that `ExportedModel.save` leaves beside model.tflite.
 ITEM_EMBEDDINGS_FILE = "item_embeddings.npy"
+RANKER_FILE = "ranker.npz"
 FACTS_FILE = "facts.json"
 
 
@@ -67,8 +69,8 @@ class ExportedModel:
     retrieval: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path, gate: Mapping[str, Any]) -> None:
-        """Write model.tflite, its transport form (model.skeleton, model.weights), item_embeddings.npy (for evaluation;
-        no device gets it) and facts.json into `folder`.
+        """Write model.tflite, its transport form (model.skeleton, model.weights), item_embeddings.npy, ranker.npz where
+        the file has the signature ``rank`` (both for evaluation; no device gets them) and facts.json into `folder`.
 
         Args:
             folder: made where it is not there.
@@ -84,6 +86,9 @@ class ExportedModel:
         write_atomic(folder / contract.SKELETON_FILE, self.skeleton)
         write_atomic(folder / contract.WEIGHTS_FILE, self.coded)
         write_atomic(folder / ITEM_EMBEDDINGS_FILE, lambda file: np.save(file, self.item_embeddings))
+        if "rank" in self.model:
+            own = {name: self.weights[name] for name in contract.RANKER_TENSORS}
+            write_atomic(folder / RANKER_FILE, lambda file: np.savez(file, found=self.model["rank"], **own))
         documents.write(folder / FACTS_FILE, facts)
 
 
@@ -131,10 +136,12 @@ def build_tflite(
     shape = GraphShape(
         export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0, compared,
         retrieved(export_config.retrieve, table, ranker), (export_config.retrieve or candidates) if second else 0,
+        positions_of(way, export_config),
     )  # fmt: skip
     held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned), model_config.causal)
     first = make_ranker(contract.INNER_PRODUCT if second else ranker)
-    graph = PersonalGraph(held, table, optimizer, shape, first, RankNet() if second else None)
+    kind = PositionGraph if shape.positions else PersonalGraph
+    graph = kind(held, table, optimizer, shape, first, RankNet() if second else None)
     facts = {
         "backbone": model_config.backbone,
         "way": way,
@@ -155,6 +162,7 @@ def build_tflite(
         "flop": graph.flop(),
         **({} if model_config.causal else {"causal": False}),  # as before there were such models
         **({"rank": shape.rank} if second else {}),
+        **({"positions": shape.positions} if shape.positions else {}),
         **({"compared": compared} if compared else {}),
     }
     frozen = {name: value for name, value in weights.items() if name not in graph.trainable}

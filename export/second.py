@@ -8,17 +8,20 @@ from typing import Final
 import keras
 
 from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.ways.ranker import TRAINED
 from pocketrec.cloud.ways.way import Applied, Layers, apply
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ConfigError, ExportError
 from pocketrec.device.contract import names as contract
 from pocketrec.export.graph.weights import weights_of
-from pocketrec.export.rankers.ranknet import TRAINED
 
 #: A number that a trained model keeps beside the tensors: 0 where the score was trained without the inner product.
 _INNER: Final = "ranker_inner"
 #: Names of the weights of the model's layer ``ranker``, which are of no layer of the device.
 BESIDE: Final = (*contract.RANKER_TENSORS, _INNER)
+#: Targets of a step of the way ``ranker`` for each window of ``export.batch``: with the default of 16, a step of 32
+#: takes less than twice ``infer`` on ai-edge-litert and about six times on tflite-runtime (benchmarks/rank.py).
+_PER_WINDOW: Final = 2
 
 
 def second_of(ranker: str, model: keras.Model, way: str) -> dict[str, Array]:
@@ -53,3 +56,8 @@ def applied_way(way: str, layers: Layers, config: ExportConfig) -> Applied:
     if way == contract.RANKER_WAY:
         return Applied(layers, TRAINED)
     return apply(way, layers, config)
+
+
+def positions_of(way: str, config: ExportConfig) -> int:
+    """Targets of a train step that takes user embeddings; 0 = the way's steps take windows."""
+    return _PER_WINDOW * config.batch if way == contract.RANKER_WAY else 0

@@ -18,7 +18,11 @@ ITEMS, WINDOW, BATCH, CANDIDATES = 40, 6, 2, 10
 
 
 def write(folder: Path) -> None:
-    """Write partial.tflite, head.tflite and items.npy to `folder`: random weights, 40 items."""
+    """Write partial.tflite, head.tflite and items.npy to `folder`: random weights, 40 items; and ``ranked``, a folder
+    with what an export leaves of the same model with a ranker of a second stage, which the device trains."""
+    import keras
+    from ranker_layer import Tensors
+
     from pocketrec.cloud.backbones import build_model
     from pocketrec.cloud.config.export import ExportConfig
     from pocketrec.cloud.config.model import GruOptions, ModelConfig
@@ -31,6 +35,10 @@ def write(folder: Path) -> None:
         made = build_tflite(model, config, options, way=way, optimizer="adagrad", candidates=CANDIDATES)
         (folder / f"{way}.tflite").write_bytes(made.content)
     np.save(folder / "items.npy", made.item_embeddings)
+    both = keras.Model(model.inputs[0], Tensors(name="ranker")(model.outputs[0]))
+    made = build_tflite(both, config, options, way="ranker", optimizer="adagrad", candidates=CANDIDATES,
+                        ranker="ranknet")  # fmt: skip
+    made.save(folder / "ranked", {})
 
 
 def make(folder: Path) -> Path:

@@ -8,7 +8,9 @@ from typing import ClassVar, Final
 
 from pocketrec.cloud.config.checks import at_least, known, rate, require
 from pocketrec.device.base.choices import Choice, Table
+from pocketrec.device.contract.names import RANKER_WAY
 
+#: Ways over a model's layers.
 WAYS: Final = Table(
     "personalise.way",
     {
@@ -17,6 +19,15 @@ WAYS: Final = Table(
         "whole": Choice("pocketrec.cloud.ways.parts:Whole", "all but the item table"),
         "patch": Choice("pocketrec.cloud.ways.patch:Serial", "adapters after frozen layers"),
         "patch_parallel": Choice("pocketrec.cloud.ways.patch:Parallel", "adapters beside frozen layers"),
+    },
+    "pocketrec.ways",
+)
+#: Those, and the way that trains a ranker and no layer.
+DEVICE_WAYS: Final = Table(
+    "personalise.way",
+    {
+        **WAYS.own,
+        RANKER_WAY: Choice("pocketrec.cloud.ways.ranker:Ranker", "the ranker of the second stage, ranknet, alone"),
     },
     "pocketrec.ways",
 )
@@ -38,7 +49,8 @@ class PersonaliseConfig:
 
     way: str = "partial"
     """Which tensors the device trains: partial (last GRU + FC), head (FC), whole (all but the item table), patch or
-    patch_parallel (adapters after, or beside, every frozen layer)."""
+    patch_parallel (adapters after, or beside, every frozen layer), or ranker (that of a second stage; partial where
+    none ships)."""
     optimizer: str = "adagrad"
     """Rule of a device's update."""
     learning_rate: float = 0.02
@@ -50,10 +62,10 @@ class PersonaliseConfig:
     minimum_events: int = 1
     """With fewer events to learn from, the global model is left alone."""
 
-    CHOICES: ClassVar = {"way": WAYS, "optimizer": DEVICE_OPTIMIZERS}
+    CHOICES: ClassVar = {"way": DEVICE_WAYS, "optimizer": DEVICE_OPTIMIZERS}
 
     def __post_init__(self) -> None:
-        known(self.way, WAYS, "personalise", "way")
+        known(self.way, DEVICE_WAYS, "personalise", "way")
         known(self.optimizer, DEVICE_OPTIMIZERS, "personalise", "optimizer")
         require(rate(self.learning_rate), "personalise", "learning_rate must be above 0 and finite")
         at_least(1, self, "personalise", "passes")

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 
 from pocketrec.cloud.config.checks import LATER, at_least, known, one_of, rate, require
-from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
+from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, DEVICE_WAYS
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class RehearseConfig:
     users: int = 200
     """Users in the sample (all, where there are fewer)."""
     ways: list[str] = field(default_factory=lambda: ["partial", "head"])
-    """Ways to personalise."""
+    """Ways to personalise. With `ranker` among them, and a ranker that ships, all recipes are judged by the order of
+    both stages; where none ships, it is left out."""
     optimizers: list[str] = field(default_factory=lambda: ["adagrad"])
     """Device optimisers."""
     learning_rates: list[float] = field(default_factory=lambda: [0.0005, 0.005, 0.02])
@@ -67,7 +68,7 @@ class RehearseConfig:
         at_least(1, self, "rehearse", "users", "fit_users")
         at_least(0, self, "rehearse", "neighbours")
         require(1 <= self.harm < math.inf, "rehearse", "harm must be at least 1")
-        for name, table in (("ways", WAYS), ("optimizers", DEVICE_OPTIMIZERS)):
+        for name, table in (("ways", DEVICE_WAYS), ("optimizers", DEVICE_OPTIMIZERS)):
             for value in getattr(self, name):
                 known(value, table, "rehearse", name)
         for value in self.targets:

@@ -32,6 +32,7 @@ from pocketrec.cloud.config.section import to_plain
 from pocketrec.cloud.config.split import SplitConfig
 from pocketrec.cloud.config.training import PruneConfig, TrainConfig
 from pocketrec.device.base.errors import ConfigError
+from pocketrec.device.contract.names import RANKER_WAY, RANKNET
 
 _SEEDS: Final = 2**31  # what every generator of random numbers takes
 
@@ -72,7 +73,14 @@ class RunConfig:
                     "themselves: set export.retrieve, such as 200")  # fmt: skip
             require(not self.lean.enabled, "candidates", "method none leaves [lean] without its shards: set "
                     "lean.enabled = false")  # fmt: skip
-
+        if self.may_train_ranker:
+            require(self.ranker.kind == RANKNET and self.ranker.inner, "ranker", "the way ranker trains the tensors of "
+                    "ranknet, with the inner product in its score: set kind = \"ranknet\" and inner = true, or take "
+                    "another way in personalise.way and rehearse.ways")  # fmt: skip
+            require(not self.data.privacy, "data", "privacy is not there for the way ranker: its other models have no "
+                    "ranker; take another way")  # fmt: skip
+            require(not self.lean.enabled, "lean", "enabled = true is not there for the way ranker, whose devices look "
+                    "at all items: take another way, or set lean.enabled = false")  # fmt: skip
         require(not self.data.privacy or self.resources.engine != "spark", "data", "privacy is not there for Spark: "
                 "prepare without --engine spark")  # fmt: skip
         if self.model.content and not self.items.path:
@@ -80,6 +88,11 @@ class RunConfig:
         described = self.items.categories or self.items.numbers
         require(not self.model.content or bool(described), "model", "content = true makes embeddings of categories and "
                 "numbers: name columns in items.categories or items.numbers")  # fmt: skip
+
+    @property
+    def may_train_ranker(self) -> bool:
+        """Whether a recipe of the run may train the ranker of a second stage (way ``ranker``)."""
+        return RANKER_WAY in (self.personalise.way, *(self.rehearse.ways if self.rehearse.enabled else ()))
 
     def to_dict(self) -> dict[str, Any]:
         """The configuration as plain tables, ready for JSON or TOML."""

@@ -45,7 +45,7 @@ def read_users(folder: Path) -> list[dict[str, Any]]:
         raise DataError(f"no file {path}: run `pocketrec fleet` first")
     users = read_lines(path)
     for entry in users:
-        for table in ("ranks", "within"):
+        for table in ("ranks", "within", *(["two_stages"] if "two_stages" in entry else [])):
             entry[table] = {name: _ranks(values) for name, values in entry[table].items()}
     return sorted(users, key=lambda entry: entry["user"])
 
@@ -114,6 +114,8 @@ def fleet_metrics(
         "k": fleet["candidates"],
         **{name: metrics.user_means(values) for name, values in within.items()},
     }
+    if "two_stages" in users[0]:
+        result["two_stages"] = _two_stages(users, judge)
     if parts := worth({name: metrics.user_values(values) for name, values in ranks.items()}, judge.compare):
         result["privacy"] = parts
     if "push" in ranks:
@@ -122,7 +124,10 @@ def fleet_metrics(
     result["skipped"] = fleet["skipped"]
     result["device"] = {**(device or {}), **{f"fleet_{name}": value for name, value in fleet["device"].items()}}
     if rehearsal is not None:
-        result["rehearsal"] = forecast_against(rehearsal, ranks, learn, judge)
+        by_both = rehearsal.get("ranking") == "two_stages" and "two_stages" in users[0]
+        served = _by_system([user["two_stages"] for user in users]) if by_both else ranks
+        told = {"ranking": "two_stages"} if by_both else {}
+        result["rehearsal"] = {**forecast_against(rehearsal, served, learn, judge), **told}
     return _finish(result, data, sizes)
 
 
@@ -211,6 +216,24 @@ def size_ledger(
         "sparse_payload": sparse,
         "sparse_ratio": dense / sparse,
     }
+
+
+def _two_stages(users: Sequence[Mapping[str, Any]], judge: _Judge) -> dict[str, Any]:
+    """Every system's measures of what a device shows, which is what it has found, in the order of the ranker: with
+    intervals, and differences from the global model in that order, and from the same system without the ranker."""
+    staged = _by_system([user["two_stages"] for user in users])
+    plain = _by_system([user["within"] for user in users])
+    values = {name: metrics.user_values(ranks) for name, ranks in staged.items()}
+    result: dict[str, Any] = {
+        name: {**metrics.user_means(ranks), "interval": {metrics.HEADLINE: judge.mean(values[name])}}
+        for name, ranks in staged.items()
+    }
+    result["compare"] = {
+        **{name: judge.compare(value, values["global"]) for name, value in values.items() if name != "global"},
+        **{f"{name}_first_stage": judge.compare(value, metrics.user_values(plain[name]))
+           for name, value in values.items()},
+    }  # fmt: skip
+    return result
 
 
 class _Judge:

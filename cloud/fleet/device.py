@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
 from pocketrec.cloud.fleet.offered import retrieved
+from pocketrec.cloud.fleet.second import Finds, SecondStage, by_candidates, by_search
 from pocketrec.cloud.metrics.metrics import ranks
 from pocketrec.cloud.rankers import make_ranker
 from pocketrec.device.contract.neighbours import Neighbours
@@ -92,13 +93,14 @@ class SimulatedDevice:
 
     def __init__(
         self, model: Path, item_embeddings: Path, runtime: str = "auto", ranker: RankerConfig = INNER_PRODUCT,
-        neighbours: Neighbours | None = None,
+        neighbours: Neighbours | None = None, second: Path | None = None,
     ) -> None:
         self.ranker = make_ranker(ranker)
         self.table: NDArray[np.float32] = np.load(item_embeddings, mmap_mode="r")  # (N + 1, E)
         self.model = Model(model, runtime, items=len(self.table) - 1, ranker=ranker.kind)
         self.reference = self.model.export_weights()
         self.neighbours = neighbours
+        self.second = SecondStage.load(second)
         self._near: tuple[bytes, list[tuple[NDArray[np.int32], NDArray[np.float32]]]] = (b"", [])
         self.item_rows = NONE  # of the user that was made personal last
         self.milliseconds: dict[str, list[float]] = {"train": [], "embed": [], "infer": []}
@@ -115,6 +117,11 @@ class SimulatedDevice:
         if len(marks) > 1:
             self.milliseconds["train"].append(float(np.median(np.diff(marks))) * 1e3)
         return outcome.decision
+
+    @property
+    def search(self) -> Finds | None:
+        """What the device finds of the whole catalogue, and its own items; None = there is no second stage."""
+        return None if self.second is None else by_search(self.second.found)
 
     def embeddings(self, user: DeviceUser) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """User embedding before each known test event, [P, E], and whether there was any event to make it of, [P]."""
@@ -134,13 +141,17 @@ class SimulatedDevice:
 
     def scores_at(
         self, embedded: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64], repeats: Repeats,
-        times: NDArray[np.float64] | None = None,
+        times: NDArray[np.float64] | None = None, finds: Finds | None = None,
     ) -> NDArray[np.float32]:
         """Scores [P, N + 1] of all items, with neighbours and the bonus for repeats of what lies before each place.
 
-        With `times`, float64 like `rows`, each is asked for at the time of its own event.
+        With `times`, float64 like `rows`, each is asked for at the time of its own event. With `finds` what is found
+        comes in the order of the second stage's ranker under the present weights, and all else behind.
         """
         scores: NDArray[np.float32] = self.ranker.scores(embedded, self.table)
+        if self.second is not None and finds is not None:
+            stage = self.second.trained(self.model.export_weights())
+            stage.reorder(scores, embedded, self.table, [rows[:place] for place in places], finds)
         for row, (items, raised) in zip(scores, self._raised(rows, places), strict=False):
             row[items] += raised
         for index, place in enumerate(places):
@@ -160,7 +171,8 @@ class SimulatedDevice:
         return self._near[1]
 
     def infer_difference(self, user: DeviceUser) -> float:
-        """Largest difference between `infer` and the ranker over the item table, at the user's first test position."""
+        """Largest difference between `infer` and the ranker over the item table, at the user's first test position, and
+        between `rank` and the second stage's where there is one."""
         rows, places = known_positions(user)
         candidates = np.zeros(self.model.candidates, np.int32)
         chosen = user.candidates[: len(candidates)]
@@ -170,8 +182,19 @@ class SimulatedDevice:
         started = time.perf_counter()
         scores = self.model.infer(window, candidates)
         self.milliseconds["infer"].append((time.perf_counter() - started) * 1e3)
-        difference = scores - self.ranker.scores(self.model.embed(window), self.table[candidates])  # (C,)
-        return float(np.abs(difference[candidates > 0]).max(initial=0.0))
+        user_embedding = self.model.embed(window)
+        difference = scores - self.ranker.scores(user_embedding, self.table[candidates])  # (C,)
+        found = float(np.abs(difference[candidates > 0]).max(initial=0.0))
+        if self.second is None or not len(chosen):
+            return found
+        net = self.second.trained(self.model.export_weights()).net
+        ranked = self.model.rank(window, chosen) - net.scores(user_embedding[None], self.table[chosen])[0]
+        return max(found, float(np.abs(ranked).max()))
+
+
+def found_by(user: DeviceUser, settings: Settings) -> Finds:
+    """What a device finds for the ranker of its second stage: the best items of the catalogue, or its candidates."""
+    return by_search(settings.retrieve) if settings.retrieve else by_candidates(user.candidates)
 
 
 def known_positions(user: DeviceUser) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

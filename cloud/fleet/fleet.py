@@ -36,11 +36,13 @@ from pocketrec.cloud.fleet.device import (
     Settings,
     SimulatedDevice,
     first_list,
+    found_by,
     is_offered,
     known_positions,
     system_ranks,
 )
 from pocketrec.cloud.fleet.files import FLEET_FILE, USERS_FILE
+from pocketrec.cloud.fleet.second import Finds
 from pocketrec.device.base.memory import peak_resident_mb
 from pocketrec.device.contract.neighbours import Neighbours
 from pocketrec.device.contract.recipe import GuardRecipe, Recipe
@@ -81,6 +83,9 @@ class System:
     pushed: bool = False
     """Push mode (C3DRec): the user embedding goes up, and a server scores the whole catalogue by it, without what needs
     the history: no neighbours, no bonus for repeats. What is seen is masked on the device."""
+    second: Path | None = None
+    """The ranker of the second stage in the file (.npz), in whose order devices show what they have found; None = the
+    file has none."""
 
 
 def device_users(
@@ -185,6 +190,7 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
                   baselines: Mapping[str, Baseline], settings: Settings) -> dict[str, Any]:
     """Serve one user by every system; the line of users.jsonl."""
     full: dict[str, NDArray[np.float64]] = {}
+    staged: dict[str, NDArray[np.float64]] = {}
     within: dict[str, NDArray[np.float64]] = {}
     decisions: dict[str, Any] = {}
     shown: dict[str, list[int]] = {}
@@ -209,6 +215,7 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
         twin = untrained.get((key, repeats)) if as_it_is and not len(item_rows.rows) else None
         if twin is not None:
             full[system.name], within[system.name] = full[twin], full[twin] if system.pushed else within[twin]
+            staged |= {system.name: staged[twin]} if twin in staged and not system.pushed else {}
             shown |= {system.name: shown[twin]} if system.name in _SHOWN and twin in shown else {}
             continue
         if as_it_is and not len(item_rows.rows):
@@ -223,6 +230,9 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
         full[system.name], within[system.name] = system_ranks(user, scores, len(device.table), settings, plain)
         if system.pushed:  # a server has no candidate set
             within[system.name] = full[system.name]
+        elif device.second is not None:
+            both = _system_scores(user, device, embedded, filled, repeats, finds=found_by(user, settings))
+            _, staged[system.name] = system_ranks(user, both, len(device.table), settings, plain or scores)
         shown |= {system.name: first_list(user, scores, settings, _EXAMPLE)} if system.name in _SHOWN else {}
         if known is None:
             difference = max(difference, device.infer_difference(user))
@@ -240,6 +250,7 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
         **_ceilings(user, settings, full, within), "decision": decisions,
         "ranks": {name: _plain(rank) for name, rank in full.items()},
         "within": {name: _plain(rank) for name, rank in within.items()},
+        **({"two_stages": {name: _plain(rank) for name, rank in staged.items()}} if staged else {}),
         "example": {"had": rows[: places[0]][: -_EXAMPLE - 1 : -1].tolist(), "next": int(rows[places[0]]), **shown},
         "ms": {name: round(value, 4) for name, value in times.items()}, "rss_mb": round(peak_resident_mb(), 1),
         "infer_difference": difference, "window": timed.model.window,
@@ -267,7 +278,7 @@ def _start(systems: tuple[System, ...], settings: Settings, baselines: Path | No
         key = _device_key(system)
         if key not in devices:
             devices[key] = SimulatedDevice(system.model, system.item_embeddings, settings.runtime, system.ranker,
-                                           _neighbours(system))  # fmt: skip
+                                           _neighbours(system), system.second)  # fmt: skip
     _process = _Process(systems, settings, devices, load_baselines(baselines) if baselines else {})
 
 
@@ -290,14 +301,17 @@ def _neighbours(system: System) -> Neighbours | None:
 
 def _system_scores(
     user: DeviceUser, device: SimulatedDevice, embedded: NDArray[np.float32], filled: NDArray[np.bool_],
-    repeats: Repeats, item_rows: ItemRows = NONE,
+    repeats: Repeats, item_rows: ItemRows = NONE, finds: Finds | None = None,
 ) -> ScoresOf:
-    """Scores of a system under the weights that `embedded` was made with; popularity where nothing is known."""
+    """Scores of a system under the weights that `embedded` was made with; popularity where nothing is known.
+
+    With `finds` they are those of both stages, under the weights that the device has now.
+    """
     rows, places = known_positions(user)
     popular = popularity_scores(len(device.table))
 
     def scores(part: slice) -> NDArray[np.float32]:
-        raised = device.scores_at(embedded[part], rows, places[part], repeats, user.known_times)  # (p, N + 1)
+        raised = device.scores_at(embedded[part], rows, places[part], repeats, user.known_times, finds)  # (p, N + 1)
         if len(item_rows.rows):
             item_rows.add_to_catalogue(raised, embedded[part])
         return np.where(filled[part, None], raised, popular)
@@ -368,7 +382,7 @@ def _fingerprint(
         "baselines": {name: list(arrays) for name, arrays in fitted.items()},
     }  # fmt: skip
     own = [(one.model, one.item_embeddings, *([one.neighbours] if one.neighbours else [])) for one in systems]
-    files = itertools.chain.from_iterable(own)
+    files = itertools.chain(*own, (one.second for one in systems if one.second is not None))
     rows = itertools.chain.from_iterable(
         (user.before, user.learn, user.test, user.candidates, user.times) for user in users
     )

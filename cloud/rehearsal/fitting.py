@@ -27,6 +27,7 @@ from pocketrec.cloud.config.resources import ResourceConfig
 from pocketrec.cloud.data.clock import clock_of
 from pocketrec.cloud.fleet.device import DeviceUser, SimulatedDevice, known_positions
 from pocketrec.cloud.fleet.fleet import device_users
+from pocketrec.cloud.fleet.second import SecondStage, by_search
 from pocketrec.cloud.rankers import make_ranker
 from pocketrec.cloud.rehearsal.bonus import Fitted, fit_bonus
 from pocketrec.cloud.rehearsal.job import RehearseJob
@@ -159,12 +160,15 @@ def _scores(
         progress=lambda done, total, note="": progress(done, total, "users looked at"),
     )  # fmt: skip
     table: NDArray[np.float32] = np.load(variant.item_embeddings, mmap_mode="r")  # (N + 1, E)
-    ranker = make_ranker(variant.ranker)
+    ranker, second = make_ranker(variant.ranker), SecondStage.load(variant.second)
 
     def scores_of(index: int) -> NDArray[np.float32]:
         coded = base64.b64decode(lines[users[index].user]["embedding"])
         embedded = np.frombuffer(coded, "<f4").reshape(-1, table.shape[1])  # (P, E)
         scores: NDArray[np.float32] = ranker.scores(embedded, table)
+        if second is not None:
+            rows, places = known_positions(users[index])[0], _places(users[index])
+            second.reorder(scores, embedded, table, [rows[:place] for place in places], by_search(second.found))
         if variant.neighbours is not None:
             add_rows(scores, raised(variant.neighbours, users[index], _places(users[index])))
         return scores

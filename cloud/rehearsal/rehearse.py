@@ -166,6 +166,8 @@ def rehearse(
     bonus = json.loads((folder / BONUS_FILE).read_bytes()) if (folder / BONUS_FILE).exists() else {}
     prices = (job.config.harm, max(bonus.get("price", 0.0), USUAL_PRICE))
     report = _judge(trials, finalists, (screened, first), dressed, job.seed, evaluate.bootstrap, prices)
+    if any(variant.second is not None for variant in variants.values()):
+        report["ranking"] = "two_stages"
     report["skipped"], report["clock"] = left_out, clock.in_words()
     if bonus:
         report["bonus"] = bonus

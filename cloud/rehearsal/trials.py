@@ -50,6 +50,9 @@ class Variant:
     """How its embeddings become scores."""
     neighbours: Neighbours | None = None
     """What is added to its scores; None = nothing."""
+    second: Path | None = None
+    """The ranker of the second stage in the file (.npz): what is searched comes in its order. None = the first stage is
+    all there is."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Rehearsing:
         self.trials, self.settings = trials, settings
         self.devices = {
             key: SimulatedDevice(variant.model, variant.item_embeddings, settings.runtime, variant.ranker,
-                                 variant.neighbours)
+                                 variant.neighbours, variant.second)
             for key, variant in variants.items()
             if key in {(trial.way, trial.optimizer) for trial in trials}
         }
@@ -166,7 +169,7 @@ class Rehearsing:
                 masked[index, rows[:place]] = True
         found = []
         for repeats in bonuses:
-            scores = device.scores_at(embedded, rows, places, repeats, user.known_times)  # (P, N + 1)
+            scores = device.scores_at(embedded, rows, places, repeats, user.known_times, device.search)  # (P, N + 1)
             rank = ranks(scores, targets, self.settings.ties, masked)
             own = scores[np.arange(len(places)), targets]
             top = scores[:, 1:].max(axis=1)

@@ -24,6 +24,7 @@ from pocketrec.cloud.report.examples import examples
 from pocketrec.cloud.report.flow import flow
 from pocketrec.cloud.report.privacy import privacy
 from pocketrec.cloud.report.reading import reading
+from pocketrec.cloud.report.staged import two_stages
 from pocketrec.device.base.errors import DataError
 from pocketrec.device.base.files import write_atomic
 
@@ -58,6 +59,7 @@ def write_report(run: Path) -> Path:
         page.section("The way of the data", _WAY, flow(metrics, settings)),
         reading(load_reading(run)),
         sections.quality(metrics),
+        two_stages(metrics),
         privacy(metrics),
         sections.per_user(metrics, users),
         examples(users, _item_names(run)),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 _WAYS: Final = {
     "partial": "last layer and head", "head": "head alone", "whole": "all layers", "patch": "adapters in the layers",
-    "patch_parallel": "adapters beside the layers",
+    "patch_parallel": "adapters beside the layers", "ranker": "ranker of the second stage",
 }  # fmt: skip
 _OPTIMIZERS: Final = {"sgd": "SGD", "adagrad": "Adagrad", "adam": "Adam"}
 

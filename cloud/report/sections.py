@@ -255,8 +255,11 @@ def _guard(trial: Table) -> str:
 def _forecast(against: Table, metrics: Table) -> str:
     """What was expected and what came, as gains and as multiples of the global model's MRR@20 in the same group."""
     groups = {(group["low"], group["high"]): group["global"]["mrr@20"] for group in metrics.get("history", ())}
+    whole = metrics
+    if "ranking" in against:  # by both stages, whose figures stand in a table of their own, without groups
+        groups, whole = {}, metrics[against["ranking"]]
     rows = []
-    entries = [("All", against["expected"], against["came"], metrics["global"]["mrr@20"])]
+    entries = [("All", against["expected"], against["came"], whole["global"]["mrr@20"])]
     for group in against["by_length"]:
         if group["users"]:
             name = lengths(group["low"], group["high"]) + " events"

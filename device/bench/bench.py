@@ -122,7 +122,8 @@ def _kinds(bundle: Bundle, model: Model, seed: int) -> dict[str, Callable[[], ob
     rng = np.random.default_rng(seed)
     count = len(bundle.vocabulary)
     window = rng.integers(1, count + 1, (model.batch, model.window + 1), dtype=np.int32)  # (B, T + 1)
-    items, targets, one = window[:, :-1].copy(), window[:, -model.targets :].copy(), window[:1, 1:].copy()
+    pairs, one = (window[None, :, :-1].copy(), window[None, :, -model.targets :].copy()), window[:1, 1:].copy()
+    items, targets = (made[0] for made in model.steps(*pairs))
     candidates = np.resize(np.arange(1, count + 1, dtype=np.int32), model.candidates)
     negatives = log_uniform(model.negatives, count, seed, 0) if model.sampled else None
     recipe = bundle.recipe

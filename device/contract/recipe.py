@@ -124,7 +124,7 @@ class Recipe:
     """Off: the rehearsal found nothing to gain, and every device stays with the global model."""
     way: str = "partial"
     """Which tensors the model file trains: partial (last GRU + FC), head (FC), whole, patch or patch_parallel
-    (adapters)."""
+    (adapters), or ranker (that of a second stage)."""
     optimizer: str = "adagrad"
     """Optimiser of the model file: sgd, adagrad or adam."""
     learning_rate: Annotated[float, Above(0)] = 0.02

@@ -68,8 +68,17 @@ class Model(TwoStages):
                 raise BundleError(f"{path} has no signature {name!r}: export the model again")
         self.retrieves, self.ranks = contract.RETRIEVE in names, contract.RANK_CANDIDATES in names
         inputs = self._signature(contract.TRAIN)
-        self.batch, self.window = inputs[contract.ITEMS][0]
-        self.targets = inputs[contract.TARGETS][0][-1]
+        self.positions = inputs[contract.USER_EMBEDDINGS][0][0] if contract.USER_EMBEDDINGS in inputs else 0
+        for name in (contract.TRAIN, contract.EVALUATE):
+            if self._learned not in self._signature(name):
+                raise BundleError(f"the model's {name} has no {self._learned}: fetch or export the bundle again")
+        windows = self._signature(contract.EMBED_WINDOWS if self.positions else contract.TRAIN)
+        self.batch, self.window = windows[contract.ITEMS][0]
+        if self.positions:
+            made = self._runners[contract.EMBED_WINDOWS].get_output_details()[contract.USER_EMBEDDINGS]
+            self.targets = int(made["shape"][1])
+        else:
+            self.targets = inputs[contract.TARGETS][0][-1]
         if self.targets not in (1, self.window):
             raise BundleError(f"{path}: train takes {self.targets} targets for windows of {self.window} events: "
                               "export the model again")  # fmt: skip
@@ -85,7 +94,7 @@ class Model(TwoStages):
         }
 
     batch: int
-    """Windows B of a train step."""
+    """Windows B of a train step, or of `embed_windows`."""
     window: int
     """Events T that the model looks back on."""
     targets: int
@@ -107,6 +116,10 @@ class Model(TwoStages):
         """Whether the training loss is the sampled softmax."""
         return self.negatives > 0
 
+    @property
+    def _learned(self) -> str:
+        return contract.USER_EMBEDDINGS if self.positions else contract.ITEMS
+
     def train(
         self,
         items: Array,
@@ -115,11 +128,11 @@ class Model(TwoStages):
         proximal: float = 0.0,
         negatives: Array | None = None,
     ) -> float:
-        """One optimiser step on a batch of windows.
+        """One optimiser step on a batch of windows, or on user embeddings where the file's steps take these (`steps`).
 
         Args:
-            items: int32 [B, T], right-padded with 0.
-            targets: int32 [B, T], or [B, 1] (see `targets`); 0 = does not count.
+            items: int32 [B, T], right-padded with 0; or float32 [P, E].
+            targets: int32 [B, T], or [B, 1] (see `targets`), or [P]; 0 = does not count.
             learning_rate: the rate.
             proximal: strength of the pull to the global weights.
             negatives: int32 [S], where `sampled`; else None.
@@ -131,7 +144,7 @@ class Model(TwoStages):
             ValueError: a wrong shape or dtype, a row that the item table lacks, or negatives missing or not wanted.
         """
         inputs = {
-            contract.ITEMS: items,
+            self._learned: items,
             contract.TARGETS: targets,
             contract.LEARNING_RATE: np.float32(learning_rate),
             contract.PROXIMAL: np.float32(proximal),
@@ -168,8 +181,7 @@ class Model(TwoStages):
         """Loss and rank of every target under the present weights; nothing is changed.
 
         Args:
-            items: int32 [B, T], right-padded with 0.
-            targets: int32 [B, T], or [B, 1] (see `targets`); 0 = does not count.
+            items, targets: as of `train`.
             negatives: only where the signature takes them.
 
         Returns:
@@ -178,7 +190,7 @@ class Model(TwoStages):
         Raises:
             ValueError: a wrong shape or dtype, or a row that the item table lacks.
         """
-        inputs = {contract.ITEMS: items, contract.TARGETS: targets}
+        inputs = {self._learned: items, contract.TARGETS: targets}
         outputs = self._call(contract.EVALUATE, self._with_negatives(contract.EVALUATE, inputs, negatives))
         return outputs[contract.LOSS], outputs[contract.RANK]
 

@@ -30,10 +30,11 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
 
     Returns:
         ``embeddings`` [M, E], ``scores`` [M, C], ``item_embeddings`` [C, E] (of the candidates), ``loss`` and ``rank``
-        [B, T] of the first batch, ``losses`` [S] of the train steps, ``trained`` [M, E] (embeddings after them) and
-        ``restored`` [M, E] (after the global weights were put back), ``before.NAME`` and ``after.NAME`` of variables.
-        Where the file has the signature, ``retrieved`` [M, K] and ``retrieved_scores`` [M, K], and the same two with
-        ``_trained`` behind, after the train steps; likewise ``ranked`` [M, C], scores by the signature ``rank``.
+        [B, T] of the first batch (where steps take positions, [P] of the targets that count), ``losses`` [S] of the
+        train steps, ``trained`` [M, E] (embeddings after them) and ``restored`` [M, E] (after the global weights were
+        put back), ``before.NAME`` and ``after.NAME`` of variables. Where the file has the signature, ``retrieved`` [M,
+        K] and ``retrieved_scores`` [M, K], and the same two with ``_trained`` behind, after the train steps; likewise
+        ``ranked`` [M, C], scores by the signature ``rank``.
     """
     contexts, candidates = inputs["contexts"], inputs["candidates"]
     negatives = list(inputs["negatives"]) if model.sampled else [None] * len(inputs["items"])
@@ -41,9 +42,10 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
     embeddings = _embed(model, contexts)
     scores = np.stack([model.infer(context[None], candidates) for context in contexts])
     found = _retrieved(model, contexts, "") | _ranked(model, contexts, candidates, "")
-    loss, rank = model.evaluate(inputs["items"][0], inputs["targets"][0], negatives[0])
+    given, wanted = _steps(model, inputs["items"], inputs["targets"])
+    loss, rank = model.evaluate(given[0], wanted[0], negatives[0])
     rate, proximal = float(inputs["learning_rate"]), float(inputs["proximal"])
-    steps = zip(inputs["items"], inputs["targets"], negatives, strict=True)
+    steps = zip(given, wanted, negatives, strict=True)
     losses = [model.train(items, targets, rate, proximal, drawn) for items, targets, drawn in steps]
     after = model.export_weights()
     trained = _embed(model, contexts)
@@ -62,6 +64,12 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
         **{f"after.{name}": value for name, value in after.items()},
         **found,
     }
+
+
+def _steps(model: Model, items: Array, targets: Array) -> tuple[list[Array], list[Array]]:
+    """A train step of each batch of windows, which has no more targets that count than a step takes."""
+    made = [model.steps(*pair) for pair in zip(items[:, None], targets[:, None], strict=True)]
+    return [step[0] for step, _ in made], [wanted[0] for _, wanted in made]
 
 
 def _retrieved(model: Model, contexts: Array, suffix: str) -> dict[str, Array]:

@@ -12,9 +12,10 @@ from pocketrec.device.contract import names as contract
 #: What each signature takes and gives, whatever the model.
 PROMISED: Final = {
     contract.TRAIN: (
-        (contract.ITEMS, contract.TARGETS, contract.LEARNING_RATE, contract.PROXIMAL), (contract.LOSS,)
+        (contract.TARGETS, contract.LEARNING_RATE, contract.PROXIMAL), (contract.LOSS,)
     ),
-    contract.EVALUATE: ((contract.ITEMS, contract.TARGETS), (contract.LOSS, contract.RANK)),
+    contract.EVALUATE: ((contract.TARGETS,), (contract.LOSS, contract.RANK)),
+    contract.EMBED_WINDOWS: ((contract.ITEMS,), (contract.USER_EMBEDDINGS,)),
     contract.EMBED: ((contract.ITEMS,), (contract.USER_EMBEDDING,)),
     contract.INFER: ((contract.ITEMS, contract.CANDIDATES), (contract.SCORES,)),
     contract.LOOKUP: ((contract.CANDIDATES,), (contract.ITEM_EMBEDDINGS,)),

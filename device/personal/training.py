@@ -65,10 +65,11 @@ def fine_tune(
         finished, at = divmod(course.done, steps)
         if made < 0 or (share and made != finished):  # each pass replays other windows
             made = finished
-            items, targets = replay_windows(
+            windows = replay_windows(
                 rows, first_target, replay_from, share, model.window, model.batch, (_SEED, start.step, finished),
                 model.targets,
             )  # (S, B, T) and (S, B, targets)
+            items, targets = model.steps(*windows, steps)
         options.check()
         negatives = _negatives(model, start.step + course.done)
         course.total += model.train(items[at], targets[at], recipe.learning_rate, recipe.proximal, negatives)
@@ -86,10 +87,12 @@ def steps_of(
 ) -> int:
     """Train steps that `fine_tune` makes; `share` is the recipe's ``replay`` where older events are replayed."""
     targets = max(0, len(rows) - max(1, first_target))
-    windows = -(-targets // model.targets)
+    windows, replayed = -(-targets // model.targets), 0
     if replay_from is not None:
-        windows += replayed_count(windows, first_target, replay_from, share, model.targets)
-    return -(-windows // model.batch) * passes
+        replayed = replayed_count(windows, first_target, replay_from, share, model.targets)
+    if model.positions:  # the oldest of the replayed windows may have fewer targets: a step may have room to spare
+        return -(-(targets + replayed * model.targets) // model.positions) * passes
+    return -(-(windows + replayed) // model.batch) * passes
 
 
 def evaluate_targets(
@@ -120,13 +123,15 @@ def evaluation_calls(
     Returns:
         Functions, to be called in their order under the weights that are judged. Each gives loss in nats and rank
         (1 = best) of some targets, float64 [k] each, oldest first: over the full catalogue, or, where the loss is the
-        sampled softmax, over the target and negatives that are the same at every call.
+        sampled softmax, over the target and negatives that are the same at every call. Where the ranker of a second
+        stage trains, the full catalogue is in the order of both stages (`Model.reordered`).
     """
     if repeats is not None:
         places = range(max(1, first_target), len(rows))
         return [partial(_evaluate_raised, model, rows, place, repeats, times) for place in places]
     stride = max(1, model.window // 2)
-    items, targets = training_windows(rows, first_target, model.window, model.batch, stride, model.targets)
+    windows = training_windows(rows, first_target, model.window, model.batch, stride, model.targets)
+    items, targets = model.steps(*windows)
     return [partial(_evaluate_batch, model, items[at], targets[at], at) for at in range(len(items))]
 
 
@@ -141,7 +146,10 @@ def _evaluate_raised(
     model: Model, rows: Array, place: int, repeats: Repeats, times: Array | None
 ) -> tuple[Array, Array]:
     """Loss and rank of the one target at `place`, over the full catalogue, with the bonus for repeated items."""
-    scores = model.scores(model.embed(context(rows[:place], model.window)))  # (N + 1,)
+    window = context(rows[:place], model.window)
+    scores = model.scores(model.embed(window))  # (N + 1,)
+    if model.positions:  # what trains is the ranker of the second stage, which the inner product knows nothing of
+        scores = model.reordered(window, scores, rows[:place])
     gaps = None if times is None else gaps_at(times[:place], times[place])
     repeats.add_to_catalogue(scores, rows[:place], gaps)
     own = scores[rows[place]]

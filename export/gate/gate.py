@@ -170,6 +170,9 @@ def _inputs(exported: ExportedModel, seed: int) -> dict[str, Array]:
     batches = windows((4, batch))
     targets = np.where(batches > 0, rng.integers(0, items + 1, batches.shape), contract.PADDING).astype(np.int32)
     targets = targets if facts.get("causal", True) else targets[..., :1]
+    if positions := facts.get("positions"):  # a step has no room for more
+        counted = np.cumsum((targets > 0).reshape(len(targets), -1), axis=1).reshape(targets.shape)
+        targets = np.where(counted <= positions, targets, contract.PADDING).astype(np.int32)
     order = np.arange(STEPS) % len(batches)
     return {
         "contexts": contexts,
@@ -204,6 +207,9 @@ def _expected(exported: ExportedModel, model: keras.Model, inputs: dict[str, Arr
         "float_scores": keras_own.score(inputs["contexts"], inputs["candidates"]),
         "loss": exact.losses(items[0], targets[0], negatives[0]),
     }
+    if positions := facts.get("positions"):  # their own losses, in order, and room to spare
+        own = untrained["loss"][targets[0] > 0]
+        untrained["loss"] = np.pad(own, (0, positions - len(own)))
     losses = [
         exact.train(items[step], targets[step], _LEARNING_RATE, _PROXIMAL, negatives[step]) for step in range(STEPS)
     ]

@@ -40,6 +40,8 @@ class GraphShape:
         compared: rows of a task's head that a step of its patch compares; 0 = no patch is trained.
         retrieve: items K that `retrieve` finds; 0 = no such signature.
         rank: items that one `rank` call scores, where there is a second ranker.
+        positions: targets P of a train step that takes user embeddings (`pocketrec.export.graph.positions`); 0 = steps
+            take windows.
     """
 
     batch: int
@@ -49,6 +51,7 @@ class GraphShape:
     compared: int = 0
     retrieve: int = 0
     rank: int = 0
+    positions: int = 0
 
 
 @dataclass(frozen=True)
@@ -138,12 +141,22 @@ class PersonalGraph(tf.Module):
             specs[contract.RANK_CANDIDATES] = {
                 contract.ITEMS: one, contract.CANDIDATES: tf.TensorSpec([self.shape.rank], tf.int32)
             }  # fmt: skip
+        specs |= self.own_inputs()
         return {
-            name: tf.function(getattr(self, name), autograph=False).get_concrete_function(
+            name: tf.function(self.function_of(name), autograph=False).get_concrete_function(
                 **{key: tf.TensorSpec(spec.shape, spec.dtype, name=key) for key, spec in inputs.items()}
             )
             for name, inputs in specs.items()
         }
+
+    def own_inputs(self) -> dict[str, dict[str, tf.TensorSpec]]:
+        """Inputs of signatures that a subclass adds, or has in another form, by signature name."""
+        return {}
+
+    def function_of(self, name: str) -> Callable[..., dict[str, tf.Tensor]]:
+        """What a signature computes."""
+        found: Callable[..., dict[str, tf.Tensor]] = getattr(self, name)
+        return found
 
     def flop(self) -> dict[str, int]:
         """Multiplications and additions of the matrix products of a train step, of ``embed`` and of ``infer``.

@@ -10,7 +10,7 @@ its output e: min(e, 0) + 1.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import tensorflow as tf
 
@@ -19,8 +19,6 @@ from pocketrec.export.layers.products import transposed
 from pocketrec.export.rankers.ranker import Gradients, Value
 
 _A, _B, _B1, _C, _B2, _W3 = RANKER_TENSORS
-#: What the way ``ranker`` trains: all but B, whose products with the items are alike for everybody.
-TRAINED: Final = (_A, _B1, _C, _B2, _W3)
 
 
 class RankNet:

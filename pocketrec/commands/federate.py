@@ -56,6 +56,9 @@ def _run(options: argparse.Namespace) -> None:
         raise ConfigError(
             "federate needs a rehearsal: set rehearse.enabled = true, and split.kind to time or per_user"
         )
+    if config.may_train_ranker:
+        raise ConfigError("federate improves the model under the ranker, which would not be trained again: take "
+                          "another way than ranker in personalise.way and rehearse.ways")  # fmt: skip
     folder = options.out = options.out or Path("runs", Path(options.config).stem)
     with native_noise_into(folder / LOG_FILE) as terminal:
 

@@ -87,7 +87,8 @@ def _run(folder: Path, quiet: bool) -> Run:
 def _ranker(work: Run) -> Ranker:
     """The second stage's, shipped or not; the inner product where the run has none."""
     from pocketrec.cloud.rankers import make_ranker
-    from pocketrec.stages.rank import TENSORS_FILE, ranks, trained_ranker
+    from pocketrec.stages.rank import TENSORS_FILE, trained_ranker
+    from pocketrec.stages.ranker_way import ranks
 
     if not ranks(work.config):
         return make_ranker(work.config.ranker)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.base.runs import Run, versions
 from pocketrec.stages.neighbours import shipped_neighbours
-from pocketrec.stages.rank import shipped_ranker
+from pocketrec.stages.ranker_way import config_of
 from pocketrec.stages.recipes import recipe_of_run
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def run_facts(run: Run, metrics: dict[str, Any] | None = None) -> RunFacts:
     from pocketrec.cloud.data.prepared import load_summary
     from pocketrec.export.bundle.from_export import RunFacts
 
-    config = run.config if shipped_ranker(run) else dataclasses.replace(run.config, ranker=run.config.ranker.first)
-    return RunFacts(config.to_dict(), load_summary(run.folder), metrics)  # no word of a ranker that does not ship
+    return RunFacts(config_of(run).to_dict(), load_summary(run.folder), metrics)
 
 
 def _publish_lean(run: Run, content: BundleContent, about: RunFacts) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pocketrec.cloud.base.runs import Run, Stage
 from pocketrec.stages.models import export_model
 from pocketrec.stages.parts import plain, unusual
+from pocketrec.stages.ranker_way import layer_way
 from pocketrec.stages.train import train_on
 
 
@@ -18,8 +19,8 @@ def train_central(run: Run) -> None:
     train_on(run, "model", data.before.followed_by(heads), data, "central")
     if run.workers and not run.workers.chief:
         return
-    naive = run.config.personalise
-    export_model(run, "central/model", run.folder / "central", naive.way, naive.optimizer, gate=False)
+    optimizer = run.config.personalise.optimizer
+    export_model(run, "central/model", run.folder / "central", layer_way(run.config), optimizer, gate=False)
 
 
 TRAIN_CENTRAL = Stage(

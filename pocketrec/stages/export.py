@@ -9,7 +9,7 @@ from pocketrec.stages.index import add_index
 from pocketrec.stages.models import export_model
 from pocketrec.stages.neighbours import ship_neighbours
 from pocketrec.stages.parts import plain, use_threads
-from pocketrec.stages.rank import ranks
+from pocketrec.stages.ranker_way import left_out, personalise_of, ranks, ships
 from pocketrec.stages.recipes import has_blending, needs_naive, recipe_of_run
 
 
@@ -19,9 +19,12 @@ def export(run: Run) -> None:
     recipe = recipe_of_run(run)
     export_model(run, "train/model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
     add_index(run)
-    if needs_naive(run.config, recipe):
-        naive = run.config.personalise
-        export_model(run, "train/model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False)
+    naive = personalise_of(run)
+    if naive.way != run.config.personalise.way:
+        run.detail(left_out([naive.way]))
+    if needs_naive(run, recipe):
+        export_model(run, "train/model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False,
+                     ranked=ships(run))  # fmt: skip
     if shipped := ship_neighbours(run):
         run.detail(f"neighbours, {shipped / 1e6:.2f} MB")
     size = publish(run, metrics=None)

@@ -10,20 +10,25 @@ from pocketrec.cloud.base.runs import METRICS_FILE, Run, Stage, read_json, write
 from pocketrec.stages.baselines import FOLDER as FITTED
 from pocketrec.stages.baselines import TUNED
 from pocketrec.stages.bundles import publish
+from pocketrec.stages.models import second_in
 from pocketrec.stages.necessary import FOLDER as NECESSARY
 from pocketrec.stages.neighbours import neighbours_file
 from pocketrec.stages.parts import plain, unusual, use_threads
+from pocketrec.stages.ranker_way import personalise_of
 from pocketrec.stages.recipes import REHEARSAL, needs_naive, recipe_of, recipe_of_run, repeats_alone
 
 
 def fleet(run: Run) -> None:
     """Evaluate, write ``RUN/metrics.json``, and put the figures into the bundle's model card."""
     from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.cloud.report.staged import staged_line
 
     metrics = _judge_personal(run) if load_cloud(run.folder).personal else _judge_global(run)
     if "item_knn" in metrics and (tuned := read_json(run.folder / TUNED)):
         metrics["tuned"] = {"item_knn": tuned["chosen"]}
     write_json(run.folder / METRICS_FILE, metrics)
+    if told := staged_line(metrics):
+        run.detail(told)
     publish(run, metrics)
 
 
@@ -46,19 +51,22 @@ def _judge_personal(run: Run) -> dict[str, Any]:
     ranker = config.ranker.first
     near = neighbours_file(run)
     found = read_json(export / "facts.json").get("retrieval", {}).get("k", 0)
-    systems = [System("global", *files, ranker=ranker, retrieve=found),
-               System("personal", *files, recipe=recipe, ranker=ranker, neighbours=near)]  # fmt: skip
+    second = second_in(export)
+    systems = [System("global", *files, ranker=ranker, retrieve=found, second=second),
+               System("personal", *files, recipe=recipe, ranker=ranker, neighbours=near, second=second)]  # fmt: skip
     if near is not None:
-        systems.append(System("neighbours", *files, ranker=ranker, neighbours=near))
+        systems.append(System("neighbours", *files, ranker=ranker, neighbours=near, second=second))
     bonus = repeats_alone(recipe)
     if bonus is not None:
-        systems.append(System("repeats", *files, recipe=bonus, guard=False, ranker=ranker, neighbours=near))
+        systems.append(System("repeats", *files, recipe=bonus, guard=False, ranker=ranker, neighbours=near,
+                              second=second))  # fmt: skip
     if config.evaluate.naive:
-        folder = export / "naive" if needs_naive(config, recipe) else export
-        naive = {**recipe_of(config.personalise), "proximal": 0.0, "minimum_events": 1}
+        folder = export / "naive" if needs_naive(run, recipe) else export
+        naive = {**recipe_of(personalise_of(run)), "proximal": 0.0, "minimum_events": 1}
         own = (folder / "model.tflite", folder / "item_embeddings.npy")
         for name, targets in (("naive", "later"), ("naive_all", "all")):
-            systems.append(System(name, *own, recipe={**naive, "targets": targets}, guard=False, ranker=ranker))
+            systems.append(System(name, *own, recipe={**naive, "targets": targets}, guard=False, ranker=ranker,
+                                  second=second_in(folder)))  # fmt: skip
     if config.evaluate.central:
         central = run.folder / "central"
         own = (central / "model.tflite", central / "item_embeddings.npy")
@@ -68,7 +76,7 @@ def _judge_personal(run: Run) -> dict[str, Any]:
         systems.append(System("necessary", *own, recipe=bonus, guard=False, ranker=ranker, neighbours=near))
         systems.append(System("necessary_personal", *own, recipe=recipe, ranker=ranker, neighbours=near))
     if config.evaluate.push:
-        systems.append(System("push", *files, recipe=recipe, ranker=ranker, pushed=True))
+        systems.append(System("push", *files, recipe=recipe, ranker=ranker, pushed=True, second=second))
     with run.progress(unit="users") as progress:
         run_fleet(
             users, systems, run.folder / "fleet", evaluate=config.evaluate, baselines=run.folder / FITTED,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pocketrec.cloud.base.runs import Run
 from pocketrec.device.base import documents
 from pocketrec.device.base.files import storage_error
-from pocketrec.stages.rank import with_shipped
+from pocketrec.stages.rank import with_early, with_shipped
 
 if TYPE_CHECKING:
     import keras
@@ -20,20 +20,28 @@ if TYPE_CHECKING:
     from pocketrec.cloud.rehearsal.trials import Variant
 
 
-def export_model(run: Run, name: str, folder: Path, way: str, optimizer: str, *, gate: bool) -> None:
+def export_model(
+    run: Run, name: str, folder: Path, way: str, optimizer: str, *, gate: bool, ranked: bool = False
+) -> None:
     """Re-state the model ``RUN/NAME.keras`` as a TensorFlow Lite file in `folder`, checked where `gate` is set.
 
-    What is not checked is not for devices, and does without the signature ``retrieve``.
+    What is not checked is not for devices, and does without the signature ``retrieve``, unless it is `ranked`: with the
+    ranker that ships, over the final model or the early one.
+
+    Raises:
+        ConfigError: the way trains a ranker, and the model has none.
     """
     from pocketrec.cloud.backbones import load_model
     from pocketrec.export.build import build_tflite
     from pocketrec.export.gate.gate import check
 
     model: keras.Model = load_model(run.folder / f"{name}.keras")
-    config = run.config.export if gate else dataclasses.replace(run.config.export, retrieve=0)
+    config = run.config.export if gate or ranked else dataclasses.replace(run.config.export, retrieve=0)
     ranker = run.config.ranker.first.kind
-    if gate and name == "train/model":
+    if name == "train/model" and (gate or ranked):
         model, ranker = with_shipped(run, model)
+    elif ranked:
+        model, ranker = with_early(run, model)
     try:
         exported = build_tflite(
             model, run.config.model, config, way=way, optimizer=optimizer,
@@ -51,4 +59,11 @@ def variant_of(run: Run, folder: Path) -> Variant:
 
     trainable = documents.parse_table((folder / "facts.json").read_bytes())["tensors"]["trainable"]
     numbers = sum(math.prod(spec["shape"]) for spec in trainable)
-    return Variant(folder / "model.tflite", folder / "item_embeddings.npy", numbers, run.config.ranker.first)
+    return Variant(folder / "model.tflite", folder / "item_embeddings.npy", numbers, run.config.ranker.first,
+                   second=second_in(folder))  # fmt: skip
+
+
+def second_in(folder: Path) -> Path | None:
+    """The ranker of the second stage that `export_model` left in a folder; None where the file has none."""
+    path = folder / "ranker.npz"
+    return path if path.exists() else None

@@ -5,26 +5,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from pocketrec.cloud.base.runs import Run, Stage, read_json
+from pocketrec.cloud.base.runs import Run, Stage
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.stages.parts import plain, use_threads
+from pocketrec.stages.ranker_way import VERDICT_FILE, ranks, ships
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import keras
     import numpy as np
     from numpy.typing import NDArray
 
     from pocketrec.cloud.data.sequences import Sequences
+    from pocketrec.cloud.rankers.ranknet import RankNet
 
-#: The tensors, and what the slice before the cut-off said of them.
+#: The tensors.
 TENSORS_FILE: Final = "rank/ranker.npz"
-VERDICT_FILE: Final = "rank/rank.json"
+_EARLY_FILE: Final = "rank/early.npz"  # over the early model, for the rehearsal
 _JUDGED: Final = 2000  # users that judge, at most
-
-
-def ranks(config: RunConfig) -> bool:
-    """Whether a run has a ranker of its second stage."""
-    return config.ranker.second and config.split.personal
 
 
 def rank(run: Run) -> None:
@@ -41,6 +40,7 @@ def rank(run: Run) -> None:
     earliest, later, _ = rehearsal_parts(run.config, data.before)
     early = load_model(run.folder / "train" / "early.keras")
     arrays = _tensors(run, early, earliest, "early")
+    save_arrays(run.path(_EARLY_FILE), arrays)
     verdict = _judge(run, early, arrays, earliest, later)
     model = load_model(run.folder / "train" / "model.keras")
     save_arrays(run.path(TENSORS_FILE), _tensors(run, model, data.before, "final"))
@@ -65,38 +65,74 @@ def _exports(config: RunConfig) -> bool:
 def with_shipped(run: Run, model: keras.Model) -> tuple[keras.Model, str]:
     """The model as it is exported, with the tensors of the ranker that ships in it; and the name of the ranker."""
     from pocketrec.cloud.rankers.ranker import RANKER_LAYER
-    from pocketrec.cloud.rankers.ranknet_training import with_ranknet, without_ranknet
+    from pocketrec.cloud.rankers.ranknet_training import without_ranknet
 
     tensors = shipped_ranker(run)
     together = RANKER_LAYER in {layer.name for layer in model.layers}  # it was trained with the model
     if tensors is None:
         return without_ranknet(model) if together and run.config.ranker.second else model, run.config.ranker.first.kind
-    if not together:
+    return _with_tensors(run, model, tensors), run.config.ranker.kind
+
+
+def with_early(run: Run, model: keras.Model) -> tuple[keras.Model, str]:
+    """The early model with a ranker trained over it, for the rehearsal of a run whose ranker ships; and its name."""
+    from pocketrec.cloud.base.arrays import save_arrays
+    from pocketrec.cloud.data.prepared import load_cloud
+    from pocketrec.stages.recipes import rehearsal_parts
+
+    if not (run.folder / _EARLY_FILE).exists():  # the stage was done before it was kept
+        earliest, _, _ = rehearsal_parts(run.config, load_cloud(run.folder).before)
+        save_arrays(run.path(_EARLY_FILE), _tensors(run, model, earliest, "early"))
+    return _with_tensors(run, model, dict(_ranker_in(run.folder / _EARLY_FILE).tensors)), run.config.ranker.kind
+
+
+def rank_again(run: Run, shipped: Run, past: Sequences) -> None:
+    """Train a ranker over the model of `run` where another run's ships, as the same events' verdict: ``RUN/rank``."""
+    if not ships(shipped):
+        return
+    from pocketrec.cloud.backbones import load_model
+    from pocketrec.cloud.base.arrays import save_arrays
+    from pocketrec.cloud.base.runs import read_json, write_json
+
+    model = load_model(run.folder / "train" / "model.keras")
+    save_arrays(run.path(TENSORS_FILE), _tensors(run, model, past, "final"))
+    write_json(run.path(VERDICT_FILE), read_json(shipped.folder / VERDICT_FILE))
+
+
+def _with_tensors(run: Run, model: keras.Model, tensors: dict[str, NDArray[np.float32]]) -> keras.Model:
+    from pocketrec.cloud.rankers.ranker import RANKER_LAYER
+    from pocketrec.cloud.rankers.ranknet_training import with_ranknet
+
+    if RANKER_LAYER not in {layer.name for layer in model.layers}:
         model = with_ranknet(model, run.config.ranker.hidden, True, run.config.seed)
     layer = model.get_layer(RANKER_LAYER)
     for name, value in tensors.items():
         getattr(layer, name).assign(value)
-    return model, run.config.ranker.kind
+    return model
 
 
 def shipped_ranker(run: Run) -> dict[str, NDArray[np.float32]] | None:
     """The tensors of the ranker that the run ships (`pocketrec.cloud.rankers.ranknet.TENSORS`); None = none ships."""
-    if not ranks(run.config) or not read_json(run.folder / VERDICT_FILE).get("ships"):
+    if not ships(run):
         return None
     found: dict[str, NDArray[np.float32]] = dict(trained_ranker(run).tensors)
     return found
 
 
-def trained_ranker(run: Run) -> Any:
+def trained_ranker(run: Run) -> RankNet:
     """The ranker of the second stage, whether it ships or not (`pocketrec.cloud.rankers.ranknet.RankNet`).
 
     Raises:
         DataError: the file is missing or damaged.
     """
+    return _ranker_in(run.folder / TENSORS_FILE)
+
+
+def _ranker_in(path: Path) -> RankNet:
     from pocketrec.cloud.candidates.sets import read_arrays
     from pocketrec.cloud.rankers.ranknet import RankNet
 
-    return RankNet.restore(read_arrays(run.folder / TENSORS_FILE))
+    return RankNet.restore(read_arrays(path))
 
 
 def _tensors(run: Run, model: keras.Model, past: Sequences, name: str) -> dict[str, NDArray[np.float32]]:

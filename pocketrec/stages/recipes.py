@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pocketrec.cloud.base.runs import Run, read_json
 from pocketrec.cloud.config.personalise import PersonaliseConfig
 from pocketrec.cloud.config.run import RunConfig
+from pocketrec.stages.ranker_way import personalise_of
 
 if TYPE_CHECKING:
     from pocketrec.cloud.data.sequences import Sequences
@@ -40,7 +41,7 @@ def recipe_of_run(run: Run) -> dict[str, Any]:
     """The recipe that the bundle ships: the rehearsal's, or the configured one where there was no rehearsal."""
     if has_rehearsal(run.config):
         return read_json(run.folder / RECIPE)
-    return recipe_of(run.config.personalise)
+    return recipe_of(personalise_of(run))
 
 
 def recipe_of(config: PersonaliseConfig) -> dict[str, Any]:
@@ -63,11 +64,11 @@ def repeats_alone(recipe: dict[str, Any]) -> dict[str, Any] | None:
     ).to_dict()
 
 
-def needs_naive(config: RunConfig, recipe: dict[str, Any]) -> bool:
+def needs_naive(run: Run, recipe: dict[str, Any]) -> bool:
     """Whether naive fine-tuning trains other tensors, or by another optimiser, than the bundle's model."""
-    naive = config.personalise
+    naive = personalise_of(run)
     other = (naive.way, naive.optimizer) != (recipe["way"], recipe["optimizer"])
-    return other and config.evaluate.naive and config.split.personal
+    return other and run.config.evaluate.naive and run.config.split.personal
 
 
 def in_words(recipe: dict[str, Any]) -> str:

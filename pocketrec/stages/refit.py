@@ -20,6 +20,7 @@ from pocketrec.stages.candidates import candidates
 from pocketrec.stages.models import export_model
 from pocketrec.stages.neighbours import BLENDED, CHOSEN, ship_neighbours
 from pocketrec.stages.parts import use_threads
+from pocketrec.stages.rank import rank_again
 from pocketrec.stages.recipes import RECIPE, recipe_of_run
 from pocketrec.stages.train import train_final
 
@@ -43,6 +44,7 @@ def refit(run: Run) -> None:
         if (run.folder / name).exists():
             shutil.copyfile(run.folder / name, inner.path(name))
     train_final(inner.for_stage("train"))
+    rank_again(inner, run, prepared.before)
     baselines(inner)
     candidates(inner)
     recipe = recipe_of_run(inner)

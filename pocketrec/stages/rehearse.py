@@ -7,9 +7,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from pocketrec.cloud.base.runs import Run, Stage, read_json, write_json
+from pocketrec.device.contract.names import RANKER_WAY
 from pocketrec.stages.models import export_model, variant_of
 from pocketrec.stages.neighbours import CHOSEN, neighbours_of, strength_in_words
 from pocketrec.stages.parts import plain, ranking, unusual, use_threads
+from pocketrec.stages.ranker_way import left_out, rehearses_ranker, tried_ways
 from pocketrec.stages.recipes import RECIPE, REHEARSAL, has_rehearsal, in_words, rehearsal_parts, tried_in_words
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ def rehearse(run: Run) -> None:
     from pocketrec.cloud.data.prepared import load_cloud
     from pocketrec.cloud.rehearsal.rehearse import RehearseJob, rehearse
 
-    config = run.config.rehearse
+    ways = tried_ways(run)
+    if ways != run.config.rehearse.ways:
+        run.detail(left_out(ways))
+    config, ranked = dataclasses.replace(run.config.rehearse, ways=ways), RANKER_WAY in ways
     earliest, later, learn = rehearsal_parts(run.config, load_cloud(run.folder).before)
     if not run.config.evaluate.mask_seen and (told := clock_of(earliest).in_words()):
         run.detail(told)  # where seen items are masked there is no bonus
@@ -32,7 +37,7 @@ def rehearse(run: Run) -> None:
         for optimizer in config.optimizers:
             folder = run.path("rehearse", "models", f"{way}-{optimizer}")
             if not (folder / "model.tflite").exists():
-                export_model(run, "train/early", folder, way, optimizer, gate=False)
+                export_model(run, "train/early", folder, way, optimizer, gate=False, ranked=ranked)
             variants[way, optimizer] = variant_of(run, folder)
     near = neighbours_of(run, earliest, len(load_cloud(run.folder).vocabulary))
     with run.progress() as progress:
@@ -86,12 +91,16 @@ REHEARSE = Stage(
     depends=lambda c: [
         c.seed, *plain(c.rehearse, dataclasses.replace(c.export, retrieve=0)), c.candidates.k, *ranking(c),
         *unusual(c.ranker.first, c.baselines.knn),
+        *([c.export.retrieve, *plain(c.ranker)] if rehearses_ranker(c) else []),
     ],
     work=rehearse,
     leaves=("rehearse/recipe.json", "rehearse/rehearsal.json"),
     clears=("rehearse",),
     applies=has_rehearsal,
-    also_needs=lambda c: ("baselines",) if c.rehearse.neighbours else (),  # for the options of item-kNN
+    also_needs=lambda c: (
+        *(("baselines",) if c.rehearse.neighbours else ()),  # for the options of item-kNN
+        *(("rank",) if rehearses_ranker(c) else ()),
+    ),
     help="choose the devices' recipe before the cut-off",
     does="tries the grid of recipes on a second, earlier cut, through the device's own code: RUN/rehearse",
 )

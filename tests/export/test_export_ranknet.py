@@ -17,6 +17,7 @@ from ranker_layer import Tensors
 
 from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
+from pocketrec.cloud.config.nextitnet import GrecOptions
 from pocketrec.device.base.errors import ConfigError, ExportError
 from pocketrec.device.contract import packed
 from pocketrec.export.build import ExportedModel, build_tflite
@@ -83,6 +84,27 @@ for items in ([[3, 7, 9]], [[5, 0, 0]]):
 )
 def test_the_gate_passes(way: str, options: dict[str, Any]) -> None:
     gated(_export(way, **options), _model())
+
+
+@pytest.mark.long
+def test_a_model_that_sees_both_sides_gives_one_user_embedding_of_a_window() -> None:
+    both = ModelConfig(backbone="grec", embedding=8, window=3, tables={"grec": GrecOptions(dilations=[1])})
+    base = shaken(both, ITEMS, 0.2)
+    model = keras.Model(base.inputs[0], Tensors(name="ranker")(base.outputs[0]))
+    made = build_tflite(model, both, ExportConfig(batch=3, negatives=8), way="ranker", optimizer="adam", candidates=5,
+                        ranker="ranknet")  # fmt: skip
+    assert (made.model["positions"], made.model["causal"]) == (6, False)
+    gated(made, model)
+
+
+def test_steps_take_positions_and_no_layer_is_run_in_them() -> None:
+    """FLOP of a step are those of the network over its pairs; other ways have no positions."""
+    made, other = _export("ranker", negatives=8, retrieve=10), _export("head")
+    assert made.model["positions"] == 4
+    assert "positions" not in other.model
+    pairs, (size, one, two) = 4 * 9, (8, 6, 4)
+    forward = 2 * (pairs * (size + one * two + two) + (2 * 4 + 8) * size * one)
+    assert made.model["flop"]["train"] == 3 * forward
 
 
 def test_the_gate_refuses_other_scores_of_rank() -> None:

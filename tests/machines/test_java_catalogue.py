@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import by_java
@@ -16,8 +18,11 @@ from neighbouring import ring, with_file
 from pocketrec.device import Recommender
 from pocketrec.device.base.errors import DataError
 from pocketrec.device.contract.lists import Lists
+from pocketrec.device.contract.names import RECIPE_FILE
+from pocketrec.device.contract.recipe import CHOICES, GuardRecipe, Line, Prior, Recipe, Signal
+from pocketrec.device.contract.repeats import Repeats
 from pocketrec.device.contract.titles import TITLES_FILE, titles_file
-from pocketrec.device.delivery.bundle import Bundle
+from pocketrec.device.delivery.bundle import Bundle, open_bundle
 
 pytestmark = [pytest.mark.java, pytest.mark.skipif(not JAVA, reason="run by `make test-android`")]
 globals().update(by_java.cases("device/conftest.py", {}, ()))
@@ -64,6 +69,33 @@ def test_what_the_neighbours_raise_most_is_ranked_too(whole: Bundle) -> None:
 
 def test_a_ranker_of_its_own_orders_what_is_found(made: Path) -> None:
     same(made.with_name(made.name + ".ranked"))
+
+
+@pytest.mark.parametrize("strength", [0.0, 1.5])
+def test_the_ranker_is_trained_and_judged_as_in_python(made: Path, tmp_path: Path, strength: float) -> None:
+    """Steps over user embeddings, the guard's signals by both stages, the weights, and a training that goes on."""
+    folder = shutil.copytree(made.with_name(made.name + ".ranked"), tmp_path / "ranked")
+    if "positions" not in open_bundle(folder).manifest.model:
+        pytest.skip("the ready bundle is of before steps took user embeddings: make it again (tests/make_bundle.py)")
+    prior = Prior(Line(0.1), Signal(weight=0.1), Signal(weight=0.3))
+    recipe = Recipe(way="ranker", learning_rate=0.1, passes=3, proximal=0.05, minimum_events=2, replay=0.5,
+                    targets="all", guard=GuardRecipe(prior=dict.fromkeys(CHOICES, prior)),
+                    repeats=Repeats(strength, 1.0, 0.5))  # fmt: skip
+    with_file(folder, json.dumps(recipe.to_dict()).encode(), RECIPE_FILE)
+    events = [(f"item {row}", 1000.0 + place) for place, row in enumerate(loyal(60))]
+    python, java = (kind(folder, user="u3") for kind in (Recommender, JavaRecommender))
+    for resume, part in ((False, events[:40]), (True, events[40:])):
+        ours, theirs = python.personalise(part, resume=resume).to_dict(), java.personalise(part, resume=resume)
+        np.testing.assert_allclose(ours["losses"], theirs["losses"], rtol=1e-4)
+        assert (ours["choice"], ours["steps"], len(ours["losses"])) == (theirs["choice"], theirs["steps"], 3)
+        assert theirs["expected_gain"] == pytest.approx(ours["expected_gain"], abs=1e-4)
+        assert len(set(ours["expected_gain"].values())) == len(CHOICES), "what was seen counts"
+        weights = java.weights()
+        for name, value in python.model.export_weights().items():
+            np.testing.assert_allclose(weights[name], value.ravel(), atol=2e-4)
+    mine, other = (dict(one.recommend(20, now=5000.0)) for one in (python, java))
+    assert mine.keys() == other.keys()
+    np.testing.assert_allclose([mine[item] for item in mine], [other[item] for item in mine], atol=1e-3)
 
 
 @pytest.mark.parametrize("copied", [True, False])

@@ -18,7 +18,8 @@ from pocketrec.cloud.config.run import RunConfig
 from pocketrec.device.contract.names import ITEMS_FILE
 from pocketrec.device.delivery.bundle import open_bundle
 from pocketrec.stages import STAGES
-from pocketrec.stages.rank import VERDICT_FILE, shipped_ranker
+from pocketrec.stages.rank import shipped_ranker
+from pocketrec.stages.ranker_way import VERDICT_FILE
 
 pytestmark = pytest.mark.long  # three exports
 ITEMS = 30

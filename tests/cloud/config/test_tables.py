@@ -21,7 +21,7 @@ from pocketrec.cloud.config.candidates import CANDIDATES
 from pocketrec.cloud.config.layers import LAYERS
 from pocketrec.cloud.config.mingru import MINGRU_STARTS
 from pocketrec.cloud.config.model import BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS
-from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, WAYS
+from pocketrec.cloud.config.personalise import DEVICE_OPTIMIZERS, DEVICE_WAYS, WAYS
 from pocketrec.cloud.config.ranker import RANKERS
 from pocketrec.cloud.config.split import SPLITS
 from pocketrec.cloud.config.training import BATCHINGS, DECAYS, LOSSES, OBJECTIVES, OPTIMIZERS, SAMPLERS
@@ -34,8 +34,8 @@ from pocketrec.device.engine.runtimes import RUNTIMES
 ROOT = Path(__file__).resolve().parents[3]
 TABLES = (
     BACKBONES, GRU_IMPLEMENTATIONS, GRU_STARTS, MINGRU_STARTS, CANDIDATES, BATCHINGS, OBJECTIVES, OPTIMIZERS,
-    DECAYS, LOSSES, SAMPLERS, DEVICE_OPTIMIZERS, SPLITS, RUNTIMES, BASELINES, RANKERS, WAYS, LAYERS, METHODS,
-    TASK_LOSSES, TASK_SAMPLERS,
+    DECAYS, LOSSES, SAMPLERS, DEVICE_OPTIMIZERS, SPLITS, RUNTIMES, BASELINES, RANKERS, WAYS, DEVICE_WAYS, LAYERS,
+    METHODS, TASK_LOSSES, TASK_SAMPLERS,
 )  # fmt: skip
 LINES = [pytest.param(table, name, id=f"{table.key}-{name}") for table in TABLES for name in table]
 

@@ -106,13 +106,15 @@ public final class Bench {
         }
     }
 
-    private static Map<String, Call> kinds(Bundle bundle, Model model, Random random) {
+    private static Map<String, Call> kinds(Bundle bundle, Model model, Random random)
+            throws PocketRecException {
         int[] items = new int[model.batch * model.window];
         int[] targets = new int[model.batch * model.targets];
         for (int place = 0; place < items.length; place++) {
             items[place] = 1 + random.nextInt(model.items);
             targets[place % targets.length] = 1 + random.nextInt(model.items);
         }
+        Steps given = new Steps(model, Windows.of(items, targets), 0);
         int[] one = java.util.Arrays.copyOf(items, model.window);
         int[] candidates = new int[model.candidates];
         for (int place = 0; place < candidates.length; place++) {
@@ -124,9 +126,7 @@ public final class Bench {
                         : Windows.logUniform(model.negatives, model.items, 1, 0);
         Recipe recipe = bundle.recipe;
         Map<String, Call> kinds = new LinkedHashMap<>();
-        kinds.put(
-                "train",
-                () -> model.train(items, targets, recipe.learningRate, recipe.proximal, negatives));
+        kinds.put("train", () -> given.train(0, recipe, negatives));
         kinds.put("embed", () -> model.embed(one));
         kinds.put("infer", () -> model.infer(one, candidates));
         return kinds;

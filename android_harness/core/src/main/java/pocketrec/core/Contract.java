@@ -36,7 +36,7 @@ public final class Contract {
     /** int32 [B, T] (train, evaluate) or [1, T] (embed, infer); right-padded with 0. */
     public static final String ITEMS = "items";
 
-    /** int32 [B, T]; of a model that is not causal [B, 1], after the last event; 0 = no target. */
+    /** int32 [B, T]; [B, 1] of a model that is not causal; [P] of the way ranker; 0 = no target. */
     public static final String TARGETS = "targets";
 
     /** float32 []. */
@@ -122,6 +122,12 @@ public final class Contract {
 
     /** the way that trains these, but for ranker_B, and nothing of the layers. */
     public static final String RANKER_WAY = "ranker";
+
+    /** signature, of that way alone: items int32 [B, T] to the next, one a target. */
+    public static final String EMBED_WINDOWS = "embed_windows";
+
+    /** float32 [B, T or 1, E]; train and evaluate of that way take [P, E] of them. */
+    public static final String USER_EMBEDDINGS = "user_embeddings";
 
     static final String[] SIGNATURES = {
         TRAIN, EVALUATE, EMBED, INFER, LOOKUP, EXPORT_WEIGHTS, IMPORT_WEIGHTS

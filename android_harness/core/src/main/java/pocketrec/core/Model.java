@@ -16,7 +16,7 @@ import java.util.TreeMap;
  * users, histories or recipes.
  */
 public final class Model implements Closeable {
-    /** Windows B of a train step. */
+    /** Windows B of a train step, or of a call that makes user embeddings for train steps. */
     public final int batch;
 
     /** Events T that the model looks back on. */
@@ -49,6 +49,9 @@ public final class Model implements Closeable {
 
     /** Rows of a task's head that {@link #trainTask} compares; 0 = the file trains no tasks. */
     public final int compared;
+
+    /** Train steps over user embeddings, which the file has then; null = steps take windows. */
+    final Positions positions;
 
     /** Specs of the trainable tensors and optimiser slots, sorted by name. */
     public final Map<String, TensorSpec> variables;
@@ -91,10 +94,18 @@ public final class Model implements Closeable {
             for (String name : Contract.SIGNATURES) {
                 signatures.require(name);
             }
-            int[] shape = signatures.input(Contract.TRAIN, Contract.ITEMS, "int32", 2).shape();
+            boolean given = signatures.takes(Contract.TRAIN, Contract.USER_EMBEDDINGS);
+            String taking = given ? Contract.EMBED_WINDOWS : Contract.TRAIN;
+            int[] shape = signatures.input(taking, Contract.ITEMS, "int32", 2).shape();
             batch = shape[0];
             window = shape[1];
-            targets = signatures.input(Contract.TRAIN, Contract.TARGETS, "int32", 2).shape()[1];
+            targets =
+                    given
+                            ? signatures
+                                    .output(taking, Contract.USER_EMBEDDINGS, "float32", 3)
+                                    .shape()[1]
+                            : signatures.input(taking, Contract.TARGETS, "int32", 2).shape()[1];
+            positions = given ? new Positions(this, signatures) : null;
             candidates = size(Contract.INFER);
             embedding =
                     signatures
@@ -152,18 +163,9 @@ public final class Model implements Closeable {
             int[] items, int[] targets, float learningRate, float proximal, int[] negatives)
             throws PocketRecException {
         SignatureRunner runner = signatures.runner(Contract.TRAIN);
-        signatures.checkNegatives(runner, Contract.TRAIN, negatives);
         signatures.check(runner, Contract.TRAIN, Contract.ITEMS, items);
-        signatures.check(runner, Contract.TRAIN, Contract.TARGETS, targets);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
-        runner.input(Contract.TARGETS).asIntBuffer().put(targets);
-        runner.input(Contract.LEARNING_RATE).putFloat(0, learningRate);
-        runner.input(Contract.PROXIMAL).putFloat(0, proximal);
-        if (negatives != null) {
-            runner.input(Contract.NEGATIVES).asIntBuffer().put(negatives);
-        }
-        runner.run();
-        return runner.output(Contract.LOSS).getFloat(0);
+        return signatures.step(runner, targets, learningRate, proximal, negatives);
     }
 
     /**
@@ -209,18 +211,9 @@ public final class Model implements Closeable {
     public synchronized Evaluation evaluate(int[] items, int[] targets, int[] negatives)
             throws PocketRecException {
         SignatureRunner runner = signatures.runner(Contract.EVALUATE);
-        boolean wanted = signatures.takes(Contract.EVALUATE, Contract.NEGATIVES);
-        signatures.checkNegatives(runner, Contract.EVALUATE, wanted ? negatives : null);
         signatures.check(runner, Contract.EVALUATE, Contract.ITEMS, items);
-        signatures.check(runner, Contract.EVALUATE, Contract.TARGETS, targets);
         runner.input(Contract.ITEMS).asIntBuffer().put(items);
-        runner.input(Contract.TARGETS).asIntBuffer().put(targets);
-        if (wanted) {
-            runner.input(Contract.NEGATIVES).asIntBuffer().put(negatives);
-        }
-        runner.run();
-        return new Evaluation(
-                Signatures.floats(runner, Contract.LOSS), Signatures.floats(runner, Contract.RANK));
+        return signatures.judged(runner, targets, negatives);
     }
 
     /**

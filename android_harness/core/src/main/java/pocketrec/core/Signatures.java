@@ -62,10 +62,31 @@ final class Signatures implements Closeable {
         int targets = model.targets;
         int candidates = model.candidates;
         int embedding = model.embedding;
+        Positions positions = model.positions;
+        int[] judged = positions == null ? new int[] {batch, targets} : new int[] {positions.size};
         for (String name : new String[] {Contract.TRAIN, Contract.EVALUATE}) {
-            require(name, Contract.ITEMS, runner(name).inputs(), "int32", batch, window);
-            int wanted = targets == 1 ? 1 : window;
-            require(name, Contract.TARGETS, runner(name).inputs(), "int32", batch, wanted);
+            List<TensorSpec> inputs = runner(name).inputs();
+            if (positions == null) {
+                require(name, Contract.ITEMS, inputs, "int32", batch, window);
+                int wanted = targets == 1 ? 1 : window;
+                require(name, Contract.TARGETS, inputs, "int32", batch, wanted);
+            } else {
+                int size = positions.size;
+                require(name, Contract.USER_EMBEDDINGS, inputs, "float32", size, embedding);
+                require(name, Contract.TARGETS, inputs, "int32", size);
+            }
+        }
+        if (positions != null) {
+            List<TensorSpec> made = runner(Contract.EMBED_WINDOWS).outputs();
+            int steps = targets == 1 ? 1 : window;
+            require(
+                    Contract.EMBED_WINDOWS,
+                    Contract.USER_EMBEDDINGS,
+                    made,
+                    "float32",
+                    batch,
+                    steps,
+                    embedding);
         }
         require(Contract.TRAIN, Contract.LEARNING_RATE, runner(Contract.TRAIN).inputs(), "float32");
         require(Contract.TRAIN, Contract.PROXIMAL, runner(Contract.TRAIN).inputs(), "float32");
@@ -75,15 +96,13 @@ final class Signatures implements Closeable {
                 Contract.LOSS,
                 runner(Contract.EVALUATE).outputs(),
                 "float32",
-                batch,
-                targets);
+                judged);
         require(
                 Contract.EVALUATE,
                 Contract.RANK,
                 runner(Contract.EVALUATE).outputs(),
                 "float32",
-                batch,
-                targets);
+                judged);
         require(
                 Contract.EMBED,
                 Contract.ITEMS,
@@ -260,6 +279,41 @@ final class Signatures implements Closeable {
         if (negatives != null) {
             checkRows(signature, Contract.NEGATIVES, negatives);
         }
+    }
+
+    /** One optimiser step; what it learns from is in the runner already. */
+    float step(
+            SignatureRunner runner,
+            int[] targets,
+            float learningRate,
+            float proximal,
+            int[] negatives)
+            throws PocketRecException {
+        checkNegatives(runner, Contract.TRAIN, negatives);
+        check(runner, Contract.TRAIN, Contract.TARGETS, targets);
+        runner.input(Contract.TARGETS).asIntBuffer().put(targets);
+        runner.input(Contract.LEARNING_RATE).putFloat(0, learningRate);
+        runner.input(Contract.PROXIMAL).putFloat(0, proximal);
+        if (negatives != null) {
+            runner.input(Contract.NEGATIVES).asIntBuffer().put(negatives);
+        }
+        runner.run();
+        return runner.output(Contract.LOSS).getFloat(0);
+    }
+
+    /** Loss and rank of targets; what they follow is in the runner already. */
+    Model.Evaluation judged(SignatureRunner runner, int[] targets, int[] negatives)
+            throws PocketRecException {
+        boolean wanted = takes(Contract.EVALUATE, Contract.NEGATIVES);
+        checkNegatives(runner, Contract.EVALUATE, wanted ? negatives : null);
+        check(runner, Contract.EVALUATE, Contract.TARGETS, targets);
+        runner.input(Contract.TARGETS).asIntBuffer().put(targets);
+        if (wanted) {
+            runner.input(Contract.NEGATIVES).asIntBuffer().put(negatives);
+        }
+        runner.run();
+        return new Model.Evaluation(
+                floats(runner, Contract.LOSS), floats(runner, Contract.RANK));
     }
 
     SignatureRunner runner(String name) throws PocketRecException {

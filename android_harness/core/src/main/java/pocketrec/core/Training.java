@@ -40,14 +40,14 @@ public final class Training {
             throws PocketRecException {
         int steps = stepsOf(model, rows, start, recipe, 1);
         int passes = steps == 0 ? 0 : options.passes(recipe);
-        Windows windows = null;
-        int made = -1; // the pass that the windows are of
+        Steps given = null;
+        int made = -1; // the pass that they are of
         while (course.done < passes * steps) {
             int pass = course.done / steps;
             int at = course.done % steps;
             if (made != pass) { // each pass replays other windows
                 made = pass;
-                windows =
+                Windows windows =
                         Windows.replay(
                                 rows,
                                 start.firstTarget,
@@ -59,16 +59,11 @@ public final class Training {
                                 SEED,
                                 start.step,
                                 pass);
+                given = new Steps(model, windows, steps);
             }
             options.check();
             int[] negatives = negatives(model, start.step + course.done);
-            float loss =
-                    model.train(
-                            windows.items[at],
-                            windows.targets[at],
-                            recipe.learningRate,
-                            recipe.proximal,
-                            negatives);
+            float loss = given.train(at, recipe, negatives);
             course.total += loss;
             course.done++;
             options.progress.step(course.done, passes * steps, loss);
@@ -84,14 +79,18 @@ public final class Training {
     static int stepsOf(Model model, int[] rows, Guard.Start start, Recipe recipe, int passes) {
         int targets = Math.max(0, rows.length - Math.max(1, start.firstTarget));
         int windows = Windows.ceilDivide(targets, model.targets);
-        windows +=
+        int replayed =
                 Windows.replayed(
                         windows,
                         start.firstTarget,
                         start.replayFrom,
                         recipe.replay,
                         model.targets);
-        return Windows.ceilDivide(windows, model.batch) * passes;
+        if (model.positions != null) { // the oldest of those may have fewer: room to spare
+            int most = targets + replayed * model.targets;
+            return Windows.ceilDivide(most, model.positions.size) * passes;
+        }
+        return Windows.ceilDivide(windows + replayed, model.batch) * passes;
     }
 
     /**
@@ -134,10 +133,12 @@ public final class Training {
      * @param times double [n], of the events, not decreasing
      * @param repeats the bonus for repeated items; null = none
      * @return over the full catalogue, or, where the loss is the sampled softmax, over the target
-     *     and negatives that are the same at every call
+     *     and negatives that are the same at every call; where the ranker of a second stage trains,
+     *     the full catalogue is in the order of both stages
      */
     static List<Call> evaluationCalls(
-            Model model, int[] rows, double[] times, int firstTarget, Repeats repeats) {
+            Model model, int[] rows, double[] times, int firstTarget, Repeats repeats)
+            throws PocketRecException {
         List<Call> calls = new ArrayList<>();
         if (repeats != null) {
             for (int place = Math.max(1, firstTarget); place < rows.length; place++) {
@@ -150,19 +151,19 @@ public final class Training {
         Windows windows =
                 Windows.training(
                         rows, firstTarget, model.window, model.batch, stride, model.targets);
-        for (int at = 0; at < windows.steps(); at++) {
+        Steps given = new Steps(model, windows, 0);
+        for (int at = 0; at < given.count(); at++) {
             int number = at;
-            calls.add(() -> batch(model, windows, number));
+            calls.add(() -> batch(model, given, number));
         }
         return calls;
     }
 
     /** Loss and rank of the counted targets of one batch; its number seeds the negatives. */
-    private static Judged batch(Model model, Windows windows, int at) throws PocketRecException {
-        int[] targets = windows.targets[at];
-        Model.Evaluation evaluation =
-                model.evaluate(windows.items[at], targets, negatives(model, at));
-        Judged judged = new Judged((int) Arrays.stream(targets).filter(row -> row > 0).count());
+    private static Judged batch(Model model, Steps given, int at) throws PocketRecException {
+        int[] targets = given.targets[at];
+        Model.Evaluation evaluation = given.evaluate(at, negatives(model, at));
+        Judged judged = new Judged(Steps.counted(targets));
         int filled = 0;
         for (int place = 0; place < targets.length; place++) {
             if (targets[place] > 0) {
@@ -178,8 +179,11 @@ public final class Training {
             Model model, int[] rows, double[] times, int place, Repeats repeats)
             throws PocketRecException {
         int[] before = Arrays.copyOf(rows, place);
-        float[] user = model.embed(Windows.context(before, model.window));
-        float[] scores = model.scores(user); // [N + 1]
+        int[] items = Windows.context(before, model.window);
+        float[] scores = model.scores(model.embed(items)); // [N + 1]
+        if (model.positions != null) { // the ranker of the second stage is what trains
+            scores = model.positions.reordered(items, scores, before);
+        }
         repeats.addToCatalogue(scores, before, Repeats.gapsAt(times, place, times[place]));
         float own = scores[rows[place]];
         Judged judged = new Judged(1);

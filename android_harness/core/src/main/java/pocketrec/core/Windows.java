@@ -22,6 +22,11 @@ public final class Windows {
         this.targets = targets;
     }
 
+    /** One step of these windows and targets. */
+    static Windows of(int[] items, int[] targets) {
+        return new Windows(new int[][] {items}, new int[][] {targets});
+    }
+
     /** Number S of steps; 0 where there is no target. */
     public int steps() {
         return items.length;

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The second stage as a device serves it: what was found in the order of the ranker, all others behind.
+
+Knows nothing about models and histories beyond arrays; `pocketrec.device.engine.two_stages` is the device's own side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketrec.cloud.rankers.ranknet import RankNet
+from pocketrec.device.contract.names import RANKER_TENSORS
+from pocketrec.device.engine.retrieve import largest
+from pocketrec.device.engine.two_stages import with_ranked
+
+Finds = Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.int32]]
+"""From the scores [N + 1] of the first stage and the history to the rows that are found, each once."""
+
+_PREFIX = "ranker_"
+
+
+def by_search(k: int) -> Finds:
+    """The `k` best items of the catalogue and the own ones."""
+
+    def finds(scores: NDArray[np.float32], history: NDArray[np.int32]) -> NDArray[np.int32]:
+        found, _ = largest(np.arange(1, len(scores), dtype=np.int32), scores[1:], k)
+        return np.union1d(found, history)
+
+    return finds
+
+
+def by_candidates(candidates: NDArray[np.int32]) -> Finds:
+    """A user's candidates and the own items."""
+    fixed = candidates[candidates > 0]
+    return lambda scores, history: np.union1d(fixed, history)
+
+
+@dataclass(frozen=True)
+class SecondStage:
+    """The ranker of a file, and how many items a device finds for it."""
+
+    net: RankNet
+    """With the tensors as the file holds them, or as a device has trained them."""
+    found: int
+    """Items K of one call of the signature ``rank``."""
+
+    @classmethod
+    def load(cls, path: Path | None) -> SecondStage | None:
+        """From the file that an export leaves (`pocketrec.export.build.RANKER_FILE`); None where there is none."""
+        if path is None:
+            return None
+        with np.load(path) as arrays:
+            tensors = {name.removeprefix(_PREFIX): arrays[name] for name in RANKER_TENSORS}
+            return cls(RankNet(tensors), int(arrays["found"]))
+
+    def trained(self, weights: Mapping[str, NDArray[np.float32]]) -> SecondStage:
+        """The same with those of its tensors that a device has trained, among its `weights` by name."""
+        own = {name.removeprefix(_PREFIX): value for name, value in weights.items() if name in RANKER_TENSORS}
+        return dataclasses.replace(self, net=RankNet({**self.net.tensors, **own})) if own else self
+
+    def reorder(
+        self, scores: NDArray[np.float32], embedded: NDArray[np.float32], table: NDArray[np.float32],
+        histories: Sequence[NDArray[np.int32]], finds: Finds,
+    ) -> None:
+        """Put the scores of both stages in the place of those of the first.
+
+        Args:
+            scores: float32 [P, N + 1], inner products; they are changed.
+            embedded: float32 [P, E].
+            table: float32 [N + 1, E].
+            histories: P of them.
+            finds: what is found.
+        """
+        for line, user, history in zip(scores, embedded, histories, strict=True):
+            rows = finds(line, history)
+            if len(rows):
+                line[:] = with_ranked(line, rows, self.net.scores(user[None], table[rows])[0])
