@@ -112,7 +112,7 @@ $(VENV)-litert/.wheel: $(BUILD)/.wheel
 install: $(VENV)/.wheel ## make the environment; afterwards .venv/bin/pocketrec is there
 
 # All but spark, of whose 480 MB only `make test-distributed` has need: it has an environment of its own.
-LOCKED := device cloud parquet secure dev
+LOCKED := device cloud ann parquet secure dev
 
 .PHONY: lock
 lock: $(VENV)/.locked-$(VERSION) ## bring requirements.txt up to date with pyproject.toml

@@ -27,7 +27,7 @@ from pocketrec.device.contract.retrieval import TablePlace
 from pocketrec.device.engine.list_scan import best_of_lists
 from pocketrec.device.engine.retrieve import ItemScan
 from pocketrec.export.lists import list_count, try_lists
-from pocketrec.export.tables.quantise import quantise
+from pocketrec.export.tables.quantise import quantise_rows
 
 CALLS, WARM_UP, USERS = 60, 6, 200
 
@@ -55,7 +55,7 @@ def main() -> None:
         if options.users
         else np.stack([table[rng.integers(1, items + 1, 4)].mean(axis=0) for _ in range(USERS)])
     )
-    made = quantise(table, 8, axis=1)
+    made = quantise_rows(table, 8)  # as where a catalogue is searched
     assert made.scales is not None
     started = time.process_time()
     tried = try_lists(made.numbers, made.scales, users, options.recall, list_count(items, options.lists), seed=1)

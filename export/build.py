@@ -189,7 +189,9 @@ def graph_table(model: keras.Model, config: ExportConfig) -> GraphTable:
     """The model's item table as the file is to hold it: in blocks where the model has it so."""
     table = item_table(model)
     if not isinstance(table, BlockEmbedding):
-        return ItemTable.quantise(item_embeddings(model), config.item_table, config.item_bits)
+        return ItemTable.quantise(
+            item_embeddings(model), config.item_table, config.item_bits, searched=config.retrieve > 0
+        )
     tables, projections = (
         [np.asarray(part, np.float32) for part in parts] for parts in (table.tables, table.projections)
     )

@@ -6,7 +6,8 @@ beside it lie FOLDER.zip, FOLDER.sampled.tflite (the same model with the sampled
 FOLDER.items.npy (the item embeddings of the file). The candidates are random, and the recipe makes training visible.
 FOLDER.packed is the same bundle packed, and FOLDER.lean a lean one of the same model: a head of 20 items, and four
 categories (row modulo 4, as letters) for the others.
-FOLDER.retrieve is the same bundle without candidates, whose file finds 25 items of the whole catalogue by itself.
+FOLDER.retrieve is the same bundle without candidates, whose file finds 25 items of the whole catalogue by itself;
+FOLDER.retrieve.items.npy has the item embeddings of that file, which are rounded for being searched.
 FOLDER.ranked is that bundle with a ranker of random tensors, which the device trains (way ranker).
 FOLDER.cloze is a bundle of the same items, windows and batches whose model sees both sides: one target a window.
 FOLDER.tasks is one of a backbone whose patches devices train (`compared` 20), for tests of tasks.
@@ -71,6 +72,7 @@ def make_bundle(folder: Path) -> None:
     alone = dataclasses.replace(content, model_file=found.content, model=found.model, tensors=found.tensors,
                                 retrieval=found.retrieval, candidates=None)  # fmt: skip
     write_bundle_files(folder.with_name(folder.name + ".retrieve"), alone)
+    np.save(folder.with_name(folder.name + ".retrieve.items.npy"), found.item_embeddings)
     both = keras.Model(model.inputs[0], Tensors(name="ranker")(model.outputs[0]))
     found = build_tflite(both, config, ExportConfig(batch=BATCH, retrieve=25, negatives=16), way="ranker",
                          optimizer="adagrad", candidates=CANDIDATES, ranker="ranknet")  # fmt: skip

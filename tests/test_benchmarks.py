@@ -66,6 +66,17 @@ def test_the_bytes_ledger(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+def test_faiss_beside_the_exact_search() -> None:
+    pytest.importorskip("faiss")
+    found = run("ann.py", "--items", "3000", "--users", "600")
+    assert found["recall@100_flat"] == 1.0
+    assert found["probes"] <= found["lists"]
+    assert found["taken"] == (found["recall_tried"] >= 0.99)
+    assert found["recall@100"] == pytest.approx(found["recall_tried"], abs=0.02)
+    assert found["ratio"] == pytest.approx(found["faiss_cpu_ms"] / found["exact_cpu_ms"], rel=0.01)
+
+
+@pytest.mark.long
 def test_training_throughput_of_models_in_turns() -> None:
     """Two sizes of one backbone: what is said for all, for each, and by old flags arrives where it belongs."""
     found = run("train_throughput.py", "--items", "300", "--steps", "2", "--calls", "2", "--batch", "8", "--embedding",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pocketrec.cloud.candidates.exact import exact_top
+from pocketrec.cloud.candidates.ann import nearest
 from pocketrec.cloud.candidates.sets import Candidates, popular_rows
 from pocketrec.cloud.candidates.source import Past
 from pocketrec.cloud.data.sequences import Sequences
@@ -19,7 +19,8 @@ _ROWS = 256  # windows at a time
 
 
 class EmbeddingCandidates:
-    """See `pocketrec.cloud.candidates.source.CandidateSource`; every item is looked at."""
+    """See `pocketrec.cloud.candidates.source.CandidateSource`; every item is looked at, but in a large catalogue
+    (`pocketrec.cloud.candidates.ann`)."""
 
     def build(self, _options: None, k: int, past: Past) -> Candidates:
         """See `CandidateSource.build`.
@@ -32,7 +33,8 @@ class EmbeddingCandidates:
                               "Past.window")  # fmt: skip
         users, items = embedded_users(past.model, latest_windows(past.before, past.window))
         seen = [past.before.of(user)[0] for user in range(len(past.before))] if past.mask_seen else None
-        rows, _ = exact_top(users, items, k, seen, past.progress)
+        rows, _ = nearest(users, items, k, seen, seed=past.seed, threads=past.threads, progress=past.progress,
+                          say=past.say)  # fmt: skip
         return Candidates(past.before.users, rows, popular_rows(past.items, k))
 
 

@@ -17,7 +17,7 @@ def check_training(config: RunConfig) -> None:
 
     Raises:
         ConfigError: sessions for a backbone that carries no state, cloze for a causal one, or the next item for one
-            that is not causal.
+            that is not causal; or negatives by category where items have none.
     """
     name, train = config.model.backbone, config.train
     if train.batching == "sessions" and not getattr(BACKBONES[name], "carries", True):
@@ -33,6 +33,10 @@ def check_training(config: RunConfig) -> None:
         raise ConfigError('train.similarity wants a loss over negatives and train.batching = "windows"')
     if train.similarity == "cosine" and not config.model.content:
         raise ConfigError('train.similarity = "cosine" compares with content: set model.content = true')
+    categories = config.data.category or (config.items.path and config.items.categories)
+    if train.sampler == "category_week" and train.loss != "full_softmax" and not categories:
+        raise ConfigError('train.sampler = "category_week" wants categories of the items: set data.category, or '
+                          "items.path and items.categories")  # fmt: skip
     if not config.model.causal and train.objective != "cloze":
         raise ConfigError(
             f'model.backbone = "{name}" sees both sides of an item, the next one too, and would learn to copy that: '

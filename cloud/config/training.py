@@ -93,6 +93,12 @@ SAMPLERS: Final = Table(
             "by exp(-(rank + 1) / (rho N)), LambdaFM's static sampler (Yuan et al. 2016)",
             f"{_HERE}:RankOptions",
         ),
+        "category_week": Choice(
+            f"{_TRAINING}.own_negatives:category_week",
+            "of each target's own: other items of its category that people had in the same week, none of them its "
+            "user's (the thesis of mobile.de); `negatives` and `log_q` do not count",
+            f"{_HERE}:CategoryWeekOptions",
+        ),
     },
 )
 #: What `TrainConfig.similarity` may be.
@@ -159,6 +165,21 @@ class RankOptions:
 
     def __post_init__(self) -> None:
         require(rate(self.rho), "train.rank", "rho must be above 0 and finite")
+
+
+@dataclass(frozen=True)
+class CategoryWeekOptions:
+    """Sampler ``category_week``, which takes the category of `data.category`, or else an item's first value of
+    `items.categories`."""
+
+    each: int = 1
+    """Negatives of each target."""
+    week: float = 604800.0
+    """Length of a week in the unit of the log's times; dates are seconds."""
+
+    def __post_init__(self) -> None:
+        at_least(1, self, "train.category_week", "each")
+        require(rate(self.week), "train.category_week", "week must be above 0 and finite")
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,15 @@ class CloudData:
     features: ItemFeatures | None = None
     """Features of each item row; None where ``[items]`` names no file."""
 
+    @property
+    def item_categories(self) -> np.ndarray | None:
+        """int32 (N+1,): one category of each item row, 0 = none: that of `categories`, else the first value that is
+        known of an item; None where nobody names categories."""
+        if self.categories is not None:
+            return self.categories.of_row
+        known = self.features is not None and len(self.features.space.values)
+        return self.features.values[:, 0] if self.features is not None and known else None
+
 
 @dataclass(frozen=True)
 class DeviceData:

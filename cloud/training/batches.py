@@ -17,6 +17,7 @@ import numpy as np
 from pocketrec.cloud.config.training import BATCHINGS, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
 from pocketrec.cloud.data.windows import training_windows
+from pocketrec.cloud.training.own_negatives import OwnNegatives
 
 _OPEN_ROWS: Final = 8  # rows that are kept open for a window that fits
 BLOCK: Final = 1 << 20  # positions in a block, about
@@ -45,6 +46,8 @@ class Block:
     """Share of the epoch before the block, in [0, 1)."""
     end: float
     """Share of the epoch up to its end."""
+    negatives: np.ndarray | None = None
+    """int32 [S, B, T, n]: rows of each target's own negatives, 0 where there is none; None where `Batches.own` is."""
 
 
 class Batches(Protocol):
@@ -57,6 +60,8 @@ class Batches(Protocol):
     """Steps T of a row."""
     targets: int
     """Targets in an epoch."""
+    own: OwnNegatives | None
+    """Draws negatives of each target's own; None = there are no such negatives."""
 
     def blocks(self, seed: list[int], first: int = 0) -> Iterator[Block]:
         """The blocks of an epoch from number `first` on; equal seeds give equal blocks."""
@@ -73,6 +78,8 @@ class WindowBatches:
         batch: windows a step, on average.
         packed: False: one window a row.
     """
+
+    own: OwnNegatives | None = None
 
     def __init__(
         self, sequences: Sequences, weights: np.ndarray, window: int, batch: int, *, packed: bool = True
@@ -92,7 +99,8 @@ class WindowBatches:
         for begin in range(first * self._windows_in_block, count, self._windows_in_block):
             end = min(count, begin + self._windows_in_block)
             self._begin(seed, begin)
-            yield Block(self._batches(order[begin:end]), begin / count, end / count)
+            batches, goals = self._batches(order[begin:end])
+            yield Block(batches, begin / count, end / count, drawn(self.own, goals, [*seed, begin]))
 
     def _begin(self, seed: list[int], first: int) -> None:
         """Called before a block, whose first window is number `first` of the epoch's order."""
@@ -101,8 +109,9 @@ class WindowBatches:
         """Place of each input's target among all events: the one after it."""
         return source + 1
 
-    def _batches(self, chosen: np.ndarray) -> Batch:
-        """Windows laid out in rows, dealt evenly to steps; a step that gets fewer rows is padded."""
+    def _batches(self, chosen: np.ndarray) -> tuple[Batch, np.ndarray | None]:
+        """Windows laid out in rows, dealt evenly to steps; a step that gets fewer rows is padded. And, where targets
+        have negatives of their own, the place of each among all events, int64 [S, B, T], -1 where there is none."""
         lengths = self.windows.length[chosen]
         steps, row, column = dealt(lengths, self.width, self.rows, packed=self.packed)
         place, within = np.repeat(row * self.width + column, lengths), counted(lengths)
@@ -114,7 +123,25 @@ class WindowBatches:
         batches.targets.reshape(-1)[place + within] = np.where(counts, self.items[goal], 0)
         batches.weights.reshape(-1)[place + within] = np.where(counts, self.weights[source + 1], 0)
         batches.keep.reshape(-1)[row * self.width + column] = 0
-        return batches
+        return batches, None if self.own is None else placed(batches.targets, place + within, goal)
+
+
+def placed(targets: np.ndarray, at: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """The place of each target's event among all, int64 [S, B, T], -1 where there is no target.
+
+    Args:
+        targets: int32 [S, B, T], 0 = none.
+        at: int (k,), places in these, flat.
+        events: int (k,), the event at each.
+    """
+    found = np.full(targets.size, -1)
+    found[at] = events
+    return np.where(targets > 0, found.reshape(targets.shape), -1)
+
+
+def drawn(own: OwnNegatives | None, events: np.ndarray | None, seed: list[int]) -> np.ndarray | None:
+    """Negatives of each target's own, int32 [S, B, T, n], where targets have such."""
+    return None if own is None or events is None else own.draw(events, seed)
 
 
 def empty(shape: tuple[int, int, int]) -> Batch:

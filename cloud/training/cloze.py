@@ -16,7 +16,8 @@ import numpy as np
 from pocketrec.cloud.config.training import MASKED, ClozeOptions, TrainConfig
 from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.data.windows import training_windows
-from pocketrec.cloud.training.batches import BLOCK, Batch, Block, counted, dealt, empty
+from pocketrec.cloud.training.batches import BLOCK, Batch, Block, counted, dealt, drawn, empty, placed
+from pocketrec.cloud.training.own_negatives import OwnNegatives
 
 _SHOWN: Final = (0.8, 0.9)  # share of the places that show a mask; and of those that show that, or an item at random
 
@@ -32,6 +33,8 @@ class ClozeBatches:
         options: how many events are masked.
         packed: False: one window a row.
     """
+
+    own: OwnNegatives | None = None
 
     def __init__(
         self, sequences: Sequences, weights: np.ndarray, window: int, batch: int, options: ClozeOptions,
@@ -56,9 +59,10 @@ class ClozeBatches:
         for begin in range(first * self._windows_in_block, count, self._windows_in_block):
             end = min(count, begin + self._windows_in_block)
             generator = np.random.default_rng([*seed, begin])
-            yield Block(self._batches(order[begin:end], generator), begin / count, end / count)
+            batches, goals = self._batches(order[begin:end], generator)
+            yield Block(batches, begin / count, end / count, drawn(self.own, goals, [*seed, begin]))
 
-    def _batches(self, chosen: np.ndarray, generator: np.random.Generator) -> Batch:
+    def _batches(self, chosen: np.ndarray, generator: np.random.Generator) -> tuple[Batch, np.ndarray | None]:
         lengths = self.windows.length[chosen] + 1
         steps, row, column = dealt(lengths, self.width, self.rows, packed=self.packed)
         within = counted(lengths)
@@ -76,7 +80,7 @@ class ClozeBatches:
         batches.targets.reshape(-1)[place] = np.where(masked, items, 0)
         batches.weights.reshape(-1)[place] = np.where(masked, self.weights[source], 0)
         batches.keep.reshape(-1)[row * self.width + column] = 0
-        return batches
+        return batches, None if self.own is None else placed(batches.targets, place, source)
 
 
 def masks(options: ClozeOptions, events: np.ndarray) -> np.ndarray:

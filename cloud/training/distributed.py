@@ -57,8 +57,14 @@ class Workers:
         """This worker's rows of some batches, arrays [S, B, T] -> [S, ceil(B / count), T]; empty rows fill up."""
         if self.count == 1:
             return batch
-        short = -batch.items.shape[1] % self.count
-        return Batch(*(np.pad(part, ((0, 0), (0, short), (0, 0)))[:, self.index :: self.count] for part in batch))
+        return Batch(*map(self.part, batch))
+
+    def part(self, rows: np.ndarray) -> np.ndarray:
+        """This worker's of all rows, [S, B, ...] -> [S, ceil(B / count), ...]; zeros fill up."""
+        if self.count == 1:
+            return rows
+        spare = [(0, 0), (0, -rows.shape[1] % self.count), *[(0, 0)] * (rows.ndim - 2)]
+        return np.pad(rows, spare)[:, self.index :: self.count]
 
     def seed(self, seed: tf.Tensor) -> tf.Tensor:
         """int32 [2]: the seed of what a worker draws for its own rows."""

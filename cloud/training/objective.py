@@ -3,7 +3,8 @@
 
 Where the negatives come from is decided here. With windows they are one group: all positions of the batch, in any row.
 With session-parallel batches each step is a group, so that, as in GRU4Rec, the negatives of a position are the targets
-of the other sessions at the same step. Every negative that is the position's own target is masked. This module knows
+of the other sessions at the same step. A sampler of each target's own negatives makes a group of each position, and no
+target of the batch is among them. Every negative that is the position's own target is masked. This module knows
 nothing about batches' making, models or optimisers.
 """
 
@@ -20,7 +21,8 @@ from pocketrec.cloud.config.training import LOSSES, TrainConfig
 from pocketrec.cloud.rankers import training_ranker
 from pocketrec.cloud.rankers.training import TrainingRanker
 from pocketrec.cloud.training.losses import Loss
-from pocketrec.cloud.training.samplers import make_sampler
+from pocketrec.cloud.training.own_negatives import CategoryWeek
+from pocketrec.cloud.training.samplers import Sampler, make_sampler
 from pocketrec.cloud.training.similarity import affine, content_vectors, cosines, distance, pair_cosines
 
 _CELLS: Final = 1 << 22  # scores of a group against targets of the batch: 16 MB a matrix
@@ -42,15 +44,18 @@ class Objective:
         self.whole, self.in_batch, self.corrected = loss.whole, loss.in_batch, loss.corrected and config.log_q
         self.sparse = loss.whole is None
         """Whether the gradient of the item tables has a row only for the items at hand (`tf.IndexedSlices`)."""
+        self.sampler: Sampler | CategoryWeek | None = None
         if loss.over_negatives is not None:
             self.sampler = make_sampler(config, counts)
+            if isinstance(self.sampler, CategoryWeek):
+                self.in_batch = self.corrected = False
             self.loss = loss.over_negatives(config.options_of(config.loss))
         if self.in_batch:
             known = np.maximum(np.asarray(counts, np.float64), 1)
             self.popularity = tf.constant(known / known[1:].sum(), tf.float32)  # (N + 1,)
 
     def __call__(
-        self, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: ItemTable, seed: tf.Tensor,
+        self, embeddings: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor, table: ItemTable, drawn: tf.Tensor,
         users: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """The mean loss.
@@ -60,7 +65,8 @@ class Objective:
             targets: int32 [G, P]; 0 = does not count.
             weights: float32 [G, P] of the targets; 0 where one does not count.
             table: item embeddings that scores are made with.
-            seed: int32 [2]; equal seeds give equal negatives.
+            drawn: int32 [2], a seed, of which equal ones give equal negatives; or, of a sampler of each target's own,
+                these, int32 [G, n], 0 = none.
             users: content of each user so far, float32 [G, P, F], which ``train.similarity = "cosine"`` wants.
 
         Returns:
@@ -77,8 +83,11 @@ class Objective:
             kept = _kept(targets.shape[1])
             scores.append(self.ranker.grid(embeddings, own[:, :kept]))  # (G, P, K)
             rows.append(targets[:, :kept])  # (G, K)
-        if self.config.negatives:
-            drawn = self.sampler.draw(self.config.negatives, seed)  # (S,)
+        if isinstance(self.sampler, CategoryWeek):
+            scores.append(self.ranker.grid(embeddings, table.gather(drawn)))  # (G, P, n)
+            rows.append(drawn)
+        elif isinstance(self.sampler, Sampler) and self.config.negatives:
+            drawn = self.sampler.draw(self.config.negatives, drawn)  # (S,)
             scores.append(self.ranker.grid(embeddings, table.gather(drawn)))  # (G, P, S)
             rows.append(tf.repeat(drawn[tf.newaxis], targets.shape[0], 0))  # (G, S)
         negatives, row = tf.concat(scores, -1), tf.concat(rows, -1)[:, tf.newaxis]  # (G, P, C), (G, 1, C)
@@ -113,6 +122,7 @@ class Objective:
         the full softmax's, for any sampler. The target is there for sure, so its own score stays as it is (to correct
         it as well, as some do, cost up to .004 of Recall@20 on yoochoose-100k).
         """
+        assert isinstance(self.sampler, Sampler)
         expected = tf.exp(self.sampler.log_share(rows)) * float(self.config.negatives)
         if inside is not None:
             expected += tf.gather(self.popularity, rows) * inside

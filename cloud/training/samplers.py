@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.config.training import SAMPLERS, PopularityOptions, RankOptions, TrainConfig
+from pocketrec.cloud.training.own_negatives import CategoryWeek
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,15 @@ class Sampler:
         return tf.clip_by_value(tf.cast(rows, tf.int32), 1, self.items)
 
 
-def make_sampler(config: TrainConfig, counts: np.ndarray) -> Sampler:
-    """The sampler that the configuration names.
+def make_sampler(config: TrainConfig, counts: np.ndarray) -> Sampler | CategoryWeek:
+    """The sampler that the configuration names: of shared negatives, or of each target's own
+    (`pocketrec.cloud.training.own_negatives`).
 
     Args:
         config: `sampler` and its options.
         counts: int [N + 1], events of each row; row 0 takes no part.
     """
-    made: Sampler = SAMPLERS.load(config.sampler)(config.options_of(config.sampler), np.asarray(counts))
+    made: Sampler | CategoryWeek = SAMPLERS.load(config.sampler)(config.options_of(config.sampler), np.asarray(counts))
     return made
 
 

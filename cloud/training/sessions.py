@@ -15,7 +15,8 @@ import numpy as np
 
 from pocketrec.cloud.config.training import TrainConfig
 from pocketrec.cloud.data.sequences import Sequences, offsets_of
-from pocketrec.cloud.training.batches import BLOCK, Batch, Block
+from pocketrec.cloud.training.batches import BLOCK, Batch, Block, drawn
+from pocketrec.cloud.training.own_negatives import OwnNegatives
 
 
 class SessionBatches:
@@ -27,6 +28,8 @@ class SessionBatches:
         batch: rows B.
         unroll: steps T of a row in a batch.
     """
+
+    own: OwnNegatives | None = None
 
     def __init__(self, sequences: Sequences, weights: np.ndarray, batch: int, unroll: int) -> None:
         self.items, self.weights = sequences.items, weights
@@ -48,21 +51,27 @@ class SessionBatches:
             stop = min(columns, column + wide)
             steps = -(-(stop - column) // self.width)
             place = begins[:, np.newaxis] + column + np.arange(steps * self.width)  # (B, S * T)
-            batch = self._batch(order, line, place, place < ends[:, np.newaxis])
-            parts = (np.stack(np.split(array, steps, axis=1)) for array in batch)  # [S, B, T]
-            yield Block(Batch(*parts), column / columns, stop / columns)
+            batch, source = self._batch(order, line, place, place < ends[:, np.newaxis])
+            *parts, goals = (np.stack(np.split(array, steps, axis=1)) for array in (*batch, source + 1))  # [S, B, T]
+            targets = parts[1]
+            own = drawn(self.own, np.where(targets > 0, goals, -1), [*seed, column])
+            yield Block(Batch(*parts), column / columns, stop / columns, own)
 
-    def _batch(self, order: np.ndarray, line: np.ndarray, place: np.ndarray, inside: np.ndarray) -> Batch:
+    def _batch(
+        self, order: np.ndarray, line: np.ndarray, place: np.ndarray, inside: np.ndarray
+    ) -> tuple[Batch, np.ndarray]:
+        """Columns of all rows, and the place of each input among all events."""
         place = np.where(inside, place, 0)
         session = np.searchsorted(line, place, side="right") - 1
         within = place - line[session]
         source = self.starts[order[session]] + within
-        return Batch(
+        batch = Batch(
             np.where(inside, self.items[source], 0).astype(np.int32),
             np.where(inside, self.items[source + 1], 0).astype(np.int32),
             np.where(inside, self.weights[source + 1], 0).astype(np.float32),
             (~inside | (within > 0)).astype(np.float32),
         )
+        return batch, source
 
 
 def by_sessions(

@@ -50,6 +50,8 @@ class Step(NamedTuple):
     """float32 []: learning rate."""
     sparsity: np.ndarray
     """float32 []: share of the weights to prune after the step; -1 = the masks stay as they are."""
+    negatives: Any = ()
+    """int32 [B, T, n]: rows of each target's own negatives, 0 = none; empty where targets share what is drawn."""
 
 
 class LossError(Exception):
@@ -119,33 +121,39 @@ class TrainSteps:
             raise LossError(float(total), int(done))
         return float(total)
 
-    def loss(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The mean loss of a batch (this worker's part of it), and the state of its rows afterwards."""
+    def loss(self, batch: Batch, seed: tf.Tensor, negatives: Any = ()) -> tuple[tf.Tensor, tf.Tensor]:
+        """The mean loss of a batch (this worker's part of it), and the state of its rows afterwards; `negatives` as in
+        `Step`."""
         with id_dropout(item_table(self.model), self.model_config.id_dropout, seed):
-            return self._loss(batch, seed)
+            return self._loss(batch, seed, negatives)
 
-    def _loss(self, batch: Batch, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _loss(self, batch: Batch, seed: tf.Tensor, negatives: Any) -> tuple[tf.Tensor, tf.Tensor]:
         embeddings, after = self.backbone.train_embeddings(
             self.model, self.model_config, batch.items, batch.keep, self.workers.seed(seed), self.state
         )  # (B, T, E)
         targets, weights = batch.targets, batch.weights
+        own = [] if isinstance(negatives, tuple) else [negatives]
         if self.cloze is not None:  # few positions count: the others need no scores
             counts = tf.cast(targets > 0, tf.int32)
             chosen = tf.math.top_k(counts, most_masks(self.cloze, targets.shape[1])).indices  # (B, M)
-            embeddings, targets, weights = (
-                tf.gather(part, chosen, batch_dims=1) for part in (embeddings, targets, weights)
+            embeddings, targets, weights, *own = (
+                tf.gather(part, chosen, batch_dims=1) for part in (embeddings, targets, weights, *own)
             )
-        if self.state is None:  # one group of all positions
+        if own:  # a group for each position, in any order
+            embeddings = tf.reshape(embeddings, [-1, 1, embeddings.shape[-1]])
+            targets, weights = (tf.reshape(part, [-1, 1]) for part in (targets, weights))
+            own = [tf.reshape(own[0], [-1, own[0].shape[-1]])]
+        elif self.state is None:  # one group of all positions
             embeddings = tf.reshape(embeddings, [1, -1, embeddings.shape[-1]])
             targets, weights = (tf.reshape(part, [1, -1]) for part in (targets, weights))
         else:  # a group for each step: (T, B)
             embeddings = tf.transpose(embeddings, [1, 0, 2])
             targets, weights = tf.transpose(targets), tf.transpose(weights)
-        drawn = seed + tf.constant([0, _NEGATIVES])
+        drawn = own[0] if own else seed + tf.constant([0, _NEGATIVES])
         users = None
         if self.objective.config.similarity == "cosine":
             users = profiles(content_vectors(item_table(self.model)), batch.items, batch.keep)
-            users = tf.reshape(users, [1, -1, users.shape[-1]])  # one group, as the embeddings are
+            users = tf.reshape(users, [*([-1, 1] if own else [1, -1]), users.shape[-1]])  # as the embeddings are
         mean = self.objective(embeddings, targets, weights, score_table(self.model), drawn, users)
         return mean * self.workers.share(batch.targets), after
 
@@ -163,7 +171,7 @@ class TrainSteps:
                 step = steps.get_next()
                 seed = tf.stack([self.seed, step.number])
                 with tf.GradientTape() as tape:
-                    loss, after = self.loss(step.batch, seed)
+                    loss, after = self.loss(step.batch, seed, step.negatives)
                 self.updater.apply(self.workers.sum(tape.gradient(loss, sources)), step.rate)
                 self.pruner.after_step(step.sparsity)
                 if self.state is not None:

@@ -37,6 +37,7 @@ from pocketrec.cloud.training.distributed import ALONE, Workers, lost_is_one_lin
 from pocketrec.cloud.training.item_start import similarity_factors, start_by_popularity
 from pocketrec.cloud.training.objective import Objective
 from pocketrec.cloud.training.optimizers import learning_rate
+from pocketrec.cloud.training.own_negatives import CategoryWeek
 from pocketrec.cloud.training.pruning import Pruner, is_due, pruned_tensors, sparsity
 from pocketrec.cloud.training.step import LossError, Step, TrainSteps, resolved
 from pocketrec.cloud.training.validation import Validation, validation_slice
@@ -60,7 +61,8 @@ class Trained:
     epochs: int
     """Epochs that made the model."""
     history: list[dict[str, Any]]
-    """One entry an epoch: phase, epoch, loss, seconds, rate, and val_recall@20, val_mrr@20 where there is a slice."""
+    """One entry an epoch: phase, epoch, loss, seconds, rate, and val_recall@20, val_mrr@20 where there is a slice; with
+    negatives of each target's own ``negatives_LEVEL``, how many events have them from where: `own_negatives.LEVELS`."""
     seconds: float
     """Wall time of all epochs and graph building, over all runs that it took."""
 
@@ -89,6 +91,8 @@ class TrainJob:
     """Features of the item rows, which `ModelConfig.content` wants."""
     start: WarmStart | None = None
     """Weights to go on from in place of a fresh start; `TrainConfig.warm_epochs` says for how long."""
+    categories: np.ndarray | None = None
+    """int32 [N + 1], category of each item row, 0 = none; which sampler ``category_week`` wants."""
 
     def fingerprint(self) -> str:
         """Equal for two jobs that must end with the same weights."""
@@ -97,6 +101,8 @@ class TrainJob:
         configs += [] if self.start is None else [{"start": self.start.fingerprint()}]
         plain = [*configs, self.items, self.seed, self.mask_seen, keras.__version__, tf.__version__]
         content = () if self.content is None else (self.content.values, self.content.numbers)
+        if self.categories is not None and self.train.sampler == "category_week":
+            content = (*content, self.categories)
         arrays = (self.sequences.offsets, self.sequences.items, self.sequences.timestamps, *content)
         return fingerprint(plain, arrays)
 
@@ -229,6 +235,8 @@ class _Trainer:
                 until=self.job.start.until if self.job.start else None,
             )  # fmt: skip
         batches = make_batches(self.model_config, self.config, sequences)
+        sampler = self.steps.objective.sampler
+        batches.own = sampler.over(sequences, self.job.categories) if isinstance(sampler, CategoryWeek) else None
         if not batches.targets:
             raise DataError("no user has two known events before the cut-off: give a longer log or an earlier cut")
         if state.step == 0:
@@ -283,6 +291,10 @@ class _Trainer:
         rate = self.config.learning_rate
         for block in batches.blocks([self.seed, state.epoch], state.block):
             count = len(block.batches.items)
+            if batches.own is not None and block.negatives is None:
+                raise ConfigError(f"train.batching {self.config.batching!r} with train.objective "
+                                  f"{self.config.objective!r} draws no negatives of each target's own: take another "
+                                  "train.sampler")  # fmt: skip
             while state.place < count:
                 places = np.arange(state.place, min(count, state.place + _STEPS))
                 done = state.epoch + block.begin + (block.end - block.begin) * places / count
@@ -290,7 +302,8 @@ class _Trainer:
                 numbers = state.step + np.arange(len(places), dtype=np.int32)
                 part = self.workers.rows(Batch(*(array[places[0] : places[-1] + 1] for array in block.batches)))
                 shares = self._sparsities(state, numbers.tolist(), (done / state.planned).tolist())
-                state.loss += self._loss(state, Step(part, numbers, np.array(rates, np.float32), shares))
+                own = () if block.negatives is None else self.workers.part(block.negatives[places[0] : places[-1] + 1])
+                state.loss += self._loss(state, Step(part, numbers, np.array(rates, np.float32), shares, own))
                 state.place, rate = int(places[-1]) + 1, rates[-1]
                 state.step, state.steps = state.step + len(places), state.steps + len(places)
                 share = state.epoch + block.begin + (block.end - block.begin) * state.place / count
@@ -303,7 +316,8 @@ class _Trainer:
             state.block, state.place = state.block + 1, 0
         loss = state.loss / max(1, state.steps)
         state.epoch, state.block, state.steps, state.loss = state.epoch + 1, 0, 0, 0.0
-        return {"phase": state.phase, "epoch": state.epoch, "loss": loss, "rate": rate}
+        told = {} if batches.own is None else {f"negatives_{level}": n for level, n in batches.own.events.items()}
+        return {"phase": state.phase, "epoch": state.epoch, "loss": loss, "rate": rate, **told}
 
     def _loss(self, state: Checkpoint, steps: Step) -> float:
         """The sum of the losses of some steps; nothing is saved of a step whose loss is not a number."""

@@ -65,8 +65,9 @@ def as_shipped(models: Models) -> dict[str, NDArray[Any]]:
     export = models.config.export
     layers = {name: tensor.values for name, tensor in
               quantise_weights(models.pretrained.layers, export.weight_bits).items()}  # fmt: skip
-    items = ItemTable.quantise(models.pretrained.items, export.item_table, export.item_bits).embeddings()
-    return {**layers, SOURCE_ITEMS: items}
+    items = ItemTable.quantise(models.pretrained.items, export.item_table, export.item_bits,
+                               searched=export.retrieve > 0)  # fmt: skip
+    return {**layers, SOURCE_ITEMS: items.embeddings()}
 
 
 def _write(

@@ -16,6 +16,8 @@ from pocketrec.device.base.errors import ExportError
 from pocketrec.device.contract.packed import Quantised, Range, encode, fill, pack_skeleton, source, source_names
 
 _SHORTEST = 16  # bytes; what is shorter cannot be distinguished from anything else, and stays in the skeleton
+_BLOCK = 8192  # rows that are rounded at a time
+_DAMPING = 0.1  # share of the mean second moment that every direction gets, so that none may take all of the error
 
 
 def quantise(values: Array, bits: int, axis: int) -> Quantised:
@@ -30,6 +32,42 @@ def quantise(values: Array, bits: int, axis: int) -> Quantised:
     peak = np.abs(values).max(axis=axis, keepdims=True).astype(np.float32)
     scales = _upward(np.where(peak > 0, peak / most, 1.0).astype(np.float32))
     return Quantised(np.round(values / scales).astype(np.int8), scales)
+
+
+def quantise_rows(values: Array, bits: int) -> Quantised:
+    """Rows as `quantise` makes them along axis 1, but rounded for their inner products with users.
+
+    An entry rounded to the nearest number leaves errors in all directions alike. Users lie where rows lie, for they are
+    made of them; so here what rounding an entry left over is taken out of the entries that are not yet rounded, as far
+    as the second moment of the rows says that they point the same way (the order and the factors of GPTQ, Frantar et
+    al. 2023, with the rows in the place of the inputs). Most of the error ends in directions that few rows have.
+
+    Args:
+        values: float32 (n, E).
+        bits: 2 to 8.
+
+    Returns:
+        Numbers within the same bounds, and the same scales; rows of zeros stay zeros.
+    """
+    plain = quantise(values, bits, axis=1)
+    assert plain.scales is not None
+    blocks = [slice(begin, begin + _BLOCK) for begin in range(0, len(values), _BLOCK)]
+    size = values.shape[1]
+    moment = np.zeros((size, size))
+    for part in blocks:
+        rows = values[part].astype(np.float64)
+        moment += rows.T @ rows
+    moment += max(_DAMPING * np.trace(moment) / size, 1e-12) * np.eye(size)
+    order = np.argsort(-np.diag(moment), kind="stable")
+    factors = np.linalg.cholesky(np.linalg.inv(moment[np.ix_(order, order)])).T.astype(np.float32)  # upper
+    most, numbers = 2 ** (bits - 1) - 1, np.empty(values.shape, np.int8)
+    for part in blocks:
+        left = np.ascontiguousarray((values[part] / plain.scales[part])[:, order].T)  # (E, n)
+        for entry, factor in enumerate(factors):
+            rounded = np.clip(np.round(left[entry]), -most, most)
+            left[entry + 1 :] -= factor[entry + 1 :, None] * ((left[entry] - rounded) / factor[entry])
+            numbers[part, order[entry]] = rounded
+    return Quantised(numbers, plain.scales)
 
 
 def quantise_weights(weights: Mapping[str, Array], bits: int) -> dict[str, Quantised]:

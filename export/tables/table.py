@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.packed import Quantised
-from pocketrec.export.tables.quantise import quantise
+from pocketrec.export.tables.quantise import quantise, quantise_rows
 
 
 class GraphTable(Protocol):
@@ -74,17 +74,18 @@ class ItemTable:
     scales: Array | None
 
     @classmethod
-    def quantise(cls, embeddings: Array, kind: str, bits: int = 8) -> ItemTable:
+    def quantise(cls, embeddings: Array, kind: str, bits: int = 8, *, searched: bool = False) -> ItemTable:
         """Make a table from float32 embeddings (N + 1, E); `kind` is ``int8`` or ``float32``.
 
         int8 is symmetric with one scale a row: the error of an entry is at most half its row's scale, which is
-        max |row| / 127 (up to 0.8 % more, see `pocketrec.device.contract.packed`) for 8 bits.
+        max |row| / 127 (up to 0.8 % more, see `pocketrec.device.contract.packed`) for 8 bits. Where the catalogue is
+        `searched` by inner products, rows are rounded for these (`quantise_rows`), and single entries may err by more.
         """
         embeddings = embeddings.astype(np.float32, copy=True)
         embeddings[0] = 0.0
         if kind == "float32":
             return cls(embeddings, None)
-        quantised = quantise(embeddings, bits, axis=1)
+        quantised = quantise_rows(embeddings, bits) if searched else quantise(embeddings, bits, axis=1)
         return cls(quantised.numbers, quantised.scales)
 
     def quantised(self, name: str) -> dict[str, Quantised]:

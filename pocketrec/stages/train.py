@@ -52,7 +52,7 @@ def train_on(run: Run, name: str, sequences: Sequences, data: CloudData, folder:
         config = run.config
         job = TrainJob(
             config.model, config.train, sequences, len(data.vocabulary), config.prune, config.ranker.trained,
-            config.seed, config.evaluate.mask_seen, data.features, start,
+            config.seed, config.evaluate.mask_seen, data.features, start, data.item_categories,
         )  # fmt: skip
         trained = train(
             job, run.path(folder), name=name,

@@ -51,3 +51,9 @@ def model(bundle: Bundle) -> Model:
 def table(made: Path) -> np.ndarray:
     """The item embeddings of the model file, float32 [N + 1, E]."""
     return np.asarray(np.load(made.with_name(made.name + ".items.npy")))
+
+
+@pytest.fixture
+def searched(made: Path) -> np.ndarray:
+    """The item embeddings of the file whose catalogue is searched, float32 [N + 1, E]."""
+    return np.asarray(np.load(made.with_name(made.name + ".retrieve.items.npy")))

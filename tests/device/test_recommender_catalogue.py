@@ -34,6 +34,12 @@ def whole(made: Path, tmp_path: Path) -> Bundle:
 
 
 @pytest.fixture
+def table(searched: np.ndarray) -> np.ndarray:
+    """The item embeddings of that bundle."""
+    return searched
+
+
+@pytest.fixture
 def served(whole: Bundle) -> Recommender:
     recommender = Recommender(whole, user="u3")
     recommender.personalise([(f"item {row}", 1000.0 + place) for place, row in enumerate(loyal(30))])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +18,8 @@ from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.device.base.errors import ConfigError, ExportError
 from pocketrec.device.contract import packed
 from pocketrec.device.contract.retrieval import retrieval_of
+from pocketrec.device.engine.model import Model
+from pocketrec.device.engine.retrieve import ItemScan
 from pocketrec.export.build import ExportedModel, build_tflite
 from pocketrec.export.gate import gate, retrieved
 from pocketrec.export.graph import retrieve
@@ -59,6 +62,25 @@ def test_the_gate_passes_with_other_tables_and_losses(options: dict[str, Any]) -
     assert bool(made.retrieval["table"]["scales_offset"]) == (options.get("item_table") != "float32")
     gated(made, _model())
     assert packed.fill(made.skeleton, made.coded) == made.content
+
+
+@pytest.mark.parametrize("k", [7, 20, 60])
+def test_equal_items_come_in_the_order_of_their_rows_over_all_chunks(tmp_path: Path, k: int) -> None:
+    """Three rows stand for all items, so nearly every score is one of equals; K is below and above a chunk."""
+    model, rng = shaken(CONFIG, ITEMS, 0.2), np.random.default_rng(k)
+    table = np.concatenate([np.zeros((1, 8)), rng.normal(size=(3, 8))[rng.integers(0, 3, ITEMS)]]).astype(np.float32)
+    next(layer for layer in model.layers if layer.name == "item_embedding").set_weights([table])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(retrieve, "CHUNK", 16)
+        made = build_tflite(model, CONFIG, ExportConfig(batch=2, retrieve=k), way="head", optimizer="sgd", candidates=5)
+    made.save(tmp_path, {})
+    runner = Model(tmp_path / "model.tflite", "ai_edge_litert", items=ITEMS)
+    scan = ItemScan(tmp_path / "model.tflite", retrieval_of(made.retrieval, ITEMS, len(made.content)).table)
+    for window in rng.integers(1, ITEMS + 1, (5, 1, 3)).astype(np.int32):
+        rows, scores = runner.retrieve(window)
+        expected, values = scan.best(runner.embed(window), k)
+        np.testing.assert_array_equal(rows, expected)
+        np.testing.assert_allclose(scores, values, rtol=1e-5, atol=1e-6)
 
 
 def _outputs(made: ExportedModel) -> dict[str, np.ndarray]:

@@ -36,6 +36,8 @@ WRONG: list[tuple[str, str, Any]] = [
     ("train.sessions", "unroll", 0),
     ("train", "sampler", "zipf"),
     ("train.rank", "rho", 0.0),
+    ("train.category_week", "each", 0),
+    ("train.category_week", "week", 0.0),
     ("train.popularity", "alpha", -0.5),
     ("train", "warmup", 1.0),
     ("train", "recency_half_life", -1.0),

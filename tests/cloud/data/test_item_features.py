@@ -151,6 +151,11 @@ def test_prepare_keeps_the_features_beside_the_vocabulary(tmp_path: Path) -> Non
     assert data.features is not None
     assert list(data.features.space.values) == ["genres=Comedy", "genres=Drama"], "and so does Horror"
     assert data.features.space.mean.tolist() == [1990]
+    assert data.item_categories is not None
+    assert data.item_categories.tolist() == [0, 2, 2], "the first that an item names"
+    tables["items"]["categories"] = []
+    prepare(config_from_dict(tables), tmp_path / "run")
+    assert load_cloud(tmp_path / "run").item_categories is None, "numbers alone are no category"
     del tables["items"]
     prepare(config_from_dict(tables), tmp_path / "run")
     assert load_cloud(tmp_path / "run").features is None

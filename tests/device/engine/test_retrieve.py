@@ -92,12 +92,12 @@ def test_more_items_than_there_are_and_another_kind_are_refused() -> None:
 
 
 @pytest.mark.runtime
-def test_the_signature_is_numpy_over_the_catalogue_and_follows_the_weights(made: Path, table: np.ndarray) -> None:
+def test_the_signature_is_numpy_over_the_catalogue_and_follows_the_weights(made: Path, searched: np.ndarray) -> None:
     bundle = open_bundle(made.with_name(made.name + ".retrieve"))
     model = bundle.load_model()
     told = retrieval_of(bundle.manifest.retrieval, 60, bundle.manifest.model_bytes)
     scan = ItemScan(bundle.model_path, told.table)
-    np.testing.assert_array_equal(scan.embeddings(np.arange(61)), table)
+    np.testing.assert_array_equal(scan.embeddings(np.arange(61)), searched)
     window = context(loyal(4), model.window)
     found = []
     for _ in range(2):

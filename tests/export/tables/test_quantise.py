@@ -15,7 +15,7 @@ from pocketrec.device.contract import packed
 from pocketrec.device.engine.model import Model
 from pocketrec.export.build import build_tflite
 from pocketrec.export.gate import gate
-from pocketrec.export.tables.quantise import quantise
+from pocketrec.export.tables.quantise import quantise, quantise_rows
 
 ITEMS = 300
 CONFIG = ModelConfig(embedding=24, window=2, dropout=0.0, tables={"gru": GruOptions(hidden=32, layers=1)})
@@ -56,6 +56,30 @@ def test_error_is_at_most_half_a_step_and_zeros_stay(bits: int, axis: int):
     assert (np.abs(made.values - values) <= made.scales / 2 * 1.000001).all()
     assert not made.values[values == 0].any()
     assert not (made.scales.view(np.uint32) & 0xFFFF).any(), "two bytes tell a scale"
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_rows_that_are_searched_keep_the_scores_of_users_made_of_them(bits: int):
+    """Rows lie mostly in 6 of 24 directions. Scores of users there err less than with each entry rounded for itself,
+    numbers and scales keep their bounds, and equal rows stay equal."""
+    rng = np.random.default_rng(bits)
+    directions = rng.normal(size=(6, 24))
+    values = (rng.normal(size=(9000, 6)) @ directions + 0.2 * rng.normal(size=(9000, 24))).astype(np.float32)
+    values[0], values[17], values[8999] = 0.0, 0.0, values[40]
+    users = values[1:4001].reshape(1000, 4, 24).mean(axis=1)
+    plain, made = quantise(values, bits, axis=1), quantise_rows(values, bits)
+    np.testing.assert_array_equal(made.scales, plain.scales)
+    assert np.abs(made.numbers.astype(int)).max() == 2 ** (bits - 1) - 1
+    assert not made.numbers[[0, 17]].any()
+    np.testing.assert_array_equal(made.numbers[40], made.numbers[8999])
+    exact = users @ values.T
+    before, after = (float(np.square(users @ table.values.T - exact).mean()) for table in (plain, made))
+    assert after < 0.5 * before, (before, after)
+
+
+def test_rows_without_any_length_are_rounded_too():
+    assert not quantise_rows(np.zeros((3, 4), np.float32), 8).numbers.any()
+    assert quantise_rows(np.ones((1, 4), np.float32), 8).numbers.tolist() == [[126] * 4]
 
 
 FEW = {"weight_bits": 4, "item_bits": 5}
