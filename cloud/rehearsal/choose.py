@@ -138,12 +138,17 @@ def choose(gains: Mapping[Name, Floats], errors: float = CLEAR, aim: float = GAI
 def honest_gain(gains: Mapping[Name, Floats], seed: int, aim: float = GAINED_FOR_HARMED) -> Floats:
     """Gain of every user under the recipe that the other folds' users would choose: what the choice itself is worth.
 
-    Asked where some recipe has won on all users, so a fold need not find it clear with fewer of them.
+    A gain must be as clear there as it had to be on all users, for as many as there are: else the forecast would be of
+    a recipe that gains next to nothing and harms nobody, where devices get another. Asked where some recipe has won on
+    all users; a fold in which none is clear takes the one that looks best.
     """
     count = len(next(iter(gains.values())))
     result = np.zeros(count)
     for others, own in folds_of(count, seed + 1):
-        winner = choose({name: gain[others] for name, gain in gains.items()}, 0.0, aim)
+        part = {name: gain[others] for name, gain in gains.items()}
+        winner = choose(part, CLEAR * float(np.sqrt(len(others) / count)), aim)
+        if winner is None:
+            winner = choose(part, 0.0, aim)
         if winner is not None:
             result[own] = gains[winner][own]
     return result

@@ -224,6 +224,17 @@ def test_the_best_of_many_useless_recipes_is_not_believed() -> None:
     assert abs(choosing.honest_gain(gains, 1).mean()) < max(gain.mean() for gain in gains.values())
 
 
+def test_the_forecast_is_of_the_recipe_that_devices_get() -> None:
+    """Folds must not prefer what hardly gains and harms nobody, which all users together did not find clear."""
+    generator = np.random.default_rng(6)
+    gentle = np.where(generator.random(200) < 0.03, 0.02, 0.0)
+    gentle[0] = -0.009  # less than a harm
+    gains = {"gentle": gentle - 0.0002, "bold": generator.normal(0.014, 0.06, 200)}
+    assert choosing.bound(gains["gentle"], 0.0) > 0 > choosing.bound(gains["gentle"], choosing.CLEAR)
+    assert choosing.choose(gains) == "bold"
+    assert choosing.honest_gain(gains, 1).mean() == pytest.approx(gains["bold"].mean())
+
+
 def test_fewest_events_rise_only_where_short_histories_clearly_lose() -> None:
     events = np.repeat([1, 4, 30], 40)
     generator = np.random.default_rng(5)
