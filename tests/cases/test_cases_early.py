@@ -314,8 +314,8 @@ def test_training_stops_at_the_first_batch_whose_loss_is_no_number(
     computed = tf.Variable(0)
     whole = TrainSteps.loss
 
-    def broken(self: Any, given: Any, seed: Any) -> Any:
-        loss, after = whole(self, given, seed)
+    def broken(self: Any, given: Any, seed: Any, *more: Any) -> Any:
+        loss, after = whole(self, given, seed, *more)
         computed.assign_add(1)
         return tf.where(seed[1] == batch - 1, float("nan"), loss), after
 

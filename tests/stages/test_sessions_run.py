@@ -24,8 +24,8 @@ from pocketrec.device.contract.neighbours import NEIGHBOURS_FILE, Neighbours
 from pocketrec.stages import STAGES
 from pocketrec.stages.baselines import TUNED
 from pocketrec.stages.bundles import bundle_content
-from pocketrec.stages.neighbours import BLENDED
-from pocketrec.stages.recipes import has_rehearsal, recipe_of
+from pocketrec.stages.neighbours import BLENDED, strength_in_words
+from pocketrec.stages.recipes import has_blending, has_rehearsal, recipe_of
 
 SMALL = {
     "data": {"set": "synthetic", "synthetic": {"users": 40, "items": 60, "events": 60}},
@@ -58,23 +58,23 @@ def test_no_als_and_no_sets_for_what_never_comes_back(tmp_path: Path, kind: str)
     assert ("other sessions" in said) == sessions
 
 
-def run_of(folder: Path, **rehearse: object) -> tuple[Run, list[str]]:
+def run_of(folder: Path) -> list[str]:
     """A whole run of a log of sessions."""
     model = {"embedding": 8, "window": 5, "gru": {"hidden": 8, "layers": 1}}
     config = config_from_dict({
         **SMALL, "data": {"set": "synthetic", "synthetic": {"users": 200, "items": 30, "events": 15}},
-        "split": {"kind": "sessions", "gap": 3600.0}, "model": model, "rehearse": rehearse,
+        "split": {"kind": "sessions", "gap": 3600.0}, "model": model,
         "train": {"epochs": 1, "batch": 32, "validation": 0.0}, "refit": {"enabled": True},
     })  # fmt: skip
     lines: list[str] = []
     run = Run(config, folder, lines.append)
     Pipeline(STAGES, run).execute(["fleet", "refit"])
-    return run, lines
+    return lines
 
 
 def test_what_devices_recommend_by_has_the_neighbours_that_helped(tmp_path: Path) -> None:
     """Found on the earlier cut, shipped, evaluated as a device ranks, and shipped again by the refit."""
-    _, lines = run_of(tmp_path)
+    lines = run_of(tmp_path)
     found = json.loads((tmp_path / BLENDED).read_bytes())
     assert found["strength"] > 0, "a network after one epoch knows less than counting"
     assert any(line.strip().startswith("neighbours: strength") and "sessions by strength" in line for line in lines)
@@ -102,10 +102,12 @@ def test_what_devices_recommend_by_has_the_neighbours_that_helped(tmp_path: Path
 
 
 def test_no_neighbours_where_none_are_asked_for(tmp_path: Path) -> None:
-    _, lines = run_of(tmp_path, neighbours=0)
-    assert not (tmp_path / "neighbours").exists()
-    assert "neighbours" not in json.loads((tmp_path / "metrics.json").read_bytes())
-    assert not any(line.startswith("neighbours") for line in lines)
+    for number, options in enumerate(({"neighbours": 0}, {"enabled": False})):
+        config = config_from_dict({**SMALL, "split": {"kind": "sessions"}, "rehearse": options})
+        assert not has_blending(config)
+        run = Run(config, tmp_path / str(number), lambda line: None)
+        assert Pipeline(STAGES, run).execute(["neighbours"]) == []
+        assert strength_in_words(run) == "neighbours: not tried"
 
 
 def test_a_past_that_cannot_be_cut_again_is_served_by_the_network(tmp_path: Path) -> None:
