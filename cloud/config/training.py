@@ -258,7 +258,8 @@ class TrainConfig(Section):
         at_least(1, self, "train", "epochs", "batch", "patience")
         at_least(int(self.loss == "sampled_softmax"), self, "train", "negatives")
         one_of(self.similarity, SIMILARITIES, "train", "similarity")
-        require(self.similarity == "none" or self.negatives > 0, "train", "similarity wants negatives")
+        own = self.sampler == "category_week"  # whose number of negatives is an option of its own
+        require(self.similarity == "none" or self.negatives > 0 or own, "train", "similarity wants negatives")
         require(0 <= self.warmup < 1, "train", "warmup must lie in [0, 1)")
         require(0 <= self.validation < 1, "train", "validation must lie in [0, 1)")
         require(0 < self.warm_epochs <= 1, "train", "warm_epochs must lie in (0, 1]")

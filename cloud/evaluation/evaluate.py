@@ -140,11 +140,11 @@ def global_metrics(
     data: Mapping[str, Any] | None = None,
     sizes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """metrics.json of a log without personal training (split kind column): means are over events.
+    """metrics.json of a log without personal training (split kinds column and sessions): means are over events.
 
     Args:
-        systems: ``global`` and baselines, each a list of the ranks of every sequence's positions
-            (`pocketrec.cloud.evaluation.global_model.sequence_ranks`).
+        systems: ``global``, ``neighbours`` where there are some, and baselines, each a list of the ranks of every
+            sequence's positions (`pocketrec.cloud.evaluation.global_model.sequence_ranks`).
         evaluate: how quality is measured.
         window: events that the model looks back on.
         seed: seed of the bootstrap.

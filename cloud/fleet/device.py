@@ -121,7 +121,7 @@ class SimulatedDevice:
     @property
     def search(self) -> Finds | None:
         """What the device finds of the whole catalogue, and its own items; None = there is no second stage."""
-        return None if self.second is None else by_search(self.second.found)
+        return None if self.second is None else by_search(self.second.found, self.neighbours)
 
     def embeddings(self, user: DeviceUser) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """User embedding before each known test event, [P, E], and whether there was any event to make it of, [P]."""
@@ -192,9 +192,10 @@ class SimulatedDevice:
         return max(found, float(np.abs(ranked).max()))
 
 
-def found_by(user: DeviceUser, settings: Settings) -> Finds:
-    """What a device finds for the ranker of its second stage: the best items of the catalogue, or its candidates."""
-    return by_search(settings.retrieve) if settings.retrieve else by_candidates(user.candidates)
+def found_by(user: DeviceUser, settings: Settings, neighbours: Neighbours | None = None) -> Finds:
+    """What a device finds for the ranker of its second stage: the best items of the catalogue with what goes best with
+    the history, where there are `neighbours`; or its candidates."""
+    return by_search(settings.retrieve, neighbours) if settings.retrieve else by_candidates(user.candidates)
 
 
 def known_positions(user: DeviceUser) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

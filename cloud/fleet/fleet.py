@@ -231,7 +231,8 @@ def evaluate_user(user: DeviceUser, systems: Sequence[System], devices: Mapping[
         if system.pushed:  # a server has no candidate set
             within[system.name] = full[system.name]
         elif device.second is not None:
-            both = _system_scores(user, device, embedded, filled, repeats, finds=found_by(user, settings))
+            finds = found_by(user, settings, device.neighbours)
+            both = _system_scores(user, device, embedded, filled, repeats, finds=finds)
             _, staged[system.name] = system_ranks(user, both, len(device.table), settings, plain or scores)
         shown |= {system.name: first_list(user, scores, settings, _EXAMPLE)} if system.name in _SHOWN else {}
         if known is None:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from pocketrec.cloud.rankers.ranknet import RankNet
 from pocketrec.device.contract.names import RANKER_TENSORS
-from pocketrec.device.engine.retrieve import largest
-from pocketrec.device.engine.two_stages import with_ranked
+from pocketrec.device.contract.neighbours import Neighbours
+from pocketrec.device.engine.two_stages import found_rows, with_ranked
 
 Finds = Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.int32]]
 """From the scores [N + 1] of the first stage and the history to the rows that are found, each once."""
@@ -25,12 +25,13 @@ Finds = Callable[[NDArray[np.float32], NDArray[np.int32]], NDArray[np.int32]]
 _PREFIX = "ranker_"
 
 
-def by_search(k: int) -> Finds:
-    """The `k` best items of the catalogue and the own ones."""
+def by_search(k: int, neighbours: Neighbours | None = None) -> Finds:
+    """The `k` best items of the catalogue, the own ones, and where the bundle has `neighbours` the `k` that go best
+    with the history (`pocketrec.device.state.choosing`)."""
 
     def finds(scores: NDArray[np.float32], history: NDArray[np.int32]) -> NDArray[np.int32]:
-        found, _ = largest(np.arange(1, len(scores), dtype=np.int32), scores[1:], k)
-        return np.union1d(found, history)
+        found: NDArray[np.int32] = found_rows(scores, history, k)
+        return found if neighbours is None else np.union1d(found, neighbours.best(history, k))
 
     return finds
 

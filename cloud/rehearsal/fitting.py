@@ -168,7 +168,8 @@ def _scores(
         scores: NDArray[np.float32] = ranker.scores(embedded, table)
         if second is not None:
             rows, places = known_positions(users[index])[0], _places(users[index])
-            second.reorder(scores, embedded, table, [rows[:place] for place in places], by_search(second.found))
+            finds = by_search(second.found, variant.neighbours)
+            second.reorder(scores, embedded, table, [rows[:place] for place in places], finds)
         if variant.neighbours is not None:
             add_rows(scores, raised(variant.neighbours, users[index], _places(users[index])))
         return scores

@@ -50,6 +50,9 @@ def blend(
         neighbours: made of `earlier`.
         config: the model's shape, how its embeddings become scores, ties and mask, seed of the sample.
         progress: called after every strength.
+
+    Returns:
+        What was tried, and the strength that is taken: 0 where none clearly gains.
     """
     if len(later) > _SESSIONS:
         later = later.select(np.sort(np.random.default_rng(config.seed).choice(len(later), _SESSIONS, replace=False)))
@@ -72,6 +75,12 @@ def blend(
 
     places = [where.place[part] for part in parts]
     return choose_strength(users, places, scores_of, neighbours, (), config.evaluate.ties, progress, most=_SESSIONS)
+
+
+def is_trainable(sequences: Sequences) -> bool:
+    """Whether a model can be trained on the events: some user has two known ones."""
+    known = sequences.event_users()[sequences.items > 0]
+    return bool(np.bincount(known).max(initial=0) > 1)
 
 
 def _user(whole: Sequences, place: int, first: int) -> DeviceUser:

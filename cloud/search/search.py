@@ -84,6 +84,7 @@ class Slice:
     def __init__(self, config: RunConfig, data: CloudData) -> None:
         search = config.search
         self.items, self.by_user = len(data.vocabulary), data.personal
+        self.features, self.categories = data.features, data.item_categories
         per_user, sessions = config.split.kind == "per_user", config.split.of_sessions
         self.earlier, later, _ = rehearsal_split(data.before, search.quantile, per_user=per_user, sessions=sessions)
         if 0 < search.users < len(later):
@@ -250,7 +251,7 @@ def train_trial(trial: Trial, config: RunConfig, judge: Slice, others: Sequence[
 
     job = TrainJob(
         config.model, fixed, judge.earlier, judge.items, config.prune, config.ranker.trained, config.seed,
-        config.evaluate.mask_seen,
+        config.evaluate.mask_seen, judge.features, categories=judge.categories,
     )  # fmt: skip
     trained = train(job, folder, watch=watch, progress=progress)
     trial.seconds = round(trained.seconds, 2)

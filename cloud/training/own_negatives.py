@@ -45,8 +45,8 @@ class CategoryWeek:
             ConfigError: there are no categories.
         """
         if categories is None:
-            raise ConfigError('train.sampler = "category_week" wants categories of the items: set data.category, or '
-                              "items.path and items.categories")  # fmt: skip
+            raise ConfigError('train.sampler = "category_week" wants categories of the items, and of none here is one '
+                              "known: set data.category, or items.path and items.categories")  # fmt: skip
         return OwnNegatives(sequences, categories, self.options.each, self.options.week)
 
 

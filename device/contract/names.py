@@ -32,7 +32,7 @@ EVALUATE_SMALL: Final = "evaluate_small"  # the same of evaluate
 
 # --- tensors of the signatures ----------------------------------------------------------------------------------
 ITEMS: Final = "items"  # int32 [B, T] (train, evaluate) or [1, T] (embed, infer); right-padded with 0
-TARGETS: Final = "targets"  # int32 [B, T]; [B, 1] of a model that is not causal; [P] of the way ranker; 0 = no target
+TARGETS: Final = "targets"  # int32 [B, T]; [B, 1] if not causal; [P] with way ranker, P targets a step; 0 = no target
 LEARNING_RATE: Final = "learning_rate"  # float32 []
 PROXIMAL: Final = "proximal"  # float32 []; strength of the pull to the global weights
 NEGATIVES: Final = "negatives"  # int32 [S]; only where the loss is the sampled softmax
@@ -71,6 +71,6 @@ ORIGIN: Final = "origin_"  # prefix of the tensors, like the trained ones, that 
 RANKNET: Final = "ranknet"  # the inner product, an item bias, and a small network over both embeddings
 RANKER_TENSORS: Final = ("ranker_A", "ranker_B", "ranker_b1", "ranker_C", "ranker_b2", "ranker_w3")  # of ranknet
 RANKER_WAY: Final = "ranker"  # the way that trains these, but for ranker_B, and nothing of the layers
-EMBED_WINDOWS: Final = "embed_windows"  # signature, of that way alone: items int32 [B, T] to the next, one a target
+EMBED_WINDOWS: Final = "embed_windows"  # signature, of that way alone: takes items int32 [B, T], gives the next tensor
 USER_EMBEDDINGS: Final = "user_embeddings"  # float32 [B, T or 1, E]; train and evaluate of that way take [P, E] of them
 RETRIEVED_FOR: Final = (INNER_PRODUCT, RANKNET)  # rankers whose best items `retrieve` finds

@@ -83,7 +83,7 @@ class Model(TwoStages):
             raise BundleError(f"{path}: train takes {self.targets} targets for windows of {self.window} events: "
                               "export the model again")  # fmt: skip
         self.negatives = inputs[contract.NEGATIVES][0][0] if contract.NEGATIVES in inputs else 0
-        self.small = self._small_batch() if contract.TRAIN_SMALL in names else 0
+        self.small = self._small_batch() if contract.TRAIN_SMALL in names and not self.positions else 0
         (self.candidates,) = self._signature(contract.INFER)[contract.CANDIDATES][0]
         self.compared = 0
         if contract.TRAIN_TASK in names:

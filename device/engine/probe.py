@@ -34,8 +34,8 @@ def probe(model: Model, inputs: dict[str, Array]) -> dict[str, Array]:
         one, ``losses`` [S] of the train steps, ``trained`` [M, E] (embeddings after them) and ``restored`` [M, E]
         (after the global weights were put back), ``before.NAME`` and ``after.NAME`` of variables. Where the file has
         the signature, ``retrieved`` [M, K] and ``retrieved_scores`` [M, K], and the same two with ``_trained`` behind,
-        after the train steps; likewise
-        ``ranked`` [M, C], scores by the signature ``rank``.
+        after the train steps; likewise ``ranked`` [M, C], scores by the
+        signature ``rank``.
     """
     contexts, candidates = inputs["contexts"], inputs["candidates"]
     negatives = list(inputs["negatives"]) if model.sampled else [None] * len(inputs["items"])

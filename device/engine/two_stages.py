@@ -30,6 +30,21 @@ def with_ranked(scores: Array, rows: Array, ranked: Array) -> Array:
     return found
 
 
+def found_rows(scores: Array, history: Array, k: int) -> Array:
+    """What a device that searches the catalogue ranks: the `k` best items and those of the history.
+
+    Args:
+        scores: float32 [N + 1], of the first stage.
+        history: int32 [n] item rows, no 0.
+        k: items that are found.
+
+    Returns:
+        int32 rows, ascending, each once, never 0.
+    """
+    found, _ = largest(np.arange(1, len(scores), dtype=np.int32), scores[1:], k)
+    return np.union1d(found, history).astype(np.int32)
+
+
 class TwoStages:
     """What `Model` offers of a file that has the signatures ``retrieve`` or ``rank``."""
 
@@ -69,7 +84,7 @@ class TwoStages:
         Args:
             items: int32 [S, B, T].
             targets: int32 [S, B, targets].
-            count: steps to make; 0 = as few as there may be.
+            count: steps to make, at least as many as the targets fill; 0 = as few as there may be.
 
         Returns:
             The two; or float32 [S', P, E] and int32 [S', P].
@@ -100,8 +115,7 @@ class TwoStages:
         Returns:
             float32 [N + 1].
         """
-        found, _ = largest(np.arange(1, len(scores), dtype=np.int32), scores[1:], self.ranked)
-        rows = np.union1d(found, history).astype(np.int32)
+        rows = found_rows(scores, history, self.ranked)
         return with_ranked(scores, rows, self.rank(items, rows))
 
     def rank(self, items: Array, candidates: Array) -> Array:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Demands that a run has to meet, for continuous integration: ``--fail-under`` and ``--fail-below``.
 
-What devices recommend is judged: ``personal``, or ``global`` on a log without personal training. A demand that names
-what is not measured is refused before the training; one that is not met ends the command with status `FAILED`.
+What devices recommend is judged: ``personal``; on a log without personal training ``neighbours`` or ``global``. A
+demand that names what is not measured is refused before the training; one that is not met ends the command with
+status `FAILED`.
 """
 
 from __future__ import annotations

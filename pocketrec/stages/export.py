@@ -20,7 +20,7 @@ def export(run: Run) -> None:
     export_model(run, "train/model", run.folder / "export", recipe["way"], recipe["optimizer"], gate=True)
     add_index(run)
     naive = personalise_of(run)
-    if naive.way != run.config.personalise.way:
+    if naive.way != run.config.personalise.way and ranks(run.config):
         run.detail(left_out([naive.way]))
     if needs_naive(run, recipe):
         export_model(run, "train/model", run.folder / "export" / "naive", naive.way, naive.optimizer, gate=False,
@@ -39,6 +39,7 @@ EXPORT = Stage(
     also_needs=lambda c: (*(("rank",) if ranks(c) else ()), *(("neighbours",) if has_blending(c) else ())),
     depends=lambda c: [
         *plain(c.export, c.lean, c.personalise), c.candidates.k, c.evaluate.naive, c.evaluate.mask_seen,
+        *(["ranker.npz"] if ranks(c) else []),  # runs with a ranker left none, nor did their refits ship it
     ],
     work=export,
     leaves=("export/model.tflite", "bundle", "bundle.zip", "packed", "packed.zip"),

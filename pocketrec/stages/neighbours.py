@@ -113,13 +113,16 @@ def blend_neighbours(run: Run) -> None:
     use_threads(run)
     from pocketrec.cloud.backbones import load_model
     from pocketrec.cloud.data.prepared import load_cloud
-    from pocketrec.cloud.search.blending import blend
+    from pocketrec.cloud.search.blending import blend, is_trainable
     from pocketrec.device.base.errors import DataError
 
     config, data = run.config, load_cloud(run.folder)
     try:
         earliest, later, _ = rehearsal_parts(config, data.before)
+        short = not is_trainable(earliest)  # asked before the other workers are told of a training
     except DataError:
+        short = True
+    if short:
         why = "neighbours: not tried, for what lies before the cut-off is too short to be cut again"
         write_json(run.path(BLENDED), {"strength": 0.0, "users": 0, "tried": [], "why": why})
         run.detail(why)

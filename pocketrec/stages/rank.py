@@ -87,7 +87,13 @@ def with_early(run: Run, model: keras.Model) -> tuple[keras.Model, str]:
 
 
 def rank_again(run: Run, shipped: Run, past: Sequences) -> None:
-    """Train a ranker over the model of `run` where another run's ships, as the same events' verdict: ``RUN/rank``."""
+    """Train a ranker over the model of another run, where a run's own ships: ``RUN/rank``.
+
+    Args:
+        run: gets the ranker, and the verdict of the other, for nothing can judge it.
+        shipped: the run whose ranker was judged.
+        past: the events that the model of `run` was trained on.
+    """
     if not ships(shipped):
         return
     from pocketrec.cloud.backbones import load_model

@@ -110,11 +110,13 @@ def test_no_neighbours_where_none_are_asked_for(tmp_path: Path) -> None:
         assert strength_in_words(run) == "neighbours: not tried"
 
 
-def test_a_past_that_cannot_be_cut_again_is_served_by_the_network(tmp_path: Path) -> None:
-    """One session before the cut-off: that is said, and the run goes on."""
+@pytest.mark.parametrize("lengths", [[6], [1, 1, 1, 1, 6]])
+def test_a_past_that_cannot_be_cut_again_is_served_by_the_network(tmp_path: Path, lengths: list[int]) -> None:
+    """One session before the cut-off, or before the earlier cut only such as nothing can be learned from: that is said,
+    and the run goes on."""
     rows = ["user,item,timestamp,split"]
-    rows += [f"s{number},i{item},{100 * number + item},{'train' if number < 1 else 'test'}" for number in range(4)
-             for item in range(6)]  # fmt: skip
+    rows += [f"s{number},i{item},{100 * number + item},{'train' if number < len(lengths) else 'test'}"
+             for number, length in enumerate([*lengths, 6, 6]) for item in range(length)]  # fmt: skip
     (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
     config = config_from_dict({
         "data": {"path": str(tmp_path / "log.csv")}, "split": {"kind": "column", "anonymous": True},

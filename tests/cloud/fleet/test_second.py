@@ -19,6 +19,7 @@ from pocketrec.cloud.fleet.device import SimulatedDevice, known_positions
 from pocketrec.cloud.fleet.second import SecondStage, by_candidates, by_search
 from pocketrec.cloud.rankers.ranknet import TENSORS
 from pocketrec.device.contract.names import RANKER_TENSORS
+from pocketrec.device.contract.neighbours import Neighbours
 from pocketrec.device.contract.recipe import Recipe
 from pocketrec.device.personal.windows import context
 
@@ -47,6 +48,17 @@ def test_what_is_found_is_ordered_by_the_ranker_and_the_rest_stays_behind(tmp_pa
     again = users[:1] @ table.T
     turned.reorder(again, users[:1], table, histories[:1], by_candidates(np.array([3, 0, 4], np.int32)))
     assert again[0].tolist() == [-2, -2, -2, -2, -1]
+
+
+def test_a_device_that_searches_finds_what_goes_with_the_history_too() -> None:
+    """As `pocketrec.device.state.choosing.of_the_catalogue`: whatever the network thinks of it."""
+    near = Neighbours(np.array([0, 0, 0, 0, 2, 2]), np.array([4, 2], np.int32), np.array([100, 127], np.int8),
+                      np.ones(5, np.float32), 1.0, 1.0)  # fmt: skip
+    scores = np.array([0, 5, 4, 3, 2], np.float32)
+    history = np.array([3], np.int32)
+    assert by_search(1)(scores, history).tolist() == [1, 3]
+    assert by_search(1, near)(scores, history).tolist() == [1, 2, 3], "the one best neighbour of item 3"
+    assert by_search(2, near)(scores, history).tolist() == [1, 2, 3, 4]
 
 
 def test_nothing_found_leaves_the_scores(tmp_path: Path) -> None:

@@ -42,6 +42,19 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     return folder, search(config_from_dict(SMALL), folder, system="global", trials=2, seed=4)
 
 
+def test_trials_have_the_categories_that_their_negatives_are_drawn_by(tmp_path: Path) -> None:
+    rows = ["user,item,timestamp,category"]
+    rows += [f"u{user},i{(user + 3 * event) % 20},{100 * event + user},c{(user + 3 * event) % 4}"
+             for user in range(30) for event in range(12)]  # fmt: skip
+    (tmp_path / "log.csv").write_text("\n".join(rows) + "\n")
+    train = {"epochs": 1, "batch": 16, "loss": "bpr", "sampler": "category_week"}
+    config = config_from_dict({**SMALL, "train": train, "data": {"path": str(tmp_path / "log.csv"),
+                                                                 "category": "category"}})  # fmt: skip
+    search(config, tmp_path / "search", system="global", trials=1, seed=4)
+    (trial,) = json.loads((tmp_path / "search" / "search.json").read_text())["trials"]
+    assert (trial["ended"], len(trial["curve"])) == ("", 1)
+
+
 def test_trials_are_recorded_and_the_best_can_be_run(found: tuple[Path, str]) -> None:
     folder, text = found
     trials = json.loads((folder / "search.json").read_text())["trials"]

@@ -42,7 +42,7 @@ public final class Contract {
     /** int32 [B, T] (train, evaluate) or [1, T] (embed, infer); right-padded with 0. */
     public static final String ITEMS = "items";
 
-    /** int32 [B, T]; [B, 1] of a model that is not causal; [P] of the way ranker; 0 = no target. */
+    /** int32 [B, T]; [B, 1] if not causal; [P] with way ranker, P targets a step; 0 = no target. */
     public static final String TARGETS = "targets";
 
     /** float32 []. */
@@ -129,7 +129,7 @@ public final class Contract {
     /** the way that trains these, but for ranker_B, and nothing of the layers. */
     public static final String RANKER_WAY = "ranker";
 
-    /** signature, of that way alone: items int32 [B, T] to the next, one a target. */
+    /** signature, of that way alone: takes items int32 [B, T], gives the next tensor. */
     public static final String EMBED_WINDOWS = "embed_windows";
 
     /** float32 [B, T or 1, E]; train and evaluate of that way take [P, E] of them. */
