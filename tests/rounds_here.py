@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from pocketrec.device.base.digest import sha256_of
 from pocketrec.device.contract.federated import CONTRIBUTION_FILE
 from pocketrec.export.federated.broadcast import round_weights
 
+#: Threads that read arrays at once may meet a fault of Python 3.11 (ast, "recursion depth mismatch", gh-106905).
+_READING = threading.Lock()
+
 
 def contribution_folder() -> Path:
     """Contribution file and first weights, beside the tests' bundle (tests/make_bundle.py)."""
@@ -24,6 +29,12 @@ def contribution_folder() -> Path:
 
 def weights() -> dict[str, Any]:
     """The first weights by name."""
+    with _READING:
+        return {name: value.copy() for name, value in _weights().items()}
+
+
+@functools.cache
+def _weights() -> dict[str, Any]:
     with np.load(contribution_folder() / "weights.npz") as file:
         return {name: file[name] for name in file.files}
 
