@@ -84,6 +84,21 @@ def test_shrinking_again_changes_nothing(files):
     assert write(shrink(files[1])) == files[1]
 
 
+def in_order_of_use(model):
+    """The file with its buffers in the order in which tensors use them: which of equal constants was kept, the first or
+    the last, is no matter."""
+    used = [tensor.buffer for subgraph in model.subgraphs for tensor in subgraph.tensors]
+    order = list(dict.fromkeys([0, *used, *range(len(model.buffers))]))
+    place = {old: new for new, old in enumerate(order)}
+    model.buffers = [model.buffers[old] for old in order]
+    for subgraph in model.subgraphs:
+        for tensor in subgraph.tensors:
+            tensor.buffer = place[tensor.buffer]
+    for entry in model.metadata or []:
+        entry.buffer = place[entry.buffer]
+    return write(model)
+
+
 @pytest.mark.long
 def test_what_tensorflows_own_converter_makes_shrinks_to_the_same_file(monkeypatch):
     """It is called without what it does besides (`convert.converted`): the file must not depend on that."""
@@ -100,4 +115,5 @@ def test_what_tensorflows_own_converter_makes_shrinks_to_the_same_file(monkeypat
     monkeypatch.setattr(convert, "fill_zeros", lambda model: None)
     made = build_tflite(build_model(CONFIG, ITEMS, 1), CONFIG, ExportConfig(batch=3), way="whole", optimizer="adam",
                         candidates=5)  # fmt: skip
-    assert write(shrink(theirs[0])) == made.content
+    ours = schema.ModelT.InitFromObj(schema.Model.GetRootAs(made.content, 0))
+    assert in_order_of_use(ours) == in_order_of_use(shrink(theirs[0]))
