@@ -198,5 +198,5 @@ def test_without_categories_it_is_refused(tmp_path: Path) -> None:
         config_from_dict(wanted)
     config_from_dict({**wanted, "data": {"set": "x", "category": "kind"}})
     config_from_dict({**wanted, "items": {"path": "items.csv", "categories": ["kind"]}})
-    with pytest.raises(ConfigError, match=r"wants categories of the items: set data\.category"):
+    with pytest.raises(ConfigError, match=r"of none here is one known: set data\.category"):
         train(TrainJob(MODEL, OWN, log_of(), ITEMS), tmp_path)
