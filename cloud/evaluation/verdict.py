@@ -22,7 +22,7 @@ _NONE: Final = "no verdict: none of item_knn, recent, recent_popularity and popu
 def recommends(systems: Mapping[str, Any]) -> str:
     """The system by which a device recommends: ``personal``; on a log without personal training ``neighbours`` where
     the bundle brings some, else ``global``."""
-    return next(name for name in ("personal", "neighbours", "global") if name in systems or name == "global")
+    return next((name for name in ("personal", "neighbours") if name in systems), "global")
 
 
 def verdict(systems: Mapping[str, Any], compare: Callable[[str, str], Mapping[str, Any]]) -> dict[str, Any]:

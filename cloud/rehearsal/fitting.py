@@ -166,12 +166,13 @@ def _scores(
         coded = base64.b64decode(lines[users[index].user]["embedding"])
         embedded = np.frombuffer(coded, "<f4").reshape(-1, table.shape[1])  # (P, E)
         scores: NDArray[np.float32] = ranker.scores(embedded, table)
+        places = _places(users[index])
         if second is not None:
-            rows, places = known_positions(users[index])[0], _places(users[index])
+            rows, _ = known_positions(users[index])
             finds = by_search(second.found, variant.neighbours)
             second.reorder(scores, embedded, table, [rows[:place] for place in places], finds)
         if variant.neighbours is not None:
-            add_rows(scores, raised(variant.neighbours, users[index], _places(users[index])))
+            add_rows(scores, raised(variant.neighbours, users[index], places))
         return scores
 
     return scores_of

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How strongly item-kNN is added to the network where users never come back: sessions, or a log with its own split.
 
-Nobody is made personal there, so nothing else is rehearsed. An early model, trained on what began before an earlier
-cut, is judged on what came after it, with neighbours of the same early events; by the Keras model, as the evaluation of
-such a log is. This module needs TensorFlow.
+Nobody is made personal there, so nothing else is rehearsed. An early model, trained on the sessions before an
+earlier cut, is judged on those after it, with neighbours made of the same early events; in Keras, as the evaluation of
+such a log is made. This module needs TensorFlow.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def blend(
     config: RunConfig,
     progress: Progress = no_progress,
 ) -> Chosen:
-    """Judge each strength on a seeded sample of what came after the earlier cut.
+    """Judge each strength on a seeded sample of the sessions after the earlier cut.
 
     Args:
         model: the early model.
         earlier: what it was trained on.
-        later: what came after the cut.
+        later: events after the cut.
         neighbours: made of `earlier`.
         config: the model's shape, how its embeddings become scores, ties and mask, seed of the sample.
         progress: called after every strength.

@@ -13,7 +13,7 @@ from pocketrec.cloud.base.runs import Run, Stage, read_json, write_json
 from pocketrec.stages.baselines import TUNED
 from pocketrec.stages.parts import plain, ranking, unusual, use_threads
 from pocketrec.stages.recipes import has_blending, has_rehearsal, rehearsal_parts
-from pocketrec.stages.train import train_on
+from pocketrec.stages.train import train_early
 from pocketrec.stages.warm import models_of
 
 if TYPE_CHECKING:
@@ -101,11 +101,7 @@ def _path(run: Run) -> Path:
 
 def train_blended(run: Run) -> None:
     """Train to the earlier cut: ``RUN/neighbours/early.keras``. All workers do; the rest is the chief's."""
-    from pocketrec.cloud.data.prepared import load_cloud
-
-    data = load_cloud(run.folder)
-    earliest, _, _ = rehearsal_parts(run.config, data.before)
-    train_on(run, "early", earliest, data, FOLDER)
+    train_early(run, FOLDER)
 
 
 def blend_neighbours(run: Run) -> None:

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 TRAININGS: Final = ("train-early", "train", "train-central", "train-necessary", "neighbours")
 
 
-def train_early(run: Run) -> None:
-    """Train to the earlier cut: ``RUN/train/early.keras``."""
+def train_early(run: Run, folder: str = "train") -> None:
+    """Train to the earlier cut: ``RUN/FOLDER/early.keras``."""
     from pocketrec.cloud.data.prepared import load_cloud
 
     data = load_cloud(run.folder)
     earliest, _, _ = rehearsal_parts(run.config, data.before)
-    train_on(run, "early", earliest, data)
+    train_on(run, "early", earliest, data, folder)
 
 
 def train_final(run: Run) -> None:
