@@ -145,8 +145,20 @@ class SimulatedDevice:
     ) -> NDArray[np.float32]:
         """Scores [P, N + 1] of all items, with neighbours and the bonus for repeats of what lies before each place.
 
-        With `times`, float64 like `rows`, each is asked for at the time of its own event. With `finds` what is found
-        comes in the order of the second stage's ranker under the present weights, and all else behind.
+        With `times`, float64 like `rows`, each is asked for at the time of its own event; `finds`: see `scores_before`.
+        """
+        scores = self.scores_before(embedded, rows, places, finds)
+        add_bonus(scores, rows, places, repeats, times)
+        return scores
+
+    def scores_before(
+        self, embedded: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64],
+        finds: Finds | None = None,
+    ) -> NDArray[np.float32]:
+        """The same without the bonus for repeats, [P, N + 1].
+
+        With `finds` what is found comes in the order of the second stage's ranker under the present weights, and all
+        else behind.
         """
         scores: NDArray[np.float32] = self.ranker.scores(embedded, self.table)
         if self.second is not None and finds is not None:
@@ -154,9 +166,6 @@ class SimulatedDevice:
             stage.reorder(scores, embedded, self.table, [rows[:place] for place in places], finds)
         for row, (items, raised) in zip(scores, self._raised(rows, places), strict=False):
             row[items] += raised
-        for index, place in enumerate(places):
-            gaps = None if times is None else gaps_at(times[:place], times[place])
-            repeats.add_to_catalogue(scores[index], rows[:place], gaps)
         return scores
 
     def _raised(
@@ -190,6 +199,16 @@ class SimulatedDevice:
         net = self.second.trained(self.model.export_weights()).net
         ranked = self.model.rank(window, chosen) - net.scores(user_embedding[None], self.table[chosen])[0]
         return max(found, float(np.abs(ranked).max()))
+
+
+def add_bonus(
+    scores: NDArray[np.float32], rows: NDArray[np.int32], places: NDArray[np.int64], repeats: Repeats,
+    times: NDArray[np.float64] | None = None,
+) -> None:
+    """Add the bonus for repeats to scores [P, N + 1]; arguments as of `SimulatedDevice.scores_at`."""
+    for line, place in zip(scores, places, strict=True):
+        gaps = None if times is None else gaps_at(times[:place], times[place])
+        repeats.add_to_catalogue(line, rows[:place], gaps)
 
 
 def found_by(user: DeviceUser, settings: Settings, neighbours: Neighbours | None = None) -> Finds:

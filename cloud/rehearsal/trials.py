@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.config.ranker import INNER_PRODUCT, RankerConfig
-from pocketrec.cloud.fleet.device import DeviceUser, Settings, SimulatedDevice, known_positions
+from pocketrec.cloud.fleet.device import DeviceUser, Settings, SimulatedDevice, add_bonus, known_positions
 from pocketrec.cloud.metrics.metrics import ranks, reciprocal
 from pocketrec.cloud.rehearsal.words import recipe_in_words
 from pocketrec.device.contract.neighbours import Neighbours
@@ -167,9 +167,10 @@ class Rehearsing:
             masked = np.zeros((len(places), len(device.table)), bool)
             for index, place in enumerate(places):
                 masked[index, rows[:place]] = True
-        found = []
+        found, before = [], device.scores_before(embedded, rows, places, device.search)  # (P, N + 1)
         for repeats in bonuses:
-            scores = device.scores_at(embedded, rows, places, repeats, user.known_times, device.search)  # (P, N + 1)
+            scores = before.copy()
+            add_bonus(scores, rows, places, repeats, user.known_times)
             rank = ranks(scores, targets, self.settings.ties, masked)
             own = scores[np.arange(len(places)), targets]
             top = scores[:, 1:].max(axis=1)
