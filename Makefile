@@ -208,7 +208,7 @@ test-long: $(TESTED) $(SPARK) ## arm64, Spark, workers, 1,000 kills, Python 3.13
 
 .PHONY: ci
 ci: $(TESTED) $(SPARK) ## what .ci/run does: ruff, mypy, make test and make test-long, counted together
-	$(parts) lint $(SHORT) $(LONG)
+	$(parts) --again 3 lint $(SHORT) $(LONG)
 
 .PHONY: test-tflite
 ifneq ($(PYTHON_TFLITE),)

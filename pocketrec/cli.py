@@ -9,6 +9,7 @@ error, or `doctor` found something unusable); 2 an error that the user can corre
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import dataclasses
 import difflib
@@ -50,6 +51,29 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(2, f"error: {message}: see {self.prog} --help\n")
+
+
+def program() -> NoReturn:
+    """What the script `pocketrec` calls: `main`, and an end at which no destructor of a library runs.
+
+    The process ends after the last of Python's exit handlers. Threads of native libraries live on until then, and where
+    one of Arrow's is just being started, the end of its pool aborts a process whose work is done and written
+    (https://github.com/apache/arrow/issues/34314).
+    """
+    status: object = 1
+
+    def end() -> None:
+        for stream in filter(None, (sys.stdout, sys.stderr)):  # closed ones are None
+            with contextlib.suppress(OSError, ValueError):  # `main` has told of a disk that is full
+                stream.flush()
+        os._exit(status if isinstance(status, int) else 1)
+
+    atexit.register(end)  # the first to be registered is called last
+    try:
+        status = main()
+    except SystemExit as stop:  # of argparse, after --help or an argument that is wrong
+        status = stop.code or 0
+    sys.exit()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -256,4 +280,4 @@ def command(name: str) -> Command:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

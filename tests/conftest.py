@@ -20,6 +20,10 @@ settings.register_profile("short", deadline=None, derandomize=True, database=Non
 settings.register_profile("long", deadline=None, max_examples=1000, database=None)
 settings.load_profile("long" if LONG else "short")
 
+FAILED = os.environ.pop("POCKETREC_FAILED", "")
+"""File that gets the ids of tests that fail. Like `ONLY`, of tests/parts.py; not for the pytest that a test starts."""
+ONLY = Path(os.environ["POCKETREC_ONLY"]).read_text(encoding="utf-8") if "POCKETREC_ONLY" in os.environ else ""
+"""Ids of the tests to run, a line each; empty: all."""
 
 # Files that take longest, in the short suites or the long ones. They are begun first: a file is the work of one worker,
 # and at the end both should have something to do.
@@ -50,20 +54,27 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Files in the order of `LONGEST`; with another Python a choice of the tests is run: see `other_python`."""
+    """Files in the order of `LONGEST`; with another Python, or again, a choice of the tests is run."""
     below, places = Path(__file__).parent, {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.relative_to(below).as_posix(), len(LONGEST)))
     if CHOSEN:
         chosen = [item for item in items
                   if is_run(item.path.relative_to(below).as_posix(), item.nodeid.partition("::")[2],
                             {marker.name for marker in item.iter_markers()})]  # fmt: skip
-        kept = set(chosen)
-        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
-        items[:] = chosen
+        _keep(config, items, chosen)
+    if ONLY:
+        _keep(config, items, [item for item in items if item.nodeid in ONLY.splitlines()])
+
+
+def _keep(config: pytest.Config, items: list[pytest.Item], chosen: list[pytest.Item]) -> None:
+    kept = set(chosen)
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = chosen
 
 
 def pytest_collection_finish() -> None:
     """What is imported by now stays to the end: the garbage collector need not walk through it again and again."""
+    os.environ.pop("POCKETREC_ONLY", None)  # workers have been started by now
     gc.collect()
     gc.freeze()
 
@@ -91,3 +102,14 @@ def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, A
     if report.skipped and os.environ.get("CI", "").lower() in ("1", "true", "yes"):
         report.outcome, report.longrepr = "failed", f"in CI nothing may be missing: {report.longrepr}"
     return report
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed and FAILED:
+        with open(FAILED, "a", encoding="utf-8") as file:
+            file.write(f"{report.nodeid}\n")
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if ONLY and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
+        session.exitstatus = pytest.ExitCode.OK  # one of several calls of pytest in a part: the test is another's

@@ -8,6 +8,12 @@ time and the CPU time of its processes, and a part that fails stops no other. Co
 part leaves in FOLDER: PART.xml, or any in FOLDER/PART/. A part without such files counts as one test. A part that
 cannot run here writes the reason to FOLDER/PART.skipped, which with CI=true is a failure.
 
+With ``--again N``, where N tests or fewer failed in all, those are run once more, one part after the other, when all
+parts have ended. What passes then counts as passed, and a line ``UNSTEADY PART: TEST`` names it. It is to be mended as
+a failure is: a test that fails now and then has found something as a rule. But that something is seldom the change that
+was tested. Which tests of a part failed is read from FOLDER/PART.failed (see tests/conftest.py); a part that leaves no
+such file is run again as a whole, if it is short.
+
 The last line is ``N passed, N failed``, with ``, N skipped`` behind it where tests were skipped. Exit status 1 if
 anything failed. Only the standard library is used.
 """
@@ -24,6 +30,9 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SHORT = 600
+"""Seconds: a part that took longer is not run again as a whole."""
+
 
 @dataclass
 class Part:
@@ -35,6 +44,8 @@ class Part:
     skipped: int = 0
     failed: list[str] = field(default_factory=list)
     """Names of failed tests, or what is wrong with the part itself."""
+    unsteady: list[str] = field(default_factory=list)
+    """Names of tests that failed, and passed when they were run again."""
     wall: float = 0.0
     cpu: float = 0.0
 
@@ -62,6 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cores", action="store_true", help="print how many cores may be used, and end")
     parser.add_argument("parts", nargs="*", type=Part.parse, metavar="PART[:SLOTS]")
     parser.add_argument("--results", type=Path, default=Path("build/results"), help="where parts leave JUnit files")
+    parser.add_argument("--again", type=int, default=0, metavar="N", help="run up to N failed tests once more (0)")
     parser.add_argument("--make", default="make", help="the make to call")
     options = parser.parse_args(arguments)
     if options.cores:
@@ -71,6 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.monotonic()
     try:
         run(options.parts, options.results, options.make)
+        if sum(len(part.failed) for part in options.parts) <= options.again:
+            run_again([part for part in options.parts if part.failed], options.results, options.make)
     except KeyboardInterrupt:
         print("interrupted: no part is left running", file=sys.stderr)
         return 130
@@ -79,8 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
     return int(any(part.failed for part in options.parts))
 
 
-def run(parts: list[Part], results: Path, make: str) -> None:
-    """Run all parts, in their order as far as free slots allow."""
+def run(parts: list[Part], results: Path, make: str, only: dict[str, str] | None = None) -> None:
+    """Run all parts, in their order as far as free slots allow; `only`: variables of their environment."""
     free = total = min(2, cores())
     waiting = list(parts)
     running: dict[int, tuple[Part, subprocess.Popen[bytes], float]] = {}
@@ -95,7 +109,7 @@ def run(parts: list[Part], results: Path, make: str) -> None:
                 waiting.remove(ready)
                 free -= slots(ready)
                 print(f"--- {ready.name} begins", flush=True)
-                process = begin(ready, results, make)
+                process = begin(ready, results, make, only or {})
                 running[process.pid] = (ready, process, time.monotonic())
                 continue
             pid, status, usage = os.wait4(-1, 0)
@@ -112,13 +126,34 @@ def run(parts: list[Part], results: Path, make: str) -> None:
             process.wait()
 
 
-def begin(part: Part, results: Path, make: str) -> subprocess.Popen[bytes]:
+def run_again(failed: list[Part], results: Path, make: str) -> None:
+    """Run what failed once more, alone."""
+    for part in failed:
+        names = results / f"{part.name}.failed"
+        known = names.is_file() and len(set(names.read_text(encoding="utf-8").splitlines())) == len(part.failed)
+        if not known and part.wall > SHORT:
+            continue
+        print(f"--- again: {', '.join(part.failed) if known else part.name}", flush=True)
+        again = Part(part.name)
+        run([again], results, make, {"POCKETREC_ONLY": str(names.absolute())} if known else None)
+        part.wall, part.cpu = part.wall + again.wall, part.cpu + again.cpu
+        wrong = set(again.failed)
+        if wrong <= set(part.failed):
+            part.unsteady = [name for name in part.failed if name not in wrong]
+            part.failed = [name for name in part.failed if name in wrong]
+            part.passed += len(part.unsteady)
+
+
+def begin(part: Part, results: Path, make: str, only: dict[str, str]) -> subprocess.Popen[bytes]:
     """Start a part, without what an earlier run of it has left."""
     shutil.rmtree(results / part.name, ignore_errors=True)
-    for ending in (".xml", ".skipped"):
-        (results / f"{part.name}{ending}").unlink(missing_ok=True)
+    names = results / f"{part.name}.failed"
+    for file in (results / f"{part.name}.xml", results / f"{part.name}.skipped", *([] if only else [names])):
+        file.unlink(missing_ok=True)
     # The flags of the make that called us name its own job server; its variables are in the environment too.
-    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")}
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS")} | only
+    if not only:
+        environment.setdefault("POCKETREC_FAILED", str(names.absolute()))  # one file where a part has parts itself
     with (results / f"{part.name}.log").open("wb") as log:
         return subprocess.Popen(
             [make, "--no-print-directory", part.name], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
@@ -170,6 +205,7 @@ def summary(parts: list[Part], wall: float) -> list[str]:
                      f"{clock(part.wall):>7} {clock(part.cpu):>7}")  # fmt: skip
     lines.append(f"{'all':<22} {'':>7} {'':>7} {'':>8} {clock(wall):>7} {clock(sum(part.cpu for part in parts)):>7}")
     for part in parts:
+        lines += [f"UNSTEADY {part.name}: {name}" for name in part.unsteady]
         lines += [f"FAILED {part.name}: {name}" for name in part.failed]
     passed, failed = sum(part.passed for part in parts), sum(len(part.failed) for part in parts)
     skipped = sum(part.skipped for part in parts)

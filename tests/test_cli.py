@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from started import POCKETREC
 
 from pocketrec import cli
 from pocketrec.cloud.base import progress as progress_module
@@ -38,9 +39,6 @@ window = 6
 [train]
 epochs = 2
 """
-
-COMMAND = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
-
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
@@ -197,7 +195,7 @@ def test_a_reader_that_leaves_early_is_no_error(arguments: list[str]) -> None:
     """`pocketrec --help | head -1`: no traceback about a broken pipe."""
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([*COMMAND, *arguments], stdout=writing, stderr=subprocess.PIPE, check=False, cwd=os.sep)
+    done = subprocess.run([*POCKETREC, *arguments], stdout=writing, stderr=subprocess.PIPE, check=False, cwd=os.sep)
     os.close(writing)
     assert done.stderr == b""
 
@@ -205,7 +203,7 @@ def test_a_reader_that_leaves_early_is_no_error(arguments: list[str]) -> None:
 @pytest.mark.long
 def test_ctrl_c_ends_a_run_with_one_line_and_the_next_run_goes_on(config: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    command = [*COMMAND, "train", str(config), "--out", str(run)]
+    command = [*POCKETREC, "train", str(config), "--out", str(run)]
     command += ["--set", "train.epochs=400", "--set", "train.patience=400"]
     # A shell ignores the signal for what it starts in the background, and children inherit that.
     default_sigint = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
@@ -239,7 +237,7 @@ def test_doctor_finds_this_environment_usable_also_in_the_checkout(tmp_path: Pat
     unset = ("PYTHONSAFEPATH", "POCKETREC_DATA")
     environment = {name: value for name, value in os.environ.items() if name not in unset}
     script = tmp_path / "pocketrec"  # as pip writes it: Python looks in the script's folder, not in the current one
-    script.write_text(COMMAND[-1], encoding="utf-8")
+    script.write_text(POCKETREC[-1], encoding="utf-8")
     done = subprocess.run([sys.executable, str(script), "doctor"], capture_output=True, text=True, check=False,
                           cwd=Path(__file__).parents[1], env=environment)  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

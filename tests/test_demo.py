@@ -11,16 +11,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from started import POCKETREC
 
 DEMO = Path(__file__).parents[1] / "configs" / "demo.toml"
 
 
 @pytest.mark.long
 def test_personal_beats_global_in_the_demo(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
     run = tmp_path / "runs" / "demo"
     words = ["run", str(DEMO), "--out", str(run)]
-    done = subprocess.run([*command, *words], capture_output=True, text=True, check=False, cwd=os.sep)
+    done = subprocess.run([*POCKETREC, *words], capture_output=True, text=True, check=False, cwd=os.sep)
     assert done.returncode == 0, done.stderr
     found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
     change = found["compare"]["personal"]["mrr@20"]

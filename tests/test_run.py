@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from examples import LONG
+from started import POCKETREC
 
 from pocketrec.cloud.audit.altered import altered_log
 from pocketrec.cloud.audit.own import parts_of_run
@@ -34,7 +35,6 @@ pytestmark = pytest.mark.slow
 
 LATER_ITEM, LATER_USER = "planted-item", "planted-user"
 TELLTALE = "telltale"  # in every folder that the run is made of or in, and the name of user and machine
-COMMAND = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
 CONFIG = """
 [data]
 path = "{log}"
@@ -75,7 +75,7 @@ enabled = {whole}
 
 def _pocketrec(*words: object) -> subprocess.CompletedProcess[str]:
     named = dict.fromkeys(("USER", "LOGNAME", "HOSTNAME"), TELLTALE)
-    done = subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False, cwd=os.sep,
+    done = subprocess.run([*POCKETREC, *map(str, words)], capture_output=True, text=True, check=False, cwd=os.sep,
                           env={**os.environ, **named})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -129,7 +129,7 @@ def test_it_leaves_what_the_readme_says(run: tuple[Path, str]) -> None:
 
 def test_a_run_that_does_not_meet_a_demand_ends_with_3(run: tuple[Path, str], config: Path) -> None:
     demands = ["--fail-under", "mrr@20=1.5", "--fail-under", "recall@5=0"]
-    done = subprocess.run([*COMMAND, "run", str(config), "--out", str(run[0]), *demands], capture_output=True,
+    done = subprocess.run([*POCKETREC, "run", str(config), "--out", str(run[0]), *demands], capture_output=True,
                           text=True, check=False)  # fmt: skip
     assert done.returncode == 3, done.stderr
     figure = _metrics(run[0])["personal"]["mrr@20"]
@@ -316,7 +316,7 @@ def test_a_run_that_is_killed_again_and_again_ends_as_one_that_was_not(
 ) -> None:
     folder, seconds = tmp_path / "run", random.Random(1)
     for _ in range(3):
-        process = subprocess.Popen([*COMMAND, "run", str(config), "--out", str(folder)], stderr=subprocess.DEVNULL,
+        process = subprocess.Popen([*POCKETREC, "run", str(config), "--out", str(folder)], stderr=subprocess.DEVNULL,
                                    stdout=subprocess.DEVNULL, cwd=os.sep)  # fmt: skip
         time.sleep(seconds.uniform(4, 14))
         process.kill()

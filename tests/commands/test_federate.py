@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from small_run import SMALL
+from started import POCKETREC
 
 from pocketrec.cli import main
 from pocketrec.device.delivery.bundle import open_bundle
@@ -115,8 +116,7 @@ def _with_faults(run: Path, rounds: int) -> None:
 
 def _run_until(config: Path, out: Path, path: Path) -> None:
     """Start the command, and kill it once a file is there."""
-    command = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
-    process = subprocess.Popen([*command, *federate(config, out)], start_new_session=True)
+    process = subprocess.Popen([*POCKETREC, *federate(config, out)], start_new_session=True)
     while not path.exists() and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)

@@ -7,16 +7,15 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from server import serving
+from started import POCKETREC
 
 from pocketrec.cloud.data.synthetic import BEGIN, Shape, simulate
 
 PAGE = Path(__file__).parents[2] / "docs/production.md"
-COMMAND = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
 SMALL = (
     "model.embedding=8", "model.window=8", "model.gru.hidden=8", "model.gru.layers=1", "train.epochs=3",
     "train.batch=32", "train.learning_rate=0.02", "train.validation=0.0", "candidates.k=20", "candidates.als.factors=8",
@@ -56,7 +55,7 @@ def test_every_command_in_its_order(tmp_path: Path) -> None:
             words = shlex.split(line.replace("https://models.example.org", site.url))
             if words[1] == "run":
                 words += [word for value in SMALL for word in ("--set", value)]
-            done = subprocess.run([*COMMAND, *words[1:]], cwd=tmp_path, capture_output=True, text=True, check=False)
+            done = subprocess.run([*POCKETREC, *words[1:]], cwd=tmp_path, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
             if words[1] == "recommend":
                 answers.append(json.loads(done.stdout.splitlines()[-1]))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from server import serving
+from started import PROGRAM
 
 PAGE = Path(__file__).parents[2] / "docs/tutorial.md"
 OTHERS = ("make install", "source ", "mkdir ", "python -m http.server", "kill %1")
@@ -29,8 +30,7 @@ def test_the_tutorial_from_top_to_bottom(tmp_path: Path) -> None:
     for place in (folder, programs, folder / "www"):
         place.mkdir()
     script = programs / "pocketrec"
-    code = "import sys; from pocketrec.cli import main; sys.exit(main(sys.argv[1:]))"
-    script.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' \"$@\"\n")
+    script.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{PROGRAM}' \"$@\"\n")
     script.chmod(0o755)
     path = {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     printed: dict[str, str] = {}

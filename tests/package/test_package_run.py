@@ -7,16 +7,15 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from laid import HERE, lay
+from started import POCKETREC
 
 from pocketrec.device.engine.runtime import find_runtimes
 
-COMMAND = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
 CONFIG = """
 [data]
 set = "synthetic"
@@ -63,7 +62,7 @@ def pocketrec(*words: object, site: Path | None = None) -> subprocess.CompletedP
     """The command in a process of its own, with the package where it lies in `site`."""
     paths = [*([str(site)] if site else []), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in paths if path)}
-    command = [*COMMAND, *map(str, words)]
+    command = [*POCKETREC, *map(str, words)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=os.sep)
     assert "Traceback" not in done.stderr, done.stderr
     return done

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from audit_planted import clean, negatives
+from started import PROGRAM
 
 from pocketrec import cli
 from pocketrec.cloud.audit.case import Parts
@@ -28,15 +29,14 @@ from pocketrec.cloud.data.prepared import prepare
 from pocketrec.cloud.report.audit import audit_section
 from pocketrec.device.base.errors import DataError
 
-NO_TENSORFLOW = """
+NO_TENSORFLOW = f"""
 import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("tensorflow", "keras", "ai_edge_litert", "tflite_runtime", "torch"):
-            raise ImportError(f"{name} is not to be imported here")
+            raise ImportError(name + " is not to be imported here")
 sys.meta_path.insert(0, Refuse())
-from pocketrec.cli import main
-sys.exit(main(sys.argv[1:]))
+{PROGRAM}
 """
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from started import POCKETREC
 
 from pocketrec.cloud.audit.altered import CANARY_ITEM, CANARY_USER, altered_log
 from pocketrec.cloud.audit.finding import CANNOT_TELL, FAIL, OK
@@ -258,7 +259,6 @@ def test_a_library_of_its_own_finds_a_leak_through_the_command_line(place: Path)
     for mode, status in (("one", 1), ("clean", 0)):
         words = ["audit", "--replay", f"{sys.executable} {place / 'program.py'} {{log}} {{out}} {mode}", "--log",
                  place / "log.csv", "--cut", "80", "--quiet"]  # fmt: skip
-        code = "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"
-        done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True,
+        done = subprocess.run([*POCKETREC, *map(str, words)], capture_output=True, text=True,
                               check=False, env=os.environ, cwd=os.sep)  # fmt: skip
         assert done.returncode == status, done.stdout + done.stderr

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from started import POCKETREC
 
 from pocketrec.cloud.candidates import Candidates
 from pocketrec.cloud.config.baselines import BASELINES
@@ -242,7 +243,7 @@ def test_a_source_of_an_installed_package_works_in_a_process_of_its_own(tmp_path
     )  # fmt: skip
     path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
     words = ["candidates", str(config), "--out", str(tmp_path / "run")]
-    command = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))", *words]
+    command = [*POCKETREC, *words]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     sets = Candidates.load(tmp_path / "run" / "candidates" / "candidates.npz")

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from examples import LONG
+from started import POCKETREC
 from tastes import tastes_log
 
 from pocketrec import cli
@@ -46,7 +46,6 @@ iterations = 3
 [evaluate]
 bootstrap = 100
 """
-COMMAND = [sys.executable, "-c", "import sys\nfrom pocketrec.cli import main\nsys.exit(main(sys.argv[1:]))"]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(config: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """A whole run: its folder, and what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "run"
-    done = subprocess.run([*COMMAND, "pfedrec", str(config), "--out", str(folder), "--quiet"], capture_output=True,
+    done = subprocess.run([*POCKETREC, "pfedrec", str(config), "--out", str(folder), "--quiet"], capture_output=True,
                           text=True, check=False, cwd=os.sep)  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     return folder, done.stdout
@@ -152,7 +151,7 @@ def test_a_finished_run_is_not_done_again(run: tuple[Path, str], config: Path,
 def test_a_killed_run_goes_on_to_the_same_result(run: tuple[Path, str], config: Path, tmp_path: Path) -> None:
     """Killed when another checkpoint or block of clients is written, in the long suite three times; the end is that of
     the run that was not."""
-    command = [*COMMAND, "pfedrec", str(config), "--out", str(tmp_path), "--quiet"]
+    command = [*POCKETREC, "pfedrec", str(config), "--out", str(tmp_path), "--quiet"]
     kills = 0
     while kills < (3 if LONG else 1):
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=os.sep)

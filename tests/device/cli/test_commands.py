@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from loyal import loyal
+from started import PROGRAM
 
 from pocketrec.cli import main
 from pocketrec.device.cli.options import default_state
@@ -291,10 +292,7 @@ def test_a_file_that_may_not_grow_leaves_the_state_good(
     assert run("personalise", *user, "--events", csv) == 0
     state = default_state(folder, "u1")
     good = state.read_bytes()
-    code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096));"
-        "from pocketrec.cli import main; sys.exit(main(sys.argv[1:]))"
-    )
+    code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); {PROGRAM}"
     words = [sys.executable, "-c", code, "personalise", *map(str, user), "--events", str(csv)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 2

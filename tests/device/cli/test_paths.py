@@ -12,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from started import POCKETREC
 
 from pocketrec.cli import main
 from pocketrec.device.store.database import EventStore
-
-RUN = [sys.executable, "-c", "import sys; from pocketrec.cli import main; sys.exit(main())"]
 
 links = pytest.mark.skipif(os.name == "nt", reason="links need a right there")
 
@@ -182,7 +181,7 @@ def test_a_folder_whose_name_is_not_utf_8(folder: Path, commands: list[list[str]
     odd = folder.rename(folder.with_name(os.fsdecode(b"bundle \xff\xfe")))
     for command in commands:
         words = [*command, "--bundle", odd, *([] if command[0] == "bench" else ["--user", "u1"])]
-        done = subprocess.run([*RUN, *words], capture_output=True, check=False)
+        done = subprocess.run([*POCKETREC, *words], capture_output=True, check=False)
         assert done.returncode == 0, (words, done.stderr)
         json.loads(done.stdout.splitlines()[-1])
 
@@ -193,7 +192,7 @@ def test_a_deleted_working_folder_is_one_line(folder: Path, tmp_path: Path) -> N
         gone = tmp_path / "gone"
         gone.mkdir()
         script = f'cd "{gone}" && rmdir "{gone}" && exec "$0" "$@"'
-        words = ["sh", "-c", script, *RUN, "record", "--bundle", bundle, "--user", "u1", "--item", "item 3"]
+        words = ["sh", "-c", script, *POCKETREC, "record", "--bundle", bundle, "--user", "u1", "--item", "item 3"]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
         assert "the working folder was deleted" in one_line(done)
 
@@ -202,12 +201,12 @@ def test_a_deleted_working_folder_is_one_line(folder: Path, tmp_path: Path) -> N
 def test_closed_standard_output_is_one_line(folder: Path) -> None:
     user = ["--bundle", str(folder), "--user", "u1"]
     for words in (["record", *user, "--item", "item 3"], ["recommend", *user], ["--help"]):
-        line = ["sh", "-c", '"$0" "$@" >&-', *RUN, *words]
+        line = ["sh", "-c", '"$0" "$@" >&-', *POCKETREC, *words]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         assert "standard output is closed" in one_line(done)
     # A file that is opened must not get the number of standard error: the runtimes write to it.
     for words, key in ((["record", *user, "--item", "item 3"], "held"), (["recommend", *user], "history")):
-        line = ["sh", "-c", '"$0" "$@" 2>&- <&-', *RUN, *words]
+        line = ["sh", "-c", '"$0" "$@" 2>&- <&-', *POCKETREC, *words]
         done = subprocess.run(line, capture_output=True, text=True, check=False)
         assert (done.returncode, json.loads(done.stdout.splitlines()[-1])[key]) == (0, 1)
     code = """
@@ -234,7 +233,7 @@ def test_a_state_that_may_not_be_read_is_not_to_be_reset(folder: Path, capsys: p
     state = str(done(capsys, "personalise", *user)["state"])
     os.chown(state, 65534, 65534)
     for words in (["recommend", *user], ["state", "show", *user]):
-        line = [*WITHOUT_PRIVILEGES, *RUN, *words]
+        line = [*WITHOUT_PRIVILEGES, *POCKETREC, *words]
         line = one_line(subprocess.run(line, capture_output=True, text=True, check=False))
         assert f"cannot read {state} (Permission denied)" in line
         assert "state reset" not in line
