@@ -89,9 +89,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name and name not in COMMANDS:
         alike = difflib.get_close_matches(name, COMMANDS, 1)
         return _fail(f"no command {name}{f', did you mean {alike[0]}?' if alike else ':'} see pocketrec --help", 2)
-    parser = parser_of([name])
     options = argparse.Namespace()
     try:
+        parser = parser_of([name])  # imports the subcommand's module, which may take a second
         try:
             options, unknown = parser.parse_known_args(arguments)
             if unknown:

@@ -32,6 +32,9 @@ CAUTION: Final = 1.0
 CLEAR: Final = 1.645
 #: Users that should gain for each one that is harmed, where the configuration does not say.
 GAINED_FOR_HARMED: Final = 5.0
+#: Users that must gain for each one that is harmed, or nobody is made personal: where fewer did in rehearsal, hardly
+#: more gained than were harmed later (docs/decisions.md). Less where the configuration asks for less.
+LEAST_FOR_HARMED: Final = 2.0
 #: Posterior gains that the guard may ask for before it uses personal weights.
 THRESHOLDS: Final = (0.01, 0.005, 0.0)
 #: Share of a rehearsed gain that comes in the future, and how far the share differs between periods and logs (one
@@ -116,16 +119,23 @@ def bound(gain: Floats, errors: float = CAUTION) -> float:
     return float(gain.mean() - errors * gain.std(ddof=1) / np.sqrt(len(gain)))
 
 
-def choose(gains: Mapping[Name, Floats], errors: float = CLEAR, aim: float = GAINED_FOR_HARMED) -> Name | None:
-    """The winner among recipes, by the guarded gains of the same users; None where nothing is clearly gained.
+def choose(
+    gains: Mapping[Name, Floats],
+    errors: float = CLEAR,
+    aim: float = GAINED_FOR_HARMED,
+    least: float = LEAST_FOR_HARMED,
+) -> Name | None:
+    """The winner among recipes, by the guarded gains of the same users; None where nothing gains clearly and harms few.
 
     Recipes with at least `aim` users gained for each one harmed are preferred. Among them the one with
     the highest bound (mean less one standard error) leads. Others that are as good, that is within half a standard
     error of the paired difference, win if they harm fewer users; of equals the first named wins, so name the gentler
-    ones first. Whoever does not exceed zero by `errors` standard errors is not considered.
+    ones first. Whoever does not exceed zero by `errors` standard errors, or has fewer than `least` users gained for
+    each one harmed, is not considered.
     """
     counts = {name: gained_harmed(gain) for name, gain in gains.items()}
-    clear = [name for name, gain in gains.items() if bound(gain, errors) > 0]
+    clear = [name for name, gain in gains.items()
+             if bound(gain, errors) > 0 and counts[name][0] >= min(least, aim) * counts[name][1]]  # fmt: skip
     mild = [name for name in clear if counts[name][0] >= aim * counts[name][1]]
     eligible = mild or clear
     if not eligible:
@@ -140,7 +150,7 @@ def honest_gain(gains: Mapping[Name, Floats], seed: int, aim: float = GAINED_FOR
 
     A gain must be as clear there as it had to be on all users, for as many as there are: else the forecast would be of
     a recipe that gains next to nothing and harms nobody, where devices get another. Asked where some recipe has won on
-    all users; a fold in which none is clear takes the one that looks best.
+    all users; a fold in which none will do takes the one that looks best.
     """
     count = len(next(iter(gains.values())))
     result = np.zeros(count)
@@ -148,7 +158,7 @@ def honest_gain(gains: Mapping[Name, Floats], seed: int, aim: float = GAINED_FOR
         part = {name: gain[others] for name, gain in gains.items()}
         winner = choose(part, CLEAR * float(np.sqrt(len(others) / count)), aim)
         if winner is None:
-            winner = choose(part, 0.0, aim)
+            winner = choose(part, 0.0, aim, 0.0)
         if winner is not None:
             result[own] = gains[winner][own]
     return result

@@ -13,7 +13,7 @@ def recipe_in_words(recipe: Recipe) -> str:
     The guard is left out; it does not shape what is trained.
     """
     if not recipe.personalise:
-        return "nothing to gain: devices stay with the global model"
+        return "nothing gains clearly and harms few: devices stay with the global model"
     again = f", repeats {bonus_in_words(recipe.repeats)}" if recipe.repeats.strength else ""
     if not recipe.passes:
         return f"no training{again}"

@@ -110,7 +110,7 @@ def _table(title: str, values: Mapping[str, Any]) -> str:
 
 def _recipe(recipe: Mapping[str, Any], tensors: Mapping[str, Any]) -> str:
     if not recipe.get("personalise", True):
-        return "The rehearsal found nothing to gain on this log: every device stays with the global model."
+        return "The rehearsal found nothing that gains clearly and harms few: every device stays with the global model."
     trained = ", ".join(f"`{spec['name']}`" for spec in tensors["trainable"])
     told = {key: value for key, value in recipe.items() if key not in ("forecast", "guard", "format")}
     forecast = recipe.get("forecast") or {}

@@ -218,6 +218,15 @@ def test_the_aimed_number_must_gain_for_one_that_is_harmed() -> None:
     assert choosing.choose({"mild": mild, "bold": bold}, aim=3.0) == "bold", "three times as many gain as are harmed"
 
 
+def test_nobody_is_made_personal_where_few_gain_for_each_one_harmed() -> None:
+    risky = np.concatenate([np.full(35, 0.05), np.full(20, -0.03), np.zeros(145)])
+    assert choosing.bound(risky, choosing.CLEAR) > 0, "clearly a gain"
+    assert choosing.choose({"risky": risky}) is None
+    assert choosing.choose({"risky": risky}, aim=1.5) == "risky", "the configuration asks for less"
+    mild = np.concatenate([np.full(40, 0.05), np.full(20, -0.03), np.zeros(140)])
+    assert choosing.choose({"risky": risky + 0.001, "mild": mild}) == "mild"
+
+
 def test_the_best_of_many_useless_recipes_is_not_believed() -> None:
     generator = np.random.default_rng(4)
     gains = {f"r{i}": generator.normal(0, 0.1, 200) for i in range(30)}
@@ -229,7 +238,7 @@ def test_the_forecast_is_of_the_recipe_that_devices_get() -> None:
     generator = np.random.default_rng(6)
     gentle = np.where(generator.random(200) < 0.03, 0.02, 0.0)
     gentle[0] = -0.009  # less than a harm
-    gains = {"gentle": gentle - 0.0002, "bold": generator.normal(0.014, 0.06, 200)}
+    gains = {"gentle": gentle - 0.0002, "bold": generator.normal(0.03, 0.06, 200)}
     assert choosing.bound(gains["gentle"], 0.0) > 0 > choosing.bound(gains["gentle"], choosing.CLEAR)
     assert choosing.choose(gains) == "bold"
     assert choosing.honest_gain(gains, 1).mean() == pytest.approx(gains["bold"].mean())
