@@ -37,7 +37,8 @@ def test_exit_handlers_of_python_still_run() -> None:
 
 def test_ctrl_c_while_the_subcommand_is_imported_is_one_line() -> None:
     stopped = "importlib.import_module = lambda name: signal.raise_signal(signal.SIGINT)"
-    code = f"import importlib, signal; {stopped}; {PROGRAM}"
+    heard = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background processes ignore it
+    code = f"import importlib, signal; {heard}; {stopped}; {PROGRAM}"
     done = subprocess.run([sys.executable, "-c", code, "run", "--help"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "interrupted: the same command resumes the work\n"
