@@ -56,17 +56,19 @@ class _Parser(argparse.ArgumentParser):
 def program() -> NoReturn:
     """What the script `pocketrec` calls: `main`, and an end at which no destructor of a library runs.
 
-    The process ends after the last of Python's exit handlers. Threads of native libraries live on until then, and where
-    one of Arrow's is just being started, the end of its pool aborts a process whose work is done and written
-    (https://github.com/apache/arrow/issues/34314).
+    The process ends after the exit handlers of Python that are registered from here on. Threads of native libraries
+    live on until then, and where one of Arrow's is just being started, the end of its pool aborts a process whose work
+    is done and written (https://github.com/apache/arrow/issues/34314).
     """
     status: object = 1
 
     def end() -> None:
-        for stream in filter(None, (sys.stdout, sys.stderr)):  # closed ones are None
-            with contextlib.suppress(OSError, ValueError):  # `main` has told of a disk that is full
-                stream.flush()
-        os._exit(status if isinstance(status, int) else 1)
+        try:
+            for stream in filter(None, (sys.stdout, sys.stderr)):  # closed ones are None
+                with contextlib.suppress(OSError, ValueError):  # `main` has told of a disk that is full
+                    stream.flush()
+        finally:
+            os._exit(status if isinstance(status, int) else 1)
 
     atexit.register(end)  # the first to be registered is called last
     try:

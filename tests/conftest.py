@@ -110,6 +110,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             file.write(f"{report.nodeid}\n")
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    if ONLY and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED:
-        session.exitstatus = pytest.ExitCode.OK  # one of several calls of pytest in a part: the test is another's
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """A session that was stopped has run less than its failures tell."""
+    if FAILED and exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        with open(FAILED, "a", encoding="utf-8") as file:
+            file.write(f"the session ended with status {exitstatus}\n")

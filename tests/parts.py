@@ -9,10 +9,10 @@ part leaves in FOLDER: PART.xml, or any in FOLDER/PART/. A part without such fil
 cannot run here writes the reason to FOLDER/PART.skipped, which with CI=true is a failure.
 
 With ``--again N``, where N tests or fewer failed in all, those are run once more, one part after the other, when all
-parts have ended. What passes then counts as passed, and a line ``UNSTEADY PART: TEST`` names it. It is to be mended as
-a failure is: a test that fails now and then has found something as a rule. But that something is seldom the change that
-was tested. Which tests of a part failed is read from FOLDER/PART.failed (see tests/conftest.py); a part that leaves no
-such file is run again as a whole, if it is short.
+parts have ended. A test that passes then counts as passed, and a line ``UNSTEADY PART: TEST`` names it. It needs a fix
+as a failure does: as a rule there is a bug, in the test or in the product, but seldom one of the change under test.
+The ids of those tests are read from FOLDER/PART.failed (see tests/conftest.py). A part is not run again where anything
+but tests failed (a crash, a session that was stopped), and stays failed where not exactly those tests ran again.
 
 The last line is ``N passed, N failed``, with ``, N skipped`` behind it where tests were skipped. Exit status 1 if
 anything failed. Only the standard library is used.
@@ -30,9 +30,6 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from pathlib import Path
 
-SHORT = 600
-"""Seconds: a part that took longer is not run again as a whole."""
-
 
 @dataclass
 class Part:
@@ -44,6 +41,8 @@ class Part:
     skipped: int = 0
     failed: list[str] = field(default_factory=list)
     """Names of failed tests, or what is wrong with the part itself."""
+    broken: bool = False
+    """Something else failed than tests."""
     unsteady: list[str] = field(default_factory=list)
     """Names of tests that failed, and passed when they were run again."""
     wall: float = 0.0
@@ -127,18 +126,21 @@ def run(parts: list[Part], results: Path, make: str, only: dict[str, str] | None
 
 
 def run_again(failed: list[Part], results: Path, make: str) -> None:
-    """Run what failed once more, alone."""
+    """Run the tests that failed once more, alone."""
     for part in failed:
         names = results / f"{part.name}.failed"
-        known = names.is_file() and len(set(names.read_text(encoding="utf-8").splitlines())) == len(part.failed)
-        if not known and part.wall > SHORT:
+        ids = set(names.read_text(encoding="utf-8").splitlines()) if names.is_file() else set()
+        if part.broken or len(ids) != len(part.failed):
             continue
-        print(f"--- again: {', '.join(part.failed) if known else part.name}", flush=True)
+        print(f"--- again: {', '.join(part.failed)}", flush=True)
+        for ending in (".xml", ".log"):
+            if (first := results / f"{part.name}{ending}").is_file():
+                first.replace(results / f"{part.name}.first{ending}")
         again = Part(part.name)
-        run([again], results, make, {"POCKETREC_ONLY": str(names.absolute())} if known else None)
+        run([again], results, make, {"POCKETREC_ONLY": str(names.absolute())})
         part.wall, part.cpu = part.wall + again.wall, part.cpu + again.cpu
         wrong = set(again.failed)
-        if wrong <= set(part.failed):
+        if not again.broken and wrong <= set(part.failed) and again.passed + len(wrong) == len(ids):
             part.unsteady = [name for name in part.failed if name not in wrong]
             part.failed = [name for name in part.failed if name in wrong]
             part.passed += len(part.unsteady)
@@ -170,15 +172,24 @@ def finish(part: Part, status: int, results: Path) -> None:
     if reason.is_file():
         text = f"skipped: {reason.read_text(encoding='utf-8').strip()}"
         if in_ci():
-            part.failed.append(f"in CI nothing may be missing, and this part was {text}")
+            fail(part, f"in CI nothing may be missing, and this part was {text}")
         else:
             part.skipped += 1
     elif status and not part.failed:
-        part.failed.append(f"ended with status {status}: see its output above")
+        fail(part, f"ended with status {status}: see its output above")
     elif not files and not status:
         part.passed += 1
     print(f"=== {part.name}: {'FAILED' if part.failed else 'passed'}, {clock(part.wall)}, CPU {clock(part.cpu)}")
     print((results / f"{part.name}.log").read_text(encoding="utf-8", errors="replace"), flush=True)
+
+
+def fail(part: Part, reason: str) -> None:
+    """Count a failure that is not a test's; where these parts are a part themselves, that one is told too."""
+    part.failed.append(reason)
+    part.broken = True
+    if outer := os.environ.get("POCKETREC_FAILED"):
+        with open(outer, "a", encoding="utf-8") as file:
+            file.write(f"{part.name}: {reason}\n")
 
 
 def count(part: Part, file: Path) -> None:
@@ -186,7 +197,7 @@ def count(part: Part, file: Path) -> None:
     try:
         cases = list(ElementTree.parse(file).getroot().iter("testcase"))
     except ElementTree.ParseError as error:
-        part.failed.append(f"{file} cannot be read: {error}")
+        fail(part, f"{file} cannot be read: {error}")
         return
     for case in cases:
         if case.find("failure") is not None or case.find("error") is not None:

@@ -35,7 +35,8 @@ class RehearseConfig:
     targets: list[str] = field(default_factory=lambda: ["later", "all"])
     """Events that the device trains on: later (those after the cut-off) or all (its own earlier ones too)."""
     harm: float = field(default=5.0, metadata=LATER)
-    """Users that should gain for each one harmed: the price of harm with which the bonus is fitted follows from it."""
+    """Users that should gain for each one harmed: the price of harm with which the bonus is fitted follows from it.
+    A recipe by which fewer than two gain for each one harmed (fewer than this, where it is below 2) is not shipped."""
     fit: bool = field(default=True, metadata=LATER)
     """Fit the bonus for repeats to the rehearsed users; the strengths, powers, follows, time_powers and decays below
     are then where the search begins. Off: each of them is a recipe of the grid."""

@@ -150,17 +150,19 @@ def honest_gain(gains: Mapping[Name, Floats], seed: int, aim: float = GAINED_FOR
 
     A gain must be as clear there as it had to be on all users, for as many as there are: else the forecast would be of
     a recipe that gains next to nothing and harms nobody, where devices get another. Asked where some recipe has won on
-    all users; a fold in which none will do takes the one that looks best.
+    all users: a fold in which none will do asks for less, first of gained for harmed, for a winner near the limit is
+    below it among some of the users.
     """
     count = len(next(iter(gains.values())))
     result = np.zeros(count)
     for others, own in folds_of(count, seed + 1):
         part = {name: gain[others] for name, gain in gains.items()}
-        winner = choose(part, CLEAR * float(np.sqrt(len(others) / count)), aim)
-        if winner is None:
-            winner = choose(part, 0.0, aim, 0.0)
-        if winner is not None:
-            result[own] = gains[winner][own]
+        clear = CLEAR * float(np.sqrt(len(others) / count))
+        for errors, least in ((clear, LEAST_FOR_HARMED), (clear, 0.0), (0.0, 0.0)):
+            winner = choose(part, errors, aim, least)
+            if winner is not None:
+                result[own] = gains[winner][own]
+                break
     return result
 
 

@@ -120,7 +120,7 @@ def rehearse(
         progress: called after every user of each round.
 
     Returns:
-        recipe.json as a dict; ``personalise`` is False where no recipe clearly gains.
+        recipe.json as a dict; ``personalise`` is False where no recipe gains clearly and harms few.
 
     Raises:
         ConfigError: a variant is missing.
@@ -225,7 +225,7 @@ def _guarded(dressed: choosing.DressRehearsal, count: int, seed: int, aim: float
     """The best threshold of the guard, or none where it is not worth having."""
     fitted = choosing.crossfit(dressed, count, seed, price)
     gains = {threshold: gain for threshold, (gain, _) in fitted.items()}
-    best = choosing.choose(gains, aim=aim)
+    best = choosing.choose(gains, aim=aim, least=0.0)
     threshold = min(gains) if best is None else best
     gain, decisions = fitted[threshold]
     plain = np.where([one.diverged for one in dressed.judgements], 0.0, dressed.gains[PERSONAL])

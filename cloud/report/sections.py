@@ -194,7 +194,7 @@ def rehearsal(metrics: Table, report: Table) -> str:
     words = (f"Before the cut-off, on a second, earlier cut, {count(report['users'])} users went through "
              f"{len(report['trials'])} recipes in the device's own code. Chosen: {chosen}.")  # fmt: skip
     if chosen == "none":
-        words += " No recipe clearly gained, so devices keep the global model."
+        words += " No recipe gained clearly and harmed few, so devices keep the global model."
     if report.get("clock") and not metrics["protocol"]["mask_seen"]:
         words += f" The log's {report['clock']}."
     return page.section("Rehearsal", words, "".join(parts))

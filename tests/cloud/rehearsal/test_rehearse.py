@@ -244,6 +244,19 @@ def test_the_forecast_is_of_the_recipe_that_devices_get() -> None:
     assert choosing.honest_gain(gains, 1).mean() == pytest.approx(gains["bold"].mean())
 
 
+@pytest.mark.parametrize("ratio", [2.0, 2.2, 2.5])
+def test_the_forecast_is_of_that_recipe_also_where_few_gain_for_one_harmed(ratio: float) -> None:
+    """Among some of the users the winner is below the limit; the folds must not turn to what gains next to nothing."""
+    generator = np.random.default_rng(7)
+    gentle = generator.permutation(np.where(np.arange(200) < 4, 0.02, 0.0) - 0.0002)
+    gained = round(20 * ratio)
+    bold = generator.permutation(np.concatenate([np.full(gained, 0.08), np.full(20, -0.03), np.zeros(180 - gained)]))
+    gains = {"gentle": gentle, "bold": bold}
+    assert choosing.bound(gentle, 0.0) > 0 > choosing.bound(gentle, choosing.CLEAR)
+    assert choosing.choose(gains) == "bold"
+    assert choosing.honest_gain(gains, 1).mean() == pytest.approx(bold.mean())
+
+
 def test_fewest_events_rise_only_where_short_histories_clearly_lose() -> None:
     events = np.repeat([1, 4, 30], 40)
     generator = np.random.default_rng(5)
