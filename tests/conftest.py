@@ -29,7 +29,8 @@ ONLY = Path(os.environ["POCKETREC_ONLY"]).read_text(encoding="utf-8") if "POCKET
 # and at the end both should have something to do.
 LONGEST = (
     "test_half_year.py", "test_run.py", "cloud/transfer/test_transfer_command.py", "commands/test_tutorial.py",
-    "test_demo.py", "commands/test_production.py", "cloud/training/test_train.py", "test_benchmarks.py",
+    "test_demo.py", "commands/test_production.py", "cloud/training/test_train.py",
+    "cloud/training/test_train_resumed.py", "test_benchmarks.py",
     "commands/test_federate.py", "export/test_export.py", "commands/test_compare.py",
     "cloud/training/test_train_yoochoose.py", "package/test_package_run.py", "commands/test_privacy_run.py",
     "stages/test_two_stages.py", "cases/test_cases_any.py", "test_scale.py", "cases/test_cases_shared.py",
@@ -38,7 +39,8 @@ LONGEST = (
     "export/tables/test_block_table.py", "export/tables/test_quantise.py",
     "export/federated/test_contribution_file.py", "cloud/rehearsal/test_rehearse.py",
     "cloud/transfer/test_transfer_network.py", "cloud/search/test_search.py", "cloud/backbones/test_models.py",
-    "commands/test_automatic.py", "export/layers/test_layers.py", "export/test_export_ranknet.py",
+    "commands/test_automatic.py", "export/layers/test_layers.py",
+    "export/layers/test_layers_wrapped.py", "export/test_export_ranknet.py",
     "cloud/rehearsal/test_bonus.py", "cloud/data/test_data_readers.py", "cloud/data/test_data_sequences.py",
     "cloud/data/test_data_killed.py", "cloud/federated/test_masks.py", "cloud/audit/test_audit_command.py",
     "cloud/federated/test_pfedrec_command.py", "machines/test_remote.py", "test_cli.py", "test_golden_run.py",

@@ -22,7 +22,7 @@ WHOLE = (
     "cloud/candidates/", "cloud/config/", "cloud/data/", "cloud/evaluation/", "cloud/fleet/", "cloud/metrics/",
     "cloud/report/", "cloud/retrieval/", "commands/test_gate.py", "commands/test_join.py",
     "package/test_package_contracts.py", "stages/test_pipeline.py", "stages/test_candidates_file.py", "test_cli.py",
-    "test_imports.py", "test_runs.py",
+    "test_doctor.py", "test_imports.py", "test_runs.py",
 )  # fmt: skip
 """Files, and folders with a slash behind them, all of whose tests are run that are neither slow nor long."""
 

@@ -154,7 +154,7 @@ def _costs(run: Run, folder: Path, recipe: dict[str, Any]) -> dict[str, Any]:
         "parameters": sum(math.prod(spec["shape"]) for spec in manifest.tensors["trainable"]),
         "state_bytes": state_bytes,
         "bytes_down": round(others + sum(shards) / max(1, len(shards))),
-        "bytes_up": 0,  # a device asks for files by name and sends nothing else (tests/device/test_pull.py)
+        "bytes_up": 0,  # a device asks for files by name and sends nothing else (tests/device/delivery/test_pull.py)
         "model_bytes": manifest.files["model.tflite"].bytes,
         **device_figures(folder / "bundle", run.config.resources.runtime),
     }

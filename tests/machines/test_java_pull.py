@@ -37,15 +37,19 @@ for _file, _left_out in {
     "device/delivery/conftest.py": set(),
     "device/conftest.py": set(),
     "device/delivery/test_pull.py": {
-        "test_commands",
-        "test_publishing_keeps_what_the_latest_releases_need",
-        "test_retries_wait_longer_and_longer_and_as_long_as_the_server_asks",
-        "test_without_the_extra_signatures_are_never_passed_over",
-        "test_proxies_are_found_by_the_rules_of_the_standard_library",
         "test_a_full_disk_keeps_the_version_in_use",
         "test_nothing_of_the_user_is_sent",
         "test_damage_on_the_device_is_mended_by_pulling",
         "test_two_pulls_at_once",
+    },
+    "device/delivery/test_pull_servers.py": {
+        "test_retries_wait_longer_and_longer_and_as_long_as_the_server_asks",
+    },
+    "device/delivery/test_pull_manifests.py": {"test_without_the_extra_signatures_are_never_passed_over"},
+    "device/delivery/test_pull_commands.py": {
+        "test_commands",
+        "test_publishing_keeps_what_the_latest_releases_need",
+        "test_proxies_are_found_by_the_rules_of_the_standard_library",
     },
     "device/delivery/test_hostile.py": {
         "test_plain_http_without_a_key_is_told_each_time",
