@@ -198,6 +198,25 @@ def test_equal_seeds_give_equal_weights(whole: Any, tmp_path: Path) -> None:
     assert not same(weights(train(job, tmp_path / "other").model), weights(whole.model))
 
 
+@pytest.mark.long  # the short suite breaks off within an epoch, below
+@pytest.mark.parametrize("after", [1, 3, 4])
+def test_broken_off_and_resumed_it_ends_with_the_same_weights(whole: Any, tmp_path: Path, after: int) -> None:
+    calls = 0
+
+    def stop(done: int, total: int, note: str = "") -> None:
+        nonlocal calls
+        calls += 1
+        if len(seen) >= after and calls % 3 == 2:  # in the middle of an epoch
+            raise StoppedError
+
+    seen: list[dict[str, Any]] = []
+    with pytest.raises(StoppedError):
+        train(TrainJob(MODEL, CONFIG, cycles(), ITEMS, seed=5), tmp_path, record=seen.append, progress=stop)
+    resumed = train(TrainJob(MODEL, CONFIG, cycles(), ITEMS, seed=5), tmp_path, record=seen.append)
+    assert same(weights(resumed.model), weights(whole.model))
+    assert [e["loss"] for e in seen] == [e["loss"] for e in whole.history] == [e["loss"] for e in resumed.history]
+
+
 def test_a_finished_training_is_not_run_again(whole: Any, tmp_path: Path) -> None:
     folder = tmp_path / "copy"
     shutil.copytree(whole.path.parent, folder)
