@@ -144,6 +144,7 @@ def play(run: Path, number: int) -> dict[str, Any] | None:
             training = Training(
                 f"{config.seed}-rounds", config.federate, chosen["rounds"], chosen["rate"], file.weights,
                 sha256_of(file.content), list(users), config.seed, items=file.facts["items"],
+                dropout=config.federate.dropout_of(config.model),
                 code=lambda weights: round_weights(weights, config.federate.down_bits),
             )  # fmt: skip
             with processes(path, users, folder, seed=config.seed, number=number) as near:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pocketrec import cli
@@ -64,6 +65,30 @@ def test_the_bytes_ledger(tmp_path: Path) -> None:
     assert forms["blocks: dense float32"]["parameters"] == in_blocks + gru_and_fc
     assert forms["blocks: update"]["bytes"] < eight["bytes"]
     assert forms["blocks: first install"]["mrr"] == pytest.approx(forms["blocks: dense float32"]["mrr"], abs=0.05)
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["by the user", "by chance"])
+def test_what_a_guard_could_spare_is_what_a_users_own_events_tell(told: bool, tmp_path: Path) -> None:
+    """Losses of the same users every time can be spared; as many, strewn over all events, cannot."""
+    rng = np.random.default_rng(5)
+    lines = []
+    for user in range(300):
+        loses = np.full(8, user % 5 < 2) if told else rng.random(8) < 0.4
+        ranks = {"global": [2] * 8, "personal": np.where(loses, 1000, 1).tolist()}
+        lines.append({"user": f"u{user:03}", "ranks": ranks, "within": {}})
+    folder = tmp_path / "run" / "fleet"
+    folder.mkdir(parents=True)
+    (folder / "users.jsonl").write_text("\n".join(map(json.dumps, [{"fingerprint": "x"}, *lines])), encoding="utf-8")
+    found = run("guard_bound.py", str(tmp_path / "run"))["runs"][str(tmp_path / "run")]
+    assert found["users"] == 300
+    assert found["gain"] == pytest.approx(0.6 * 0.5 - 0.4 * 0.5, abs=0.03)
+    if told:
+        assert (found["correlation"], found["harmed"], found["harmed_again"]) == (pytest.approx(1.0), 0.4, 1.0)
+        assert found["guarded"] == {"harmed": 0.0, "gain": pytest.approx(0.3 / 0.1)}
+    else:
+        assert abs(found["correlation"]) < 0.2
+        assert found["harmed_again"] == pytest.approx(found["harmed"], abs=0.1)
+        assert found["guarded"]["harmed"] > 0.8
 
 
 @pytest.mark.long

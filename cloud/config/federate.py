@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pocketrec.cloud.config.checks import at_least, one_of, rate, require
+from pocketrec.cloud.config.model import ModelConfig
 
 ENGINES: Final = ("processes", "flower", "serve")
 OPTIMIZERS: Final = ("adam", "momentum", "avg")
+DECAYS: Final = ("constant", "linear")
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,12 @@ class FederateConfig:
     table_limit: int = 20_000
     """Largest catalogue whose item table devices improve; above, tensors must be net."""
     rounds: list[int] = field(default_factory=lambda: [4, 8])
-    """Numbers of rounds that the rehearsal tries; each is read off one training of the largest."""
+    """Numbers of rounds that the rehearsal tries; with a constant rate each is read off one training of the largest."""
     learning_rates: list[float] = field(default_factory=lambda: [0.001, 0.002])
     """Rates of the server that the rehearsal tries."""
+    decay: str = "constant"
+    """How a rate goes over the rounds: constant; linear = it falls evenly, and would be 0 after the last one (each
+    number of rounds is rehearsed by a training of its own). With hundreds of rounds linear is better."""
     confidence: float = 0.9
     """Chance that the rehearsed users gain, by bootstrap, below which nothing is federated."""
     optimizer: str = "adam"
@@ -49,6 +54,9 @@ class FederateConfig:
     change (FedAvg)."""
     local_rate: float = 0.01
     """Learning rate of local training (Adagrad)."""
+    dropout: bool = False
+    """Whether devices drop out input embeddings as the cloud's training does (`model.dropout`). With hundreds of rounds
+    that gains much, with a few nothing."""
     weight: str = "uniform"
     """What an update counts: uniform = one, size = as many as it has targets, up to `cap`."""
     cap: int = 0
@@ -84,10 +92,15 @@ class FederateConfig:
     timeout: float = 600.0
     """Seconds that a round waits for its devices."""
 
+    def dropout_of(self, model: ModelConfig) -> float:
+        """What devices drop out of the input embeddings of such a model."""
+        return model.dropout if self.dropout else 0.0
+
     def __post_init__(self) -> None:
         one_of(self.engine, ENGINES, "federate", "engine")
         one_of(self.tensors, ("all", "net"), "federate", "tensors")
         one_of(self.optimizer, OPTIMIZERS, "federate", "optimizer")
+        one_of(self.decay, DECAYS, "federate", "decay")
         one_of(self.weight, ("uniform", "size"), "federate", "weight")
         require(bool(self.rounds) and all(number >= 1 for number in self.rounds), "federate",
                 "rounds must name numbers of at least 1")  # fmt: skip

@@ -50,7 +50,7 @@ class Training:
     rounds: int
     """Their number."""
     rate: float
-    """The server's learning rate."""
+    """The server's learning rate, that of the first round."""
     weights: Mapping[str, Floats]
     """First weights, float32 by name."""
     model: str
@@ -61,12 +61,19 @@ class Training:
     """Of the choice of devices."""
     items: int = 0
     """Items of the catalogue."""
+    dropout: float = 0.0
+    """What devices drop out of input embeddings."""
     pruned: frozenset[str] = frozenset()
     """Tensors whose zeros stay zero."""
     noise_secret: int = 0
     """The noise follows from it, the seed and the round; 0 in simulations, which are to be repeatable."""
     code: Callable[[Mapping[str, Floats]], bytes] = lambda weights: b""
     """Weights as devices fetch them (`pocketrec.export.federated.broadcast`)."""
+
+    def rate_of(self, number: int) -> float:
+        """The server's rate in round `number`, the first being 0."""
+        left = 1 - number / self.rounds if self.config.decay == "linear" else 1.0
+        return self.rate * left
 
 
 @dataclass(frozen=True)
@@ -185,7 +192,7 @@ def plan_of(training: Training, number: int, begun: int, devices: int, live: boo
         tensors={name: list(value.shape) for name, value in sorted(training.weights.items())}, devices=devices,
         bits=config.bits, clip=config.clip, minimum_events=config.minimum_events,  # type: ignore[arg-type]
         local_steps=config.local_steps, local_rate=config.local_rate,
-        weight=config.weight, cap=config.cap, visits=config.visits,  # type: ignore[arg-type]
+        dropout=training.dropout, weight=config.weight, cap=config.cap, visits=config.visits,  # type: ignore[arg-type]
         expires=time.time() + config.timeout if live else 0.0, items=training.items,
         seed=int(np.random.default_rng([training.seed, _PLAN, number]).integers(2**31)), secure=config.secure,
         scales=shared_scales(training.weights, config.clip, config.bits) if config.secure else {},
@@ -217,7 +224,7 @@ def _round(
             "federate.quorum; the rounds before it are kept"
         )
     mean = _mean(training, collected.total, number)
-    state = step(before.state, mean, training.config.optimizer, training.rate, training.pruned)
+    state = step(before.state, mean, training.config.optimizer, training.rate_of(number), training.pruned)
     record = {
         "round": number, "begun": begun + 1, **collected.counts(), "bytes_down": len(weights),
         "seconds": round(time.monotonic() - started, 3),

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Final
 
 # --- the contribution file: a model file without weights, with the signature below and `import_weights` ------------
-GRADIENT: Final = "gradient"  # items, targets (and negatives) -> loss, count, and a gradient for each tensor by name
+GRADIENT: Final = "gradient"  # items, targets, kept (and negatives) -> loss, count, and a gradient for each tensor
+KEPT: Final = "kept"  # float32 [B, T, E]; what the embeddings of the items are multiplied by: dropout, or ones
 COUNT: Final = "count"  # float32 []; counted targets; the loss and the gradients are sums over them
 
 #: The contribution file, and the weights of a round as devices fetch them.

@@ -121,7 +121,8 @@ class Recipe:
     """One way to fine-tune, with its guard and what is expected of it."""
 
     personalise: bool = True
-    """Off: the rehearsal found nothing to gain, and every device stays with the global model."""
+    """Off: the rehearsal found no training that gains enough at little harm; every device stays with the
+    global model."""
     way: str = "partial"
     """Which tensors the model file trains: partial (last GRU + FC), head (FC), whole, patch or patch_parallel
     (adapters), or ranker (that of a second stage)."""

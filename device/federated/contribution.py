@@ -99,21 +99,19 @@ def contribute(
         weights: the round's, float32 by name.
         rows: int32 [n], the device's whole history, oldest first, no 0.
         since: place in `rows` of the first event that the shared model has not seen.
-        secret: of the device; rounding follows from it and the plan.
+        secret: of the device; dropout and rounding follow from it and the plan.
 
     Raises:
         FederatedError: the weights do not fit the file, or the update is not finite.
     """
     since = learned_since(len(rows), since)
     items, targets = training_windows(rows, since, model.window, model.batch, targets=model.targets)  # (S, B, T)
+    seed = int.from_bytes(hashlib.sha256(secret + plan.id.encode()).digest()[:8], "little")
+    batches = _Batches(model, plan, items, targets, seed)
     model.set_weights(weights)
-    if plan.local_steps:
-        update, count = _trained(model, plan, weights, items, targets)
-    else:
-        update, count = _gradient(model, plan, items, targets)
+    update, count = _trained(batches, weights) if plan.local_steps else _gradient(batches)
     if not all(np.isfinite(value).all() for value in update.values()):
         raise FederatedError("the update is not finite: nothing is sent; take part in a later round")
-    seed = int.from_bytes(hashlib.sha256(secret + plan.id.encode()).digest()[:8], "little")
     coded = encode(clipped(update, plan.clip), plan.bits, seed, plan.scales or None)
     weight = 1 if plan.weight == "uniform" else count
     return Contribution(plan.id, plan.round, min(weight, plan.cap) if plan.cap else weight, coded)
@@ -131,39 +129,57 @@ def norm_of(update: Mapping[str, Array]) -> float:
     return math.sqrt(sum(float(np.square(value, dtype=np.float64).sum()) for value in update.values()))
 
 
-def _gradient(model: ContributionModel, plan: Plan, items: Array, targets: Array) -> tuple[dict[str, Array], int]:
+@dataclass(frozen=True)
+class _Batches:
+    """What a device has to learn from, in the batches of the contribution file, one after the other and again."""
+
+    model: ContributionModel
+    plan: Plan
+    items: Array
+    """int32 [S, B, T]."""
+    targets: Array
+    """int32 [S, B, `ContributionModel.targets`]."""
+    seed: int
+    """Dropout follows from it."""
+
+    def gradient(self, step: int) -> tuple[int, dict[str, Array]]:
+        """Counted targets of a step's batch, and the sum of their gradients at the weights that are set."""
+        place = step % len(self.items)
+        batch, model, plan = self.items[place], self.model, self.plan
+        negatives = log_uniform(model.negatives, plan.items, plan.seed, step) if model.negatives else None
+        kept = self._kept((*batch.shape, model.size), step) if plan.dropout else None
+        _, count, gradients = model.gradient(batch, self.targets[place], negatives, kept)
+        return count, gradients
+
+    def _kept(self, shape: tuple[int, ...], step: int) -> Array:
+        """1 / (1 - dropout) where a number is kept and 0 where not, as Keras' Dropout has it."""
+        drawn = np.random.default_rng([self.seed, step]).random(shape, np.float32)
+        return np.where(drawn >= self.plan.dropout, np.float32(1 / (1 - self.plan.dropout)), np.float32(0))
+
+
+def _gradient(batches: _Batches) -> tuple[dict[str, Array], int]:
     """Mean gradient over all targets, and their number."""
-    total = {name: np.zeros(shape, np.float32) for name, shape in model.tensors.items()}
+    total = {name: np.zeros(shape, np.float32) for name, shape in batches.model.tensors.items()}
     count = 0
-    for step in range(len(items)):
-        _, counted, gradients = model.gradient(items[step], targets[step], _negatives(model, plan, step))
+    for step in range(len(batches.items)):
+        counted, gradients = batches.gradient(step)
         count += counted
         for name, value in gradients.items():
             total[name] += value
     return {name: value / np.float32(max(1, count)) for name, value in total.items()}, count
 
 
-def _trained(
-    model: ContributionModel, plan: Plan, weights: Mapping[str, Array], items: Array, targets: Array
-) -> tuple[dict[str, Array], int]:
+def _trained(batches: _Batches, weights: Mapping[str, Array]) -> tuple[dict[str, Array], int]:
     """Minus the change of `local_steps` passes of Adagrad from the round's weights, and the number of targets."""
     own = {name: value.astype(np.float32) for name, value in weights.items()}
     squares = {name: np.zeros_like(value) for name, value in own.items()}
-    counts = 0
-    for step in range(len(items) * plan.local_steps):
-        place = step % len(items)
-        _, counted, gradients = model.gradient(items[place], targets[place], _negatives(model, plan, step))
-        counts += counted if step < len(items) else 0
+    whole, counts, rate = len(batches.items), 0, np.float32(batches.plan.local_rate)
+    for step in range(whole * batches.plan.local_steps):
+        counted, gradients = batches.gradient(step)
+        counts += counted if step < whole else 0
         for name, value in gradients.items():
             mean = value / np.float32(max(1, counted))
             squares[name] += mean * mean
-            own[name] -= np.float32(plan.local_rate) * mean / np.sqrt(squares[name] + np.float32(_TINY))
-        model.set_weights(own)
+            own[name] -= rate * mean / np.sqrt(squares[name] + np.float32(_TINY))
+        batches.model.set_weights(own)
     return {name: weights[name].astype(np.float32) - value for name, value in own.items()}, counts
-
-
-def _negatives(model: ContributionModel, plan: Plan, step: int) -> Array | None:
-    """Rows that all devices share at this step; None where the loss is the full softmax."""
-    if not model.negatives:
-        return None
-    return log_uniform(model.negatives, plan.items, plan.seed, step)

@@ -12,7 +12,7 @@ import numpy as np
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import BundleError, FederatedError
 from pocketrec.device.contract import names as contract
-from pocketrec.device.contract.federated import COUNT, GRADIENT
+from pocketrec.device.contract.federated import COUNT, GRADIENT, KEPT
 from pocketrec.device.engine.runtime import load_interpreter
 
 
@@ -37,7 +37,10 @@ class ContributionModel:
         self._gradient = self._interpreter.get_signature_runner(GRADIENT)
         self._import = self._interpreter.get_signature_runner(contract.IMPORT_WEIGHTS)
         inputs = {name: _shape(entry) for name, entry in self._gradient.get_input_details().items()}
-        self.batch, self.window = inputs[contract.ITEMS]
+        if KEPT not in inputs:
+            raise BundleError(f"{path} is of an earlier release of PocketRec: fetch it again, or export it again")
+        self.batch, self.window, self.size = inputs[KEPT]
+        self._all = np.ones(inputs[KEPT], np.float32)
         self.targets = inputs[contract.TARGETS][1]
         self.negatives = inputs[contract.NEGATIVES][0] if contract.NEGATIVES in inputs else 0
         self.tensors = {name: _shape(entry) for name, entry in sorted(self._import.get_input_details().items())}
@@ -46,6 +49,8 @@ class ContributionModel:
     """Windows B of a call."""
     window: int
     """Events T of a window."""
+    size: int
+    """Numbers E of an item's embedding."""
     targets: int
     """Targets of a window, T or 1 (`pocketrec.device.engine.model.Model.targets`)."""
     negatives: int
@@ -67,7 +72,7 @@ class ContributionModel:
         self._import(**{name: np.ascontiguousarray(weights[name], np.float32) for name in self.tensors})
 
     def gradient(
-        self, items: Array, targets: Array, negatives: Array | None = None
+        self, items: Array, targets: Array, negatives: Array | None = None, kept: Array | None = None
     ) -> tuple[float, int, dict[str, Array]]:
         """Loss, counted targets, and gradients, each a sum over the counted targets of a batch.
 
@@ -75,11 +80,13 @@ class ContributionModel:
             items: int32 [B, T], right-padded with 0.
             targets: int32 [B, `targets`]; 0 = does not count.
             negatives: int32 [S], where the model takes them.
+            kept: float32 [B, T, E], what the items' embeddings are multiplied by (`dropout`); None = ones.
 
         Returns:
             Loss in nats; number of targets; float32 gradients by tensor name.
         """
         inputs: dict[str, Any] = {contract.ITEMS: items, contract.TARGETS: targets}
+        inputs[KEPT] = self._all if kept is None else kept
         if negatives is not None:
             inputs[contract.NEGATIVES] = negatives
         outputs = self._gradient(**inputs)

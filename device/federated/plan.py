@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pocketrec.device.base import documents
 from pocketrec.device.base.errors import FederatedError
-from pocketrec.device.base.fields import Above, AtLeast, FieldError, build, check
+from pocketrec.device.base.fields import Above, AtLeast, Below, FieldError, build, check
 
 #: Devices of a round below which a device takes no part: a sum of few tells much about each.
 FEWEST: Final = 10
@@ -41,6 +41,8 @@ class Plan:
     """0: the update is a gradient at the round's weights. Above: passes of local training; it is minus their change."""
     local_rate: Annotated[float, Above(0)] = 0.01
     """Learning rate of local training (Adagrad)."""
+    dropout: Annotated[float, AtLeast(0), Below(1)] = 0.0
+    """Chance with which a number of an input embedding is set to 0 while a gradient is taken."""
     weight: Literal["uniform", "size"] = "uniform"
     """What an update counts: one, or as many as it has targets."""
     cap: Annotated[int, AtLeast(0)] = 0

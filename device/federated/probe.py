@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 from pocketrec.device.base.array import Array
+from pocketrec.device.contract.federated import KEPT
 from pocketrec.device.engine.probe import run
 from pocketrec.device.federated.model import ContributionModel
 
@@ -26,14 +27,15 @@ def probe(model: ContributionModel, inputs: dict[str, Array]) -> dict[str, Array
     Args:
         model: freshly loaded.
         inputs: ``items`` and ``targets`` int32 [S, B, T], one batch for each call; ``negatives`` int32 [S, n] (n = 0
-            for the full softmax); ``weights.NAME`` float32.
+            for the full softmax); ``kept`` float32 [S, B, T, E]; ``weights.NAME`` float32.
 
     Returns:
         ``loss`` and ``count`` [S], and ``NAME`` [S, ...] of every tensor.
     """
     model.set_weights({name.removeprefix(WEIGHTS): value for name, value in inputs.items() if name.startswith(WEIGHTS)})
     drawn = list(inputs["negatives"]) if model.negatives else [None] * len(inputs["items"])
-    calls = [model.gradient(*batch) for batch in zip(inputs["items"], inputs["targets"], drawn, strict=True)]
+    batches = zip(inputs["items"], inputs["targets"], drawn, inputs[KEPT], strict=True)
+    calls = [model.gradient(*batch) for batch in batches]
     return {
         "loss": np.array([loss for loss, _, _ in calls]),
         "count": np.array([count for _, count, _ in calls]),

@@ -125,7 +125,7 @@ def personalise(
 def no_training(recipe: Recipe, events: int, targets: int) -> str:
     """Why nothing is trained; "" where something is."""
     if not recipe.personalise:
-        return "the rehearsal found nothing to gain from personal training"
+        return "the rehearsal found no training that gains enough at little harm"
     if targets == 0:
         return "there is no event to learn from"
     if events < recipe.minimum_events:

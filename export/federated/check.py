@@ -21,7 +21,7 @@ from pocketrec.cloud.backbones import ITEM_EMBEDDING
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ExportError
 from pocketrec.device.contract import names as contract
-from pocketrec.device.contract.federated import CONTRIBUTION_FILE
+from pocketrec.device.contract.federated import CONTRIBUTION_FILE, KEPT
 from pocketrec.device.engine.runtime import find_runtimes
 from pocketrec.device.federated.probe import WEIGHTS
 from pocketrec.device.personal.windows import log_uniform
@@ -92,9 +92,17 @@ def _inputs(file: ContributionFile, seed: int) -> dict[str, Array]:
     return {
         "items": rows.astype(np.int32),
         "targets": targets if facts["causal"] else targets[..., :1],
+        KEPT: _kept(rng, (_BATCHES, batch, window, file.table.shape[1])),
         "negatives": np.stack([log_uniform(facts["negatives"], items, seed, step) for step in range(_BATCHES)]),
         **{WEIGHTS + name: value for name, value in file.weights.items()},
     }
+
+
+def _kept(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Dropout for all batches but the first, which has none."""
+    kept = (rng.random(shape) >= 0.5) * np.float32(2.0)
+    kept[0] = 1.0
+    return kept.astype(np.float32)
 
 
 def _expected(file: ContributionFile, model: keras.Model, inputs: dict[str, Array]) -> dict[str, Array]:
@@ -108,6 +116,7 @@ def _expected(file: ContributionFile, model: keras.Model, inputs: dict[str, Arra
     found: dict[str, list[Array]] = {name: [] for name in ("loss", "count", *file.weights)}
     for place in range(_BATCHES):
         items, targets = tf.constant(inputs["items"][place]), tf.constant(inputs["targets"][place])
+        reference.rows.kept = inputs[KEPT][place]
         negatives = inputs["negatives"][place] if file.facts["negatives"] else None
         with tf.GradientTape() as tape:
             if ITEM_EMBEDDING in file.weights:  # what the reference scores with is the layer's own variable

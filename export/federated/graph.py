@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract import names as contract
-from pocketrec.device.contract.federated import COUNT, GRADIENT
+from pocketrec.device.contract.federated import COUNT, GRADIENT, KEPT
 from pocketrec.device.contract.packed import Quantised
 from pocketrec.export.graph.graph import GraphModel, GraphShape, PersonalGraph
 from pocketrec.export.graph.softmax import CHUNK_LOGITS, TINY, Softmax
@@ -142,6 +142,8 @@ class ContributionGraph(PersonalGraph):
             **({contract.NEGATIVES: [self.shape.negatives]} if self.shape.negatives else {}),
         }
         gradient = {name: tf.TensorSpec(shape, tf.int32, name=name) for name, shape in inputs.items()}
+        size = [self.shape.batch, self.shape.window, self.table.size]
+        gradient[KEPT] = tf.TensorSpec(size, tf.float32, name=KEPT)
         weights = {name: tf.TensorSpec(v.shape, tf.float32, name=name) for name, v in self.federated.items()}
         return {
             GRADIENT: tf.function(self.gradient, autograph=False).get_concrete_function(**gradient),
@@ -149,17 +151,18 @@ class ContributionGraph(PersonalGraph):
         }
 
     def gradient(
-        self, items: tf.Tensor, targets: tf.Tensor, negatives: tf.Tensor | None = None
+        self, items: tf.Tensor, targets: tf.Tensor, kept: tf.Tensor, negatives: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         """See `pocketrec.device.contract.federated.GRADIENT`."""
-        users, trace, call = self._forward(items)
+        kept = tf.reshape(tf.transpose(kept, [1, 0, 2]), [-1, self.table.size])  # (T * B, E)
+        users, trace, call = self._forward(items, kept)
         flat = tf.reshape(tf.transpose(targets), [-1])  # (T * B,)
         counted = tf.cast(flat > 0, tf.float32)
         if isinstance(self.table, VariableTable):
             loss, by_users, by_items = self.with_table.with_table(users, flat, counted)
             own, by_inputs = self.body.backward(trace, by_users, call, down=True)
             rows = tf.concat([tf.reshape(tf.transpose(items), [-1]), flat], axis=0)  # (2 T * B,)
-            values = tf.concat([by_inputs, users * -counted[:, None]], axis=0)
+            values = tf.concat([by_inputs * kept, users * -counted[:, None]], axis=0)
             gradients = {**own, self.table_name: by_items + self.table.scattered(rows, values)}
         else:
             losses, by_users, of_ranker = self.softmax.loss(users, flat, negatives, counted)

@@ -59,6 +59,7 @@ class Reference:
     ) -> None:
         personal = personal or Personal()
         self.model = _with_table(model, table)
+        self.rows: _ItemRows = self.model.get_layer(ITEM_EMBEDDING)
         self.model = _with_adapters(self.model, layers)
         self.ranker = ranker or InnerProduct()
         self.table = tf.constant(table)
@@ -172,6 +173,16 @@ class Reference:
         return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros_like(targets), logits)
 
 
+class _ItemRows(keras.layers.Embedding):
+    """Rows of a plain table; `kept`, where it is set, is what they are multiplied by, as dropout does."""
+
+    kept: Array | None = None
+
+    def call(self, inputs: Any) -> Any:
+        rows = super().call(inputs)
+        return rows if self.kept is None else rows * self.kept
+
+
 class _Adapters(keras.layers.Layer):
     """Adapters as the papers have them: each for itself, and what they give is added."""
 
@@ -203,7 +214,7 @@ def _with_table(model: keras.Model, table: Array) -> keras.Model:
 
     def clone(layer: keras.layers.Layer) -> keras.layers.Layer:
         if layer.name == ITEM_EMBEDDING:
-            return keras.layers.Embedding(*table.shape, mask_zero=True, name=ITEM_EMBEDDING)
+            return _ItemRows(*table.shape, mask_zero=True, name=ITEM_EMBEDDING)
         return layer.__class__.from_config(layer.get_config())
 
     copy = keras.models.clone_model(model, clone_function=clone)

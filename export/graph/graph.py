@@ -300,9 +300,10 @@ class PersonalGraph(tf.Module):
             return self.trainable[name].read_value()
         return tf.constant(self.model.weights[name])
 
-    def _forward(self, items: tf.Tensor) -> tuple[tf.Tensor, Any, Call]:
+    def _forward(self, items: tf.Tensor, kept: tf.Tensor | None = None) -> tuple[tf.Tensor, Any, Call]:
         """User embeddings after every step, float32 (T * B, E), time-major, or of a model that is not causal one of
-        each window, (B, E); and what the backward pass takes."""
+        each window, (B, E); and what the backward pass takes. The items' embeddings are multiplied by `kept` (T * B,
+        E) where it is given."""
         # Not a transpose: for a batch of 1 the converter would make another op of it, and the signatures could not
         # share their operators in the file (`pocketrec.export.file.shrink`).
         batch, window = items.shape
@@ -314,7 +315,8 @@ class PersonalGraph(tf.Module):
             padding, steps = tf.concat([tf.zeros([batch, 1]), padding], axis=0), window + 1
             mask = no_event + padding * -1.0
         call = Call(self._value, steps, padding, frozenset(self.trainable), mask)
-        users, trace = self.body.forward(self.table.gather(flat), call)
+        embedded = self.table.gather(flat)
+        users, trace = self.body.forward(embedded if kept is None else embedded * kept, call)
         return users, trace, call
 
     def _embed(self, items: tf.Tensor) -> tf.Tensor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pocketrec.cloud.federated.device import FederatedUser
     from pocketrec.cloud.federated.engine import Engine
     from pocketrec.cloud.federated.events import LaterEvents
+    from pocketrec.cloud.federated.judging import RoundJudge
     from pocketrec.cloud.federated.rounds import Trained, Training
 
 FOLDER: Final = "federate"
@@ -37,10 +38,10 @@ TRAINING: Final = f"{FOLDER}/training.json"
 FEDERATED: Final = f"{FOLDER}/metrics.json"
 #: The training that the configured engine is for.
 ROUNDS: Final = "rounds"
-#: The same rounds and rate in the cloud: every device every time, sums of all targets, float32, no clip.
+#: The same rounds and rate in the cloud: the same devices, sums of their targets, float32, no clip.
 _CLOUD: Final[dict[str, Any]] = {
-    "share": 1.0, "devices": 0, "weight": "size", "cap": 0, "clip": 0.0, "bits": 32, "down_bits": 32, "visits": 0,
-    "local_steps": 0, "engine": "processes", "noise": 0.0, "epsilon": 0.0, "secure": False,
+    "weight": "size", "cap": 0, "clip": 0.0, "bits": 32, "down_bits": 32, "local_steps": 0, "engine": "processes",
+    "noise": 0.0, "epsilon": 0.0, "secure": False,
 }  # fmt: skip
 
 
@@ -58,12 +59,10 @@ def rehearse(run: Run) -> None:
     judge = work.judge(events)
     before = judge.values(start)
 
-    def values(number: int, weights: Any) -> list[float] | None:
-        return judge.values(weights).tolist() if number in config.rounds else None
-
     trials = []
-    for rate in config.learning_rates:
-        trained = work.train(f"rate-{rate:g}", max(config.rounds), rate, events, values)
+    for rate, looked in [(rate, looked) for rate in config.learning_rates for looked in _courses(config)]:
+        rounds = max(looked)
+        trained = work.train(f"rate-{rate:g}-{rounds}", rounds, rate, events, _judge_after(looked, judge))
         for record in trained.records:
             if record["judged"] is not None:
                 after, samples = _array(record["judged"]), run.config.evaluate.bootstrap
@@ -75,6 +74,16 @@ def rehearse(run: Run) -> None:
     write_json(run.folder / REHEARSAL, told)
     run.detail("none: no trial gains surely enough" if chosen is None else
                f"{chosen['rounds']} rounds at rate {chosen['rate']:g}")  # fmt: skip
+
+
+def _courses(config: FederateConfig) -> list[list[int]]:
+    """The trainings by which a rate is rehearsed: after how many rounds of each the users are judged."""
+    return [config.rounds] if config.decay == "constant" else [[rounds] for rounds in config.rounds]
+
+
+def _judge_after(looked: Collection[int], judge: RoundJudge) -> Callable[[int, Any], list[float] | None]:
+    """MRR@20 of each user after these numbers of rounds, None after others."""
+    return lambda number, weights: judge.values(weights).tolist() if number in looked else None
 
 
 def federate(run: Run) -> None:
@@ -145,7 +154,7 @@ class _Work:
             self._pruned = frozenset(pruned_names(weights_of(self._model)))
         return self._weights
 
-    def judge(self, events: LaterEvents) -> Any:
+    def judge(self, events: LaterEvents) -> RoundJudge:
         """The judge of rounds on these events."""
         from pocketrec.cloud.federated.judging import RoundJudge
         from pocketrec.export.federated.build import set_weights
@@ -180,6 +189,7 @@ class _Work:
             f"{run.config.seed}-{name}", self._config, rounds, rate, self._weights, sha256_of(path.read_bytes()),
             list(users), run.config.seed, pruned=self._pruned,
             items=read_json(self._folder / "facts.json")["items"],
+            dropout=self._config.dropout_of(run.config.model),
             code=lambda weights: round_weights(weights, self._config.down_bits),
         )  # fmt: skip
         with (

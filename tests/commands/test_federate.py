@@ -31,6 +31,8 @@ synthetic = { users = 60, items = 80 }
 rounds = [2, 3]
 learning_rates = [0.005]
 confidence = 0.5
+decay = "linear"
+dropout = true
 [evaluate]
 users = 20
 central = true
@@ -81,7 +83,7 @@ def test_from_a_log_to_a_bundle_with_a_parent_also_when_killed(
     assert main(federate(config, out)) == 0
     assert printed(capsys)["metrics"] == found
     assert before == {path: path.stat().st_mtime_ns for path in (out / "federate").rglob("*") if path.is_file()}
-    for waits in ("early/rate-0.005/checkpoint.npz", "final/rounds/checkpoint.npz", "export/model/facts.json"):
+    for waits in ("early/rate-0.005-3/checkpoint.npz", "final/rounds/checkpoint.npz", "export/model/facts.json"):
         _run_until(config, killed, killed / "federate" / waits)
     assert main(federate(config, killed)) == 0
     again = printed(capsys)["metrics"]

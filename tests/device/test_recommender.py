@@ -231,7 +231,7 @@ def test_recipe_without_personal_training_leaves_the_model_alone(bundle: Bundle)
     recommender = Recommender(with_recipe(bundle, personalise=False))
     report = recommender.personalise(events(loyal(30)))
     assert report.choice == "global"
-    assert "rehearsal found nothing to gain" in report.reason
+    assert "rehearsal found no training" in report.reason
     assert len(recommender) == 30
 
 

@@ -242,6 +242,18 @@ def test_steps_are_the_books() -> None:
     assert kept[0] != 1.0
 
 
+def test_a_rate_falls_evenly_or_stays() -> None:
+    falling, steady = (training(DEVICES, rounds=4, rate=0.2, decay=name) for name in ("linear", "constant"))
+    np.testing.assert_allclose([falling.rate_of(number) for number in range(4)], [0.2, 0.15, 0.1, 0.05])
+    assert [steady.rate_of(number) for number in range(4)] == [0.2] * 4
+
+
+def test_few_devices_a_round_lead_nearer_with_a_rate_that_falls(tmp_path: Path) -> None:
+    left = {name: loss(done(tmp_path / name, rounds=40, rate=0.2, share=0.1, decay=name).state.weights, DEVICES)
+            for name in ("linear", "constant")}  # fmt: skip
+    assert left["linear"] < 0.5 * left["constant"]
+
+
 def test_what_a_device_fetches_is_the_weights() -> None:
     from pocketrec.device.contract.packed import decode
 

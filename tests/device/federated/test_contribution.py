@@ -32,16 +32,18 @@ PLAN = Plan("t-0-0", "t", 0, "ab", {"w": [2, 3], "b": [3]}, devices=20)
 class Counting:
     """gradient = number of events seen in w, of targets in b: known sums, without a runtime."""
 
-    batch, window, targets, negatives = 2, 4, 4, 0
+    batch, window, targets, negatives, size = 2, 4, 4, 0, 3
 
     def __init__(self) -> None:
         self.tensors = {"b": (3,), "w": (2, 3)}
         self.weights: list[dict[str, Any]] = []
+        self.kept: list[Any] = []
 
     def set_weights(self, weights: Any) -> None:
         self.weights.append({name: value.copy() for name, value in weights.items()})
 
-    def gradient(self, items: Any, targets: Any, negatives: Any = None) -> Any:
+    def gradient(self, items: Any, targets: Any, negatives: Any = None, kept: Any = None) -> Any:
+        self.kept.append(kept)
         events, count = int((items > 0).sum()), int((targets > 0).sum())
         return 0.0, count, {"w": np.full((2, 3), events, np.float32), "b": np.full(3, count, np.float32)}
 
@@ -125,6 +127,29 @@ def test_local_steps_send_minus_the_change_and_start_at_the_rounds_weights() -> 
         assert (last[name] < 0).all()
 
 
+@pytest.mark.parametrize("local_steps", [0, 2])
+def test_dropout_is_that_of_the_plan_and_follows_from_the_secret(local_steps: int) -> None:
+    def kept(dropout: float, secret: bytes = b"s") -> list[Any]:
+        model, plan = Counting(), dataclasses.replace(PLAN, dropout=dropout, local_steps=local_steps)
+        contribute(model, plan, WEIGHTS, np.arange(1, 40, dtype=np.int32), 3, secret)  # type: ignore[arg-type]
+        return model.kept
+
+    assert {type(one) for one in kept(0.0)} == {type(None)}
+    half = kept(0.75)
+    assert len(half) > 2
+    assert {one.shape for one in half} == {(2, 4, 3)}
+    assert set(np.unique(half)) == {0.0, 4.0}
+    assert np.mean(half) == pytest.approx(1.0, abs=0.5)
+    assert len({one.tobytes() for one in half}) == len(half), "no step has the dropout of another"
+    np.testing.assert_array_equal(half, kept(0.75))
+    assert not np.array_equal(half, kept(0.75, b"t"))
+
+
+def test_a_plan_that_drops_everything_is_refused() -> None:
+    with pytest.raises(FederatedError, match=r"dropout must be .*below 1"):
+        dataclasses.replace(PLAN, dropout=1.0)
+
+
 def test_clipping_keeps_the_direction() -> None:
     update = {"w": np.full((2, 2), 3.0, np.float32), "b": np.full(4, 4.0, np.float32)}
     assert norm_of(update) == pytest.approx(10.0)
@@ -183,7 +208,7 @@ def test_rounding_follows_from_the_plan_and_the_secret() -> None:
     rows = np.arange(1, 12, dtype=np.int32)
 
     class Uneven(Counting):
-        def gradient(self, items: Any, targets: Any, negatives: Any = None) -> Any:
+        def gradient(self, items: Any, targets: Any, negatives: Any = None, kept: Any = None) -> Any:
             return 0.0, 1, {"w": np.array([[9, 1.3, 2.7], [0.1, 0.2, 0.3]], np.float32), "b": np.ones(3, np.float32)}
 
     def made(secret: bytes, id: str = "t-0-0") -> bytes:

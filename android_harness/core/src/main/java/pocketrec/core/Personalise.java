@@ -133,7 +133,7 @@ final class Personalise {
     /** Why nothing is trained; null where something is. */
     static String noTraining(Recipe recipe, int events, int targets) {
         if (!recipe.personalise) {
-            return "the rehearsal found nothing to gain from personal training";
+            return "the rehearsal found no training that gains enough at little harm";
         }
         if (targets == 0) {
             return "there is no event to learn from";

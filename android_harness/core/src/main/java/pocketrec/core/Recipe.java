@@ -8,7 +8,7 @@ import java.util.Map;
  * it.
  */
 public final class Recipe {
-    /** Off: the rehearsal found nothing to gain, and every device stays with the global model. */
+    /** Off: the rehearsal found no training that gains enough at little harm. */
     public final boolean personalise;
 
     /** Which tensors the model file trains: partial (last GRU + FC), head (FC) or whole. */

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The most that any guard could do with a user's own events: ``python benchmarks/guard_bound.py RUN...``.
+
+A guard looks at events that came before, and decides whether a user stays with the global model. This one is told
+more than a device can ever know: what personal ranking gained at every second of the user's *test* events. It refuses
+whom that tells a loss, and is judged at the other test events of the same weeks; then the other way round. Its
+threshold is the one that spares most of the users harmed while nine tenths of the gain stay, found on the very users
+it is judged on. What it cannot spare was harmed by chance, and is not to be foretold by the user's events.
+
+Told of each run (users with at least two test events, gain in MRR@20 of personal over global, harmed = a loss above
+.01): users; the gain; the correlation of a user's gains in the two halves; how often users are harmed in one half, and
+how often those who are harmed in the other; and the users harmed and the gain with that guard, each as a share of what
+it is without. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketrec.cloud.evaluation.evaluate import read_users
+from pocketrec.cloud.metrics.metrics import HEADLINE, MARGIN, per_position
+
+Floats = NDArray[np.float64]
+
+#: Share of the gain that must stay.
+KEPT = 0.9
+
+
+def halves(ranks: list[dict[str, Floats]]) -> Floats:
+    """Mean gain of each user at the even and at the odd places of the test events, [users, 2]."""
+    found = []
+    for one in ranks:
+        gain = per_position(one["personal"], HEADLINE) - per_position(one["global"], HEADLINE)
+        if len(gain) > 1:
+            found.append([gain[0::2].mean(), gain[1::2].mean()])
+    return np.array(found).reshape(-1, 2)
+
+
+def bound(gains: Floats) -> dict[str, Any]:
+    """The best that refusing users by one half does in the other.
+
+    Args:
+        gains: [users, 2], as `halves` has them.
+    """
+    known, judged = gains.ravel(), gains[:, ::-1].ravel()  # each half decides once, and is judged once
+    harmed = judged < -MARGIN
+    best = {"threshold": -np.inf, "harmed": 1.0, "gain": 1.0}
+    for threshold in np.unique(known):
+        kept = known >= threshold
+        gain = float(judged[kept].sum() / judged.sum()) if judged.sum() > 0 else 0.0
+        share = float((harmed & kept).sum() / max(1, harmed.sum()))
+        if gain >= KEPT and share < best["harmed"]:
+            best = {"threshold": float(threshold), "harmed": share, "gain": gain}
+    before = known < -MARGIN
+    return {
+        "users": len(gains), "gain": float(gains.mean()),
+        "correlation": float(np.corrcoef(gains.T)[0, 1]) if gains.std(axis=0).all() else None,
+        "harmed": float(harmed.mean()),
+        "harmed_again": float(harmed[before].mean()) if before.any() else None,
+        "guarded": {name: best[name] for name in ("harmed", "gain")},
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Run it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run directories")
+    found = {}
+    print("run                        users     gain  correlation  harmed  again   with that guard: harmed   gain")
+    for run in parser.parse_args().runs:
+        one = found[str(run)] = bound(halves([entry["ranks"] for entry in read_users(run / "fleet")]))
+        shown = {name: f"{one[name]:.2f}" if one[name] is not None else "-" for name in ("correlation", "harmed_again")}
+        print(f"{run.name:<24} {one['users']:7,}  {one['gain']:+.4f}  {shown['correlation']:>11}  "
+              f"{one['harmed']:6.3f}  {shown['harmed_again']:>5}  {one['guarded']['harmed']:24.2f}  "
+              f"{one['guarded']['gain']:5.2f}")  # fmt: skip
+    print(json.dumps({"runs": found}))
+
+
+if __name__ == "__main__":
+    main()
