@@ -48,9 +48,12 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "fresh": {"gru": _PLAIN, "gru, similarities": _SIMILAR},
 }
 
-#: What a run without a configuration has besides: a smaller grid of recipes than the default, no naive
+#: What a run without a configuration has besides: devices that search the whole catalogue (a hundred candidates by ALS
+#: leave out most of what is new to a user: docs/retrieval.md), a smaller grid of recipes than the default, no naive
 #: fine-tuning, and a model of the whole log in the end.
 AROUND: Final[dict[str, dict[str, Any]]] = {
+    "candidates": {"method": "none"},
+    "export": {"retrieve": 200},
     "rehearse": {"ways": ["head", "partial"], "learning_rates": [0.0005, 0.005], "passes": [3], "targets": ["later"]},
     "evaluate": {"naive": False},
     "refit": {"enabled": True},

@@ -78,6 +78,7 @@ def test_the_configuration_is_written_once_and_says_what_was_found(
     config = load_config(file)
     assert (config.data.user, config.data.path) == ("customer", str(log.resolve()))
     assert (config.model.embedding, config.train.batch, config.evaluate.naive) == (8, 8, False)
+    assert (config.candidates.method, config.export.retrieve) == ("none", 200), "devices search the whole catalogue"
     tried = read_json(out / "presets.json")
     assert set(tried["curves"]) == set(presets_for("repeats", 80, 1_000))
     best = max(tried["curves"], key=lambda name: max(tried["curves"][name]))
