@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The most that any guard could do with a user's own events: ``python benchmarks/guard_bound.py RUN...``.
+"""What a guard could do that knows a user's test events: ``python benchmarks/guard_bound.py RUN...``.
 
-A guard looks at events that came before, and decides whether a user stays with the global model. This one is told
-more than a device can ever know: what personal ranking gained at every second of the user's *test* events. It refuses
-whom that tells a loss, and is judged at the other test events of the same weeks; then the other way round. Its
-threshold is the one that spares most of the users harmed while nine tenths of the gain stay, found on the very users
-it is judged on. What it cannot spare was harmed by chance, and is not to be foretold by the user's events.
+A guard looks at events that came before, and decides whether a user stays with the global model. This one is told what
+no device can know: what personal ranking gained at every second of the user's *test* events. It refuses whom that
+tells a loss, and is judged at the other test events of the same weeks; then the other way round. Its threshold is the
+one that spares most of the users harmed while nine tenths of the gain stay, found on the very users it is judged on.
+
+It bounds guards that know as many events of a user as they are judged by, or fewer; a device holds back three tenths of
+what it learns from. What many more events of the user would tell, it does not say.
 
 Told of each run (users with at least two test events, gain in MRR@20 of personal over global, harmed = a loss above
 .01): users; the gain; the correlation of a user's gains in the two halves; how often users are harmed in one half, and
 how often those who are harmed in the other; and the users harmed and the gain with that guard, each as a share of what
-it is without. The last line is JSON.
+it is without. A run whose devices have a guard already is refused. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 
 from pocketrec.cloud.evaluation.evaluate import read_users
 from pocketrec.cloud.metrics.metrics import HEADLINE, MARGIN, per_position
+from pocketrec.device.contract.recipe import Recipe
 
 Floats = NDArray[np.float64]
 
@@ -67,6 +70,15 @@ def bound(gains: Floats) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def gains_of(run: Path) -> Floats:
+    """`halves` of a run whose devices have no guard."""
+    recipe = Recipe.from_dict(json.loads((run / "rehearse" / "recipe.json").read_text(encoding="utf-8")))
+    if not recipe.personalise or recipe.guard.enabled:
+        why = "has a guard" if recipe.personalise else "has no personal training"
+        raise SystemExit(f"error: {run}: its recipe {why}, so there is nothing to see: name another run")
+    return halves([entry["ranks"] for entry in read_users(run / "fleet")])
+
+
 def main() -> None:
     """Run it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,7 +86,7 @@ def main() -> None:
     found = {}
     print("run                        users     gain  correlation  harmed  again   with that guard: harmed   gain")
     for run in parser.parse_args().runs:
-        one = found[str(run)] = bound(halves([entry["ranks"] for entry in read_users(run / "fleet")]))
+        one = found[str(run)] = bound(gains_of(run))
         shown = {name: f"{one[name]:.2f}" if one[name] is not None else "-" for name in ("correlation", "harmed_again")}
         print(f"{run.name:<24} {one['users']:7,}  {one['gain']:+.4f}  {shown['correlation']:>11}  "
               f"{one['harmed']:6.3f}  {shown['harmed_again']:>5}  {one['guarded']['harmed']:24.2f}  "

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from pocketrec import cli
+from pocketrec.device.contract.recipe import GuardRecipe, Recipe
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 SMALL = {
@@ -79,6 +80,9 @@ def test_what_a_guard_could_spare_is_what_a_users_own_events_tell(told: bool, tm
     folder = tmp_path / "run" / "fleet"
     folder.mkdir(parents=True)
     (folder / "users.jsonl").write_text("\n".join(map(json.dumps, [{"fingerprint": "x"}, *lines])), encoding="utf-8")
+    (tmp_path / "run" / "rehearse").mkdir()
+    recipe = Recipe(guard=GuardRecipe(enabled=False)).to_dict()
+    (tmp_path / "run" / "rehearse" / "recipe.json").write_text(json.dumps(recipe), encoding="utf-8")
     found = run("guard_bound.py", str(tmp_path / "run"))["runs"][str(tmp_path / "run")]
     assert found["users"] == 300
     assert found["gain"] == pytest.approx(0.6 * 0.5 - 0.4 * 0.5, abs=0.03)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from pocketrec.cloud.config.checks import at_least, one_of, rate, require
+from pocketrec.cloud.config.checks import LATER, at_least, one_of, rate, require
 from pocketrec.cloud.config.model import ModelConfig
 
 ENGINES: Final = ("processes", "flower", "serve")
@@ -34,9 +34,9 @@ class FederateConfig:
     """Numbers of rounds that the rehearsal tries; with a constant rate each is read off one training of the largest."""
     learning_rates: list[float] = field(default_factory=lambda: [0.001, 0.002])
     """Rates of the server that the rehearsal tries."""
-    decay: str = "constant"
+    decay: str = field(default="constant", metadata=LATER)
     """How a rate goes over the rounds: constant; linear = it falls evenly, and would be 0 after the last one (each
-    number of rounds is rehearsed by a training of its own). With hundreds of rounds linear is better."""
+    number of rounds is rehearsed by a training of its own). Hundreds of rounds want linear (docs/federated.md)."""
     confidence: float = 0.9
     """Chance that the rehearsed users gain, by bootstrap, below which nothing is federated."""
     optimizer: str = "adam"
@@ -54,9 +54,9 @@ class FederateConfig:
     change (FedAvg)."""
     local_rate: float = 0.01
     """Learning rate of local training (Adagrad)."""
-    dropout: bool = False
-    """Whether devices drop out input embeddings as the cloud's training does (`model.dropout`). With hundreds of rounds
-    that gains much, with a few nothing."""
+    dropout: bool = field(default=False, metadata=LATER)
+    """Whether devices drop out input embeddings as the cloud's training does (`model.dropout`). Hundreds of rounds want
+    it, eight do not (docs/federated.md)."""
     weight: str = "uniform"
     """What an update counts: uniform = one, size = as many as it has targets, up to `cap`."""
     cap: int = 0

@@ -48,16 +48,28 @@ PRESETS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "fresh": {"gru": _PLAIN, "gru, similarities": _SIMILAR},
 }
 
-#: What a run without a configuration has besides: devices that search the whole catalogue (a hundred candidates by ALS
-#: leave out most of what is new to a user: docs/retrieval.md), a smaller grid of recipes than the default, no naive
-#: fine-tuning, and a model of the whole log in the end.
-AROUND: Final[dict[str, dict[str, Any]]] = {
-    "candidates": {"method": "none"},
-    "export": {"retrieve": 200},
+#: What a run without a configuration has besides: a smaller grid of recipes than the default, no naive fine-tuning,
+#: and a model of the whole log in the end.
+_AROUND: Final[dict[str, dict[str, Any]]] = {
     "rehearse": {"ways": ["head", "partial"], "learning_rates": [0.0005, 0.005], "passes": [3], "targets": ["later"]},
     "evaluate": {"naive": False},
     "refit": {"enabled": True},
 }
+
+
+#: Devices search the whole catalogue: a hundred candidates by ALS leave out most of what is new to a user
+#: (docs/good-by-itself.md). Not where each user's own events are cut: there the candidate file tells a device how many
+#: of them the model was trained on.
+_SEARCH: Final[dict[str, dict[str, Any]]] = {"candidates": {"method": "none"}, "export": {"retrieve": 200}}
+
+
+def around(split: str) -> dict[str, dict[str, Any]]:
+    """What a run without a configuration has besides a preset.
+
+    Args:
+        split: `split.kind`.
+    """
+    return copy.deepcopy(_AROUND if split == "per_user" else {**_AROUND, **_SEARCH})
 
 
 def presets_for(kind: str, items: int, events: int) -> dict[str, dict[str, Any]]:

@@ -72,7 +72,7 @@ class RunConfig:
             require(self.export.retrieve > 0, "candidates", "method none needs devices that search the catalogue by "
                     "themselves: set export.retrieve, such as 200")  # fmt: skip
             require(not self.lean.enabled, "candidates", "method none leaves [lean] without its shards: set "
-                    "lean.enabled = false")  # fmt: skip
+                    "lean.enabled = false, or candidates.method = \"als\"")  # fmt: skip
         if self.may_train_ranker:
             require(self.ranker.kind == RANKNET and self.ranker.inner, "ranker", "the way ranker trains the tensors of "
                     "ranknet, with the inner product in its score: set kind = \"ranknet\" and inner = true, or take "

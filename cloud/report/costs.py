@@ -44,7 +44,7 @@ def costs(metrics: Table, packed: Mapping[str, int]) -> str:
         rows.append(["dense float32 : model and candidates", f"{sizes['ratio']:.2f} \N{MULTIPLICATION SIGN}"])
         parts.append(page.heading("Bytes") + page.table(["", ""], rows))
     if device:
-        names = {"train": "train step", "embed": "user embedding", "infer": "score the candidates"}
+        names = {"train": "train step", "embed": "user embedding", "infer": "score candidates"}
         columns = ("{}_ms_p50", "fleet_{}_ms_p50", "fleet_{}_ms_p95")
         rows = [
             [escape(words), *(_milliseconds(device.get(column.format(key))) for column in columns)]

@@ -53,7 +53,7 @@ def headline(metrics: Table, packed: Mapping[str, int]) -> str:
         ]  # fmt: skip
     if metrics.get("ceiling") is not None:
         entries.append((percent(metrics["ceiling"]), "of next items are offered by the device",
-                        f"{percent(metrics.get('ceiling_candidates'))} by the candidate set alone"))  # fmt: skip
+                        f"{percent(metrics.get('ceiling_candidates'))} by {_found_by(metrics)} alone"))  # fmt: skip
     if metrics.get("bytes"):
         way = f"packed {size(sum(packed.values()))}, updates {size(packed['weights'])}; " if packed else ""
         entries.append((size(metrics["bytes"]["model"]), "model.tflite",
@@ -216,7 +216,7 @@ def _groups(metrics: Table, systems: Sequence[str]) -> str:
                   figure(inside[n]["mrr@20"])] for n in chosen]  # fmt: skip
         head = ["Within what a device offers", "Recall@20", "MRR@20"]
         offered = f"What a device offers holds {percent(inside['ceiling'])} of the next items"
-        alone = f"its {count(inside.get('k'))} candidates alone hold {percent(inside.get('ceiling_candidates'))}"
+        alone = f"of them {percent(inside.get('ceiling_candidates'))} by {_found_by(metrics)} alone"
         parts += page.heading(f"{offered}; {alone}")
         parts += page.table(head, cells)
     return parts
@@ -293,6 +293,12 @@ def _moved(entry: Table, base: float | None) -> str:
 def _one_error(entry: Table) -> tuple[float, float]:
     error = entry["error"] or 0.0
     return entry["mean"] - error, entry["mean"] + error
+
+
+def _found_by(metrics: Table) -> str:
+    """What finds items for a device, besides its own events."""
+    sets = metrics.get("bytes", {}).get("candidates_per_user")
+    return "the candidate set" if sets else "what the global model finds in the whole catalogue"
 
 
 def _recall(metrics: Table, system: str) -> str:

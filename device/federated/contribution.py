@@ -27,6 +27,7 @@ from pocketrec.device.personal.guard import learned_since
 from pocketrec.device.personal.windows import log_uniform, training_windows
 
 _PLAN, _ROUND, _WEIGHT = "plan", "round", "weight"
+_DROPOUT = 1  # a stream of its own: [seed, 0] would be the numbers of the rounding, which takes `seed` alone
 _TINY = 1e-7  # added under the root of Adagrad, as Keras has it
 
 
@@ -153,7 +154,7 @@ class _Batches:
 
     def _kept(self, shape: tuple[int, ...], step: int) -> Array:
         """1 / (1 - dropout) where a number is kept and 0 where not, as Keras' Dropout has it."""
-        drawn = np.random.default_rng([self.seed, step]).random(shape, np.float32)
+        drawn = np.random.default_rng([self.seed, _DROPOUT, step]).random(shape, np.float32)
         return np.where(drawn >= self.plan.dropout, np.float32(1 / (1 - self.plan.dropout)), np.float32(0))
 
 

@@ -80,7 +80,7 @@ class ContributionModel:
             items: int32 [B, T], right-padded with 0.
             targets: int32 [B, `targets`]; 0 = does not count.
             negatives: int32 [S], where the model takes them.
-            kept: float32 [B, T, E], what the items' embeddings are multiplied by (`dropout`); None = ones.
+            kept: float32 [B, T, E], what the items' embeddings are multiplied by (the plan's dropout); None = ones.
 
         Returns:
             Loss in nats; number of targets; float32 gradients by tensor name.

@@ -2,7 +2,7 @@
 """Which rounds a device has taken part in: a small file beside its state, so that nothing is sent twice.
 
 A round is noted before its update is sent. A device that is killed between the two has not contributed to that round,
-and does not try again. The file also holds the secret that the rounding of updates follows from.
+and does not try again. The file also holds the secret that the rounding and dropout of updates follow from.
 """
 
 from __future__ import annotations

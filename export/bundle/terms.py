@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: In place of a number: the clock's Unix seconds, for publishers that start from an empty folder.
 TIME: Final = "time"
+#: Groups of users for a share, of a bundle that has no candidate shards.
+_GROUPS: Final = 4096
 _DAY: Final = 86_400
 _LAST: Final = 253_370_764_800  # the year 9999
 
@@ -102,9 +104,16 @@ def check_signers(release: Release, before: Release | None, signers: Sequence[st
 def staged(before: Release | None, shards: int, share: float) -> Staged:
     """The first `share` of the shards, and what the other devices take: the latest release that was for all.
 
+    Args:
+        before: the latest release.
+        shards: candidate shards of the bundle; 0 = it has no candidate sets, and users are told apart by `_GROUPS`
+            groups of their own.
+        share: above 0, below 1.
+
     Raises:
         ConfigError: it does not exist, or the bundle has too few shards.
     """
+    shards = shards or _GROUPS
     if before is None:
         raise ConfigError("there is no release that the other devices could take: publish one for all first")
     first = math.ceil(share * shards)

@@ -116,7 +116,7 @@ def _expected(file: ContributionFile, model: keras.Model, inputs: dict[str, Arra
     found: dict[str, list[Array]] = {name: [] for name in ("loss", "count", *file.weights)}
     for place in range(_BATCHES):
         items, targets = tf.constant(inputs["items"][place]), tf.constant(inputs["targets"][place])
-        reference.rows.kept = inputs[KEPT][place]
+        reference.drop(inputs[KEPT][place])
         negatives = inputs["negatives"][place] if file.facts["negatives"] else None
         with tf.GradientTape() as tape:
             if ITEM_EMBEDDING in file.weights:  # what the reference scores with is the layer's own variable

@@ -59,7 +59,6 @@ class Reference:
     ) -> None:
         personal = personal or Personal()
         self.model = _with_table(model, table)
-        self.rows: _ItemRows = self.model.get_layer(ITEM_EMBEDDING)
         self.model = _with_adapters(self.model, layers)
         self.ranker = ranker or InnerProduct()
         self.table = tf.constant(table)
@@ -81,6 +80,10 @@ class Reference:
         }[personal.optimizer]()
         self.optimizer.build(self.trainable)
         self._step = tf.function(self._train, reduce_retracing=True, autograph=False)
+
+    def drop(self, kept: Array | None) -> None:
+        """Multiply the items' embeddings by `kept`, float32 [B, T, E], from now on; None = leave them as they are."""
+        self.model.get_layer(ITEM_EMBEDDING).times = kept
 
     def _value(self, name: str) -> tf.Tensor:
         """A tensor as it is now, for rankers with tensors of their own."""
@@ -174,13 +177,13 @@ class Reference:
 
 
 class _ItemRows(keras.layers.Embedding):
-    """Rows of a plain table; `kept`, where it is set, is what they are multiplied by, as dropout does."""
+    """Rows of a plain table; `times`, where it is set, is what they are multiplied by, as dropout does."""
 
-    kept: Array | None = None
+    times: Array | None = None
 
     def call(self, inputs: Any) -> Any:
         rows = super().call(inputs)
-        return rows if self.kept is None else rows * self.kept
+        return rows if self.times is None else rows * self.times
 
 
 class _Adapters(keras.layers.Layer):

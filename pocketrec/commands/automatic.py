@@ -83,7 +83,7 @@ def _make(options: argparse.Namespace, log: Path, file: Path, say: Callable[[str
           terminal: TextIO | None) -> None:
     from pocketrec.cloud.base.runs import CONFIG_FILE, Pipeline, Run
     from pocketrec.cloud.config.load import config_from_dict, merged, tables_of
-    from pocketrec.cloud.config.presets import AROUND, presets_for
+    from pocketrec.cloud.config.presets import around, presets_for
     from pocketrec.cloud.data.detect import detect
     from pocketrec.stages import STAGES
     from pocketrec.stages.parts import use_threads
@@ -101,7 +101,8 @@ def _make(options: argparse.Namespace, log: Path, file: Path, say: Callable[[str
     presets = {name: merged(tables, {key: given[key] for key in ("model", "train") if key in given})
                for name, tables in presets_for(found.kind, found.items, found.events).items()}  # fmt: skip
     first = next(iter(presets.values()))
-    base = merged(merged(merged(AROUND, found.tables), given), first)
+    known = merged(found.tables, given)
+    base = merged(merged(around(known.get("split", {}).get("kind", "")), known), first)
     run = Run(config_from_dict(base), options.out, say, label="presets", terminal=terminal)
     Pipeline(STAGES, run).execute(("prepare",))
     use_threads(run)

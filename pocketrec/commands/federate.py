@@ -94,9 +94,10 @@ def results(metrics: Mapping[str, Any], folder: Path) -> str:
     if facts["chosen"] is None:
         lines.append("the rehearsal chose none: nothing was federated, the bundle stays")
     else:
+        falling = ", falling" if facts.get("decay") == "linear" else ""
         lines.append(
             f"{facts['rounds']} rounds of {facts['devices_a_round']:.0f} of {facts['devices']} devices at rate "
-            f"{facts['learning_rate']:g}; a device and round: {facts['bytes_up'] / 1e3:.1f} kB up, "
+            f"{facts['learning_rate']:g}{falling}; a device and round: {facts['bytes_up'] / 1e3:.1f} kB up, "
             f"{facts['bytes_down'] / 1e3:.1f} kB down, {facts['device_ms']:.1f} ms; "
             f"server {facts['server_seconds']:.1f} s in all"
         )

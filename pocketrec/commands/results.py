@@ -53,8 +53,10 @@ def results(folder: Path, failed: Sequence[str] | None = None) -> str:
             f"from the global model to the personal; {users['kept_global']} devices stayed with the global model"
         )
         lines.append(
-            f"{metrics['ceiling']:.1%} of the test items are among what a device offers (candidates and own items), "
-            f"{metrics.get('ceiling_candidates', 0):.1%} in the users' candidate sets alone"
+            f"{metrics['ceiling']:.1%} of the test items are among what a device offers, "
+            f"{metrics.get('ceiling_candidates', 0):.1%} "
+            + ("in the users' candidate sets alone" if metrics["bytes"]["candidates_per_user"] else
+               "among what the global model finds in the whole catalogue alone")
         )
     else:
         sessions = metrics.get("data", {}).get("sessions")

@@ -38,7 +38,8 @@ TRAINING: Final = f"{FOLDER}/training.json"
 FEDERATED: Final = f"{FOLDER}/metrics.json"
 #: The training that the configured engine is for.
 ROUNDS: Final = "rounds"
-#: The same rounds and rate in the cloud: the same devices, sums of their targets, float32, no clip.
+#: The same rounds and rate in the cloud: the same devices (but for engine serve, whose devices are others), sums of
+#: their targets, float32, no clip.
 _CLOUD: Final[dict[str, Any]] = {
     "weight": "size", "cap": 0, "clip": 0.0, "bits": 32, "down_bits": 32, "local_steps": 0, "engine": "processes",
     "noise": 0.0, "epsilon": 0.0, "secure": False,
@@ -260,7 +261,8 @@ def card_facts(told: Mapping[str, Any], config: FederateConfig) -> dict[str, Any
         return {}
     each = [record["accepted"] for record in rounds]
     return {
-        "rounds": len(rounds), "learning_rate": told["chosen"]["rate"], "devices": told["devices"],
+        "rounds": len(rounds), "learning_rate": told["chosen"]["rate"], "decay": config.decay,
+        "dropout": config.dropout, "devices": told["devices"],
         "devices_a_round": round(sum(each) / len(each), 1), "share": config.share, "clip": config.clip,
         "bits": config.bits, "values": told["values"],
         "bytes_up": max(record["bytes_up"] for record in rounds),
@@ -372,8 +374,8 @@ FEDERATE_STAGES: tuple[Stage, ...] = (
     ),
     Stage(
         "federate-cloud", "the same rounds in the cloud, for comparison only",
-        needs=("prepare", "train", "export", "federate-rehearse"), depends=_shapes, work=fine_tune,
-        leaves=(f"{FOLDER}/cloud.json",), clears=(f"{FOLDER}/final/cloud", f"{FOLDER}/cloud.keras"),
+        needs=("prepare", "train", "export", "federate-rehearse"), depends=lambda c: [*_shapes(c), _CLOUD],
+        work=fine_tune, leaves=(f"{FOLDER}/cloud.json",), clears=(f"{FOLDER}/final/cloud", f"{FOLDER}/cloud.keras"),
         applies=has_rehearsal,
     ),
     Stage(

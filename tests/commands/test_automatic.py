@@ -94,6 +94,20 @@ def test_the_configuration_is_written_once_and_says_what_was_found(
         configure(_options(other, out))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("named", [False, True], ids=["as found", "as asked for"])
+def test_where_each_users_events_are_cut_devices_have_candidate_files(named: bool, tmp_path: Path) -> None:
+    """They say how many of its events the model was trained on; without them such a run would end before its export."""
+    path = tmp_path / "log.csv"
+    rows = [f"u{user},i{(user + 7 * place) % 40},{place if not named else 1_700_000_000 + 86_400 * place + user}"
+            for user in range(30) for place in range(20)]  # fmt: skip
+    path.write_text("\n".join(["user,item,timestamp", *rows]), encoding="utf-8")
+    asked = ["split.kind=per_user"] if named else []
+    config = load_config(configure(_options(path, tmp_path / "run", *SMALL, "train.batch=8", *asked)))
+    assert config.split.kind == "per_user"
+    assert (config.candidates.method, config.export.retrieve) == ("als", 0)
+
+
 @pytest.mark.long
 def test_a_search_that_was_interrupted_tries_only_the_others(configured: tuple[Path, Path], tmp_path: Path) -> None:
     out, file = configured

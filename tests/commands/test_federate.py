@@ -150,6 +150,7 @@ def test_where_the_rehearsal_chooses_none_all_stays(
         ("federate.share=0", "[federate] share must lie in"),
         ("federate.rounds=[]", "[federate] rounds must name"),
         ("federate.optimizer=lamb", "'lamb' is not one of adam, momentum, avg"),
+        ("federate.decay=cosine", "'cosine' is not one of constant, linear"),
         ("federate.nothing=1", "unknown key federate.nothing"),
     ],
 )

@@ -16,6 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from quadratic import SHAPES, START, Fleet, coded, loss, points, sent, training
 
+from pocketrec.cloud.config.federate import FederateConfig
+from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.federated.choice import best, share_of_gain, trial
 from pocketrec.cloud.federated.rounds import ATTEMPTS, CHECKPOINT_FILE, Trained, choose, plan_of, train
 from pocketrec.cloud.federated.server import ServerState, Sum, check, is_sound, step
@@ -246,6 +248,13 @@ def test_a_rate_falls_evenly_or_stays() -> None:
     falling, steady = (training(DEVICES, rounds=4, rate=0.2, decay=name) for name in ("linear", "constant"))
     np.testing.assert_allclose([falling.rate_of(number) for number in range(4)], [0.2, 0.15, 0.1, 0.05])
     assert [steady.rate_of(number) for number in range(4)] == [0.2] * 4
+
+
+def test_devices_are_told_the_dropout() -> None:
+    asked = dataclasses.replace(training(DEVICES), dropout=0.3)
+    assert [plan_of(one, 0, 0, 20, live=False).dropout for one in (asked, training(DEVICES))] == [0.3, 0.0]
+    model = ModelConfig(dropout=0.4)
+    assert [FederateConfig(dropout=wanted).dropout_of(model) for wanted in (True, False)] == [0.4, 0.0]
 
 
 def test_few_devices_a_round_lead_nearer_with_a_rate_that_falls(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pocketrec.device.delivery.release import LATEST, Release
 from pocketrec.device.delivery.versions import read_current
 from pocketrec.export.bundle.changelog import read_lines
 from pocketrec.export.bundle.release import publish
-from pocketrec.export.bundle.terms import Terms
+from pocketrec.export.bundle.terms import Terms, staged
 
 DAY = 86_400
 
@@ -157,6 +157,13 @@ def test_a_staged_release_goes_to_its_shards_and_the_others_have_the_one_before(
     for device in devices.values():
         get(site, device)
         assert open_bundle(device).folder.name == wider.manifest[:16]
+
+
+def test_without_candidate_sets_a_share_is_of_groups_of_users(folder: Path, site: Server) -> None:
+    found = staged(publish(folder, site.root).release, 0, 0.25)
+    assert (found.serial, found.first, found.shards) == (1, 1024, 4096)
+    users = [shard_of(f"u{number}", found.shards) < found.first for number in range(2000)]
+    assert sum(users) == pytest.approx(500, abs=80)
 
 
 def test_shares_that_are_none(folder: Path, site: Server) -> None:

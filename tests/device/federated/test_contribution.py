@@ -5,6 +5,7 @@ the runtime adds nothing (`tests/export/federated` runs the real one)."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,9 @@ def test_dropout_is_that_of_the_plan_and_follows_from_the_secret(local_steps: in
     assert set(np.unique(half)) == {0.0, 4.0}
     assert np.mean(half) == pytest.approx(1.0, abs=0.5)
     assert len({one.tobytes() for one in half}) == len(half), "no step has the dropout of another"
+    seed = int.from_bytes(hashlib.sha256(b"s" + PLAN.id.encode()).digest()[:8], "little")
+    rounding = np.random.default_rng(seed).random(half[0].shape, np.float32) >= 0.75
+    assert not np.array_equal(half[0] > 0, rounding), "dropout and rounding have numbers of their own"
     np.testing.assert_array_equal(half, kept(0.75))
     assert not np.array_equal(half, kept(0.75, b"t"))
 

@@ -29,7 +29,7 @@ GRU = ModelConfig(embedding=8, window=5, dropout=0.0).with_options("gru", hidden
 SASREC = ModelConfig(backbone="sasrec", embedding=8, window=5, dropout=0.0,
                      tables={"sasrec": SasrecOptions(layers=1, feed_forward=2)})  # fmt: skip
 GREC = ModelConfig(backbone="grec", embedding=8, window=5, dropout=0.0, tables={"grec": GrecOptions(dilations=[1, 2])})
-OTHERS = [ModelConfig(backbone=name, embedding=8, window=5, dropout=0.0) for name in ("mingru", "nextitnet")]
+OTHERS = [ModelConfig(backbone=name, embedding=8, window=5, dropout=0.0) for name in ("mingru", "nextitnet", "towers")]
 
 
 def model(config: ModelConfig = GRU) -> keras.Model:

@@ -8,7 +8,10 @@ import java.util.Map;
  * it.
  */
 public final class Recipe {
-    /** Off: the rehearsal found no training that gains enough at little harm. */
+    /**
+     * Off: the rehearsal found no training that gains enough at little harm; every device stays
+     * with the global model.
+     */
     public final boolean personalise;
 
     /** Which tensors the model file trains: partial (last GRU + FC), head (FC) or whole. */
