@@ -15,6 +15,7 @@ from pocketrec.cloud.backbones import ITEM_EMBEDDING, BlockEmbedding, backbone, 
 from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.layers import check_layers
 from pocketrec.cloud.config.model import ModelConfig
+from pocketrec.cloud.rankers.transitions import Transitions
 from pocketrec.device.base import documents
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ConfigError
@@ -67,6 +68,7 @@ class ExportedModel:
     coded: bytes
     ranker: str = contract.INNER_PRODUCT
     retrieval: dict[str, Any] = field(default_factory=dict)
+    transitions: Transitions | None = None
 
     def save(self, folder: Path, gate: Mapping[str, Any]) -> None:
         """Write model.tflite, its transport form (model.skeleton, model.weights), item_embeddings.npy, ranker.npz where
@@ -88,6 +90,7 @@ class ExportedModel:
         write_atomic(folder / ITEM_EMBEDDINGS_FILE, lambda file: np.save(file, self.item_embeddings))
         if "rank" in self.model:
             own = {name: self.weights[name] for name in contract.RANKER_TENSORS}
+            own |= {} if self.transitions is None else self.transitions.arrays()
             write_atomic(folder / RANKER_FILE, lambda file: np.savez(file, found=self.model["rank"], **own))
         documents.write(folder / FACTS_FILE, facts)
 
@@ -102,6 +105,7 @@ def build_tflite(
     candidates: int,
     ranker: str = contract.INNER_PRODUCT,
     compared: int = 0,
+    transitions: Transitions | None = None,
 ) -> ExportedModel:
     """Re-state a model made by `pocketrec.cloud.backbones` as a builtins-only graph and convert it.
 
@@ -115,6 +119,7 @@ def build_tflite(
         ranker: how an embedding meets item rows, a name in `pocketrec.cloud.config.ranker.RANKERS`. Where it is
             ``ranknet``, the model's layer ``ranker`` has its tensors, and the way may be ``ranker``, which trains them.
         compared: rows of a task's head that a step of its patch compares; 0 = devices train no task's patch.
+        transitions: a table that ``ranknet`` reads in the signature ``rank``; None = embeddings alone.
 
     Raises:
         ConfigError: `way` or `ranker` is unknown, a layer of the backbone is, scores have an item table of their
@@ -142,7 +147,7 @@ def build_tflite(
     held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned), model_config.causal)
     first = make_ranker(contract.INNER_PRODUCT if second else ranker)
     kind = PositionGraph if shape.positions else PersonalGraph
-    graph = kind(held, table, optimizer, shape, first, RankNet() if second else None)
+    graph = kind(held, table, optimizer, shape, first, RankNet(transitions) if second else None)
     facts = {
         "backbone": model_config.backbone,
         "way": way,
@@ -178,7 +183,8 @@ def build_tflite(
     content = convert(graph)
     packed = pack(content, {**quantised, **rows})
     told = retrieval(content, table, shape.retrieve) if isinstance(table, ItemTable) and shape.retrieve else {}
-    return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed, ranker, told)
+    return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed, ranker, told,
+                         transitions)  # fmt: skip
 
 
 def _small_batch(config: ExportConfig) -> int:

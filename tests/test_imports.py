@@ -65,16 +65,17 @@ TABLE = {
     "cloud/federated/pfedrec": f"{_CLOUD_DATA} cloud/baselines cloud/metrics cloud/report",
     "cloud/spark": "cloud/candidates cloud/config cloud/data cloud/data/splits device/base",
     "export/layers": "cloud/config device/base device/contract",
-    "export/rankers": "cloud/config device/base device/contract export/layers",
+    "export/rankers": "cloud/config cloud/rankers device/base device/contract export/layers",
     "export/tables": "cloud/backbones cloud/config device/base device/contract",
     "export/graph": "cloud/backbones cloud/config device/base device/contract export/layers export/rankers "
     "export/tables",
     "export/file": "device/base export/graph",
     "cloud/transfer": f"{_CLOUD_DATA} cloud/backbones cloud/baselines cloud/metrics cloud/rehearsal cloud/report "
     "cloud/training cloud/ways device/contract device/engine device/personal export/graph export/layers export/tables",
-    "export": "cloud/backbones cloud/config cloud/ways device/base device/contract export/file export/graph "
-    "export/rankers export/tables",
-    "export/gate": "cloud/backbones device/base device/contract device/engine device/personal export export/rankers",
+    "export": "cloud/backbones cloud/config cloud/rankers cloud/ways device/base device/contract export/file "
+    "export/graph export/rankers export/tables",
+    "export/gate": "cloud/backbones cloud/rankers device/base device/contract device/engine device/personal export "
+    "export/rankers",
     "export/federated": "cloud/backbones cloud/config device/base device/contract device/engine device/federated "
     "device/personal export export/file export/gate export/graph export/layers export/rankers export/tables",
     "export/bundle": "device/base device/contract device/delivery",

@@ -68,6 +68,9 @@ class RankerConfig:
     """Passes of the training of `ranknet`."""
     learning_rate: float = field(default=0.001, metadata=LATER)
     """Rate at its first step; it falls along half a cosine."""
+    transitions: int = field(default=0, metadata=LATER)
+    """Items kept for each item in a table of what came after and near it, which `ranknet` then reads beside the
+    embeddings; 0 = none. 4 bytes each in the bundle, 6 above 32,767 items."""
 
     CHOICES: ClassVar = {"kind": RANKERS}
 
@@ -77,6 +80,9 @@ class RankerConfig:
         at_least(1, self, "ranker", "candidates", "positions", "negatives", "epochs")
         require(rate(self.learning_rate), "ranker", "learning_rate must be above 0 and finite")
         require(not self.joint or self.second, "ranker", 'joint needs kind = "ranknet"')
+        at_least(0, self, "ranker", "transitions")
+        require(not self.transitions or (self.second and not self.joint), "ranker", 'transitions need kind = "ranknet" '
+                "and joint = false: it is trained on embeddings that stay as they are")  # fmt: skip
         require(self.inner or self.joint, "ranker", "inner = false leaves nothing to start from: set joint = true")
 
     @property

@@ -81,6 +81,10 @@ class RunConfig:
                     "ranker; take another way")  # fmt: skip
             require(not self.lean.enabled, "lean", "enabled = true is not there for the way ranker, whose devices look "
                     "at all items: take another way, or set lean.enabled = false")  # fmt: skip
+            require(not self.ranker.transitions, "ranker", "transitions is not there for the way ranker, whose steps "
+                    "take user embeddings and no events: set transitions = 0, or take another way")  # fmt: skip
+        require(not (self.ranker.transitions and self.lean.enabled), "lean", "enabled = true is not there for a ranker "
+                "with transitions, whose table is of all items: set ranker.transitions = 0")  # fmt: skip
         require(not self.data.privacy or self.resources.engine != "spark", "data", "privacy is not there for Spark: "
                 "prepare without --engine spark")  # fmt: skip
         if self.model.content and not self.items.path:

@@ -196,8 +196,8 @@ class SimulatedDevice:
         found = float(np.abs(difference[candidates > 0]).max(initial=0.0))
         if self.second is None or not len(chosen):
             return found
-        net = self.second.trained(self.model.export_weights()).net
-        ranked = self.model.rank(window, chosen) - net.scores(user_embedding[None], self.table[chosen])[0]
+        stage = self.second.trained(self.model.export_weights())
+        ranked = self.model.rank(window, chosen) - stage.scores(user_embedding, self.table, chosen, rows[: places[0]])
         return max(found, float(np.abs(ranked).max()))
 
 

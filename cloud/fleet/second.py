@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.rankers.ranknet import RankNet
+from pocketrec.cloud.rankers.transitions import Transitions, recent_of
 from pocketrec.device.contract.names import RANKER_TENSORS
 from pocketrec.device.contract.neighbours import Neighbours
 from pocketrec.device.engine.two_stages import found_rows, with_ranked
@@ -58,12 +59,21 @@ class SecondStage:
             return None
         with np.load(path) as arrays:
             tensors = {name.removeprefix(_PREFIX): arrays[name] for name in RANKER_TENSORS}
-            return cls(RankNet(tensors), int(arrays["found"]))
+            return cls(RankNet(tensors, transitions=Transitions.restore(arrays)), int(arrays["found"]))
 
     def trained(self, weights: Mapping[str, NDArray[np.float32]]) -> SecondStage:
         """The same with those of its tensors that a device has trained, among its `weights` by name."""
         own = {name.removeprefix(_PREFIX): value for name, value in weights.items() if name in RANKER_TENSORS}
-        return dataclasses.replace(self, net=RankNet({**self.net.tensors, **own})) if own else self
+        net = dataclasses.replace(self.net, tensors={**self.net.tensors, **own})
+        return dataclasses.replace(self, net=net) if own else self
+
+    def scores(
+        self, user: NDArray[np.float32], table: NDArray[np.float32], rows: NDArray[np.int32],
+        history: NDArray[np.int32],
+    ) -> NDArray[np.float32]:
+        """What the signature ``rank`` says of item rows int32 [m] after a history: float32 [m]."""
+        found: NDArray[np.float32] = self.net.of_rows(user[None], table, rows[None], recent_of([history]))[0]
+        return found
 
     def reorder(
         self, scores: NDArray[np.float32], embedded: NDArray[np.float32], table: NDArray[np.float32],
@@ -81,4 +91,4 @@ class SecondStage:
         for line, user, history in zip(scores, embedded, histories, strict=True):
             rows = finds(line, history)
             if len(rows):
-                line[:] = with_ranked(line, rows, self.net.scores(user[None], table[rows])[0])
+                line[:] = with_ranked(line, rows, self.scores(user, table, rows, history))

@@ -42,3 +42,27 @@ class Ranker(abc.ABC):
         """Scores of each user's own items: float32 [P, E] and [P, C, E] -> [P, C]."""
         found = [self.scores(user, own) for user, own in zip(users, items, strict=True)]
         return np.stack(found) if found else np.zeros(items.shape[:2], np.float32)
+
+    def of_rows(
+        self, users: NDArray[np.float32], table: NDArray[np.float32], rows: NDArray[np.int32],
+        recent: NDArray[np.int32],
+    ) -> NDArray[np.float32]:
+        """Scores of some items of the catalogue for each user, for rankers that look at more than embeddings too.
+
+        Args:
+            users: float32 [P, E].
+            table: item embeddings, float32 [N + 1, E].
+            rows: int32 [P, C], rows of the table.
+            recent: int32 [P, n], each user's latest events, the last one first, 0 = none
+                (`pocketrec.cloud.rankers.transitions.recent_of`).
+
+        Returns:
+            float32 [P, C].
+        """
+        return self.each(users, table[rows])
+
+    def of_all(
+        self, users: NDArray[np.float32], table: NDArray[np.float32], recent: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """The same of the whole catalogue, float32 [P, N + 1]."""
+        return self.scores(users, table)

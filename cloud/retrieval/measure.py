@@ -19,6 +19,7 @@ from pocketrec.cloud.data.split import rehearsal_split
 from pocketrec.cloud.evaluation.at_cut import LENGTH, AtCut
 from pocketrec.cloud.metrics.lists import list_values
 from pocketrec.cloud.rankers.ranker import Ranker
+from pocketrec.cloud.rankers.transitions import recent_of
 from pocketrec.cloud.retrieval.baselines import GRID, fitted, scores_of, tuned
 from pocketrec.cloud.retrieval.sources import GOLD, Kept, Source, kept, ranked, table_sources
 from pocketrec.cloud.training.judging import reordered
@@ -72,14 +73,14 @@ def measure(
     if not cut.old.any():
         raise DataError(f"{folder}: no user has events before the cut-off and new items after it: nobody can be judged")
     users, items = embedded_users(folder / "train" / "model.keras", cut.windows(config.model.window))
-    old = int(cut.old.sum())
+    old, recent = int(cut.old.sum()), recent_of(cut.histories)
     found = Measured(cut.users.tolist(), old)
     before = AtCut(cut.users[:old], cut.old[:old], cut.histories[:old], cut.relevant[:old])
-    gold = ranked(before, users[:old], items, ranker)
+    gold = ranked(before, users[:old], items, ranker, recent[:old])
     rows = len(items)
 
     def reorder(candidates: NDArray[np.int32]) -> NDArray[np.int32]:
-        return reordered(users[:old], candidates, items, ranker)
+        return reordered(users[:old], candidates, items, ranker, recent[:old])
 
     baselines = {}
     options = chosen or _tuned(config, data, progress)
@@ -95,9 +96,9 @@ def measure(
         progress(place + 1, len(sources) + 1, f"candidates by {source.name}")
     _mix(found, before, sources, rows, gold, counts, reorder)
     _add(found, "inner product", cut, cut.lists(lambda part: users[part] @ items.T, rows))
-    _add(found, "exhaustive ranker", cut, ranked(cut, users, items, ranker, LENGTH))
+    _add(found, "exhaustive ranker", cut, ranked(cut, users, items, ranker, recent, LENGTH))
     retrieved = cut.lists(lambda part: users[part] @ items.T, rows, config.ranker.candidates)
-    _add(found, STAGES, cut, reordered(users, retrieved, items, ranker)[:, :LENGTH])
+    _add(found, STAGES, cut, reordered(users, retrieved, items, ranker, recent)[:, :LENGTH])
     found.cold = {name: int(_summary(folder)[name]) for name in ("unknown_after", "unknown_items_after")}
     return found
 

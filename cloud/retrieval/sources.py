@@ -10,13 +10,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pocketrec.cloud.evaluation.at_cut import AtCut, ScoresOf
 from pocketrec.cloud.metrics.lists import hit_lists, list_values
+from pocketrec.cloud.rankers.ranker import Ranker
 
 Floats = NDArray[np.float32]
 Reorder = Callable[[NDArray[np.int32]], NDArray[np.int32]]
@@ -99,6 +100,8 @@ def means(values: Mapping[int, Kept]) -> dict[str, dict[str, float]]:
                      "map@10": float(found.precision.mean())} for c, found in values.items()}  # fmt: skip
 
 
-def ranked(cut: AtCut, users: Floats, items: Floats, ranker: Any, length: int = GOLD) -> NDArray[np.int32]:
+def ranked(
+    cut: AtCut, users: Floats, items: Floats, ranker: Ranker, recent: NDArray[np.int32], length: int = GOLD
+) -> NDArray[np.int32]:
     """The gold standard: the ranker's best of the whole catalogue, int32 [U, length]."""
-    return cut.lists(lambda part: ranker.scores(users[part], items), len(items), length)
+    return cut.lists(lambda part: ranker.of_all(users[part], items, recent[part]), len(items), length)

@@ -21,8 +21,9 @@ from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.evaluation.at_cut import AtCut
 from pocketrec.cloud.metrics.lists import list_values
 from pocketrec.cloud.metrics.metrics import HEADLINE, user_values
-from pocketrec.cloud.rankers.ranknet import RankNet
-from pocketrec.cloud.training.ranking import reranked, retrieve_positions
+from pocketrec.cloud.rankers.ranker import Ranker
+from pocketrec.cloud.rankers.transitions import recent_of
+from pocketrec.cloud.training.retrieved import reranked, retrieve_positions
 from pocketrec.device.base.errors import DataError
 
 Figures = tuple[str, NDArray[Any], NDArray[Any]]
@@ -31,7 +32,7 @@ _LISTS = "map@10"
 
 
 def next_figures(
-    config: RunConfig, model: keras.Model, ranker: RankNet, past: Sequences, later: Sequences, most: int
+    config: RunConfig, model: keras.Model, ranker: Ranker, past: Sequences, later: Sequences, most: int
 ) -> Figures:
     """The headline of next items, whole ranking: an item that was not retrieved is a miss for both.
 
@@ -60,7 +61,7 @@ def next_figures(
     return HEADLINE, *figures_of(found, item_embeddings(model), ranker)
 
 
-def figures_of(found: Any, table: NDArray[np.float32], ranker: RankNet) -> tuple[NDArray[Any], NDArray[Any]]:
+def figures_of(found: Any, table: NDArray[np.float32], ranker: Ranker) -> tuple[NDArray[Any], NDArray[Any]]:
     """The headline of each user, with the ranker and by the order in which items were retrieved."""
     retrieved = np.argmax(found.rows == found.targets[:, None], axis=1) + 1.0
     plain = np.where(found.found, retrieved, np.inf)
@@ -70,7 +71,7 @@ def figures_of(found: Any, table: NDArray[np.float32], ranker: RankNet) -> tuple
 
 
 def list_figures(
-    config: RunConfig, model: keras.Model, ranker: RankNet, past: Sequences, later: Sequences, most: int
+    config: RunConfig, model: keras.Model, ranker: Ranker, past: Sequences, later: Sequences, most: int
 ) -> Figures:
     """MAP@10 of one list a user at the earlier cut; arguments as of `next_figures`.
 
@@ -82,15 +83,17 @@ def list_figures(
         raise DataError("nobody has events on both sides of the earlier cut: the ranker cannot be judged; leave it out")
     users, table = embed_windows(model, cut.windows(config.model.window)), item_embeddings(model)
     rows, _ = exact_top(users, table, config.ranker.candidates, cut.histories)
-    both = reordered(users, rows, table, ranker), rows
+    both = reordered(users, rows, table, ranker, recent_of(cut.histories)), rows
     ours, plain = (list_values(lists, cut.relevant)[_LISTS] for lists in both)
     return _LISTS, ours, plain
 
 
 def reordered(
-    users: NDArray[np.float32], rows: NDArray[np.int32], table: NDArray[np.float32], ranker: Any
+    users: NDArray[np.float32], rows: NDArray[np.int32], table: NDArray[np.float32], ranker: Ranker,
+    recent: NDArray[np.int32],
 ) -> NDArray[np.int32]:
-    """Retrieved rows int32 [U, c] in the order of the ranker's scores (equal ones as they stand), 0 at the end."""
-    scores = np.where(rows > 0, ranker.each(users, table[rows]), -np.inf)
+    """Retrieved rows int32 [U, c] in the order of the ranker's scores (equal ones as they stand), 0 at the end;
+    `recent` as of `Ranker.of_rows`."""
+    scores = np.where(rows > 0, ranker.of_rows(users, table, rows, recent), -np.inf)
     found: NDArray[np.int32] = np.take_along_axis(rows, np.argsort(-scores, axis=1, kind="stable"), 1)
     return found

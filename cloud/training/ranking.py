@@ -9,84 +9,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pocketrec.cloud.backbones import item_embeddings
 from pocketrec.cloud.base.progress import Progress, no_progress
-from pocketrec.cloud.candidates.exact import exact_top
-from pocketrec.cloud.config.model import ModelConfig
 from pocketrec.cloud.config.ranker import RankerConfig
-from pocketrec.cloud.data.sequences import Sequences
-from pocketrec.cloud.evaluation.scoring import Positions, embed_positions, positions, seen_before
-from pocketrec.cloud.rankers.ranknet import INNER, TENSORS, RankNet
+from pocketrec.cloud.rankers.ranknet import INNER
 from pocketrec.cloud.rankers.ranknet_training import initial_tensors, network
+from pocketrec.cloud.rankers.transitions import FEATURES
+from pocketrec.cloud.training.retrieved import Retrieved
 from pocketrec.device.base.errors import DataError
 
+#: W [F, H1], of a ranker with a table of transitions: what features add to the sums that enter the first layer.
+WEIGHTS: Final = "W"
 _BATCH: Final = 512  # positions a step
-
-
-@dataclass(frozen=True)
-class Retrieved:
-    """Positions, and what the inner product retrieves at each."""
-
-    users: NDArray[np.float32]
-    """[P, E] user embeddings."""
-    targets: NDArray[np.int32]
-    """[P]: the item that came."""
-    rows: NDArray[np.int32]
-    """[P, c]: retrieved rows, best first, padded with 0."""
-    user: NDArray[np.int64]
-    """[P]: which user it is."""
-
-    @property
-    def found(self) -> NDArray[np.bool_]:
-        """bool [P]: whether the item is among them."""
-        hit: NDArray[np.bool_] = (self.rows == self.targets[:, None]).any(axis=1)
-        return hit
-
-    def keep(self, chosen: NDArray[np.bool_]) -> Retrieved:
-        """The positions where the mask holds."""
-        return Retrieved(self.users[chosen], self.targets[chosen], self.rows[chosen], self.user[chosen])
-
-
-def retrieve_positions(
-    model: keras.Model, sequences: Sequences, first: NDArray[np.int64], shape: ModelConfig, config: RankerConfig, *,
-    mask_seen: bool, later: int | None = None, progress: Progress = no_progress,
-) -> Retrieved:
-    """What the inner product retrieves for every event at or after `first`.
-
-    Args:
-        model: the trained model.
-        sequences: histories.
-        first: int64 [U], place of each user's first event that is a target.
-        shape: the model's configuration.
-        config: how many are retrieved.
-        mask_seen: leave out what the user had.
-        later: a seed: the target is one of the user's later items, drawn at random, and not the next one.
-        progress: called with the positions done.
-    """
-    where = positions(sequences, shape.window, first, exact=False, causal=shape.causal)
-    users = embed_positions(model, where)
-    seen = seen_before(sequences, where) if mask_seen else None
-    rows, _ = exact_top(users, item_embeddings(model), config.candidates, seen, progress)
-    targets = where.targets if later is None else _later(sequences, where, later)
-    return Retrieved(users, targets, rows, where.user)
-
-
-def latest(sequences: Sequences, count: int) -> NDArray[np.int64]:
-    """int64 [U]: place of the first of each user's latest events, in all about `count`, of each user the same share."""
-    share = min(1.0, count / max(1, sequences.events))
-    return np.ceil(sequences.lengths * (1 - share)).astype(np.int64)
+_STANDARD: Final = 4096  # positions whose features are looked at for their means and deviations
 
 
 def train_ranker(
-    data: Retrieved, table: NDArray[np.float32], config: RankerConfig, seed: int, progress: Progress = no_progress
+    data: Retrieved, table: NDArray[np.float32], config: RankerConfig, seed: int, progress: Progress = no_progress,
+    features: NDArray[np.float16] | None = None,
 ) -> dict[str, NDArray[np.float32]]:
     """RankNet's tensors (`pocketrec.cloud.rankers.ranknet.TENSORS`), trained with Adam on a softmax of the target
     against `negatives` other retrieved items, over the positions whose item was retrieved.
@@ -97,15 +42,24 @@ def train_ranker(
         config: its options.
         seed: equal seeds give equal tensors.
         progress: called with the steps done.
+        features: [P, c, F] of what was retrieved (`pocketrec.cloud.training.crossed`); the tensors then have `WEIGHTS`
+            too. None = embeddings alone.
 
     Raises:
         DataError: no position's item was retrieved, or the loss is no longer a number.
     """
-    data = data.keep(data.found & ((data.rows > 0).sum(axis=1) > 1))
+    kept = data.found & ((data.rows > 0).sum(axis=1) > 1)
+    if not kept.all():  # features are large: no copy without need
+        data, features = data.keep(kept), None if features is None else features[kept]
     if not len(data.targets):
         raise DataError("the ranker has nothing to learn from: retrieval finds the item of no position; raise "
                         "ranker.candidates")  # fmt: skip
     start = initial_tensors(table.shape[1], config.hidden, True, seed)
+    standard = None
+    if features is not None:
+        standard = _means(features)
+        drawn_weights = np.random.default_rng([seed, 9]).normal(0, 0.1, (FEATURES, config.hidden[0]))
+        start[WEIGHTS] = drawn_weights.astype(np.float32)
     variables = {name: tf.Variable(value) for name, value in start.items()}
     step = _step(variables, tf.constant(table))
     rng = np.random.default_rng([seed, 7])
@@ -120,26 +74,44 @@ def train_ranker(
             rows = np.take_along_axis(data.rows[chosen], drawn, 1)
             targets = data.targets[chosen].astype(np.int32)
             rows = np.where(rows == targets[:, None], 0, rows).astype(np.int32)  # 0 does not count
+            told = None
+            if features is not None and standard is not None:
+                own = np.argmax(data.rows[chosen] == targets[:, None], axis=1)
+                part = features[chosen[:, None], np.column_stack([own, drawn])].astype(np.float32)  # (b, 1 + S, F)
+                told = (part - standard[0]) / standard[1]
             done = epoch * steps + number
             rate = config.learning_rate * 0.5 * (1 + math.cos(math.pi * done / total))
-            loss = float(step(data.users[chosen], targets, rows, np.float32(rate), np.float32(done + 1)))
+            loss = float(step(data.users[chosen], targets, rows, np.float32(rate), np.float32(done + 1), told))
             if not math.isfinite(loss):
                 raise DataError(f"the loss of the ranker is {loss} in step {done + 1}: lower ranker.learning_rate")
             progress(done + 1, total, f"epoch {epoch + 1}, loss {loss:.4f}")
-    return {name: variable.numpy() for name, variable in variables.items()} | {INNER: np.ones((), np.float32)}
+    found = {name: variable.numpy() for name, variable in variables.items()}
+    if standard is not None:  # means and deviations become part of W and b1
+        found[WEIGHTS] = (found[WEIGHTS] / standard[1][:, None]).astype(np.float32)
+        found["b1"] = (found["b1"] - standard[0] @ found[WEIGHTS]).astype(np.float32)
+    return found | {INNER: np.ones((), np.float32)}
+
+
+def _means(features: NDArray[np.float16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and deviation of each feature, float32 [F]; a deviation is at least .001."""
+    some = features[:: max(1, len(features) // _STANDARD)].reshape(-1, FEATURES).astype(np.float64)
+    return some.mean(axis=0).astype(np.float32), np.maximum(some.std(axis=0), 1e-3).astype(np.float32)
 
 
 def _step(variables: Mapping[str, tf.Variable], table: tf.Tensor) -> Any:
     """One step of Adam (rates .9 and .999) on a batch."""
-    names = list(TENSORS)
+    names = list(variables)
     first, second = ([tf.Variable(tf.zeros_like(variables[name])) for name in names] for _ in range(2))
 
     @tf.function(autograph=False)
-    def step(users: Any, targets: Any, rows: Any, rate: Any, number: Any) -> tf.Tensor:
+    def step(users: Any, targets: Any, rows: Any, rate: Any, number: Any, told: Any = None) -> tf.Tensor:
         every = tf.concat([targets[:, tf.newaxis], rows], 1)  # (b, 1 + S)
         items = tf.gather(table, every)  # (b, 1 + S, E)
         with tf.GradientTape() as tape:
-            net = network(users[:, tf.newaxis], tf.tensordot(items, variables["B"], 1), variables)
+            by_item = tf.tensordot(items, variables["B"], 1)
+            if told is not None:
+                by_item += tf.tensordot(told, variables[WEIGHTS], 1)
+            net = network(users[:, tf.newaxis], by_item, variables)
             scores = tf.einsum("pe,pce->pc", users, items) + net
             scores = tf.where(every > 0, scores, -1e9)
             loss = tf.reduce_mean(tf.reduce_logsumexp(scores, 1) - scores[:, 0])
@@ -152,21 +124,3 @@ def _step(variables: Mapping[str, tf.Variable], table: tf.Tensor) -> Any:
         return loss
 
     return step
-
-
-def reranked(data: Retrieved, table: NDArray[np.float32], ranker: RankNet) -> NDArray[np.float64]:
-    """Rank of each position's item among those retrieved by the ranker's score (ties count against it); infinity where
-    it was not retrieved. float64 [P]."""
-    scores = ranker.each(data.users, table[data.rows])
-    scores = np.where(data.rows > 0, scores, -np.inf)
-    own = np.where(data.rows == data.targets[:, None], scores, -np.inf).max(axis=1)
-    rank = (scores >= own[:, None]).sum(axis=1).astype(np.float64)
-    return np.where(data.found, rank, np.inf)
-
-
-def _later(sequences: Sequences, where: Positions, seed: int) -> NDArray[np.int32]:
-    """For each position one of the user's known items from the target on, each as likely."""
-    known = [items[items != 0] for items in (sequences.of(user)[0] for user in range(len(sequences)))]
-    draw = np.random.default_rng([seed, 6]).random(len(where))
-    return np.array([known[user][place + int(share * (len(known[user]) - place))] for user, place, share in
-                     zip(where.user.tolist(), where.place.tolist(), draw.tolist(), strict=True)], np.int32)  # fmt: skip

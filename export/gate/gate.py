@@ -190,7 +190,7 @@ def _inputs(exported: ExportedModel, seed: int) -> dict[str, Array]:
 def _expected(exported: ExportedModel, model: keras.Model, inputs: dict[str, Array]) -> dict[str, Array]:
     trainable = [spec["name"] for spec in exported.tensors["trainable"]]
     facts = exported.model
-    second = RankNet() if "rank" in facts else None
+    second = RankNet(exported.transitions) if "rank" in facts else None
     ranker = make_ranker(contract.INNER_PRODUCT if second else exported.ranker)
     personal = Personal(trainable, facts["optimizer"], facts["pruned"])
     trains_second = not set(contract.RANKER_TENSORS).isdisjoint(trainable)

@@ -89,6 +89,11 @@ class Reference:
         """A tensor as it is now, for rankers with tensors of their own."""
         return self.named[name].value if name in self.named else self.own[name]
 
+    def value(self, name: str) -> Array:
+        """A tensor as it is now."""
+        found: Array = self._value(name).numpy()
+        return found
+
     def values(self) -> dict[str, Array]:
         """The trained tensors as they are now, by name."""
         return {name: variable.numpy() for name, variable in self.named.items()}

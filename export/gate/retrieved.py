@@ -9,13 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketrec.cloud.rankers.ranknet import TENSORS
+from pocketrec.cloud.rankers.ranknet import RankNet as InNumpy
+from pocketrec.cloud.rankers.transitions import recent_of
 from pocketrec.device.base.array import Array
 from pocketrec.device.base.errors import ExportError
+from pocketrec.device.contract.names import RANKER_TENSORS
 from pocketrec.device.contract.retrieval import retrieval_of
 from pocketrec.device.engine.retrieve import ItemScan
 from pocketrec.export.build import ExportedModel
 from pocketrec.export.gate.reference import Reference
-from pocketrec.export.rankers.ranker import GraphRanker
+from pocketrec.export.rankers.ranknet import RankNet
 
 #: Rows of the file's table that are read back where the manifest says that they lie.
 _READ_BACK = 3
@@ -54,12 +58,19 @@ def check_retrieval(runtime: str, exported: ExportedModel, outputs: dict[str, Ar
 
 
 def ranked(
-    reference: Reference, second: GraphRanker | None, inputs: dict[str, Array], suffix: str
+    reference: Reference, second: RankNet | None, inputs: dict[str, Array], suffix: str
 ) -> dict[str, Array]:
     """What the signature ``rank`` should give under the reference's present weights; empty without a second ranker."""
     if second is None:
         return {}
-    return {f"ranked{suffix}": reference.score(inputs["contexts"], inputs["candidates"], second)}
+    contexts, candidates = inputs["contexts"], inputs["candidates"]
+    if second.transitions is None:
+        return {f"ranked{suffix}": reference.score(contexts, candidates, second)}
+    tensors = {name: reference.value(own) for name, own in zip(TENSORS, RANKER_TENSORS, strict=True)}
+    net = InNumpy(tensors, transitions=second.transitions)
+    rows = np.broadcast_to(candidates, (len(contexts), len(candidates)))
+    recent = recent_of([context[context > 0] for context in contexts])
+    return {f"ranked{suffix}": net.of_rows(reference.embed(contexts), reference.table.numpy(), rows, recent)}
 
 
 def check_ranked(runtime: str, outputs: dict[str, Array], expected: dict[str, Array], bound: float) -> None:

@@ -25,6 +25,7 @@ from pocketrec.export.layers.layer import Call, Flop, Gradients, merge
 from pocketrec.export.layers.stack import Stack
 from pocketrec.export.rankers.inner_product import InnerProduct
 from pocketrec.export.rankers.ranker import GraphRanker
+from pocketrec.export.rankers.ranknet import RankNet
 from pocketrec.export.tables.table import GraphTable, ItemTable
 
 
@@ -96,7 +97,7 @@ class PersonalGraph(tf.Module):
         optimizer: str,
         shape: GraphShape,
         ranker: GraphRanker | None = None,
-        second: GraphRanker | None = None,
+        second: RankNet | None = None,
     ) -> None:
         super().__init__()
         self.model, self.shape, self.table = model, shape, table
@@ -277,7 +278,8 @@ class PersonalGraph(tf.Module):
     def rank(self, items: tf.Tensor, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores of candidates by the second ranker; see `contract.RANK_CANDIDATES`."""
         assert self.second is not None
-        return {contract.SCORES: self.second.scores(self._embed(items), self.table.gather(candidates), self._value)}
+        rows = self.table.gather(candidates)
+        return {contract.SCORES: self.second.rank(self._embed(items), rows, self._value, items, candidates)}
 
     def lookup(self, candidates: tf.Tensor) -> dict[str, tf.Tensor]:
         """Item embeddings of candidates, as the file holds them; see `contract.LOOKUP`."""

@@ -14,15 +14,36 @@ from typing import Any
 
 import tensorflow as tf
 
+from pocketrec.cloud.rankers.transitions import Transitions
 from pocketrec.device.contract.names import RANKER_TENSORS
 from pocketrec.export.layers.products import transposed
 from pocketrec.export.rankers.ranker import Gradients, Value
+from pocketrec.export.rankers.transitions import features
 
 _A, _B, _B1, _C, _B2, _W3 = RANKER_TENSORS
 
 
 class RankNet:
-    """See `GraphRanker` and the module."""
+    """See `GraphRanker` and the module.
+
+    Args:
+        transitions: a table that the signature ``rank`` reads beside the embeddings; training knows nothing of it.
+    """
+
+    def __init__(self, transitions: Transitions | None = None) -> None:
+        self.transitions = transitions
+
+    def rank(
+        self, users: tf.Tensor, rows: tf.Tensor, value: Value, items: tf.Tensor, candidates: tf.Tensor
+    ) -> tf.Tensor:
+        """What the signature ``rank`` gives: scores (1, C) of one user (1, E) with candidates' rows (C, E), whose
+        window is `items` (1, T)."""
+        if self.transitions is None:
+            return self.scores(users, rows, value)
+        product = tf.matmul(rows, users, transpose_b=True)  # (C, 1)
+        told = features(self.transitions, items, candidates, product)
+        by_item = tf.matmul(rows, value(_B)) + tf.matmul(told, tf.constant(self.transitions.weights))
+        return tf.reshape(product, [1, -1]) + self._grid_net(users, by_item, value)[0]
 
     def scores(self, users: tf.Tensor, items: tf.Tensor, value: Value) -> tf.Tensor:
         """See `GraphRanker.scores`."""

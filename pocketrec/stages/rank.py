@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pocketrec.cloud.data.sequences import Sequences
     from pocketrec.cloud.rankers.ranknet import RankNet
+    from pocketrec.cloud.rankers.transitions import Transitions
 
 #: The tensors.
 TENSORS_FILE: Final = "rank/ranker.npz"
@@ -125,6 +126,12 @@ def shipped_ranker(run: Run) -> dict[str, NDArray[np.float32]] | None:
     return found
 
 
+def shipped_transitions(run: Run, *, early: bool = False) -> Transitions | None:
+    """The table of transitions that the run's ranker reads, over the final model or the early one; None where none
+    ships, or it reads none."""
+    return _ranker_in(run.folder / (_EARLY_FILE if early else TENSORS_FILE)).transitions if ships(run) else None
+
+
 def trained_ranker(run: Run) -> RankNet:
     """The ranker of the second stage, whether it ships or not (`pocketrec.cloud.rankers.ranknet.RankNet`).
 
@@ -145,7 +152,10 @@ def _tensors(run: Run, model: keras.Model, past: Sequences, name: str) -> dict[s
     """The ranker's tensors over a model: trained with it, or now on the events that it was trained on."""
     from pocketrec.cloud.backbones import item_embeddings
     from pocketrec.cloud.rankers.ranker import RANKER_LAYER
-    from pocketrec.cloud.training.ranking import latest, retrieve_positions, train_ranker
+    from pocketrec.cloud.rankers.transitions import count_transitions
+    from pocketrec.cloud.training.crossed import crossed_features
+    from pocketrec.cloud.training.ranking import WEIGHTS, train_ranker
+    from pocketrec.cloud.training.retrieved import latest, retrieve_positions
 
     config = run.config
     if config.ranker.joint:
@@ -157,7 +167,14 @@ def _tensors(run: Run, model: keras.Model, past: Sequences, name: str) -> dict[s
             mask_seen=config.evaluate.mask_seen, later=later, progress=progress,
         )  # fmt: skip
         run.detail(f"{name}: {int(found.found.sum())} of {len(found.targets)} positions had their item retrieved")
-        return train_ranker(found, item_embeddings(model), config.ranker, config.seed, progress)
+        table, most, window = item_embeddings(model), config.ranker.transitions, config.model.window
+        if not most:
+            return train_ranker(found, table, config.ranker, config.seed, progress)
+        found = found.keep(found.found)  # the others teach nothing
+        features = crossed_features(found, table, past, most, window, config.seed, progress)
+        tensors = train_ranker(found, table, config.ranker, config.seed, progress, features)
+        counted = count_transitions(past.items, past.event_users(), len(table) - 1, most, window)
+        return tensors | counted.read_by(tensors.pop(WEIGHTS)).arrays()
 
 
 def _judge(

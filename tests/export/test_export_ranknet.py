@@ -18,10 +18,14 @@ from ranker_layer import Tensors
 from pocketrec.cloud.config.export import ExportConfig
 from pocketrec.cloud.config.model import GruOptions, ModelConfig
 from pocketrec.cloud.config.nextitnet import GrecOptions
+from pocketrec.cloud.rankers.transitions import FEATURES, Transitions
 from pocketrec.device.base.errors import ConfigError, ExportError
 from pocketrec.device.contract import packed
 from pocketrec.export.build import ExportedModel, build_tflite
 from pocketrec.export.gate import gate
+from pocketrec.export.gate.reference import Reference
+from pocketrec.export.gate.retrieved import ranked
+from pocketrec.export.rankers.ranknet import RankNet
 
 ITEMS = 60
 CONFIG = ModelConfig(embedding=8, window=3, dropout=0.0, tables={"gru": GruOptions(hidden=4, layers=1)})
@@ -61,6 +65,32 @@ def test_other_ways_leave_the_ranker_and_train_by_the_inner_product(tmp_path: Pa
         run = subprocess.run([sys.executable, "-c", _SAME, str(tmp_path), runtime], capture_output=True, text=True,
                              check=False)  # fmt: skip
         assert run.returncode == 0, run.stderr
+
+
+def test_the_gate_passes_with_a_table_of_transitions() -> None:
+    """`rank` reads the window's latest events, on each runtime, before and after training; all else stays the same."""
+    rng = np.random.default_rng(4)
+    rows = np.stack([rng.permutation(ITEMS)[:7] + 1 for _ in range(ITEMS + 1)]).astype(np.int32)
+    values = rng.integers(0, 128, (2, ITEMS + 1, 7)).astype(np.int8)
+    rows[0], values[:, 0] = 0, 0
+    weights = rng.normal(0, 0.1, (FEATURES, _model().get_layer("ranker").A.shape[1])).astype(np.float32)
+    popularity = rng.random(ITEMS + 1).astype(np.float32)
+    told = Transitions(rows, values, np.array([0.01, 0.02], np.float32), popularity, weights, reach=3)
+    made, without = (
+        build_tflite(_model(), CONFIG, ExportConfig(batch=2, retrieve=10), way="head", optimizer="adagrad",
+                     candidates=5, ranker="ranknet", transitions=table) for table in (told, None)
+    )  # fmt: skip
+    gated(made, _model())
+    assert made.tensors == without.tensors
+    assert len(made.content) > len(without.content)
+    contexts = np.array([[3, 7, 9], [5, 0, 0]], np.int32)
+    one, two = (ranked(_reference(made), RankNet(table), {"contexts": contexts, "candidates": rows[1]}, "")["ranked"]
+                for table in (told, None))  # fmt: skip
+    assert np.abs(one - two).max() > 1e-3, "the table says something"
+
+
+def _reference(made: ExportedModel) -> Reference:
+    return Reference(_model(), made.item_embeddings, weights=made.weights, layers=made.layers)
 
 
 # A runtime cannot share a process with TensorFlow.
