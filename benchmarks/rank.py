@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the ranker of the second stage costs on a device: `rank`, and a step of the way that trains it, against `infer`.
 
-    python benchmarks/rank.py [--items 50000] [--positions 32] [--runtimes ...] [--keep DIR]
+    python benchmarks/rank.py [--items 50000] [--positions 32] [--transitions 0] [--runtimes ...] [--keep DIR]
 
 A file of the reference shape (E = 64, H = 96, two GRU layers, T = 20), untrained, int8 table, with RankNet of 64 and 32
-units. A process of its own for each runtime calls `infer` of 100 items, `rank` of 100 and of 1,000, a train step of
-the way `ranker` (user embeddings of 32 positions, 32 shared negatives), and what makes the user embeddings, once for a
-training (16 windows of 20 events, 320 positions, a call), one after the other, in CPU time. Prints a table, and one
-JSON document as the last line.
+units; with `--transitions M`, `rank` reads a table of M items for each item too. A process of its own for each runtime
+calls `infer` of 100 items, `rank` of 100 and of 1,000, a train step of the way `ranker` (user embeddings of 32
+positions, 32 shared negatives), and what makes the user embeddings, once for a training (16 windows of 20 events, 320
+positions, a call), one after the other, in CPU time. Prints a table, and one JSON document as the last line.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ CALLS, WARM_UP = 200, 20
 EMBEDDING, HIDDEN, WINDOW, BATCH, CANDIDATES, NEGATIVES, UNITS = 64, 96, 20, 16, 100, 32, (64, 32)
 
 
-def write(items: int, rank: int, positions: int, path: Path) -> None:
-    """A model file with the signature rank, and steps of so many positions; 0 = as many as an export has."""
+def write(items: int, rank: int, positions: int, transitions: int, path: Path) -> None:
+    """A model file with the signature rank, and steps of so many positions, 0 = as many as an export has; the ranker
+    reads a table of so many `transitions` of each item."""
     from pocketrec.cloud.backbones import backbone, build_model, item_embeddings
     from pocketrec.cloud.config.export import ExportConfig
     from pocketrec.cloud.config.model import GruOptions, ModelConfig
+    from pocketrec.cloud.rankers.transitions import FEATURES, KINDS, Transitions
     from pocketrec.cloud.ways.ranker import TRAINED
     from pocketrec.device.contract.names import RANKER_TENSORS
     from pocketrec.export.file.convert import convert
@@ -53,7 +55,13 @@ def write(items: int, rank: int, positions: int, path: Path) -> None:
     table = ItemTable.quantise(item_embeddings(model), "int8")
     positions = positions or positions_of("ranker", export)
     shape = GraphShape(BATCH, WINDOW, CANDIDATES, NEGATIVES, rank=rank, positions=positions)
-    graph = PositionGraph(held, table, "sgd", shape, second=RankNet())
+    told = None
+    if transitions:
+        rows = rng.integers(1, items + 1, (items + 1, transitions), dtype=np.int32)
+        values = rng.integers(0, 128, (KINDS, items + 1, transitions), dtype=np.int8)
+        weights = rng.normal(0, 0.1, (FEATURES, one)).astype(np.float32)
+        told = Transitions(rows, values, np.full(KINDS, 0.05, np.float32), np.ones(items + 1, np.float32), weights)
+    graph = PositionGraph(held, table, "sgd", shape, second=RankNet(told))
     path.write_bytes(convert(graph))
 
 
@@ -93,6 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=50_000, help="size of the catalogue")
     parser.add_argument("--positions", type=int, default=0, help="targets of a step; 0 = as in an export")
+    parser.add_argument("--transitions", type=int, default=0, help="items of each item in the ranker's table; 0 = none")
     parser.add_argument("--runtimes", nargs="+", default=["ai_edge_litert", "tflite_runtime"], help="runtimes")
     parser.add_argument("--python", default=sys.executable, help="interpreter of the device's process")
     parser.add_argument("--keep", metavar="DIR", help="keep the files, and use those that are there")
@@ -109,7 +118,7 @@ def main() -> None:
         Path(folder).mkdir(exist_ok=True)
         for rank in (100, 1000):
             if not (path := Path(folder) / f"{rank}.tflite").exists():
-                write(options.items, rank, options.positions, path)
+                write(options.items, rank, options.positions, options.transitions, path)
         for runtime in options.runtimes:
             command = [options.python, __file__, "--runtimes", runtime, "--measure", str(folder), "--items",
                        str(options.items)]  # fmt: skip

@@ -95,3 +95,34 @@ def test_backbones_exported_here(folder: Path, tmp_path: Path, name: str, way: s
             candidates=(["u3"], np.arange(1, 26)[None]),
     ))  # fmt: skip
     compare(tmp_path / name, tmp_path)
+
+
+@pytest.mark.long
+def test_a_ranker_that_reads_transitions(folder: Path, tmp_path: Path) -> None:
+    """The signature rank looks at the latest events itself, so Java and Python have only to hand the window on."""
+    import keras
+    from ranker_layer import Tensors
+
+    from pocketrec.cloud.backbones import build_model
+    from pocketrec.cloud.config.export import ExportConfig
+    from pocketrec.cloud.config.model import ModelConfig
+    from pocketrec.cloud.rankers.transitions import FEATURES, Transitions
+    from pocketrec.export.build import build_tflite
+
+    rng, config = np.random.default_rng(1), ModelConfig(embedding=8, window=6)
+    base = build_model(config, 60, 1)
+    model = keras.Model(base.inputs[0], Tensors(name="ranker")(base.outputs[0]))
+    rows = np.stack([rng.permutation(60)[:9] + 1 for _ in range(61)]).astype(np.int32)
+    values = rng.integers(0, 128, (2, 61, 9)).astype(np.int8)
+    told = Transitions(rows, values, np.full(2, 0.02, np.float32), np.ones(61, np.float32),
+                       rng.normal(0, 0.3, (FEATURES, 6)).astype(np.float32), reach=6)  # fmt: skip
+    made = build_tflite(model, config, ExportConfig(batch=4, retrieve=25), way="partial", optimizer="adagrad",
+                        candidates=10, ranker="ranknet", transitions=told)  # fmt: skip
+    old = open_bundle(folder)
+    write_bundle_files(
+        tmp_path / "told", BundleContent(
+            model_file=made.content, items=old.vocabulary.ids(range(1, 61)), recipe=old.recipe, card="",
+            model=made.model, tensors=made.tensors, cut_off=old.manifest.cut_off, ranker=made.ranker,
+            retrieval=made.retrieval,
+    ))  # fmt: skip
+    compare(tmp_path / "told", tmp_path)
