@@ -42,12 +42,13 @@ PARTS = {"before": ("early.keras", "early.npz"), "after": ("model.keras", "ranke
 LISTS = "map@10"
 
 
-def figures_of(run: Path, config: RunConfig, most: int) -> dict[str, tuple[Floats, Floats]]:
+def figures_of(run: Path, config: RunConfig, most: int, parts: list[str]) -> dict[str, tuple[Floats, Floats]]:
     """Part and measure -> a value for each user, with the ranker and without; the same users for every seed."""
     data, found = load_cloud(run), {}
     earliest, between, _ = rehearsal_parts(config, data.before)
     events = {"before": (earliest, between), "after": (data.before, load_devices(run).after)}
-    for part, (model_file, ranker_file) in PARTS.items():
+    for part in parts:
+        model_file, ranker_file = PARTS[part]
         model = load_model(run / "train" / model_file)
         ranker = RankNet.restore(read_arrays(run / "rank" / ranker_file))
         for figures in (next_figures, list_figures):
@@ -80,10 +81,13 @@ def baselines_of(run: Path, config: RunConfig, most: int) -> dict[str, Floats]:
                 if known[place] and len(history) and system is not None:
                     scores = system.scores(history).astype(np.float64)
                     own = scores[known[place]]
-                    scores[history], scores[0] = -np.inf, -np.inf
+                    scores[0] = -np.inf
+                    if config.evaluate.mask_seen:
+                        scores[history] = -np.inf
                     scores[known[place]] = own
                     ranks.append(float((scores >= own).sum()) if np.isfinite(own) else np.inf)
-            found[name].append(np.array(ranks))
+            if ranks:  # others have no known event to be judged by
+                found[name].append(np.array(ranks))
     return {name: user_values(ranks) for name, ranks in found.items()}
 
 
@@ -105,16 +109,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders of `pocketrec rank`")
     parser.add_argument("--users", type=int, default=2000, help="that judge, at most")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what is measured")
     options = parser.parse_args()
     config = stored_config(read_json(options.runs[0] / CONFIG_FILE))
     each = [figures_of(run, dataclasses.replace(config, ranker=stored_config(read_json(run / CONFIG_FILE)).ranker),
-                       options.users) for run in options.runs]  # fmt: skip
+                       options.users, options.parts) for run in options.runs]  # fmt: skip
     rows = {}
     for name in each[0]:
         pooled = [np.mean([run[name][side] for run in each], axis=0) for side in (0, 1)]
         seeds = [float(run[name][0].mean() / run[name][1].mean()) for run in each]
         rows[name] = compared(*pooled) | {"of_seeds": seeds}
-    beside = baselines_of(options.runs[0], config, options.users)
+    beside = baselines_of(options.runs[0], config, options.users) if "after" in options.parts else {}
     simple = {name: float(values.mean()) for name, values in beside.items()}
     print(f"{'':<16} {'ranker':>8} {'inner product':>14} {'ratio':>6} {'difference, 95 %':>22} {'users':>6}  of seeds")
     for name, row in rows.items():
@@ -122,7 +127,8 @@ def main() -> None:
         ratios = " ".join(f"{ratio:.3f}" for ratio in row["of_seeds"])
         print(f"{name:<16} {row['ranker']:>8.4f} {row['inner_product']:>14.4f} {row['ratio']:>6.3f} {interval:>22} "
               f"{row['users']:>6}  {ratios}")  # fmt: skip
-    print(f"after the cut-off, {HEADLINE}: " + ", ".join(f"{name} {value:.4f}" for name, value in simple.items()))
+    if simple:
+        print(f"after the cut-off, {HEADLINE}: " + ", ".join(f"{name} {value:.4f}" for name, value in simple.items()))
     print(json.dumps({"benchmark": "ranker_gain", "runs": len(each), **rows, "baselines": simple}))
 
 

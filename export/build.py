@@ -28,8 +28,9 @@ from pocketrec.export.graph.positions import PositionGraph
 from pocketrec.export.graph.weights import pruned_names, weights_for, weights_of
 from pocketrec.export.rankers.ranker import make_ranker
 from pocketrec.export.rankers.ranknet import RankNet
+from pocketrec.export.rankers.transitions import parts
 from pocketrec.export.retrieval import retrieval, retrieved
-from pocketrec.export.second import BESIDE, applied_way, positions_of, second_of
+from pocketrec.export.second import BESIDE, Ranked, applied_way, positions_of, second_of
 from pocketrec.export.tables.blocks import BlockTable
 from pocketrec.export.tables.quantise import pack, quantise_weights
 from pocketrec.export.tables.table import GraphTable, ItemTable
@@ -103,9 +104,8 @@ def build_tflite(
     way: str,
     optimizer: str,
     candidates: int,
-    ranker: str = contract.INNER_PRODUCT,
+    ranker: str | Ranked = contract.INNER_PRODUCT,
     compared: int = 0,
-    transitions: Transitions | None = None,
 ) -> ExportedModel:
     """Re-state a model made by `pocketrec.cloud.backbones` as a builtins-only graph and convert it.
 
@@ -118,8 +118,8 @@ def build_tflite(
         candidates: items C that one ``infer`` call scores.
         ranker: how an embedding meets item rows, a name in `pocketrec.cloud.config.ranker.RANKERS`. Where it is
             ``ranknet``, the model's layer ``ranker`` has its tensors, and the way may be ``ranker``, which trains them.
+            With a table that it reads: `Ranked`.
         compared: rows of a task's head that a step of its patch compares; 0 = devices train no task's patch.
-        transitions: a table that ``ranknet`` reads in the signature ``rank``; None = embeddings alone.
 
     Raises:
         ConfigError: `way` or `ranker` is unknown, a layer of the backbone is, scores have an item table of their
@@ -130,7 +130,8 @@ def build_tflite(
         raise ConfigError("a device holds one item table: set model.tied = true, or leave the export out")
     layers = backbone(model_config.backbone).layers(model_config)
     check_layers(layers, model_config.backbone)
-    second = second_of(ranker, model, way)
+    by = ranker if isinstance(ranker, Ranked) else Ranked(ranker)
+    second = second_of(by.kind, model, way)
     applied = applied_way(way, layers, export_config)
     weights = {**weights_for(applied.layers, model, beside=BESIDE), **second}
     pruned = pruned_names(weights_of(model)) if export_config.keep_pruned else []
@@ -140,14 +141,14 @@ def build_tflite(
     sampled = table.items > export_config.full_softmax_limit or way == contract.RANKER_WAY
     shape = GraphShape(
         export_config.batch, model_config.window, candidates, export_config.negatives if sampled else 0, compared,
-        retrieved(export_config.retrieve, table, ranker), (export_config.retrieve or candidates) if second else 0,
+        retrieved(export_config.retrieve, table, by.kind), (export_config.retrieve or candidates) if second else 0,
         positions=positions_of(way, export_config),
         small=_small_batch(export_config) if model_config.causal and way != contract.RANKER_WAY else 0,
     )  # fmt: skip
     held = GraphModel(applied.layers, weights, applied.trained, frozenset(pruned), model_config.causal)
-    first = make_ranker(contract.INNER_PRODUCT if second else ranker)
+    first = make_ranker(contract.INNER_PRODUCT if second else by.kind)
     kind = PositionGraph if shape.positions else PersonalGraph
-    graph = kind(held, table, optimizer, shape, first, RankNet(transitions) if second else None)
+    graph = kind(held, table, optimizer, shape, first, RankNet(by.transitions) if second else None)
     facts = {
         "backbone": model_config.backbone,
         "way": way,
@@ -181,10 +182,10 @@ def build_tflite(
         LAYERS_KEY: [layer.to_dict() for layer in applied.layers],
     }
     content = convert(graph)
-    packed = pack(content, {**quantised, **rows})
+    packed = pack(content, {**quantised, **rows, **parts(by.transitions)})
     told = retrieval(content, table, shape.retrieve) if isinstance(table, ItemTable) and shape.retrieve else {}
-    return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed, ranker, told,
-                         transitions)  # fmt: skip
+    return ExportedModel(content, applied.layers, facts, tensors, table.embeddings(), weights, *packed, by.kind, told,
+                         by.transitions)  # fmt: skip
 
 
 def _small_batch(config: ExportConfig) -> int:

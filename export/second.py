@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import keras
 
 from pocketrec.cloud.config.export import ExportConfig
+from pocketrec.cloud.rankers.transitions import Transitions
 from pocketrec.cloud.ways.ranker import TRAINED
 from pocketrec.cloud.ways.way import Applied, Layers, apply
 from pocketrec.device.base.array import Array
@@ -22,6 +24,16 @@ BESIDE: Final = (*contract.RANKER_TENSORS, _INNER)
 #: Targets of a step of the way ``ranker`` for each window of ``export.batch``: with the default of 16, a step of 32
 #: takes less than twice ``infer`` on ai-edge-litert and about six times on tflite-runtime (benchmarks/rank.py).
 _PER_WINDOW: Final = 2
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """The ranker of a file, and what it reads beside embeddings."""
+
+    kind: str = contract.INNER_PRODUCT
+    """A name in `pocketrec.cloud.config.ranker.RANKERS`."""
+    transitions: Transitions | None = None
+    """Of ``ranknet``, in the signature ``rank``; None = embeddings alone."""
 
 
 def second_of(ranker: str, model: keras.Model, way: str) -> dict[str, Array]:

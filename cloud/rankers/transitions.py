@@ -40,7 +40,7 @@ _NEXT: Final = 3  # events after an item that count as next
 _NEAR: Final = 15  # events before and after it that count as near
 _DAMP: Final = 20.0
 _LARGEST: Final = 127
-_CELLS: Final = 1 << 23  # sums held at a time
+_PAIRS: Final = 1 << 23  # pairs of events counted at a time, about
 _PREFIX: Final = "transitions_"
 
 
@@ -49,7 +49,7 @@ class Transitions:
     """The table of a catalogue of N items, and how a network reads it."""
 
     rows: NDArray[np.int32]
-    """[N + 1, M] item rows, 0 = none; of each item's, those of the largest values first."""
+    """[N + 1, M] item rows, 0 = none; of each item's, those with the largest sum of both values first."""
     values: NDArray[np.int8]
     """[2, N + 1, M], 0 to 127: next and near; times `scales`."""
     scales: NDArray[np.float32]
@@ -74,10 +74,9 @@ class Transitions:
         """
         if _PREFIX + "rows" not in arrays:
             return None
-        try:
-            found: dict[str, Any] = {name: arrays[_PREFIX + name] for name in cls.__dataclass_fields__}
-        except KeyError as error:
-            raise DataError(f"the ranker's file has no {error.args[0]}: run `pocketrec rank` again") from None
+        if missing := [name for name in cls.__dataclass_fields__ if _PREFIX + name not in arrays]:
+            raise DataError(f"the ranker's file has no {_PREFIX}{missing[0]}: run `pocketrec rank` again")
+        found: dict[str, Any] = {name: arrays[_PREFIX + name] for name in cls.__dataclass_fields__}
         return cls(**{**found, "reach": int(found["reach"])})
 
     def read_by(self, weights: NDArray[np.float32]) -> Transitions:
@@ -85,7 +84,8 @@ class Transitions:
         return replace(self, weights=weights)
 
     def moved(self, row_of: NDArray[np.int64], rows: int) -> Transitions:
-        """For another catalogue: items that are left out are no longer there, and new ones have no events.
+        """For another catalogue: items that are left out are no longer there; new ones follow nothing yet, and count
+        as popular as the middle one of those that stay, for no event of theirs is known.
 
         Args:
             row_of: int64 [N + 1], the row of each old row in the new catalogue; 0 = left out.
@@ -95,10 +95,12 @@ class Transitions:
         there = row_of[self.rows[kept]]  # (n, M)
         moved = np.zeros((rows, self.rows.shape[1]), np.int32)
         values = np.zeros((KINDS, rows, self.rows.shape[1]), np.int8)
-        popularity = np.zeros(rows, np.float32)
+        kept_popularity = self.popularity[kept]
+        popularity = np.full(rows, np.median(kept_popularity) if len(kept) else 0, np.float32)
+        popularity[0] = 0
         moved[row_of[kept]] = there
         values[:, row_of[kept]] = np.where(there > 0, self.values[:, kept], 0)
-        popularity[row_of[kept]] = self.popularity[kept]
+        popularity[row_of[kept]] = kept_popularity
         return replace(self, rows=moved, values=values, popularity=popularity)
 
     def features(
@@ -115,22 +117,19 @@ class Transitions:
             float32 [P, C, F].
         """
         found = np.empty((*rows.shape, FEATURES), np.float32)
-        step = max(1, _CELLS // len(self.rows))
-        for begin in range(0, len(rows), step):
-            part = slice(begin, begin + step)
-            found[part, :, :-2] = self._sums(recent[part, : self.reach], rows[part])
+        sums = KINDS * len(SPANS)
+        summed = np.zeros(len(self.rows) * sums, np.float32)  # of one user at a time, for all items
+        span = np.array([place for place, (first, end) in enumerate(SPANS) for _ in range(first, end)])[: self.reach]
+        for line, events, own in zip(found, recent[:, : self.reach], rows, strict=True):
+            known = np.flatnonzero(events)
+            latest = events[known]
+            places = self.rows[latest].astype(np.int64) * sums + span[known, np.newaxis]  # (n, M)
+            for kind in range(KINDS):
+                values = self.values[kind][latest] * self.scales[kind]
+                np.add.at(summed, (places + kind * len(SPANS)).ravel(), values.ravel())
+            line[:, :-2] = summed.reshape(-1, sums)[own]
+            summed.reshape(-1, sums)[self.rows[latest]] = 0
         found[..., -2], found[..., -1] = self.popularity[rows], product
-        return found
-
-    def _sums(self, recent: NDArray[np.int32], rows: NDArray[np.int32]) -> NDArray[np.float32]:
-        """[p, C, 2 * spans]."""
-        found = np.empty((*rows.shape, KINDS * len(SPANS)), np.float32)
-        user = np.arange(len(recent))[:, np.newaxis]
-        for place, (kind, (first, end)) in enumerate((k, span) for k in range(KINDS) for span in SPANS):
-            summed = np.zeros((len(recent), len(self.rows)), np.float32)
-            for event in recent[:, first:end].T:
-                summed[user, self.rows[event]] += self.values[kind][event] * self.scales[kind]
-            found[..., place] = np.take_along_axis(summed, rows, 1)
         return found
 
 
@@ -158,38 +157,49 @@ def count_transitions(
     """
     known = events > 0
     rows, owner = events[known].astype(np.int64), users[known]
-    size, counts = items + 1, np.bincount(rows, minlength=items + 1)
-    after, near = _counted(rows, owner, size)
+    counts = np.bincount(rows, minlength=items + 1)
     share = np.maximum(counts, 1) / max(1, int(counts.sum()))
-    item, keys, other = _owners(near), _keys(near), _keys(after)
-    place = np.searchsorted(other, keys).clip(max=max(0, len(other) - 1))
-    follows = np.where(other[place] == keys, after.data[place], 0.0) if len(other) else np.zeros(len(keys))
-    values = [np.log1p(count / (_DAMP * share[near.indices])) for count in (follows, near.data)]
-    order = np.lexsort((near.indices, -(values[0] + values[1]), item))  # of equal values the more popular item first
-    rank = np.arange(len(order)) - np.searchsorted(item[order], item[order])
-    order, rank = order[rank < most], rank[rank < most]
-    kept, width = np.zeros((size, most), np.int32), [max(float(value.max(initial=0)), 1e-6) for value in values]
-    kept[item[order], rank] = near.indices[order]
-    coded = np.zeros((KINDS, size, most), np.int8)
-    for kind, (value, largest) in enumerate(zip(values, width, strict=True)):
-        coded[kind, item[order], rank] = np.rint(value[order] / largest * _LARGEST)
-    return Transitions(kept, coded, np.array(width, np.float32) / np.float32(_LARGEST),
-                       np.log1p(counts).astype(np.float32), np.zeros((FEATURES, 0), np.float32),
-                       min(REACH, window))  # fmt: skip
+    kept, values = np.zeros((items + 1, most), np.int32), np.zeros((KINDS, items + 1, most), np.float32)
+    blocks = np.cumsum(counts) * (2 * _NEAR) // _PAIRS  # items of about so many pairs together
+    for block in np.unique(blocks):
+        first, end = np.searchsorted(blocks, [block, block + 1]).tolist()
+        after, near = _counted(rows, owner, first, end, items + 1)
+        item, keys, other = _owners(near), _keys(near), _keys(after)
+        place = np.searchsorted(other, keys).clip(max=max(0, len(other) - 1))
+        follows = np.where(other[place] == keys, after.data[place], 0.0) if len(other) else np.zeros(len(keys))
+        each = [np.log1p(count / (_DAMP * share[near.indices])) for count in (follows, near.data)]
+        order = np.lexsort((near.indices, -(each[0] + each[1]), item))  # of equal sums the smaller row first
+        rank = np.arange(len(order)) - np.searchsorted(item[order], item[order])
+        order, rank = order[rank < most], rank[rank < most]
+        kept[first + item[order], rank] = near.indices[order]
+        for kind in range(KINDS):
+            values[kind, first + item[order], rank] = each[kind][order]
+    scales = np.maximum(values.max(axis=(1, 2), initial=0.0), 1e-6) / _LARGEST  # (2,)
+    coded = np.rint(values / scales[:, np.newaxis, np.newaxis]).astype(np.int8)
+    return Transitions(kept, coded, scales.astype(np.float32), np.log1p(counts).astype(np.float32),
+                       np.zeros((FEATURES, 0), np.float32), min(REACH, window))  # fmt: skip
 
 
-def _counted(rows: NDArray[np.int64], owner: NDArray[Any], size: int) -> tuple[csr_matrix, csr_matrix]:
-    """Weighed pairs (j, i) of what came next, and of what was near, each [N + 1, N + 1] with sorted columns."""
+def _counted(
+    rows: NDArray[np.int64], owner: NDArray[Any], first: int, end: int, size: int
+) -> tuple[csr_matrix, csr_matrix]:
+    """Weighed pairs (j, i) of what came next, and of what was near, for items j from `first` to below `end`: each
+    [end - first, size] with sorted columns."""
     from scipy.sparse import csr_matrix
 
-    after, near = (csr_matrix((size, size), dtype=np.float32) for _ in range(2))
+    after, near = (csr_matrix((end - first, size), dtype=np.float32) for _ in range(2))
+    inside = (rows >= first) & (rows < end)
+
+    def pairs(one: NDArray[np.int64], other: NDArray[np.int64]) -> csr_matrix:
+        return csr_matrix((np.ones(len(one), np.float32), (one - first, other)), shape=(end - first, size))
+
     for lag in range(1, _NEAR + 1):
         same = owner[:-lag] == owner[lag:]
-        first, second = rows[:-lag][same], rows[lag:][same]
-        pairs = csr_matrix((np.ones(len(first), np.float32), (first, second)), shape=(size, size))
+        forward, backward = same & inside[:-lag], same & inside[lag:]
+        follows = pairs(rows[:-lag][forward], rows[lag:][forward])
         if lag <= _NEXT:
-            after = after + pairs / np.float32(lag**3)
-        near = near + pairs + pairs.T
+            after = after + follows / np.float32(lag**3)
+        near = near + follows + pairs(rows[lag:][backward], rows[:-lag][backward])
     for found in (after, near):
         found.sum_duplicates()
         found.sort_indices()

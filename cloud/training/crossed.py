@@ -19,7 +19,7 @@ from pocketrec.cloud.rankers.transitions import FEATURES, count_transitions
 from pocketrec.cloud.training.retrieved import Retrieved
 
 FOLDS: Final = 5
-_PART: Final = 4096  # positions at a time
+_CELLS: Final = 1 << 24  # numbers of retrieved items' embeddings at a time
 
 
 def crossed_features(
@@ -40,12 +40,12 @@ def crossed_features(
     folds = np.random.default_rng([seed, 8]).permutation(len(sequences)) % FOLDS  # (U,)
     events, event_users = sequences.items, sequences.event_users()
     features = np.empty((*found.rows.shape, FEATURES), np.float16)
-    done = 0
+    done, size = 0, max(1, _CELLS // (found.rows.shape[1] * table.shape[1]))
     for fold in np.unique(folds[found.user]):
         other = folds[event_users] != fold
         counted = count_transitions(events[other], event_users[other], len(table) - 1, most, window)
         own = np.flatnonzero(folds[found.user] == fold)
-        for part in np.split(own, range(_PART, len(own), _PART)):
+        for part in np.split(own, range(size, len(own), size)):
             rows = found.rows[part]
             product = np.einsum("pe,pce->pc", found.users[part], table[rows])
             features[part] = counted.features(found.recent[part], rows, product)

@@ -26,6 +26,7 @@ from pocketrec.device.base.errors import DataError
 #: W [F, H1], of a ranker with a table of transitions: what features add to the sums that enter the first layer.
 WEIGHTS: Final = "W"
 _BATCH: Final = 512  # positions a step
+_FLAT: Final = np.float32(1e-3)  # a feature of no greater deviation is no feature
 _STANDARD: Final = 4096  # positions whose features are looked at for their means and deviations
 
 
@@ -87,15 +88,17 @@ def train_ranker(
             progress(done + 1, total, f"epoch {epoch + 1}, loss {loss:.4f}")
     found = {name: variable.numpy() for name, variable in variables.items()}
     if standard is not None:  # means and deviations become part of W and b1
-        found[WEIGHTS] = (found[WEIGHTS] / standard[1][:, None]).astype(np.float32)
+        known = standard[1] > _FLAT  # what is the same at all positions has told the network nothing
+        found[WEIGHTS] = np.where(known[:, None], found[WEIGHTS] / standard[1][:, None], 0).astype(np.float32)
         found["b1"] = (found["b1"] - standard[0] @ found[WEIGHTS]).astype(np.float32)
     return found | {INNER: np.ones((), np.float32)}
 
 
 def _means(features: NDArray[np.float16]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and deviation of each feature, float32 [F]; a deviation is at least .001."""
-    some = features[:: max(1, len(features) // _STANDARD)].reshape(-1, FEATURES).astype(np.float64)
-    return some.mean(axis=0).astype(np.float32), np.maximum(some.std(axis=0), 1e-3).astype(np.float32)
+    """Mean and deviation of each feature, float32 [F]; a deviation is at least `_FLAT`."""
+    some = features[:: -(-len(features) // _STANDARD)].reshape(-1, FEATURES)
+    mean, deviation = (part(some, axis=0, dtype=np.float64) for part in (np.mean, np.std))
+    return mean.astype(np.float32), np.maximum(deviation, _FLAT).astype(np.float32)
 
 
 def _step(variables: Mapping[str, tf.Variable], table: tf.Tensor) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pocketrec.device.base import documents
 from pocketrec.device.contract.layers import BODY, LayerSpec, specs_of, walk
+from pocketrec.device.contract.names import RANKNET
 
 _UNSEEN: Final = "Nothing at or after the cut-off"
 #: Counts that say nothing of sessions, which are all new after the cut-off, and of which no device learns.
@@ -42,6 +43,9 @@ def model_card(
     layers = specs_of(model, facts["tensors"])
     body = [layer for layer in layers if layer.role == BODY]
     sessions = bool(summary.get("sessions"))
+    learned = "weights and candidate sets"
+    if config.get("ranker", {}).get("transitions") and facts.get("ranker") == RANKNET:
+        learned = "weights, candidate sets and the ranker's counts of which items followed which"
     source = PurePath(config["data"]["path"] or config["data"]["set"]).name  # its folders are not for devices
     parts = [
         f"# Next-item model, {len(body)}-layer {model['backbone'].upper()}",
@@ -69,7 +73,7 @@ def model_card(
         "## Limits\n\n- Items that came after the cut-off are unknown to the model and are ignored.\n"
         "- What the log favours, the model favours: popular items are ranked high for people of whom little is "
         "known.\n- The quality above is that of the log's own users and time; it says nothing of other people or "
-        "seasons.\n- The file holds no user's events, but weights and candidate sets were learned from them.",
+        f"seasons.\n- The file holds no user's events, but {learned} were learned from them.",
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -12,8 +12,28 @@ import numpy as np
 import tensorflow as tf
 
 from pocketrec.cloud.rankers.transitions import KINDS, SPANS, Transitions
+from pocketrec.device.base.array import Array
+from pocketrec.device.contract.packed import Quantised
 
 _SUMS = KINDS * len(SPANS)
+
+
+def narrow(rows: Array) -> Array:
+    """Item rows as the file has them: int16 where the catalogue allows it."""
+    return rows.astype(np.int16 if len(rows) - 1 <= np.iinfo(np.int16).max else np.int32)
+
+
+def parts(transitions: Transitions | None) -> dict[str, Quantised]:
+    """The constants of the file as bytes, by names of their own: what a packed model sends apart from its skeleton."""
+    if transitions is None:
+        return {}
+    found = {
+        "rows": narrow(transitions.rows), "next": transitions.values[0], "near": transitions.values[1],
+        "popularity": transitions.popularity, "weights": transitions.weights,
+    }  # fmt: skip
+    one = np.ones(1, np.float32)
+    return {f"transitions_{name}": Quantised(np.ascontiguousarray(value).view(np.int8).reshape(-1), one)
+            for name, value in found.items()}  # fmt: skip
 
 
 def features(transitions: Transitions, items: tf.Tensor, candidates: tf.Tensor, product: tf.Tensor) -> tf.Tensor:
@@ -32,8 +52,7 @@ def features(transitions: Transitions, items: tf.Tensor, candidates: tf.Tensor, 
     place = tf.reduce_sum(tf.minimum(items, 1)) - 1 - tf.range(reach)  # (reach,), below 0 where there are no more
     there = tf.cast(place >= 0, tf.int32)
     recent = tf.gather(tf.reshape(items, [-1]), tf.maximum(place, 0)) * there
-    narrow = np.int16 if size <= np.iinfo(np.int16).max else np.int32
-    rows = tf.cast(tf.gather(tf.constant(transitions.rows.astype(narrow)), recent), tf.int32)  # (reach, M)
+    rows = tf.cast(tf.gather(tf.constant(narrow(transitions.rows)), recent), tf.int32)  # (reach, M)
     span = np.array([place for place, (first, end) in enumerate(SPANS) for _ in range(first, end)], np.int32)[:reach]
     places, values = [], []
     for kind in range(KINDS):

@@ -14,7 +14,7 @@ from pocketrec.device.base.errors import ConfigError, DataError
 from pocketrec.device.base.files import storage_error
 from pocketrec.stages.bundles import bundle_content, run_facts
 from pocketrec.stages.parts import use_threads
-from pocketrec.stages.rank import shipped_transitions, with_shipped
+from pocketrec.stages.rank import with_shipped
 from pocketrec.stages.recipes import recipe_of_run
 
 if TYPE_CHECKING:
@@ -75,13 +75,13 @@ def change_catalogue(run: Run, add: Path | None, remove: Path | None, out: Path)
     found = changed(run, data, model, add, remove)
     small, config = over_table(model, run.config.model, found.table)
     small, ranker = with_shipped(run, small)
-    transitions = shipped_transitions(run)
-    moved = None if transitions is None else transitions.moved(found.row_of, len(found.table))
+    if ranker.transitions is not None:
+        ranker = dataclasses.replace(ranker, transitions=ranker.transitions.moved(found.row_of, len(found.table)))
     recipe = recipe_of_run(run)
     try:
         exported = build_tflite(
             small, config, run.config.export, way=recipe["way"], optimizer=recipe["optimizer"],
-            candidates=run.config.candidates.k, ranker=ranker, transitions=moved,
+            candidates=run.config.candidates.k, ranker=ranker,
         )  # fmt: skip
         checked = check(exported, small, run.config.seed).to_dict()
     except OSError as error:  # both work in a temporary folder

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from pocketrec.cloud.base.runs import Run
 from pocketrec.device.base import documents
 from pocketrec.device.base.files import storage_error
-from pocketrec.stages.rank import shipped_transitions, with_early, with_shipped
+from pocketrec.stages.rank import with_early, with_shipped
 
 if TYPE_CHECKING:
     import keras
 
     from pocketrec.cloud.rehearsal.trials import Variant
+    from pocketrec.export.second import Ranked
 
 
 def export_model(
@@ -37,17 +38,15 @@ def export_model(
 
     model: keras.Model = load_model(run.folder / f"{name}.keras")
     config = run.config.export if gate or ranked else dataclasses.replace(run.config.export, retrieve=0)
-    ranker, transitions = run.config.ranker.first.kind, None
+    ranker: str | Ranked = run.config.ranker.first.kind
     if name == "train/model" and (gate or ranked):
         model, ranker = with_shipped(run, model)
-        transitions = shipped_transitions(run)
     elif ranked:
         model, ranker = with_early(run, model)
-        transitions = shipped_transitions(run, early=True)
     try:
         exported = build_tflite(
             model, run.config.model, config, way=way, optimizer=optimizer,
-            candidates=run.config.candidates.k, ranker=ranker, transitions=transitions,
+            candidates=run.config.candidates.k, ranker=ranker,
         )  # fmt: skip
         checked = check(exported, model, run.config.seed).to_dict() if gate else {}
     except OSError as error:  # both work in a temporary folder

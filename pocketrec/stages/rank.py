@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pocketrec.cloud.data.sequences import Sequences
     from pocketrec.cloud.rankers.ranknet import RankNet
-    from pocketrec.cloud.rankers.transitions import Transitions
+    from pocketrec.export.second import Ranked
 
 #: The tensors.
 TENSORS_FILE: Final = "rank/ranker.npz"
@@ -63,16 +63,18 @@ def _exports(config: RunConfig) -> bool:
     return bool(getattr(RANKERS[config.ranker.kind], "graph", "")) and config.ranker.inner
 
 
-def with_shipped(run: Run, model: keras.Model) -> tuple[keras.Model, str]:
-    """The model as it is exported, with the tensors of the ranker that ships in it; and the name of the ranker."""
+def with_shipped(run: Run, model: keras.Model) -> tuple[keras.Model, Ranked]:
+    """The model as it is exported, with the tensors of the ranker that ships in it; and the ranker."""
     from pocketrec.cloud.rankers.ranker import RANKER_LAYER
     from pocketrec.cloud.rankers.ranknet_training import without_ranknet
+    from pocketrec.export.second import Ranked
 
     tensors = shipped_ranker(run)
     together = RANKER_LAYER in {layer.name for layer in model.layers}  # it was trained with the model
     if tensors is None:
-        return without_ranknet(model) if together and run.config.ranker.second else model, run.config.ranker.first.kind
-    return _with_tensors(run, model, tensors), run.config.ranker.kind
+        alone = without_ranknet(model) if together and run.config.ranker.second else model
+        return alone, Ranked(run.config.ranker.first.kind)
+    return _with_tensors(run, model, tensors), Ranked(run.config.ranker.kind, trained_ranker(run).transitions)
 
 
 def with_early(run: Run, model: keras.Model) -> tuple[keras.Model, str]:
@@ -124,12 +126,6 @@ def shipped_ranker(run: Run) -> dict[str, NDArray[np.float32]] | None:
         return None
     found: dict[str, NDArray[np.float32]] = dict(trained_ranker(run).tensors)
     return found
-
-
-def shipped_transitions(run: Run, *, early: bool = False) -> Transitions | None:
-    """The table of transitions that the run's ranker reads, over the final model or the early one; None where none
-    ships, or it reads none."""
-    return _ranker_in(run.folder / (_EARLY_FILE if early else TENSORS_FILE)).transitions if ships(run) else None
 
 
 def trained_ranker(run: Run) -> RankNet:

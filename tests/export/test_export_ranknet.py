@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from pocketrec.export.gate import gate
 from pocketrec.export.gate.reference import Reference
 from pocketrec.export.gate.retrieved import ranked
 from pocketrec.export.rankers.ranknet import RankNet
+from pocketrec.export.second import Ranked
 
 ITEMS = 60
 CONFIG = ModelConfig(embedding=8, window=3, dropout=0.0, tables={"gru": GruOptions(hidden=4, layers=1)})
@@ -76,10 +78,14 @@ def test_the_gate_passes_with_a_table_of_transitions() -> None:
     weights = rng.normal(0, 0.1, (FEATURES, _model().get_layer("ranker").A.shape[1])).astype(np.float32)
     popularity = rng.random(ITEMS + 1).astype(np.float32)
     told = Transitions(rows, values, np.array([0.01, 0.02], np.float32), popularity, weights, reach=3)
-    made, without = (
+    other = dataclasses.replace(told, rows=rows[::-1].copy(), values=values[:, ::-1].copy())
+    made, without, again = (
         build_tflite(_model(), CONFIG, ExportConfig(batch=2, retrieve=10), way="head", optimizer="adagrad",
-                     candidates=5, ranker="ranknet", transitions=table) for table in (told, None)
+                     candidates=5, ranker=Ranked("ranknet", table)) for table in (told, None, other)
     )  # fmt: skip
+    assert made.skeleton == again.skeleton, "the next release sends its weights alone, the table among them"
+    assert made.coded != again.coded
+    assert packed.fill(again.skeleton, again.coded) == again.content
     gated(made, _model())
     assert made.tensors == without.tensors
     assert len(made.content) > len(without.content)

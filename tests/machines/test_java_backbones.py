@@ -108,6 +108,7 @@ def test_a_ranker_that_reads_transitions(folder: Path, tmp_path: Path) -> None:
     from pocketrec.cloud.config.model import ModelConfig
     from pocketrec.cloud.rankers.transitions import FEATURES, Transitions
     from pocketrec.export.build import build_tflite
+    from pocketrec.export.second import Ranked
 
     rng, config = np.random.default_rng(1), ModelConfig(embedding=8, window=6)
     base = build_model(config, 60, 1)
@@ -117,7 +118,7 @@ def test_a_ranker_that_reads_transitions(folder: Path, tmp_path: Path) -> None:
     told = Transitions(rows, values, np.full(2, 0.02, np.float32), np.ones(61, np.float32),
                        rng.normal(0, 0.3, (FEATURES, 6)).astype(np.float32), reach=6)  # fmt: skip
     made = build_tflite(model, config, ExportConfig(batch=4, retrieve=25), way="partial", optimizer="adagrad",
-                        candidates=10, ranker="ranknet", transitions=told)  # fmt: skip
+                        candidates=10, ranker=Ranked("ranknet", told))  # fmt: skip
     old = open_bundle(folder)
     write_bundle_files(
         tmp_path / "told", BundleContent(

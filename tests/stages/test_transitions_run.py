@@ -70,6 +70,8 @@ def test_it_gains_before_the_cut_off_and_on_devices(made: Path) -> None:
     assert verdict["ranker"] > 1.5 * verdict["inner_product"]
     assert staged["compare"]["global_first_stage"]["low"] > 0.1, "of what devices show"
     assert read_json(run / "fleet" / "fleet.json")["infer_difference"] < 1e-5, "numpy ranks as the signature does"
+    card = (run / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "the ranker's counts of which items followed which were learned from them" in card
 
 
 @pytest.mark.long

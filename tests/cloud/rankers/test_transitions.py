@@ -11,6 +11,7 @@ import pytest
 from pocketrec.cloud.config.load import config_from_dict
 from pocketrec.cloud.config.ranker import RankerConfig
 from pocketrec.cloud.data.sequences import Sequences
+from pocketrec.cloud.rankers import transitions
 from pocketrec.cloud.rankers.ranknet import TENSORS, RankNet
 from pocketrec.cloud.rankers.transitions import FEATURES, REACH, Transitions, count_transitions, recent_of
 from pocketrec.cloud.training.crossed import crossed_features
@@ -59,6 +60,15 @@ def test_unknown_items_are_passed_over_and_the_largest_values_stay() -> None:
     kept = counted(sequences([1, 2, 1, 2, 1, 3]), 1)
     assert kept.rows[1].tolist() in ([2], [3], [1])
     assert kept.values[:, 1].max() == max(kept.values[0, 1, 0], kept.values[1, 1, 0])
+
+
+def test_blocks_of_items_count_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    log = sequences(*(rng.integers(0, ITEMS + 1, 40).tolist() for _ in range(6)))
+    whole = counted(log, 3)
+    monkeypatch.setattr(transitions, "_PAIRS", 1)
+    for name, value in counted(log, 3).arrays().items():
+        np.testing.assert_array_equal(value, whole.arrays()[name])
 
 
 def test_nothing_to_count_is_an_empty_table() -> None:
@@ -143,7 +153,7 @@ def test_another_catalogue_keeps_what_stays() -> None:
     assert moved.rows[2].tolist() == [0, 1]
     assert moved.values[0, 2].tolist() == [0, 5], "the value of an item that is gone is gone"
     assert not moved.values[:, [1, 3]].any()
-    assert moved.popularity.tolist() == [0, 3, 1, 0]
+    assert moved.popularity.tolist() == [0, 3, 1, 2], "a new item is as popular as the middle one"
 
 
 def test_files_keep_it_and_a_missing_part_is_one_line() -> None:
@@ -153,7 +163,7 @@ def test_files_keep_it_and_a_missing_part_is_one_line() -> None:
     assert all(np.array_equal(one, back.arrays()[name]) for name, one in arrays.items())
     assert Transitions.restore({}) is None
     del arrays["transitions_scales"]
-    with pytest.raises(DataError, match="run `pocketrec rank` again"):
+    with pytest.raises(DataError, match="has no transitions_scales: run `pocketrec rank` again"):
         Transitions.restore(arrays)
 
 

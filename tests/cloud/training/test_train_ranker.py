@@ -83,6 +83,16 @@ def test_it_learns_from_features_and_their_scale_becomes_part_of_the_tensors() -
     assert (found.rows[np.arange(600), scores.argmax(1)] == targets).mean() > 0.9
 
 
+def test_a_feature_that_is_the_same_everywhere_is_left_out() -> None:
+    """Divided by its deviation of 0 its random weights would be anything once it is something else on a device."""
+    found, table = data(60)
+    features = np.random.default_rng(3).normal(size=(*found.rows.shape, FEATURES)).astype(np.float16)
+    features[..., 4] = 7
+    weights = train_ranker(found, table, CONFIG, 1, features=features)[WEIGHTS]
+    assert not weights[4].any()
+    assert weights[3].any()
+
+
 def test_nothing_retrieved_is_one_line() -> None:
     found, table = data(10, missed=10)
     with pytest.raises(DataError, match=r"nothing to learn from: .* raise ranker.candidates"):
