@@ -76,7 +76,7 @@ def measure(
     old, recent = int(cut.old.sum()), recent_of(cut.histories)
     found = Measured(cut.users.tolist(), old)
     before = AtCut(cut.users[:old], cut.old[:old], cut.histories[:old], cut.relevant[:old])
-    gold = ranked(before, users[:old], items, ranker, recent[:old])
+    gold = ranked(before, users[:old], items, ranker)
     rows = len(items)
 
     def reorder(candidates: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -96,7 +96,7 @@ def measure(
         progress(place + 1, len(sources) + 1, f"candidates by {source.name}")
     _mix(found, before, sources, rows, gold, counts, reorder)
     _add(found, "inner product", cut, cut.lists(lambda part: users[part] @ items.T, rows))
-    _add(found, "exhaustive ranker", cut, ranked(cut, users, items, ranker, recent, LENGTH))
+    _add(found, "exhaustive ranker", cut, ranked(cut, users, items, ranker, LENGTH))
     retrieved = cut.lists(lambda part: users[part] @ items.T, rows, config.ranker.candidates)
     _add(found, STAGES, cut, reordered(users, retrieved, items, ranker, recent)[:, :LENGTH])
     found.cold = {name: int(_summary(folder)[name]) for name in ("unknown_after", "unknown_items_after")}

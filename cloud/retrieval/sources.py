@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pocketrec.cloud.evaluation.at_cut import AtCut, ScoresOf
 from pocketrec.cloud.metrics.lists import hit_lists, list_values
 from pocketrec.cloud.rankers.ranker import Ranker
+from pocketrec.cloud.rankers.transitions import recent_of
 
 Floats = NDArray[np.float32]
 Reorder = Callable[[NDArray[np.int32]], NDArray[np.int32]]
@@ -100,8 +101,7 @@ def means(values: Mapping[int, Kept]) -> dict[str, dict[str, float]]:
                      "map@10": float(found.precision.mean())} for c, found in values.items()}  # fmt: skip
 
 
-def ranked(
-    cut: AtCut, users: Floats, items: Floats, ranker: Ranker, recent: NDArray[np.int32], length: int = GOLD
-) -> NDArray[np.int32]:
+def ranked(cut: AtCut, users: Floats, items: Floats, ranker: Ranker, length: int = GOLD) -> NDArray[np.int32]:
     """The gold standard: the ranker's best of the whole catalogue, int32 [U, length]."""
+    recent = recent_of(cut.histories)
     return cut.lists(lambda part: ranker.of_all(users[part], items, recent[part]), len(items), length)
