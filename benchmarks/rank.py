@@ -60,7 +60,8 @@ def write(items: int, rank: int, positions: int, transitions: int, path: Path) -
         rows = rng.integers(1, items + 1, (items + 1, transitions), dtype=np.int32)
         values = rng.integers(0, 128, (KINDS, items + 1, transitions), dtype=np.int8)
         weights = rng.normal(0, 0.1, (FEATURES, one)).astype(np.float32)
-        told = Transitions(rows, values, np.full(KINDS, 0.05, np.float32), np.ones(items + 1, np.float32), weights)
+        told = Transitions(rows, values, np.full(KINDS, 0.05, np.float32), np.ones(items + 1, np.float32), weights,
+                           np.ones(FEATURES, np.float32))  # fmt: skip
     graph = PositionGraph(held, table, "sgd", shape, second=RankNet(told))
     path.write_bytes(convert(graph))
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """RankNet: the inner product, and a small network over user and item embedding beside it.
 
-    s(u, i) = <e_u, e_i> + w3 . elu(C elu(A e_u + B e_i + W f + b1) + b2)
+    s(u, i) = <e_u, e_i> + v . f + w3 . elu(C elu(A e_u + B e_i + W f + b1) + b2)
 
-The product within the score makes retrieval, which sees nothing else, and ranking agree; with w3 = 0, at the start, the
-ranker is the inner product. B e_i depends on the item alone. f, where the ranker has a table of transitions, are
-features of the item after the latest events (`pocketrec.cloud.rankers.transitions`); without one there is no W f.
+The product within the score makes retrieval, which sees nothing else, and ranking agree; with w3 = 0 and v = 0, at the
+start, the ranker is the inner product. B e_i depends on the item alone. f, where the ranker has a table of transitions, are
+features of the item after the latest events (`pocketrec.cloud.rankers.transitions`); without one there is
+neither v . f nor W f.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class RankNet(Ranker):
     inner: float = 1.0
     """Weight of the inner product."""
     transitions: Transitions | None = None
-    """What came after and near what, and W; None = embeddings alone."""
+    """What came after and near what, W and v; None = embeddings alone."""
 
     @classmethod
     def restore(cls, arrays: Mapping[str, NDArray[Any]]) -> RankNet:
@@ -87,7 +88,7 @@ class RankNet(Ranker):
             product = np.einsum("pe,pce->pc", users[part], items)
             features = self.transitions.features(recent[part], rows[part], product)
             inner = items @ self.tensors["B"] + features @ self.transitions.weights
-            found[part] = self.inner * product + self._net(users[part], inner)
+            found[part] = self.inner * product + features @ self.transitions.direct + self._net(users[part], inner)
         return found
 
     def of_all(self, users: Floats, table: Floats, recent: NDArray[np.int32]) -> Floats:

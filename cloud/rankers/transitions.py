@@ -57,7 +57,9 @@ class Transitions:
     popularity: NDArray[np.float32]
     """[N + 1]: log(1 + events)."""
     weights: NDArray[np.float32]
-    """[F, H1]: what features add to the sums that enter the network's first layer."""
+    """W [F, H1]: what features add to the sums that enter the network's first layer."""
+    direct: NDArray[np.float32]
+    """v [F]: what they add to the score."""
     reach: int = REACH
     """Latest events that are looked at: `REACH`, or the window where that is shorter."""
 
@@ -79,9 +81,9 @@ class Transitions:
         found: dict[str, Any] = {name: arrays[_PREFIX + name] for name in cls.__dataclass_fields__}
         return cls(**{**found, "reach": int(found["reach"])})
 
-    def read_by(self, weights: NDArray[np.float32]) -> Transitions:
+    def read_by(self, weights: NDArray[np.float32], direct: NDArray[np.float32]) -> Transitions:
         """The same with these weights."""
-        return replace(self, weights=weights)
+        return replace(self, weights=weights, direct=direct)
 
     def moved(self, row_of: NDArray[np.int64], rows: int) -> Transitions:
         """For another catalogue: items that are left out are no longer there; new ones follow nothing yet, and count
@@ -177,7 +179,8 @@ def count_transitions(
     scales = np.maximum(values.max(axis=(1, 2), initial=0.0), 1e-6) / _LARGEST  # (2,)
     coded = np.rint(values / scales[:, np.newaxis, np.newaxis]).astype(np.int8)
     return Transitions(kept, coded, scales.astype(np.float32), np.log1p(counts).astype(np.float32),
-                       np.zeros((FEATURES, 0), np.float32), min(REACH, window))  # fmt: skip
+                       np.zeros((FEATURES, 0), np.float32), np.zeros(FEATURES, np.float32),
+                       min(REACH, window))  # fmt: skip
 
 
 def _counted(

@@ -25,6 +25,8 @@ from pocketrec.device.base.errors import DataError
 
 #: W [F, H1], of a ranker with a table of transitions: what features add to the sums that enter the first layer.
 WEIGHTS: Final = "W"
+#: v [F], likewise: what features add to the score.
+DIRECT: Final = "v"
 _BATCH: Final = 512  # positions a step
 _FLAT: Final = np.float32(1e-3)  # a feature of no greater deviation is no feature
 _STANDARD: Final = 4096  # positions whose features are looked at for their means and deviations
@@ -44,7 +46,7 @@ def train_ranker(
         seed: equal seeds give equal tensors.
         progress: called with the steps done.
         features: [P, c, F] of what was retrieved (`pocketrec.cloud.training.crossed`); the tensors then have `WEIGHTS`
-            too. None = embeddings alone.
+            and `DIRECT` too. None = embeddings alone.
 
     Raises:
         DataError: no position's item was retrieved, or the loss is no longer a number.
@@ -60,7 +62,7 @@ def train_ranker(
     if features is not None:
         standard = _means(features)
         drawn_weights = np.random.default_rng([seed, 9]).normal(0, 0.1, (FEATURES, config.hidden[0]))
-        start[WEIGHTS] = drawn_weights.astype(np.float32)
+        start |= {WEIGHTS: drawn_weights.astype(np.float32), DIRECT: np.zeros(FEATURES, np.float32)}
     variables = {name: tf.Variable(value) for name, value in start.items()}
     step = _step(variables, tf.constant(table))
     rng = np.random.default_rng([seed, 7])
@@ -90,6 +92,8 @@ def train_ranker(
     if standard is not None:  # means and deviations become part of W and b1
         known = standard[1] > _FLAT  # what is the same at all positions has told the network nothing
         found[WEIGHTS] = np.where(known[:, None], found[WEIGHTS] / standard[1][:, None], 0).astype(np.float32)
+        # The means' part of it is the same for all items.
+        found[DIRECT] = np.where(known, found[DIRECT] / standard[1], 0).astype(np.float32)
         found["b1"] = (found["b1"] - standard[0] @ found[WEIGHTS]).astype(np.float32)
     return found | {INNER: np.ones((), np.float32)}
 
@@ -116,6 +120,8 @@ def _step(variables: Mapping[str, tf.Variable], table: tf.Tensor) -> Any:
                 by_item += tf.tensordot(told, variables[WEIGHTS], 1)
             net = network(users[:, tf.newaxis], by_item, variables)
             scores = tf.einsum("pe,pce->pc", users, items) + net
+            if told is not None:
+                scores += tf.tensordot(told, variables[DIRECT], 1)
             scores = tf.where(every > 0, scores, -1e9)
             loss = tf.reduce_mean(tf.reduce_logsumexp(scores, 1) - scores[:, 0])
         for name, mean, square, slope in zip(names, first, second, tape.gradient(

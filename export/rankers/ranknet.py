@@ -43,7 +43,8 @@ class RankNet:
         product = tf.matmul(rows, users, transpose_b=True)  # (C, 1)
         told = features(self.transitions, items, candidates, product)
         by_item = tf.matmul(rows, value(_B)) + tf.matmul(told, tf.constant(self.transitions.weights))
-        return tf.reshape(product, [1, -1]) + self._grid_net(users, by_item, value)[0]
+        direct = product + tf.matmul(told, tf.constant(self.transitions.direct[:, None]))  # (C, 1)
+        return tf.reshape(direct, [1, -1]) + self._grid_net(users, by_item, value)[0]
 
     def scores(self, users: tf.Tensor, items: tf.Tensor, value: Value) -> tf.Tensor:
         """See `GraphRanker.scores`."""

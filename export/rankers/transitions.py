@@ -30,6 +30,7 @@ def parts(transitions: Transitions | None) -> dict[str, Quantised]:
     found = {
         "rows": narrow(transitions.rows), "next": transitions.values[0], "near": transitions.values[1],
         "popularity": transitions.popularity, "weights": transitions.weights,
+        "direct": transitions.direct,
     }  # fmt: skip
     one = np.ones(1, np.float32)
     return {f"transitions_{name}": Quantised(np.ascontiguousarray(value).view(np.int8).reshape(-1), one)

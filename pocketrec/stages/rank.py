@@ -150,7 +150,7 @@ def _tensors(run: Run, model: keras.Model, past: Sequences, name: str) -> dict[s
     from pocketrec.cloud.rankers.ranker import RANKER_LAYER
     from pocketrec.cloud.rankers.transitions import count_transitions
     from pocketrec.cloud.training.crossed import crossed_features
-    from pocketrec.cloud.training.ranking import WEIGHTS, train_ranker
+    from pocketrec.cloud.training.ranking import DIRECT, WEIGHTS, train_ranker
     from pocketrec.cloud.training.retrieved import latest, retrieve_positions
 
     config = run.config
@@ -170,7 +170,7 @@ def _tensors(run: Run, model: keras.Model, past: Sequences, name: str) -> dict[s
         features = crossed_features(found, table, past, most, window, config.seed, progress)
         tensors = train_ranker(found, table, config.ranker, config.seed, progress, features)
         counted = count_transitions(past.items, past.event_users(), len(table) - 1, most, window)
-        return tensors | counted.read_by(tensors.pop(WEIGHTS)).arrays()
+        return tensors | counted.read_by(tensors.pop(WEIGHTS), tensors.pop(DIRECT)).arrays()
 
 
 def _judge(

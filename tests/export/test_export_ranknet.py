@@ -77,7 +77,8 @@ def test_the_gate_passes_with_a_table_of_transitions() -> None:
     rows[0], values[:, 0] = 0, 0
     weights = rng.normal(0, 0.1, (FEATURES, _model().get_layer("ranker").A.shape[1])).astype(np.float32)
     popularity = rng.random(ITEMS + 1).astype(np.float32)
-    told = Transitions(rows, values, np.array([0.01, 0.02], np.float32), popularity, weights, reach=3)
+    direct = rng.normal(0, 0.1, FEATURES).astype(np.float32)
+    told = Transitions(rows, values, np.array([0.01, 0.02], np.float32), popularity, weights, direct, reach=3)
     other = dataclasses.replace(told, rows=rows[::-1].copy(), values=values[:, ::-1].copy())
     made, without, again = (
         build_tflite(_model(), CONFIG, ExportConfig(batch=2, retrieve=10), way="head", optimizer="adagrad",

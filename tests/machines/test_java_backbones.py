@@ -116,7 +116,8 @@ def test_a_ranker_that_reads_transitions(folder: Path, tmp_path: Path) -> None:
     rows = np.stack([rng.permutation(60)[:9] + 1 for _ in range(61)]).astype(np.int32)
     values = rng.integers(0, 128, (2, 61, 9)).astype(np.int8)
     told = Transitions(rows, values, np.full(2, 0.02, np.float32), np.ones(61, np.float32),
-                       rng.normal(0, 0.3, (FEATURES, 6)).astype(np.float32), reach=6)  # fmt: skip
+                       rng.normal(0, 0.3, (FEATURES, 6)).astype(np.float32),
+                       rng.normal(0, 0.1, FEATURES).astype(np.float32), reach=6)  # fmt: skip
     made = build_tflite(model, config, ExportConfig(batch=4, retrieve=25), way="partial", optimizer="adagrad",
                         candidates=10, ranker=Ranked("ranknet", told))  # fmt: skip
     old = open_bundle(folder)

@@ -85,7 +85,8 @@ def table() -> Transitions:
     values = np.zeros((2, ITEMS + 1, 2), np.int8)
     values[0, 1], values[1, 1], values[0, 2] = [10, 5], [2, 0], [7, 0]
     weights = np.random.default_rng(1).normal(size=(FEATURES, 3)).astype(np.float32)
-    return Transitions(rows, values, np.array([0.5, 1.0], np.float32), np.arange(5, dtype=np.float32), weights)
+    direct = np.linspace(-1, 1, FEATURES, dtype=np.float32)
+    return Transitions(rows, values, np.array([0.5, 1.0], np.float32), np.arange(5, dtype=np.float32), weights, direct)
 
 
 def test_features_are_sums_over_spans_of_the_latest_events() -> None:
@@ -121,7 +122,7 @@ def test_scores_of_rows_and_of_all_are_the_formula() -> None:
     elu = lambda x: np.where(x > 0, x, np.expm1(x))  # noqa: E731
     first = elu((users @ tensors["A"])[:, None] + items[rows] @ tensors["B"] + told @ table().weights + tensors["b1"])
     net = elu(first @ tensors["C"] + tensors["b2"]) @ tensors["w3"]
-    wanted = np.einsum("pe,pce->pc", users, items[rows]) + net
+    wanted = np.einsum("pe,pce->pc", users, items[rows]) + told @ table().direct + net
     found = ranker.of_rows(users, items, rows, recent)
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(np.take_along_axis(ranker.of_all(users, items, recent), rows, 1), found, rtol=1e-4,

@@ -12,7 +12,7 @@ from pocketrec.cloud.rankers.ranknet import RankNet
 from pocketrec.cloud.rankers.ranknet_training import initial_tensors
 from pocketrec.cloud.rankers.transitions import FEATURES, REACH
 from pocketrec.cloud.training.judging import figures_of, reordered
-from pocketrec.cloud.training.ranking import WEIGHTS, train_ranker
+from pocketrec.cloud.training.ranking import DIRECT, WEIGHTS, train_ranker
 from pocketrec.cloud.training.retrieved import Retrieved, latest, reranked
 from pocketrec.device.base.errors import DataError
 
@@ -77,9 +77,10 @@ def test_it_learns_from_features_and_their_scale_becomes_part_of_the_tensors() -
     found = Retrieved(found.users, targets, found.rows, found.user, found.recent)
     silent = np.zeros((ITEMS + 1, SIZE), np.float32)
     tensors = train_ranker(found, silent, CONFIG, 1, features=features)
+    added = features.astype(np.float32) @ tensors.pop(DIRECT)
     inner = features.astype(np.float32) @ tensors.pop(WEIGHTS) + tensors["b1"]
     hidden = np.where(inner > 0, inner, np.expm1(np.minimum(inner, 0))) @ tensors["C"] + tensors["b2"]
-    scores = np.where(hidden > 0, hidden, np.expm1(np.minimum(hidden, 0))) @ tensors["w3"]
+    scores = added + np.where(hidden > 0, hidden, np.expm1(np.minimum(hidden, 0))) @ tensors["w3"]
     assert (found.rows[np.arange(600), scores.argmax(1)] == targets).mean() > 0.9
 
 
@@ -88,9 +89,10 @@ def test_a_feature_that_is_the_same_everywhere_is_left_out() -> None:
     found, table = data(60)
     features = np.random.default_rng(3).normal(size=(*found.rows.shape, FEATURES)).astype(np.float16)
     features[..., 4] = 7
-    weights = train_ranker(found, table, CONFIG, 1, features=features)[WEIGHTS]
-    assert not weights[4].any()
-    assert weights[3].any()
+    tensors = train_ranker(found, table, CONFIG, 1, features=features)
+    for name in (WEIGHTS, DIRECT):
+        assert not tensors[name][4].any()
+        assert tensors[name][3].any()
 
 
 def test_nothing_retrieved_is_one_line() -> None:
