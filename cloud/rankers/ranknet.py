@@ -4,9 +4,9 @@
     s(u, i) = <e_u, e_i> + v . f + w3 . elu(C elu(A e_u + B e_i + W f + b1) + b2)
 
 The product within the score makes retrieval, which sees nothing else, and ranking agree; with w3 = 0 and v = 0, at the
-start, the ranker is the inner product. B e_i depends on the item alone. f, where the ranker has a table of transitions, are
-features of the item after the latest events (`pocketrec.cloud.rankers.transitions`); without one there is
-neither v . f nor W f.
+start, the ranker is the inner product. B e_i depends on the item alone. f, where the ranker has a table of transitions,
+are features of the item after the latest events (`pocketrec.cloud.rankers.transitions`); without one there is neither
+v . f nor W f.
 """
 
 from __future__ import annotations
