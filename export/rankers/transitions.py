@@ -15,12 +15,15 @@ from pocketrec.cloud.rankers.transitions import KINDS, SPANS, Transitions
 from pocketrec.device.base.array import Array
 from pocketrec.device.contract.packed import Quantised
 
-_SUMS = KINDS * len(SPANS)
-
 
 def narrow(rows: Array) -> Array:
     """Item rows as the file has them: int16 where the catalogue allows it."""
     return rows.astype(np.int16 if len(rows) - 1 <= np.iinfo(np.int16).max else np.int32)
+
+
+def together(transitions: Transitions) -> Array:
+    """Values int8 [N + 1, M, kinds], as the file has them."""
+    return np.ascontiguousarray(np.moveaxis(transitions.values, 0, -1))
 
 
 def parts(transitions: Transitions | None) -> dict[str, Quantised]:
@@ -28,7 +31,7 @@ def parts(transitions: Transitions | None) -> dict[str, Quantised]:
     if transitions is None:
         return {}
     found = {
-        "rows": narrow(transitions.rows), "next": transitions.values[0], "near": transitions.values[1],
+        "rows": narrow(transitions.rows), "values": together(transitions),
         "popularity": transitions.popularity, "weights": transitions.weights,
         "direct": transitions.direct,
     }  # fmt: skip
@@ -54,13 +57,14 @@ def features(transitions: Transitions, items: tf.Tensor, candidates: tf.Tensor, 
     there = tf.cast(place >= 0, tf.int32)
     recent = tf.gather(tf.reshape(items, [-1]), tf.maximum(place, 0)) * there
     rows = tf.cast(tf.gather(tf.constant(narrow(transitions.rows)), recent), tf.int32)  # (reach, M)
+    coded = tf.gather(tf.constant(together(transitions)), recent)  # (reach, M, kinds)
+    values = tf.cast(coded, tf.float32) * tf.constant(transitions.scales)
     span = np.array([place for place, (first, end) in enumerate(SPANS) for _ in range(first, end)], np.int32)[:reach]
-    places, values = [], []
-    for kind in range(KINDS):
-        coded = tf.gather(tf.constant(transitions.values[kind]), recent)  # (reach, M)
-        values.append(tf.reshape(tf.cast(coded, tf.float32) * transitions.scales[kind], [-1]))
-        places.append(tf.reshape(rows * _SUMS + (kind * len(SPANS) + span)[:, np.newaxis], [-1]))
-    summed = tf.scatter_nd(tf.concat(places, 0)[:, tf.newaxis], tf.concat(values, 0), [size * _SUMS])
-    found = tf.gather(tf.reshape(summed, [size, _SUMS]), candidates)  # (C, sums)
+    spans = np.broadcast_to(span[:, np.newaxis, np.newaxis], (reach, transitions.rows.shape[1], 1)).reshape(-1, 1)
+    places = tf.concat([tf.reshape(rows, [-1, 1]), tf.constant(spans)], 1)
+    # One slice for each pair of items, and no reshape of the sums of all items, which would copy them.
+    summed = tf.scatter_nd(places, tf.reshape(values, [-1, KINDS]), [size, len(SPANS), KINDS])
+    found = tf.transpose(tf.gather(summed, candidates), [0, 2, 1])  # (C, kinds, spans)
+    found = tf.reshape(found, [-1, KINDS * len(SPANS)])
     popularity = tf.gather(tf.constant(transitions.popularity), candidates)[:, tf.newaxis]
     return tf.concat([found, popularity, product], 1)
