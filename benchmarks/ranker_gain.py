@@ -3,7 +3,7 @@
 
 RUNs are of `pocketrec rank`, of one configuration with several seeds. Figures are those of users, the mean over the
 runs first; intervals are over users. *Before the cut-off*: the early model and its ranker on the events between the two
-cuts, which neither has seen. *After it*: the final model and its ranker on what came later. MRR@20 is of next items in
+cuts, which neither has seen. *After it*: the final model and its ranker on later events. MRR@20 is of next items in
 the whole catalogue, and what was not retrieved is a miss for both; MAP@10 is of one list a user at the cut-off. Beside
 them, after the cut-off, popularity, recent popularity and item-kNN as the configuration has them. The last line is
 JSON.
@@ -30,16 +30,14 @@ from pocketrec.cloud.candidates.sets import read_arrays
 from pocketrec.cloud.config.load import stored_config
 from pocketrec.cloud.config.run import RunConfig
 from pocketrec.cloud.data.prepared import load_cloud, load_devices
-from pocketrec.cloud.data.sequences import Sequences
 from pocketrec.cloud.metrics.metrics import HEADLINE, paired, user_values
 from pocketrec.cloud.rankers.ranknet import RankNet
-from pocketrec.cloud.training.judging import list_figures, next_figures
+from pocketrec.cloud.training.judging import judging_users, list_figures, next_figures
 from pocketrec.stages.recipes import rehearsal_parts
 
 Floats = NDArray[np.float64]
 #: Part -> the model and the ranker of it, in a run's folder.
 PARTS = {"before": ("early.keras", "early.npz"), "after": ("model.keras", "ranker.npz")}
-LISTS = "map@10"
 
 
 def figures_of(run: Path, config: RunConfig, most: int, parts: list[str]) -> dict[str, tuple[Floats, Floats]]:
@@ -67,7 +65,7 @@ def baselines_of(run: Path, config: RunConfig, most: int) -> dict[str, Floats]:
         "recent popularity": RecentPopularity.fit(config.baselines.recent_popularity, past),
         "item-kNN": ItemNeighbours.fit(config.baselines.knn, past),
     }
-    users = chosen_users(data.before, later, most, config.seed)
+    users = judging_users(data.before, later, most, config.seed)
     found: dict[str, list[Floats]] = {name: [] for name in fitted}
     for user in users.tolist():
         before = data.before.of(int(data.before.find_all(later.users[[user]])[0]))[0]
@@ -89,12 +87,6 @@ def baselines_of(run: Path, config: RunConfig, most: int) -> dict[str, Floats]:
             if ranks:  # others have no known event to be judged by
                 found[name].append(np.array(ranks))
     return {name: user_values(ranks) for name, ranks in found.items()}
-
-
-def chosen_users(past: Sequences, later: Sequences, most: int, seed: int) -> NDArray[np.int64]:
-    """Those that `next_figures` judges, as places in `later`."""
-    places = np.flatnonzero(past.find_all(later.users) >= 0)
-    return places if len(places) <= most else np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
 
 
 def compared(ours: Floats, plain: Floats) -> dict[str, Any]:

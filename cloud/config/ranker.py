@@ -69,7 +69,7 @@ class RankerConfig:
     learning_rate: float = field(default=0.001, metadata=LATER)
     """Rate at its first step; it falls along half a cosine."""
     transitions: int = field(default=0, metadata=LATER)
-    """Items kept for each item in a table of what came after and near it, which `ranknet` then reads beside the
+    """Items kept for each item in a table of what followed it or was near it, which `ranknet` then reads beside the
     embeddings; 0 = none. 4 bytes each in the bundle, 6 above 32,767 items."""
 
     CHOICES: ClassVar = {"kind": RANKERS}

@@ -5,7 +5,7 @@ For every item j the table has up to M items i with two values,
 
     v(j, i) = log(1 + c(j, i) / (20 p_i)),    p_i = share of all events that are of item i,
 
-one from what came next (c counts i at 1, 2 and 3 events after j, weighing 1, 1/8 and 1/27), one from what was near (c
+one from what followed (c counts i at 1, 2 and 3 events after j, weighing 1, 1/8 and 1/27), one from what was near (c
 counts i within 15 events of j, before or after). They tell what the inner product of two short embeddings cannot hold:
 which few items follow this one. Features of an item after a history are sums of v over the latest event, the one
 before it, the three before that and the ten before those; the logarithm of the item's own events; and its inner product
@@ -148,7 +148,7 @@ def recent_of(histories: Sequence[NDArray[Any]]) -> NDArray[np.int32]:
 def count_transitions(
     events: NDArray[Any], users: NDArray[Any], items: int, most: int, window: int
 ) -> Transitions:
-    """Count what came after and near what.
+    """Count which items followed which, and which were near each other.
 
     Args:
         events: int [n], item rows before the cut-off, user by user, oldest first; 0 (unknown items) are passed over.
@@ -186,8 +186,8 @@ def count_transitions(
 def _counted(
     rows: NDArray[np.int64], owner: NDArray[Any], first: int, end: int, size: int
 ) -> tuple[csr_matrix, csr_matrix]:
-    """Weighed pairs (j, i) of what came next, and of what was near, for items j from `first` to below `end`: each
-    [end - first, size] with sorted columns."""
+    """Weighed pairs (j, i) where i followed j, and where the two were near, for items j from `first` to below `end`:
+    each [end - first, size] with sorted columns."""
     from scipy.sparse import csr_matrix
 
     after, near = (csr_matrix((end - first, size), dtype=np.float32) for _ in range(2))

@@ -47,10 +47,7 @@ def next_figures(
     Raises:
         DataError: nobody can be judged.
     """
-    places = np.flatnonzero(past.find_all(later.users) >= 0)
-    if len(places) > most:
-        places = np.sort(np.random.default_rng(config.seed).choice(places, most, replace=False))
-    part = later.select(places)
+    part = later.select(judging_users(past, later, most, config.seed))
     whole = past.select(past.find_all(part.users)).followed_by(part)
     first = whole.lengths - part.lengths[part.find_all(whole.users)]
     found = retrieve_positions(
@@ -59,6 +56,13 @@ def next_figures(
     if not len(found.targets):
         raise DataError("nobody has events on both sides of the earlier cut: the ranker cannot be judged; leave it out")
     return HEADLINE, *figures_of(found, item_embeddings(model), ranker)
+
+
+def judging_users(past: Sequences, later: Sequences, most: int, seed: int) -> NDArray[np.int64]:
+    """Places in `later` of users with events in both, ascending; `most` of them, drawn by the seed, where there are
+    more."""
+    places = np.flatnonzero(past.find_all(later.users) >= 0)
+    return places if len(places) <= most else np.sort(np.random.default_rng(seed).choice(places, most, replace=False))
 
 
 def figures_of(found: Any, table: NDArray[np.float32], ranker: Ranker) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -69,12 +69,12 @@ def with_shipped(run: Run, model: keras.Model) -> tuple[keras.Model, Ranked]:
     from pocketrec.cloud.rankers.ranknet_training import without_ranknet
     from pocketrec.export.second import Ranked
 
-    tensors = shipped_ranker(run)
+    ranker = shipped_ranker(run)
     together = RANKER_LAYER in {layer.name for layer in model.layers}  # it was trained with the model
-    if tensors is None:
+    if ranker is None:
         alone = without_ranknet(model) if together and run.config.ranker.second else model
         return alone, Ranked(run.config.ranker.first.kind)
-    return _with_tensors(run, model, tensors), Ranked(run.config.ranker.kind, trained_ranker(run).transitions)
+    return _with_tensors(run, model, dict(ranker.tensors)), Ranked(run.config.ranker.kind, ranker.transitions)
 
 
 def with_early(run: Run, model: keras.Model) -> tuple[keras.Model, str]:
@@ -120,12 +120,9 @@ def _with_tensors(run: Run, model: keras.Model, tensors: dict[str, NDArray[np.fl
     return model
 
 
-def shipped_ranker(run: Run) -> dict[str, NDArray[np.float32]] | None:
-    """The tensors of the ranker that the run ships (`pocketrec.cloud.rankers.ranknet.TENSORS`); None = none ships."""
-    if not ships(run):
-        return None
-    found: dict[str, NDArray[np.float32]] = dict(trained_ranker(run).tensors)
-    return found
+def shipped_ranker(run: Run) -> RankNet | None:
+    """The ranker that the run ships; None = none ships."""
+    return trained_ranker(run) if ships(run) else None
 
 
 def trained_ranker(run: Run) -> RankNet:
